@@ -1,0 +1,74 @@
+import type { SupervisorError } from './errors.ts';
+
+/** Why a process ended; the first cause wins, and it is written before the signal is sent. */
+export type ExitCause =
+  | 'completed'
+  | 'failed'
+  | 'crashed'
+  | 'terminated'
+  | 'aborted'
+  | 'reaped'
+  | 'wall-clock'
+  | 'startup'
+  | 'idle'
+  | 'memory'
+  | 'lifetime'
+  | 'budget'
+  | 'duplicate'
+  | 'shutdown'
+  | 'not-started';
+
+/** One process as a report names it: what an operator needs to find it, and no secret. */
+export interface ProcessName {
+  readonly pid: number;
+  /** The program's name as the kernel knows it, without its arguments. */
+  readonly command: string;
+}
+
+/** The end of one supervised process and of its tree. */
+export interface ExitReport {
+  /** The id of the process's record. */
+  readonly id: string;
+  /** `undefined` when nothing was started. */
+  readonly pid: number | undefined;
+  readonly kind: string;
+  readonly sessionId: string | undefined;
+  /** The exit code, `null` after a death by signal. */
+  readonly code: number | null;
+  /** The signal that ended the process, `null` after a normal exit. */
+  readonly signal: NodeJS.Signals | null;
+  readonly cause: ExitCause;
+  /** Whether the end was asked for, by us, by the caller or by a polite signal: it restarts nothing. */
+  readonly intentional: boolean;
+  /** Whether SIGKILL was needed for the process or for any of its descendants. */
+  readonly forced: boolean;
+  /** From the start of the process to the observed death of its whole tree. */
+  readonly durationMs: number;
+  /** The last lines of stderr, secrets redacted. */
+  readonly stderrTail: string;
+  /** Descendants that were alive after the process had ended by itself. */
+  readonly leftovers: readonly ProcessName[];
+  /** Why the process was not started. */
+  readonly error?: SupervisorError;
+}
+
+/** A process of a supervised tree that was still alive when the deadline came. */
+export interface Survivor extends ProcessName {
+  /** The id of the record whose tree it belongs to. */
+  readonly id: string;
+  readonly sessionId: string | undefined;
+}
+
+/** A process that looked like ours but could not be proven, and was left alone. */
+export interface Unproven {
+  readonly pid: number;
+  readonly reason: string;
+}
+
+/** What `stop`, `reapSession` and `terminate` ended, and what they could not. */
+export interface EndReport {
+  readonly ended: readonly ExitReport[];
+  readonly survivors: readonly Survivor[];
+  readonly unproven: readonly Unproven[];
+  readonly durationMs: number;
+}
