@@ -52,6 +52,6 @@ export function isSupervisorError(
   return (
     error instanceof Error &&
     BRAND in error &&
-    (code === undefined || (error as SupervisorError).code === code)
+    (code === undefined || ('code' in error && error.code === code))
   );
 }

@@ -72,3 +72,32 @@ export interface EndReport {
   readonly unproven: readonly Unproven[];
   readonly durationMs: number;
 }
+
+/** What `start` found and did. */
+export interface StartReport extends EndReport {
+  /** Where the registry is. */
+  readonly stateDir: string;
+}
+
+/** One live process, as `list` shows it. */
+export interface ProcessInfo extends ProcessName {
+  readonly id: string;
+  readonly kind: string;
+  readonly sessionId: string | undefined;
+  readonly cwd: string;
+  /** Wall clock, ms since 1970. */
+  readonly startedAt: number;
+  /** `exited`: the process itself is dead, its tree is not yet. */
+  readonly state: 'running' | 'ending' | 'exited';
+  readonly holdsSlot: boolean;
+}
+
+/** One live process with what its tree costs, as `inspect` measures it. */
+export interface ProcessInspection extends ProcessInfo {
+  readonly ageMs: number;
+  readonly descendants: readonly ProcessName[];
+  /** Of the whole tree; shared pages count once for each process. */
+  readonly rssBytes: number;
+  /** Of the whole tree, in percent of one core. */
+  readonly cpuPercent: number;
+}

@@ -1,6 +1,13 @@
+import type { ChildProcess } from 'node:child_process';
 import type { Clock } from './clock.ts';
 
+/** The environment variable that marks every descendant of a supervised process. */
+export const COOKIE_VARIABLE = 'AGENT_SUPERVISOR_COOKIE';
+
 export type Platform = 'linux' | 'darwin' | 'win32';
+
+/** What one process tells of itself without its environment. */
+export type BareProcess = Omit<ProcessEntry, 'cookie'>;
 
 /** One row of the process table. */
 export interface ProcessEntry {
@@ -32,12 +39,17 @@ export interface LaunchRequest {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** A child process as Node hands it out, with why it failed if it has no pid. */
-export interface Launched {
-  readonly child: import('node:child_process').ChildProcess;
-  /** Resolves with the system's error; present only when the child has no pid. */
-  readonly failure?: Promise<NodeJS.ErrnoException>;
+/** Why there is no child: what to tell the caller, and the system's own error. */
+export interface LaunchFailure {
+  readonly code: 'COMMAND_NOT_FOUND' | 'CWD_NOT_FOUND' | 'SPAWN_FAILED';
+  readonly message: string;
+  readonly cause: unknown;
 }
+
+/** A running child as Node hands it out, or why there is none. */
+export type Launched =
+  | { readonly child: ChildProcess; readonly failure?: never }
+  | { readonly failure: Promise<LaunchFailure>; readonly child?: never };
 
 /** What became of a signal; never a proof of death. */
 export type SignalResult = 'sent' | 'gone' | 'denied';
@@ -46,8 +58,8 @@ export type SignalResult = 'sent' | 'gone' | 'denied';
 export interface Processes {
   /** Takes one look at all processes, in slices that leave the event loop free. */
   look(): Promise<ProcessTable>;
-  /** Reads one process now, or `undefined` when it is gone or the system cannot tell without a child process. */
-  read(pid: number): Omit<ProcessEntry, 'cookie'> | undefined;
+  /** Reads one process now, `undefined` when it is gone; absent where that would cost a child process. */
+  readonly read?: (pid: number) => BareProcess | undefined;
 }
 
 /** CPU and memory of one process. */
@@ -57,23 +69,41 @@ export interface Usage {
   readonly rssBytes: number;
 }
 
+/** What tells this host from every other process, on this machine and on others that share a folder. */
+export interface SelfIdentity {
+  readonly pid: number;
+  /** `undefined` where the system cannot tell without a child process. */
+  readonly startTime: string | undefined;
+  /** `''` where the system cannot tell without a child process. */
+  readonly bootId: string;
+  /** The PID namespace; `''` where the system has none. */
+  readonly pidNamespace: string;
+}
+
 /** The operating system: the only way this package launches, signals and reads the time. */
 export interface Os {
   readonly platform: Platform;
   readonly clock: Clock;
   readonly processes: Processes;
-  /** Whether `read` and the groups can be relied on in the tick of a spawn. */
-  readonly self: {
-    readonly pid: number;
-    readonly startTime: string | undefined;
-    readonly bootId: string;
-    /** The PID namespace, or '' where the system has none. */
-    readonly pidNamespace: string;
-    readonly environment: Readonly<Record<string, string | undefined>>;
-  };
+  identify(): SelfIdentity;
+  /** The host's environment as it is now. */
+  environment(): Readonly<Record<string, string | undefined>>;
+  /** The host's user id; `undefined` where the system has none. */
+  userId(): number | undefined;
+  /** The platform's per-user folder for state that outlives a process. */
+  stateHome(): string;
+  /** Starts a process in its own group and session (POSIX), without a console (Windows). */
   launch(request: LaunchRequest): Launched;
   signal(pid: number, signal: NodeJS.Signals): SignalResult;
-  /** Signals a whole group; the caller has proven it ours. */
+  /** Signals a whole group, in one step that no fork can slip through; the caller has proven it ours. */
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult;
+  /** Ends a process and its descendants by force; only where signals are not to be had (Windows). */
+  readonly endTree?: (pid: number) => Promise<void>;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
+  /** Listens for a signal to the host; returns how to stop. */
+  onSignal(signal: NodeJS.Signals, listener: () => void): () => void;
+  /** How many besides us listen for a signal to the host. */
+  signalListeners(signal: NodeJS.Signals): number;
+  /** Sends a signal to the host itself. */
+  raise(signal: NodeJS.Signals): void;
 }

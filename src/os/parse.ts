@@ -1,7 +1,6 @@
-import type { ProcessEntry } from './os.ts';
+import { type BareProcess, COOKIE_VARIABLE, type ProcessEntry } from './os.ts';
 
-/** What one process tells of itself without its environment. */
-export type BareProcess = Omit<ProcessEntry, 'cookie'>;
+export type { BareProcess };
 
 /**
  * Reads `/proc/PID/stat`; `undefined` for anything that is not such a line.
@@ -27,4 +26,126 @@ export function parseProcStat(text: string): BareProcess | undefined {
     startTime,
     command: text.slice(open + 1, close),
   };
+}
+
+const MONTHS = new Map(
+  'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ').map((name, month) => [name, month]),
+);
+
+// The start has 24 characters in a column of 28. Every repetition is bounded: a process chooses its
+// own name and arguments, and must not be able to slow a look.
+const PS_ROW =
+  /^ {0,12}(\d{1,10}) {1,12}(\d{1,10}) {1,12}(\d{1,10}) {1,12}(\S{0,12}) {1,12}\w{3} (\w{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4}) {1,5}(.*)$/s;
+
+/** MAXCOMLEN: the width of the column `ucomm`, in bytes. */
+const NAME_BYTES = 16;
+
+interface PsRow extends BareProcess {
+  /** The arguments and, with `-E`, the environment, as printed. */
+  readonly commandLine: string;
+}
+
+/**
+ * Reads two listings by macOS's `ps`, the second one with environments (`-E`), into one entry a process.
+ *
+ * Both have the columns `pid=,ppid=,pgid=,stat=,lstart=,ucomm=,command=`, with `TZ=UTC` and
+ * `LC_ALL=C`, decoded as Latin-1: a character must be a byte. The start time is in seconds since
+ * 1970. What is no row is left out.
+ *
+ * The environment is what the second listing has more than the first, so that a command line which
+ * merely quotes a cookie proves nothing; of several in it the last one counts. A process that
+ * changed its command line in between shows none.
+ */
+export function parsePs(plain: string, withEnvironment: string): ProcessEntry[] {
+  const extended = new Map<string, string>();
+  for (const { pid, startTime, commandLine } of psRows(withEnvironment)) {
+    extended.set(`${pid} ${startTime}`, commandLine);
+  }
+  const entries = new Map<number, ProcessEntry>();
+  for (const { commandLine, ...bare } of psRows(plain)) {
+    const full = bare.alive ? extended.get(`${bare.pid} ${bare.startTime}`) : undefined;
+    const environment = full?.startsWith(`${commandLine} `) ? full.slice(commandLine.length) : '';
+    const entry = { ...bare, cookie: lastCookie(environment) };
+    // Names are printed raw, so one with a line break can forge a row: a pid on two proves nothing.
+    const unproven = { ppid: 0, pgid: 0, alive: true, cookie: undefined };
+    entries.set(bare.pid, entries.has(bare.pid) ? { ...entry, ...unproven } : entry);
+  }
+  return [...entries.values()];
+}
+
+function* psRows(text: string): Generator<PsRow> {
+  for (const line of text.split('\n')) {
+    const [, pid, ppid, pgid, stat = '', month = '', day, hour, minute, second, year, rest = ''] =
+      PS_ROW.exec(line) ?? [];
+    const startMs = Date.UTC(
+      Number(year),
+      MONTHS.get(month) ?? Number.NaN,
+      Number(day),
+      Number(hour),
+      Number(minute),
+      Number(second),
+    );
+    // Not a row: NaN. Before 1970: no start that a process can have.
+    if (!(startMs >= 0)) continue;
+    yield {
+      pid: Number(pid),
+      ppid: Number(ppid),
+      pgid: Number(pgid),
+      sid: 0,
+      alive: !stat.startsWith('Z'),
+      startTime: String(startMs / 1000),
+      command: decodeUtf8(rest.slice(0, NAME_BYTES)).trimEnd(),
+      commandLine: rest.slice(NAME_BYTES + 1),
+    };
+  }
+}
+
+const utf8 = new TextDecoder();
+
+function decodeUtf8(latin1: string): string {
+  if (!/[\x80-\xff]/.test(latin1)) return latin1;
+  return utf8.decode(Uint8Array.from(latin1, (byte) => byte.charCodeAt(0)));
+}
+
+/** The last cookie in an environment of which each variable has a space before it. */
+function lastCookie(environment: string): string | undefined {
+  const [, ...values] = environment.split(` ${COOKIE_VARIABLE}=`);
+  return /^\S+/.exec(values.at(-1) ?? '')?.[0];
+}
+
+const CIM_ROW = /^(\d{1,10}) (\d{1,10}) (\d{1,19}) (.*)$/s;
+
+/**
+ * Reads rows of `ProcessId ParentProcessId CreationDate Name` from Windows.
+ *
+ * The creation date is a FILETIME (units of 100 ns since 1601, UTC) and becomes the start time;
+ * `0` stands for none. What is no row, and the idle process 0, is left out.
+ *
+ * Windows never clears the number of a dead parent and gives it to others, so the parent counts
+ * only if it was created no later than the child; otherwise `ppid` is 0.
+ */
+export function parseCim(text: string): ProcessEntry[] {
+  const entries = new Map<number, ProcessEntry>();
+  for (const line of text.replace(/^\uFEFF/, '').split(/\r?\n/)) {
+    const [, pid, ppid, startTime = '', command = ''] = CIM_ROW.exec(line) ?? [];
+    if (pid === undefined || Number(pid) === 0) continue;
+    const numbers = { pid: Number(pid), ppid: Number(ppid), pgid: 0, sid: 0 };
+    entries.set(numbers.pid, { ...numbers, alive: true, startTime, command, cookie: undefined });
+  }
+  return [...entries.values()].map((child) => {
+    const parent = entries.get(child.ppid);
+    return parent !== undefined && isParent(parent, child) ? child : { ...child, ppid: 0 };
+  });
+}
+
+function isParent(parent: BareProcess, child: BareProcess): boolean {
+  const [before, after] = [parent.startTime, child.startTime];
+  if (parent.pid === child.pid || before === '0') return false;
+  return before.length < after.length || (before.length === after.length && before <= after);
+}
+
+/** Reads macOS's `kern.bootsessionuuid` or `kern.boottime` (its seconds); `''` for anything else. */
+export function parseBootId(text: string): string {
+  const uuid = /^[\dA-F]{8}(?:-[\dA-F]{4}){3}-[\dA-F]{12}$/i.exec(text.trim());
+  return uuid?.[0] ?? /^\{ sec = (\d{1,19}),/.exec(text)?.[1] ?? '';
 }

@@ -1,0 +1,81 @@
+import type { SupervisorError } from './errors.ts';
+import type { ExitCause, ExitReport, ProcessName, Survivor } from './reports.ts';
+
+/** What an event says of the process it is about. */
+export interface ProcessSubject {
+  readonly id: string;
+  readonly kind: string;
+  readonly sessionId: string | undefined;
+}
+
+/** Every event a supervisor emits, with what it carries. */
+export interface SupervisorEvents {
+  /** A request waits for a slot. */
+  readonly queued: ProcessSubject & { readonly waiting: number };
+  /** A request has waited for another minute; `holders` are the ids of what holds the slots. */
+  readonly waiting: ProcessSubject & {
+    readonly waitedMs: number;
+    readonly holders: readonly string[];
+  };
+  /** A process runs, and its record is written. */
+  readonly started: ProcessSubject & { readonly pid: number };
+  /** A request was refused; nothing was started. */
+  readonly refused: ProcessSubject & { readonly error: SupervisorError };
+  /** We begin to end a process. */
+  readonly ending: ProcessSubject & {
+    readonly pid: number;
+    readonly cause: ExitCause;
+    readonly reason: string | undefined;
+  };
+  /** Descendants outlived their process; `advice` tells how to keep such processes. */
+  readonly leftovers: ProcessSubject & {
+    readonly processes: readonly ProcessName[];
+    readonly action: 'terminate' | 'keep';
+    readonly advice: string;
+  };
+  /** Processes could not be ended in time; their slot stays held until they are seen dead. */
+  readonly survivors: ProcessSubject & { readonly survivors: readonly Survivor[] };
+  /** A process and its whole tree are gone. */
+  readonly exited: ExitReport;
+  /** Something to know that stopped nothing. */
+  readonly warning: { readonly code: string; readonly message: string; readonly cause?: unknown };
+  readonly stopping: { readonly reason: string | undefined };
+  readonly stopped: { readonly durationMs: number };
+}
+
+export type SupervisorEvent = keyof SupervisorEvents;
+
+export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvents[E]) => void;
+
+type Listener = (detail: never) => void;
+
+/** Typed events; a listener that throws never reaches the code that emitted. */
+export class Events {
+  readonly #listeners = new Map<SupervisorEvent, Set<Listener>>();
+
+  on<E extends SupervisorEvent>(
+    event: E,
+    listener: (detail: SupervisorEvents[E]) => void,
+  ): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  readonly emit: Emit = (event, detail) => {
+    for (const listener of this.#listeners.get(event) ?? []) {
+      callHost(() => (listener as (detail: unknown) => void)(detail));
+    }
+  };
+}
+
+/** Calls a function of the host; what it throws surfaces as the host's own uncaught error, as EventTarget does it. */
+export function callHost(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}

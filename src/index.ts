@@ -1,0 +1,41 @@
+export {
+  ERROR_CODES,
+  isSupervisorError,
+  SupervisorError,
+  type SupervisorErrorCode,
+} from './errors.ts';
+export type { ProcessSubject, SupervisorEvent, SupervisorEvents } from './events.ts';
+export type { SupervisorOptions } from './options.ts';
+export { isProcessAlive } from './os/system.ts';
+export type {
+  EndReport,
+  ExitCause,
+  ExitReport,
+  ProcessInfo,
+  ProcessInspection,
+  ProcessName,
+  StartReport,
+  Survivor,
+  Unproven,
+} from './reports.ts';
+export { createSupervisor, getSupervisor } from './singleton.ts';
+export { type EmptyValue, normalizeSpawnArgs } from './spawn/arguments.ts';
+export {
+  type EnvironmentRules,
+  type NamePattern,
+  type SanitizedEnv,
+  type SanitizeOptions,
+  sanitizeEnv,
+} from './spawn/environment.ts';
+export type { SupervisedProcess, TerminateOptions } from './spawn/handle.ts';
+export type { SpawnRequest } from './spawn/request.ts';
+export type {
+  AcquireOptions,
+  HookOptions,
+  SlotLease,
+  SpawnHook,
+  StopOptions,
+  Supervisor,
+} from './supervisor.ts';
+export { classifyExit, type ExitContext, type ExitVerdict } from './termination/exit.ts';
+export type { HostSignal, HostSignalOptions } from './termination/host-signals.ts';

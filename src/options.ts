@@ -1,0 +1,112 @@
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { poolOptions } from './admission/pool.ts';
+import type { Os } from './os/os.ts';
+import type { EmptyValue } from './spawn/arguments.ts';
+import type { EnvironmentRules } from './spawn/environment.ts';
+import { ladderOptions } from './termination/ladder.ts';
+import { durationMs, parseInput, systemText } from './validation.ts';
+
+const names = z.array(z.union([z.string(), z.instanceof(RegExp)])).readonly();
+
+const supervisorOptions = z.strictObject({
+  stateDir: systemText.min(1).optional(),
+  pool: poolOptions,
+  ladder: ladderOptions,
+  environment: z
+    .strictObject({ deny: names.optional(), keep: names.optional(), allow: names.optional() })
+    .prefault({}),
+  args: z
+    .strictObject({ emptyValue: z.enum(['join', 'drop', 'keep']).default('join') })
+    .prefault({}),
+  leftovers: z.enum(['terminate', 'keep']).default('terminate'),
+  sweep: z.strictObject({ intervalMs: durationMs.min(10).default(30_000) }).prefault({}),
+});
+
+/** Everything a host may set; all of it is optional. */
+export interface SupervisorOptions {
+  /** Where the registry is kept. Default: `agent-supervisor` in the platform's per-user state folder. */
+  stateDir?: string | undefined;
+  pool?:
+    | {
+        /** Agents at once. @default 2 */
+        concurrency?: number | undefined;
+        /** Live processes of all kinds. Default: 10, or `concurrency` if that is more. */
+        hardCap?: number | undefined;
+        /** How long `acquire` waits for a slot, in ms. @default 60_000 */
+        waitTimeoutMs?: number | undefined;
+      }
+    | undefined;
+  ladder?:
+    | {
+        /** From stdin's end to SIGTERM. @default 2000 */
+        stdinEofMs?: number | undefined;
+        /** From SIGTERM to SIGKILL. @default 5000 */
+        termMs?: number | undefined;
+        /** From SIGKILL to the report of survivors. @default 1000 */
+        killMs?: number | undefined;
+      }
+    | undefined;
+  /** The environment sanitizer's own rules, which come before its built-in lists. */
+  environment?: EnvironmentRules | undefined;
+  /** What the Claude hook makes of `--flag ''`. @default { emptyValue: 'join' } */
+  args?: { emptyValue?: EmptyValue | undefined } | undefined;
+  /** What becomes of descendants that outlive a process that ended by itself. @default 'terminate' */
+  leftovers?: 'terminate' | 'keep' | undefined;
+  /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */
+  sweep?: { intervalMs?: number | undefined } | undefined;
+}
+
+/** The options with every default filled in. */
+export type ResolvedOptions = Readonly<z.output<typeof supervisorOptions>> & {
+  readonly stateDir: string;
+};
+
+/**
+ * Checks what the host wrote and fills in what it did not: the operator's environment
+ * (`AGENT_SUPERVISOR_CONCURRENCY`, `_HARD_CAP`, `_STATE_DIR`) first, then the defaults.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS` naming the field, the value and the way out
+ */
+export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOptions {
+  const environment = os.environment();
+  const operator = parseInput(
+    z.object({ AGENT_SUPERVISOR_CONCURRENCY: count, AGENT_SUPERVISOR_HARD_CAP: count }),
+    environment,
+    'environment',
+  );
+  const options = parseInput(
+    supervisorOptions,
+    withOperator(input, {
+      concurrency: operator.AGENT_SUPERVISOR_CONCURRENCY,
+      hardCap: operator.AGENT_SUPERVISOR_HARD_CAP,
+    }),
+    'options',
+  );
+  const stateDir =
+    options.stateDir ??
+    (environment['AGENT_SUPERVISOR_STATE_DIR'] || join(os.stateHome(), 'agent-supervisor'));
+  return { ...options, stateDir: resolve(stateDir) };
+}
+
+const count = z
+  .string()
+  .regex(/^\d{1,9}$/, 'must be a whole number')
+  .transform(Number)
+  .optional();
+
+function withOperator(
+  input: SupervisorOptions,
+  operator: { concurrency: number | undefined; hardCap: number | undefined },
+): unknown {
+  const { pool } = input ?? {};
+  if (pool !== undefined && (typeof pool !== 'object' || pool === null)) return input;
+  return {
+    ...input,
+    pool: {
+      ...pool,
+      concurrency: pool?.concurrency ?? operator.concurrency,
+      hardCap: pool?.hardCap ?? operator.hardCap,
+    },
+  };
+}

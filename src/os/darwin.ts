@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { Processes, ProcessTable } from './os.ts';
+import { parseBootId, parsePs } from './parse.ts';
+
+const run = promisify(execFile);
+
+/** How long `ps` or `sysctl` may take before it is killed. */
+const TIMEOUT_MS = 10_000;
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+const COLUMNS = 'pid=,ppid=,pgid=,stat=,lstart=,ucomm=,command=';
+
+async function output(file: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await run(file, args, {
+    // Nothing of the host's: no locale, no time zone, and no cookie that would make it a descendant.
+    env: { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/bin:/bin:/usr/sbin:/sbin' },
+    encoding: 'latin1',
+    maxBuffer: MAX_OUTPUT_BYTES,
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  });
+  return stdout;
+}
+
+/**
+ * The process table of macOS, by `/bin/ps`: one listing without and one with environments, at once.
+ *
+ * A look rejects when `ps` fails, or lists everything but this process. Environments of system
+ * binaries and of other users' processes are hidden, and so is that of a program which shortened
+ * its own title (adv_cmds, `ps/print.c`): these carry no cookie.
+ */
+export function darwinProcesses(): Processes {
+  return {
+    async look(): Promise<ProcessTable> {
+      const [plain, withEnvironment] = await Promise.all([
+        output('/bin/ps', ['-A', '-ww', '-o', COLUMNS]),
+        output('/bin/ps', ['-A', '-E', '-ww', '-o', COLUMNS]),
+      ]);
+      const entries = parsePs(plain, withEnvironment).map((entry) => [entry.pid, entry] as const);
+      const table = new Map(entries);
+      // Whoever is missing from a table counts as dead, so half a table is worse than none.
+      if (!table.has(process.pid)) throw new Error('/bin/ps did not list this process');
+      return table;
+    },
+  };
+}
+
+/** Tells this boot of macOS from every other; `''` when the system does not say. */
+export async function darwinBootId(): Promise<string> {
+  // The second one moves when the clock is set: only for systems without the first.
+  for (const name of ['kern.bootsessionuuid', 'kern.boottime']) {
+    const bootId = parseBootId(await output('/usr/sbin/sysctl', ['-n', name]).catch(() => ''));
+    if (bootId !== '') return bootId;
+  }
+  return '';
+}

@@ -1,0 +1,81 @@
+import { statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Launched, LaunchFailure, LaunchRequest, Platform } from './os.ts';
+
+const require = createRequire(import.meta.url);
+
+/** Whether the runtime loses empty arguments on their way to a child: Bun up to 1.2.2 (measured). */
+export function dropsEmptyArguments(bunVersion: string | undefined): boolean {
+  if (bunVersion === undefined) return false;
+  const [major = 0, minor = 0, patch = 0] = bunVersion
+    .split('.')
+    .map((part) => Number.parseInt(part, 10));
+  return major < 1 || (major === 1 && (minor < 2 || (minor === 2 && patch <= 2)));
+}
+
+/** Writes empty arguments into a shell script, where no runtime can lose them, and passes the others beside it. */
+export function throughShell(
+  command: string,
+  args: readonly string[],
+): { command: string; args: string[] } {
+  const passed: string[] = [];
+  const words = args.map((arg) => (arg === '' ? "''" : `"\${${passed.push(arg)}}"`));
+  return { command: '/bin/sh', args: ['-c', `exec "$0" ${words.join(' ')}`, command, ...passed] };
+}
+
+/** Launches one process through execa, loaded at the first launch: its import costs more than all of ours. */
+export function launch(request: LaunchRequest, platform: Platform): Launched {
+  const { execa } = require('execa') as typeof import('execa');
+  const lossy = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
+  if (lossy && platform === 'win32') {
+    const cause = new Error('this Bun loses empty arguments; use Bun 1.2.3 or later, or Node');
+    return { failure: Promise.resolve(explain(request, cause)) };
+  }
+  const { command, args } = lossy ? throughShell(request.command, request.args) : request;
+  try {
+    const subprocess = execa(command, args, {
+      ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
+      env: request.env,
+      extendEnv: false,
+      // A group and session of its own makes the tree provable; on Windows it would open a console.
+      detached: platform !== 'win32',
+      stdin: 'pipe',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      buffer: false,
+      reject: false,
+      cleanup: false,
+      forceKillAfterDelay: false,
+      stripFinalNewline: false,
+    });
+    const child = subprocess.nodeChildProcess;
+    if (child.pid !== undefined) return { child };
+    return { failure: subprocess.then((result) => explain(request, result.cause)) };
+  } catch (error) {
+    return { failure: Promise.resolve(explain(request, error)) };
+  }
+}
+
+/** Finds out what an error of the system means; its own text confuses a missing folder with a missing program. */
+function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (cwd !== undefined && !statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) {
+    const advice = 'Create it, or leave cwd out for the folder of the host.';
+    return { code: 'CWD_NOT_FOUND', message: `cwd "${cwd}" is not a folder. ${advice}`, cause };
+  }
+  if (code === 'ENOENT') {
+    const advice =
+      'Install it, correct PATH, or pass its absolute path; for a script, check its first line.';
+    return {
+      code: 'COMMAND_NOT_FOUND',
+      message: `command "${command}" was not found. ${advice}`,
+      cause,
+    };
+  }
+  const advice = code === 'EACCES' ? ' Make it an executable file (chmod +x).' : '';
+  return {
+    code: 'SPAWN_FAILED',
+    message: `command "${command}" could not be started: ${message}.${advice}`,
+    cause,
+  };
+}

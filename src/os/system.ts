@@ -1,0 +1,115 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from './clock.ts';
+import { darwinProcesses } from './darwin.ts';
+import { launch } from './launch.ts';
+import { linuxIdentity, linuxProcesses } from './linux.ts';
+import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
+import { sampleUsage } from './usage.ts';
+import { endWindowsTree, windowsProcesses } from './windows.ts';
+
+/**
+ * Lets callers share looks at the process table.
+ *
+ * A look that began before a caller asked may have passed its process already, so whoever asks
+ * during one shares the next.
+ */
+export function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
+  let running: Promise<unknown> = Promise.resolve();
+  let next: Promise<ProcessTable> | undefined;
+  return () => {
+    next ??= running.then(() => {
+      next = undefined;
+      const look = take();
+      running = look.catch(() => undefined);
+      return look;
+    });
+    return next;
+  };
+}
+
+/** Sends a signal; the guard stands here so that no caller can forget it. */
+function send(target: number, signal: NodeJS.Signals): SignalResult {
+  const number = Math.abs(target);
+  // 0 and 1 would mean every process, or our own group; a host never ends itself.
+  if (!Number.isSafeInteger(target) || number <= 1 || number === process.pid) return 'denied';
+  try {
+    process.kill(target, signal);
+    return 'sent';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH' ? 'gone' : 'denied';
+  }
+}
+
+function stateHome(platform: Platform): string {
+  if (platform === 'darwin') return join(homedir(), 'Library', 'Application Support');
+  if (platform === 'win32') {
+    return process.env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local');
+  }
+  return process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
+}
+
+function compose(platform: Platform, processes: Processes, identify: () => SelfIdentity): Os {
+  return {
+    platform,
+    clock: systemClock,
+    processes: { ...processes, look: shareLooks(processes.look) },
+    identify,
+    environment: () => process.env,
+    userId: () => process.getuid?.(),
+    stateHome: () => stateHome(platform),
+    launch: (request) => launch(request, platform),
+    signal: (pid, signal) => (pid > 1 ? send(pid, signal) : 'denied'),
+    signalGroup: (pgid, signal) => (pgid > 1 ? send(-pgid, signal) : 'denied'),
+    sample: sampleUsage,
+    onSignal(signal, listener) {
+      process.on(signal, listener);
+      return () => process.off(signal, listener);
+    },
+    signalListeners: (signal) => process.listenerCount(signal),
+    raise: (signal) => process.kill(process.pid, signal),
+  };
+}
+
+let system: Os | undefined;
+
+/** The operating system this host runs on; composed once. */
+export function systemOs(): Os {
+  system ??= composeSystem();
+  return system;
+}
+
+function composeSystem(): Os {
+  switch (process.platform) {
+    case 'darwin':
+      return compose('darwin', darwinProcesses(), anonymousIdentity);
+    case 'win32':
+      return {
+        ...compose('win32', windowsProcesses(), anonymousIdentity),
+        endTree: endWindowsTree,
+      };
+    default:
+      return compose('linux', linuxProcesses(systemClock), linuxIdentity);
+  }
+}
+
+/** Where the system tells start time and boot only through a child process. */
+function anonymousIdentity(): SelfIdentity {
+  return { pid: process.pid, startTime: undefined, bootId: '', pidNamespace: '' };
+}
+
+/**
+ * Tells whether a process runs: false for a zombie, for 0, negatives and non-integers; a process of
+ * another user is alive.
+ */
+export function isProcessAlive(pid: number): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
+  const { read } = systemOs().processes;
+  if (read !== undefined) return read(pid)?.alive ?? false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,33 @@
+import type { BareProcess } from '../os/os.ts';
+
+/**
+ * Tells a process from every other: from a later one with the same pid (start time), from one
+ * before the last boot (boot id), and from one of another container that shares the folder
+ * (PID namespace).
+ */
+export interface Identity {
+  readonly pid: number;
+  /** `undefined` until the system has told it; an identity without it proves nothing. */
+  readonly startTime: string | undefined;
+  readonly bootId: string;
+  readonly pidNamespace: string;
+}
+
+/** A supervisor's identity: its host's, and which supervisor of that host it is. */
+export interface Owner extends Identity {
+  /** Random, so that worker threads and two copies of the package are different owners. */
+  readonly instance: string;
+}
+
+/** Whether `now`, read from the process table, is the very process that was recorded. */
+export function isSameProcess(
+  recorded: Pick<Identity, 'pid' | 'startTime'>,
+  now: Pick<BareProcess, 'pid' | 'startTime'> | undefined,
+): boolean {
+  return (
+    now !== undefined &&
+    recorded.startTime !== undefined &&
+    now.pid === recorded.pid &&
+    now.startTime === recorded.startTime
+  );
+}

@@ -1,0 +1,199 @@
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { SupervisorError } from '../errors.ts';
+import {
+  FORMAT_VERSION,
+  type JournalHeader,
+  parseChange,
+  parseHeader,
+  type SupervisionRecord,
+} from './record.ts';
+
+/** A journal is rewritten when it holds this many dead lines, or twice its live ones if that is more. */
+const MIN_DEAD_LINES = 1024;
+
+export interface JournalOptions {
+  readonly stateDir: string;
+  readonly owner: JournalHeader['owner'];
+  readonly openedAt: number;
+  /** Whose the folder must be; `undefined` where the system has no user ids. */
+  readonly userId: number | undefined;
+  readonly warn: (message: string, error: unknown) => void;
+}
+
+/** What a journal file holds, and what in it could not be read. */
+export interface JournalContent {
+  /** `undefined` when the file is empty, foreign or of another format version. */
+  readonly header: JournalHeader | undefined;
+  readonly records: ReadonlyMap<string, SupervisionRecord>;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * One supervisor's registry and its file: JSON lines, one atomic append a change.
+ *
+ * The file is never the authority while its owner lives: `records` is. A failed append costs a
+ * warning, and the next change tries to write the whole registry anew.
+ */
+export class Journal {
+  readonly path: string;
+  readonly #header: string;
+  readonly #warn: (message: string, error: unknown) => void;
+  readonly #records = new Map<string, SupervisionRecord>();
+  #fd: number;
+  #deadLines = 0;
+  #intact = true;
+  #closing = false;
+
+  /** Opens a new journal in `stateDir`; throws `STATE_DIR_UNSAFE` if that cannot be done safely. */
+  constructor({ stateDir, owner, openedAt, userId, warn }: JournalOptions) {
+    this.path = join(stateDir, `host-${owner.instance}.jsonl`);
+    this.#header = line({ version: FORMAT_VERSION, owner, openedAt });
+    this.#warn = warn;
+    try {
+      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      assertPrivate(stateDir, userId);
+      this.#fd = openSync(this.path, 'ax', 0o600);
+      append(this.#fd, this.#header);
+    } catch (error) {
+      throw unusable(stateDir, error);
+    }
+  }
+
+  get records(): ReadonlyMap<string, SupervisionRecord> {
+    return this.#records;
+  }
+
+  /** Adds a record, or replaces the one with its id. */
+  add(record: SupervisionRecord): void {
+    if (this.#records.has(record.id)) this.#deadLines++;
+    this.#records.set(record.id, record);
+    this.#write({ add: record });
+  }
+
+  remove(id: string): void {
+    if (!this.#records.delete(id)) return;
+    this.#deadLines += 2;
+    if (this.#closing && this.#records.size === 0) this.close();
+    else this.#write({ remove: id });
+  }
+
+  /** Closes and removes the file: at once, or when the last process it still names is gone. */
+  close(): void {
+    this.#closing = true;
+    if (this.#records.size > 0) return;
+    this.#close();
+    this.#attempt(() => unlinkSync(this.path));
+  }
+
+  #write(change: object): void {
+    const full = this.#deadLines > Math.max(MIN_DEAD_LINES, 2 * this.#records.size);
+    this.#attempt(() => {
+      if (full || !this.#intact) this.#rewrite();
+      else append(this.#fd, line(change));
+    });
+  }
+
+  #attempt(change: () => void): void {
+    try {
+      change();
+      this.#intact = true;
+    } catch (error) {
+      if (this.#intact)
+        this.#warn(`the registry goes on in memory: cannot write ${this.path}`, error);
+      this.#intact = false;
+    }
+  }
+
+  /** Writes header and live records to a new file and puts it in place of the old one. */
+  #rewrite(): void {
+    const temporary = `${this.path}.tmp`;
+    const records = Array.from(this.#records.values(), (add) => line({ add }));
+    try {
+      writeFileSync(temporary, this.#header + records.join(''), { mode: 0o600 });
+      // Closed first: Windows replaces no file that is open.
+      this.#close();
+      renameSync(temporary, this.path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    } finally {
+      if (this.#fd < 0) this.#fd = openSync(this.path, 'a', 0o600);
+    }
+    this.#deadLines = 0;
+  }
+
+  #close(): void {
+    const fd = this.#fd;
+    // Forgotten before it is closed: the number may be someone else's file the moment after.
+    this.#fd = -1;
+    if (fd >= 0) closeSync(fd);
+  }
+}
+
+/** Reads a journal as it is: a torn last line and lines of noise cost a warning each, never the rest. */
+export function readJournal(path: string): JournalContent {
+  const records = new Map<string, SupervisionRecord>();
+  const warnings: string[] = [];
+  const [first = '', ...rest] = readFileSync(path, 'utf8').split('\n');
+  const header = parseHeader(parseJson(first));
+  if (header === undefined) {
+    return { header, records, warnings: [`${path}:1: not a journal of format ${FORMAT_VERSION}`] };
+  }
+  for (const [index, text] of rest.entries()) {
+    if (text === '') continue;
+    const change = parseChange(parseJson(text));
+    if (change === undefined) warnings.push(`${path}:${index + 2}: unreadable line skipped`);
+    else if ('add' in change) records.set(change.add.id, change.add);
+    else records.delete(change.remove);
+  }
+  return { header, records, warnings };
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** One write, so that the line is whole or visibly torn, whoever dies in the middle. */
+function append(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  const written = writeSync(fd, bytes);
+  if (written < bytes.length) throw new Error(`wrote ${written} of ${bytes.length} bytes`);
+}
+
+/** Refuses a folder in which someone else could plant a journal. */
+function assertPrivate(stateDir: string, userId: number | undefined): void {
+  const { uid, mode } = statSync(stateDir);
+  // Windows has no user ids; its per-user folders are private by inheritance.
+  if (userId === undefined) return;
+  if (uid !== userId) throw new Error(`it belongs to uid ${uid}, not to uid ${userId}`);
+  if (mode & 0o022) throw new Error(`others can write it (mode ${(mode & 0o777).toString(8)})`);
+}
+
+function unusable(stateDir: string, cause: unknown): SupervisorError {
+  const reason = (cause as Error).message;
+  return new SupervisorError(
+    'STATE_DIR_UNSAFE',
+    `stateDir "${stateDir}" cannot hold the registry: ${reason}. Pass a folder of your own (mode 0700) as stateDir, or set AGENT_SUPERVISOR_STATE_DIR.`,
+    { cause, data: { field: 'stateDir', value: stateDir } },
+  );
+}

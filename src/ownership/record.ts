@@ -1,0 +1,64 @@
+import { z } from 'zod';
+
+/**
+ * The number of the format below, in every journal's header. A reader acts on its own number
+ * only, so that an older or newer version of this package never misreads a process's identity.
+ */
+export const FORMAT_VERSION = 1;
+
+const MAX_PID = 2 ** 22;
+const pid = z.int().min(2).max(MAX_PID);
+
+const identity = {
+  startTime: z.string().min(1).max(32).optional(),
+  bootId: z.string().max(64),
+  pidNamespace: z.string().max(64),
+};
+
+const recordSchema = z.object({
+  id: z.string().regex(/^[\w-]{1,64}$/),
+  pid,
+  ...identity,
+  /** The process leads a group and a session of its own, both with its pid as number. */
+  group: z.boolean(),
+  kind: z.string().max(256),
+  sessionId: z.string().max(1024).optional(),
+  command: z.string().max(256),
+  cwd: z.string().max(4096),
+  startedAt: z.number(),
+});
+
+const headerSchema = z.object({
+  version: z.literal(FORMAT_VERSION),
+  owner: z.object({
+    instance: z.string().regex(/^[\w-]{8,64}$/),
+    pid: z.int().min(1).max(MAX_PID),
+    ...identity,
+  }),
+  openedAt: z.number(),
+});
+
+const changeSchema = z.union([
+  z.object({ add: recordSchema }),
+  z.object({ remove: z.string().max(64) }),
+]);
+
+/**
+ * What is known of one supervised process. Arguments and environment are not: both hold secrets.
+ */
+export type SupervisionRecord = Readonly<z.infer<typeof recordSchema>>;
+
+/** The first line of a journal: whose it is, in which format. */
+export type JournalHeader = Readonly<z.infer<typeof headerSchema>>;
+
+export type JournalChange = z.infer<typeof changeSchema>;
+
+/** Reads a journal's first line; `undefined` for one of another format or of no format. */
+export function parseHeader(value: unknown): JournalHeader | undefined {
+  return headerSchema.safeParse(value).data;
+}
+
+/** Reads one later line of a journal; `undefined` for anything this format does not know. */
+export function parseChange(value: unknown): JournalChange | undefined {
+  return changeSchema.safeParse(value).data;
+}

@@ -1,0 +1,179 @@
+import { SupervisorError } from '../errors.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A variable's name, the beginning of one (`'NAME_*'`), or a regular expression to test names with. */
+export type NamePattern = string | RegExp;
+
+/** The caller's own rules, which come before the built-in lists. */
+export interface EnvironmentRules {
+  /** Inherited variables to drop as well. */
+  readonly deny?: readonly NamePattern[] | undefined;
+  /** Variables to keep whatever else says to drop them. */
+  readonly keep?: readonly NamePattern[] | undefined;
+  /**
+   * Allow-list mode: drops every inherited variable that is not named here. A program needs some to
+   * run at all: `[...ESSENTIAL_NAMES, 'ANTHROPIC_*']`.
+   */
+  readonly allow?: readonly NamePattern[] | undefined;
+}
+
+export interface SanitizeOptions extends EnvironmentRules {
+  /** The host's own environment; by default `env` itself, so that everything counts as inherited. */
+  readonly hostEnv?: Environment;
+  /** Compares names without regard to case, as Windows does. Default: `false`. */
+  readonly ignoreCase?: boolean;
+}
+
+export interface SanitizedEnv {
+  readonly env: Record<string, string>;
+  /** The names of the dropped variables, sorted; never their values. */
+  readonly dropped: string[];
+}
+
+/** Marks of the agent session that the host itself runs in: never right for a new agent. */
+export const ALWAYS_DROPPED: readonly string[] = Object.freeze([
+  'CLAUDECODE',
+  'CLAUDECODE_*',
+  'CLAUDE_CODE_SESSION',
+  'CLAUDE_CODE_SESSION_ID',
+  'CLAUDE_CODE_CHILD_SESSION',
+  'CLAUDE_CODE_SESSION_ATTENDED',
+  'CLAUDE_CODE_MESSAGING_SOCKET',
+  'CLAUDE_CODE_MESSAGING_TOKEN',
+  'CLAUDE_CODE_CHILD_NOTES_DIR',
+  'CLAUDE_CODE_LAUNCHED_BY_SESSION_IDS',
+  'CLAUDE_PID',
+  'AI_AGENT',
+  'MCP_SESSION_ID',
+]);
+
+/** Settings that an outer agent hands down, but that an operator may also set on purpose. */
+export const DROPPED_WHEN_NESTED: readonly string[] = Object.freeze([
+  'CLAUDE_CODE_ENTRYPOINT',
+  'CLAUDE_CODE_EXECPATH',
+  'CLAUDE_EFFORT',
+  'CLAUDE_CODE_EFFORT_LEVEL',
+]);
+
+/** What programs need to run at all, for {@link EnvironmentRules.allow}; no login, key or proxy. */
+export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
+  ...['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'TERM', 'TMPDIR', 'LANG', 'LC_*', 'TZ', 'XDG_*'],
+  ...['SystemRoot', 'SystemDrive', 'windir', 'ComSpec', 'PATHEXT', 'TEMP', 'TMP', 'USERNAME'],
+  ...['USERPROFILE', 'HOMEDRIVE', 'HOMEPATH', 'APPDATA', 'LOCALAPPDATA', 'ProgramData'],
+  ...['ProgramFiles*', 'NUMBER_OF_PROCESSORS', 'PROCESSOR_ARCHITECTURE'],
+]);
+
+const OPTION_NAMES = ['deny', 'keep', 'allow', 'hostEnv', 'ignoreCase'];
+
+/**
+ * Takes out of `env` what the host inherited from an outer agent, and nothing that was set on purpose.
+ *
+ * A variable counts as inherited if the host's environment has it with the same value. The first rule
+ * that applies decides: `keep` keeps; what is not inherited stays; `deny` drops; `allow`, if given,
+ * drops what it does not name; {@link ALWAYS_DROPPED} drops, and so does {@link DROPPED_WHEN_NESTED}
+ * in a host that {@link isNested}. An `undefined` value vanishes unreported.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS` for an unknown option, a rule or a value of a wrong type
+ */
+export function sanitizeEnv(env: Environment, options: SanitizeOptions = {}): SanitizedEnv {
+  checkOptions(env, options);
+  const { hostEnv = env, ignoreCase = false } = options;
+  const fold = (name: string) => (ignoreCase ? name.toUpperCase() : name);
+  const hostValues = new Map(Object.entries(hostEnv).map(([name, value]) => [fold(name), value]));
+
+  const keep = matcher(options.keep, ignoreCase, 'keep');
+  const deny = matcher(options.deny, ignoreCase, 'deny');
+  const allow = matcher(options.allow ?? ['*'], ignoreCase, 'allow');
+  const always = matcher(ALWAYS_DROPPED, ignoreCase);
+  const whenNested = matcher(isNested(hostEnv, ignoreCase) ? DROPPED_WHEN_NESTED : [], ignoreCase);
+  const stays = (name: string, value: string) =>
+    keep(name) ||
+    hostValues.get(fold(name)) !== value ||
+    !(deny(name) || !allow(name) || always(name) || whenNested(name));
+
+  const kept: [string, string][] = [];
+  const dropped: string[] = [];
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined) continue;
+    if (typeof value !== 'string') throw wrongType(`env.${name}`, 'a string', value);
+    if (stays(name, value)) kept.push([name, value]);
+    else dropped.push(name);
+  }
+  // Not by assignment: that would lose a variable named `__proto__`.
+  return { env: Object.fromEntries(kept), dropped: dropped.sort() };
+}
+
+/** Tells whether a host with this environment was itself started by an agent. */
+export function isNested(hostEnv: Environment, ignoreCase = false): boolean {
+  const always = matcher(ALWAYS_DROPPED, ignoreCase);
+  return Object.entries(hostEnv).some(([name, value]) => value !== undefined && always(name));
+}
+
+/**
+ * Gives a Claude agent the SDK's own entrypoint where the inherited one was dropped: the SDK sets it
+ * only if there is none, and it found the outer agent's.
+ */
+export function restoreEntrypoint({ env, dropped }: SanitizedEnv): SanitizedEnv {
+  const lost = dropped.includes('CLAUDE_CODE_ENTRYPOINT');
+  return { env: lost ? { ...env, CLAUDE_CODE_ENTRYPOINT: 'sdk-ts' } : env, dropped };
+}
+
+function matcher(
+  patterns: readonly NamePattern[] | undefined,
+  ignoreCase: boolean,
+  field = 'patterns',
+): (name: string) => boolean {
+  if (patterns === undefined) return () => false;
+  if (!Array.isArray(patterns)) {
+    throw wrongType(field, 'an array of names and regular expressions', patterns);
+  }
+  const tests = Array.from(patterns, (pattern: NamePattern, index) => {
+    if (typeof pattern === 'string') return stringTest(pattern, ignoreCase);
+    if (pattern instanceof RegExp) return regExpTest(pattern, ignoreCase);
+    throw wrongType(`${field}[${index}]`, 'a name or a regular expression', pattern);
+  });
+  return (name) => tests.some((test) => test(name));
+}
+
+function stringTest(pattern: string, ignoreCase: boolean): (name: string) => boolean {
+  const fold = (text: string) => (ignoreCase ? text.toUpperCase() : text);
+  const wanted = fold(pattern);
+  if (!wanted.endsWith('*')) return (name) => fold(name) === wanted;
+  const prefix = wanted.slice(0, -1);
+  return (name) => fold(name).startsWith(prefix);
+}
+
+function regExpTest({ source, flags }: RegExp, ignoreCase: boolean): (name: string) => boolean {
+  // A copy: with the flags g and y, test() starts at lastIndex and moves the caller's.
+  const copy = new RegExp(source, ignoreCase && !flags.includes('i') ? `${flags}i` : flags);
+  return (name) => {
+    copy.lastIndex = 0;
+    return copy.test(name);
+  };
+}
+
+function checkOptions(env: Environment, options: SanitizeOptions): void {
+  for (const [field, value] of Object.entries({ env, options, hostEnv: options?.hostEnv ?? env })) {
+    if (typeof value !== 'object' || value === null) throw wrongType(field, 'an object', value);
+  }
+  const unknown = Object.keys(options).find((key) => !OPTION_NAMES.includes(key));
+  if (unknown === undefined) return;
+  throw new SupervisorError(
+    'INVALID_OPTIONS',
+    `Unknown option '${unknown}' of sanitizeEnv. Use ${OPTION_NAMES.join(', ')}.`,
+    { data: { field: unknown } },
+  );
+}
+
+function wrongType(field: string, wanted: string, value: unknown): SupervisorError {
+  const type = value === null ? 'null' : typeof value;
+  // The type only: the value of a variable may be a secret.
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    `${field} must be ${wanted}, got ${type}. Correct it or leave it out.`,
+    {
+      data: { field, type },
+    },
+  );
+}

@@ -1,0 +1,215 @@
+import type { ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
+import type { SupervisorError } from '../errors.ts';
+import type { EndReport, ExitReport } from '../reports.ts';
+
+/** How to end one process. */
+export interface TerminateOptions {
+  /** For the event and the log. */
+  readonly reason?: string | undefined;
+  /** All steps together take no longer. Default: the ladder's own times. */
+  readonly deadlineMs?: number | undefined;
+  /** SIGKILL at once, no polite step. @default false */
+  readonly force?: boolean | undefined;
+}
+
+type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
+type ErrorListener = (error: Error) => void;
+
+/** One supervised process, queued or running; it satisfies the Agent SDK's `SpawnedProcess`. */
+export interface SupervisedProcess {
+  readonly id: string;
+  /** `undefined` while queued, and for ever if the start failed. */
+  readonly pid: number | undefined;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Always drained; its last lines are in the {@link ExitReport}. */
+  readonly stderr: Readable;
+  /** Whether a signal was sent by `kill`; no proof of death. */
+  readonly killed: boolean;
+  readonly exitCode: number | null;
+  readonly signalCode: NodeJS.Signals | null;
+  /** Sends a signal to the process; while it is queued, takes it out of the queue. `false` once it is gone. */
+  kill(signal?: NodeJS.Signals): boolean;
+  /** `'exit'` fires at the process's own death, `'error'` when it could not be started. */
+  on(event: 'exit', listener: ExitListener): void;
+  on(event: 'error', listener: ErrorListener): void;
+  once(event: 'exit', listener: ExitListener): void;
+  once(event: 'error', listener: ErrorListener): void;
+  off(event: 'exit', listener: ExitListener): void;
+  off(event: 'error', listener: ErrorListener): void;
+  /** Resolves when the process runs; rejects with a {@link SupervisorError} if it never will. */
+  readonly started: Promise<void>;
+  /** Resolves when the process and its whole tree are seen dead; never rejects. */
+  readonly exited: Promise<ExitReport>;
+  /** Ends the process and its tree by the ladder; resolves when they are seen dead, or the deadline has come. */
+  terminate(options?: TerminateOptions): Promise<EndReport>;
+}
+
+/** What the handle asks of those who have the process in hand: first the queue, then the ladder. */
+export interface HandleControls {
+  /** Signals the process, or takes it out of the queue; says whether there was anything to do. */
+  kill(signal: NodeJS.Signals): boolean;
+  terminate(options: TerminateOptions): Promise<EndReport>;
+}
+
+/** The caller's end of a supervised process: its streams and events, whatever state it is in. */
+export class Handle implements SupervisedProcess {
+  readonly id: string;
+  readonly started: Promise<void>;
+  readonly exited: Promise<ExitReport>;
+  pid: number | undefined;
+  killed = false;
+  exitCode: number | null = null;
+  signalCode: NodeJS.Signals | null = null;
+  readonly #events = new EventEmitter();
+  #controls: HandleControls | undefined;
+  #streams:
+    | { stdin: Writable | null; stdout: Readable | null; stderr: Readable | null }
+    | undefined;
+  #resolveStarted!: () => void;
+  #rejectStarted!: (error: Error) => void;
+  #resolveExited!: (report: ExitReport) => void;
+  #over = false;
+
+  constructor(id: string) {
+    this.id = id;
+    this.started = new Promise((resolve, reject) => {
+      this.#resolveStarted = resolve;
+      this.#rejectStarted = reject;
+    });
+    // Whoever does not ask for `started` learns of a refusal from `exited`, not from a crash.
+    this.started.catch(() => undefined);
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve;
+    });
+  }
+
+  get stdin(): Writable {
+    return this.#stream('stdin') as Writable;
+  }
+
+  get stdout(): Readable {
+    return this.#stream('stdout') as Readable;
+  }
+
+  get stderr(): Readable {
+    return this.#stream('stderr') as Readable;
+  }
+
+  kill(signal: NodeJS.Signals = 'SIGTERM'): boolean {
+    if (this.#over || this.#controls === undefined) return false;
+    const done = this.#controls.kill(signal);
+    this.killed ||= done;
+    return done;
+  }
+
+  on(event: 'exit' | 'error', listener: ExitListener | ErrorListener): void {
+    this.#events.on(event, listener);
+  }
+
+  once(event: 'exit' | 'error', listener: ExitListener | ErrorListener): void {
+    this.#events.once(event, listener);
+  }
+
+  off(event: 'exit' | 'error', listener: ExitListener | ErrorListener): void {
+    this.#events.off(event, listener);
+  }
+
+  async terminate(options: TerminateOptions = {}): Promise<EndReport> {
+    if (this.#controls !== undefined) return this.#controls.terminate(options);
+    return { ended: [await this.exited], survivors: [], unproven: [], durationMs: 0 };
+  }
+
+  /** Says who has the process in hand from now on. */
+  control(controls: HandleControls): void {
+    this.#controls = controls;
+  }
+
+  /** Whether the process, or its place in the queue, has ended. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Gives the caller streams of our own, until there is a child to join them to. */
+  queue(onStdinEnd: () => void = ignore): void {
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    // No event tells of an end while a large prompt is still unread.
+    const end = stdin.end.bind(stdin) as (...args: unknown[]) => PassThrough;
+    stdin.end = (...args: unknown[]) => {
+      if (!stdin.writableEnded) onStdinEnd();
+      return end(...args);
+    };
+    for (const stream of [stdin, stdout, stderr]) stream.on('error', ignore);
+    stderr.resume();
+    this.#streams = { stdin, stdout, stderr };
+  }
+
+  endStdin(): void {
+    if (!this.stdin.writableEnded) this.stdin.end();
+  }
+
+  /** Joins the caller to a running child: by the child's own streams if it has no others yet. */
+  attach(child: ChildProcess): void {
+    this.pid = child.pid;
+    // EPIPE and its kin are the child's end told a second time; the exit tells it.
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', ignore);
+    if (this.#streams === undefined) {
+      this.#streams = child;
+    } else {
+      if (child.stdin) this.stdin.pipe(child.stdin);
+      child.stdout?.pipe(this.stdout as PassThrough);
+      child.stderr?.pipe(this.stderr as PassThrough);
+    }
+    this.#resolveStarted();
+  }
+
+  /** The process itself is dead. */
+  exit(code: number | null, signal: NodeJS.Signals | null): void {
+    this.#over = true;
+    this.exitCode = code;
+    this.signalCode = signal;
+    // What is still written has no reader any more; it must not fill up.
+    const { stdin } = this;
+    if (stdin instanceof PassThrough) stdin.unpipe().resume();
+    this.#events.emit('exit', code, signal);
+  }
+
+  /** The process never was and never will be. Told a turn later, when the caller can listen. */
+  refuse(error: SupervisorError): void {
+    this.#endUnstarted(error);
+    setImmediate(() => {
+      if (this.#events.listenerCount('error') > 0) this.#events.emit('error', error);
+    });
+  }
+
+  /** The caller has taken the process back before it was started. */
+  cancel(error: SupervisorError, signal: NodeJS.Signals): void {
+    this.#endUnstarted(error);
+    this.signalCode = signal;
+    setImmediate(() => this.#events.emit('exit', null, signal));
+  }
+
+  /** The process and its tree are gone, and this is how. */
+  settle(report: ExitReport): void {
+    this.#resolveExited(report);
+  }
+
+  #endUnstarted(error: SupervisorError): void {
+    this.#over = true;
+    if (this.#streams === undefined) this.queue();
+    (this.stdin as PassThrough).resume();
+    (this.stdout as PassThrough).end();
+    (this.stderr as PassThrough).end();
+    this.#rejectStarted(error);
+  }
+
+  #stream(name: 'stdin' | 'stdout' | 'stderr'): Readable | Writable {
+    const stream = this.#streams?.[name];
+    if (!stream) throw new Error(`process ${this.id} has no ${name} yet`);
+    return stream;
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,209 @@
+import type { ChildProcess } from 'node:child_process';
+import type { Emit, ProcessSubject } from '../events.ts';
+import type { Os, Usage } from '../os/os.ts';
+import type { Journal } from '../ownership/journal.ts';
+import type { SupervisionRecord } from '../ownership/record.ts';
+import type {
+  EndReport,
+  ExitCause,
+  ProcessInfo,
+  ProcessInspection,
+  ProcessName,
+  Survivor,
+} from '../reports.ts';
+import type { LadderOptions } from '../termination/ladder.ts';
+import { Ending, type EndOptions, type EndTarget, ProcessTree } from '../termination/terminate.ts';
+import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
+
+/** The signals by which a caller ends a process; the others are between it and the process. */
+const ENDING_SIGNALS: ReadonlySet<string> = new Set([
+  ...['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGABRT'],
+]);
+
+/** What a live process needs of its supervisor. */
+export interface LiveContext {
+  readonly os: Os;
+  readonly emit: Emit;
+  readonly options: {
+    readonly ladder: LadderOptions;
+    readonly sweep: { readonly intervalMs: number };
+  };
+}
+
+/** One process from its launch to the death of its tree. */
+export class LiveProcess implements EndTarget, HandleControls {
+  readonly handle: Handle;
+  readonly subject: ProcessSubject;
+  readonly child: ChildProcess;
+  readonly tree: ProcessTree;
+  readonly startedAtMs: number;
+  readonly holdsSlot: boolean;
+  record: SupervisionRecord;
+  /** Why it ends; written once, before the first signal. */
+  cause: ExitCause | undefined;
+  forced = false;
+  stdinEndedAtMs: number | undefined;
+  readonly #context: LiveContext;
+  readonly #signal: AbortSignal | undefined;
+  #ending: Ending | undefined;
+  #killedByCaller = false;
+
+  constructor(
+    context: LiveContext,
+    { handle, child, record, segment, signal, holdsSlot }: LiveParts,
+  ) {
+    this.#context = context;
+    this.#signal = signal;
+    this.handle = handle;
+    this.child = child;
+    this.record = record;
+    this.holdsSlot = holdsSlot;
+    this.subject = { id: record.id, kind: record.kind, sessionId: record.sessionId };
+    this.startedAtMs = context.os.clock.monotonicMs();
+    this.tree = new ProcessTree(context.os, {
+      pid: record.pid,
+      startTime: record.startTime,
+      leadsGroup: record.group,
+      held: true,
+      cookie: segment,
+    });
+    child.stdin?.once('finish', () => {
+      this.stdinEndedAtMs = context.os.clock.monotonicMs();
+    });
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  running(): boolean {
+    return !this.handle.over;
+  }
+
+  endStdin(): void {
+    this.handle.endStdin();
+  }
+
+  kill(signal: NodeJS.Signals): boolean {
+    const { os } = this.#context;
+    if (ENDING_SIGNALS.has(signal)) {
+      this.#killedByCaller ||= this.cause === undefined;
+      this.cause ??= 'terminated';
+      this.forced ||= signal === 'SIGKILL';
+      if (os.endTree !== undefined) {
+        // Windows: every signal is a forced end of this one process, so its tree must go first.
+        void this.end(this.cause, { force: true });
+        return true;
+      }
+    }
+    return os.signal(this.record.pid, signal) === 'sent';
+  }
+
+  terminate({ reason, ...options }: TerminateOptions): Promise<EndReport> {
+    return this.end('terminated', options, reason);
+  }
+
+  /** Ends the process and its tree, by the ladder that is already under way if there is one. */
+  async end(cause: ExitCause, options: EndOptions = {}, reason?: string): Promise<EndReport> {
+    const { os, emit } = this.#context;
+    const beganMs = os.clock.monotonicMs();
+    this.cause ??= cause;
+    if (this.running()) emit('ending', { ...this.subject, pid: this.record.pid, cause, reason });
+    const survivors = await this.climbDown(options);
+    const ended = survivors.length === 0 ? [await this.handle.exited] : [];
+    return { ended, survivors, unproven: [], durationMs: os.clock.monotonicMs() - beganMs };
+  }
+
+  /** Sends the tree down the ladder, or hurries it on its way; resolves to who survived. */
+  async climbDown(options: EndOptions = {}): Promise<readonly Survivor[]> {
+    const { os, emit, options: defaults } = this.#context;
+    if (this.#ending !== undefined) {
+      this.#ending.hurry(options);
+    } else {
+      this.#ending = new Ending(os, this, defaults.ladder, options);
+      const ending = this.#ending;
+      void ending.done.then(({ survivors, forced }) => {
+        this.forced ||= forced;
+        // The way down is over: who still wants the survivors ended starts anew.
+        this.#ending = undefined;
+        if (survivors.length > 0)
+          emit('survivors', { ...this.subject, survivors: this.#name(survivors) });
+      });
+    }
+    return this.#name((await this.#ending.done).survivors);
+  }
+
+  /** The process itself has exited. */
+  wake(): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#ending?.wake();
+  }
+
+  /** Learns the start time from the process table, where the spawn's own tick could not tell it. */
+  async identify(journal: Journal): Promise<void> {
+    const found = (await this.#context.os.processes.look()).get(this.record.pid);
+    if (found === undefined || !this.running()) return;
+    this.tree.root.startTime = found.startTime;
+    this.record = { ...this.record, startTime: found.startTime };
+    journal.add(this.record);
+  }
+
+  /** Whether somebody is ending the tree at this moment. */
+  get ending(): boolean {
+    return this.#ending !== undefined;
+  }
+
+  /** Resolves when nothing of the tree is alive any more, however long that takes. */
+  async treeDeath(): Promise<void> {
+    const { os, options } = this.#context;
+    for (;;) {
+      const alive = this.#ending ? (await this.#ending.done).survivors : await this.tree.look();
+      if (alive.length === 0) return;
+      if (this.#ending !== undefined) continue;
+      await new Promise<void>((resolve) => void os.clock.after(options.sweep.intervalMs, resolve));
+    }
+  }
+
+  describe(): ProcessInfo {
+    const { id, pid, kind, sessionId, command, cwd, startedAt } = this.record;
+    const state = this.ending ? 'ending' : this.running() ? 'running' : 'exited';
+    return { id, pid, kind, sessionId, command, cwd, startedAt, state, holdsSlot: this.holdsSlot };
+  }
+
+  /** Adds what the tree costs, from a look at it and a sample of its members. */
+  inspect(members: readonly ProcessName[], usage: ReadonlyMap<number, Usage>): ProcessInspection {
+    const total = (part: (of: Usage) => number): number =>
+      members.reduce(
+        (sum, { pid }) => sum + part(usage.get(pid) ?? { rssBytes: 0, cpuPercent: 0 }),
+        0,
+      );
+    return {
+      ...this.describe(),
+      ageMs: this.#context.os.clock.monotonicMs() - this.startedAtMs,
+      descendants: members
+        .filter(({ pid }) => pid !== this.record.pid)
+        .map(({ pid, command }) => ({ pid, command })),
+      rssBytes: total((of) => of.rssBytes),
+      cpuPercent: total((of) => of.cpuPercent),
+    };
+  }
+
+  readonly #onAbort = (): void => {
+    // The SDK kills and then aborts, in one callback: of the caller's two words the abort says more.
+    if (this.#killedByCaller) this.cause = 'aborted';
+    void this.end('aborted');
+  };
+
+  #name(survivors: readonly { pid: number; command: string }[]): Survivor[] {
+    const { id, sessionId } = this.subject;
+    return survivors.map(({ pid, command }) => ({ id, sessionId, pid, command }));
+  }
+}
+
+/** What a launch has produced. */
+export interface LiveParts {
+  readonly handle: Handle;
+  readonly child: ChildProcess;
+  readonly record: SupervisionRecord;
+  /** Our segment in the process's cookie. */
+  readonly segment: string;
+  readonly signal: AbortSignal | undefined;
+  readonly holdsSlot: boolean;
+}

@@ -1,0 +1,168 @@
+import type { Pool, Slot, Waiter } from '../admission/pool.ts';
+import { SupervisorError } from '../errors.ts';
+import type { Emit, ProcessSubject } from '../events.ts';
+import type { Os } from '../os/os.ts';
+import type { EndReport } from '../reports.ts';
+import type { Handle, HandleControls } from './handle.ts';
+import type { CheckedRequest } from './request.ts';
+
+/**
+ * The SDK cancels by ending stdin and sends SIGTERM about 2 s later: a start in between would run
+ * an aborted query (measured, SDK 0.3.330).
+ */
+const CANCEL_GRACE_MS = 2500;
+const NOTICE_MS = 60_000;
+
+/** What a queued start needs of its supervisor. */
+export interface QueueContext {
+  readonly os: Os;
+  readonly pool: Pool;
+  readonly emit: Emit;
+  readonly queued: Set<QueuedStart>;
+  /** The ids of the processes that hold the slots. */
+  holders(): string[];
+}
+
+/** What becomes of it: exactly one of them is called, once. */
+export interface QueueOutcome {
+  start(slot: Slot): void;
+  /** `signal` is set when the caller took the request back. */
+  refuse(error: SupervisorError, signal: NodeJS.Signals | undefined): void;
+}
+
+/** A request for a slot: granted at once if one is free, else queued until it is granted, refused or taken back. */
+export class QueuedStart implements HandleControls {
+  readonly sessionId: string | undefined;
+  readonly #context: QueueContext;
+  readonly #handle: Handle;
+  readonly #signal: AbortSignal | undefined;
+  readonly #outcome: QueueOutcome;
+  readonly #waiter: Waiter;
+  #state: 'asking' | 'queued' | 'grace' | 'over' = 'asking';
+  #slot: Slot | undefined;
+  #stdinEndedAtMs: number | undefined;
+  #cancelledBy: NodeJS.Signals | undefined;
+  #cancelTimer: () => void = () => undefined;
+
+  constructor(
+    context: QueueContext,
+    handle: Handle,
+    request: CheckedRequest,
+    outcome: QueueOutcome,
+  ) {
+    this.sessionId = request.sessionId;
+    this.#context = context;
+    this.#handle = handle;
+    this.#signal = request.signal;
+    this.#outcome = outcome;
+    this.#waiter = context.pool.request({
+      sessionId: request.sessionId,
+      priority: request.priority,
+      timeoutMs: undefined,
+      signal: request.signal,
+      granted: (slot) => this.#granted(slot),
+      refused: (error) => this.#refused(error),
+    });
+    if (this.#state === 'asking')
+      this.#queue({ id: handle.id, kind: request.kind, sessionId: request.sessionId });
+  }
+
+  /** The caller takes the request back, as the SDK does when its query is closed or aborted. */
+  kill(signal: NodeJS.Signals): boolean {
+    if (this.#state === 'over') return false;
+    this.#cancelledBy = signal;
+    this.refuse(
+      new SupervisorError(
+        'ABORTED',
+        'The request was taken back before it had a slot; nothing was started.',
+      ),
+    );
+    return true;
+  }
+
+  async terminate(): Promise<EndReport> {
+    const beganMs = this.#context.os.clock.monotonicMs();
+    this.kill('SIGTERM');
+    const ended = [await this.#handle.exited];
+    return {
+      ended,
+      survivors: [],
+      unproven: [],
+      durationMs: this.#context.os.clock.monotonicMs() - beganMs,
+    };
+  }
+
+  /** Refuses the request unless it has started. */
+  refuse(error: SupervisorError): void {
+    if (this.#state === 'grace') this.#refused(error);
+    else this.#waiter.refuse(error);
+  }
+
+  #queue(subject: ProcessSubject): void {
+    const { os, pool, emit, queued, holders } = this.#context;
+    this.#state = 'queued';
+    queued.add(this);
+    this.#handle.control(this);
+    this.#handle.queue(() => {
+      this.#stdinEndedAtMs = os.clock.monotonicMs();
+    });
+    emit('queued', { ...subject, waiting: pool.waiting.size });
+    const sinceMs = os.clock.monotonicMs();
+    // Kept alive: a host with nothing else to do would exit with its query unanswered (code 13).
+    const remind = (): void => {
+      this.#cancelTimer = os.clock.after(
+        NOTICE_MS,
+        () => {
+          emit('waiting', {
+            ...subject,
+            waitedMs: os.clock.monotonicMs() - sinceMs,
+            holders: holders(),
+          });
+          remind();
+        },
+        { keepAlive: true },
+      );
+    };
+    remind();
+  }
+
+  #granted(slot: Slot): void {
+    this.#cancelTimer();
+    const { clock } = this.#context.os;
+    const sinceEndMs =
+      this.#stdinEndedAtMs === undefined
+        ? CANCEL_GRACE_MS
+        : clock.monotonicMs() - this.#stdinEndedAtMs;
+    if (sinceEndMs >= CANCEL_GRACE_MS) {
+      this.#start(slot);
+      return;
+    }
+    this.#state = 'grace';
+    this.#slot = slot;
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#cancelTimer = clock.after(CANCEL_GRACE_MS - sinceEndMs, () => this.#start(slot), {
+      keepAlive: true,
+    });
+  }
+
+  #start(slot: Slot): void {
+    this.#leave();
+    this.#outcome.start(slot);
+  }
+
+  #refused(error: SupervisorError): void {
+    if (this.#signal?.aborted) this.#cancelledBy ??= 'SIGTERM';
+    this.#leave();
+    this.#slot?.release();
+    this.#outcome.refuse(error, this.#cancelledBy);
+  }
+
+  #leave(): void {
+    this.#state = 'over';
+    this.#cancelTimer();
+    this.#context.queued.delete(this);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => void this.kill('SIGTERM');
+}

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { systemText } from '../validation.ts';
+import type { SupervisedProcess } from './handle.ts';
+
+export const abortSignal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+  error: 'must be an AbortSignal',
+});
+
+/** An id of the host's choosing; numbers and strings are the same if they print the same. */
+export const sessionId = z.union([z.string().min(1).max(1024), z.number()]).transform(String);
+
+const environment = z
+  .record(systemText, systemText.optional())
+  .refine((env) => Object.keys(env).every((name) => name !== '' && !name.includes('=')), {
+    error: 'must have names that are not empty and hold no "="',
+  });
+
+export const spawnRequest = z.strictObject({
+  command: systemText.min(1),
+  args: z.array(systemText).readonly().optional(),
+  cwd: systemText.min(1).optional(),
+  env: environment.optional(),
+  signal: abortSignal.optional(),
+  sessionId: sessionId.optional(),
+  kind: z.string().min(1).max(256).default('agent'),
+  slot: z.boolean().optional(),
+  priority: z.number().default(0),
+  leftovers: z.enum(['terminate', 'keep']).optional(),
+  onSpawn: z
+    .custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
+      error: 'must be a function',
+    })
+    .optional(),
+});
+
+/** A request as the stations see it: checked, with its defaults. */
+export type CheckedRequest = z.output<typeof spawnRequest>;
+
+/** What to start, and what for. */
+export interface SpawnRequest {
+  command: string;
+  /** Reach the child one to one. Default: none. */
+  args?: readonly string[] | undefined;
+  /** Default: the host's own. */
+  cwd?: string | undefined;
+  /** The child's whole environment before sanitizing. Default: the host's own. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Aborting it ends the process by the ladder, or the wait for a slot. */
+  signal?: AbortSignal | undefined;
+  /** The session this process works for. */
+  sessionId?: string | number | undefined;
+  /** A label for reports. @default 'agent' */
+  kind?: string | undefined;
+  /** Whether it needs a slot of the pool. Default: agents do, other kinds do not. */
+  slot?: boolean | undefined;
+  /** Higher goes first in the queue. @default 0 */
+  priority?: number | undefined;
+  /** What becomes of descendants that outlive the process. Default: the supervisor's `leftovers`. */
+  leftovers?: 'terminate' | 'keep' | undefined;
+  /** Called once the process runs, in the tick of its start. */
+  onSpawn?: ((process: SupervisedProcess) => void) | undefined;
+}

@@ -1,0 +1,273 @@
+import type { ChildProcess } from 'node:child_process';
+import { basename } from 'node:path';
+import type { Slot } from '../admission/pool.ts';
+import { isSupervisorError, SupervisorError } from '../errors.ts';
+import { callHost } from '../events.ts';
+import type { Clock } from '../os/clock.ts';
+import { COOKIE_VARIABLE } from '../os/os.ts';
+import type { Registry } from '../ownership/registry.ts';
+import type { ExitReport, ProcessName } from '../reports.ts';
+import { classifyExit } from '../termination/exit.ts';
+import { type EmptyValue, normalizeSpawnArgs } from './arguments.ts';
+import { type EnvironmentRules, restoreEntrypoint, sanitizeEnv } from './environment.ts';
+import { Handle, type SupervisedProcess } from './handle.ts';
+import { type LiveContext, LiveProcess } from './live.ts';
+import { type QueueContext, QueuedStart } from './queued.ts';
+import type { CheckedRequest } from './request.ts';
+import { StderrTail, secretValues } from './stderr-tail.ts';
+import { cutOff, silence } from './stdio.ts';
+
+/** What the stations share; the supervisor composes it. */
+export interface Corridor extends LiveContext, QueueContext {
+  readonly options: LiveContext['options'] & {
+    readonly pool: { readonly hardCap: number };
+    readonly environment: EnvironmentRules;
+    readonly leftovers: 'terminate' | 'keep';
+  };
+  /** What runs, in start order. */
+  readonly live: Map<string, LiveProcess>;
+  nextId(): string;
+  /** Our registry, opened at first use; throws while nothing may start. */
+  registry(): Registry;
+}
+
+/** How a request is read: the Claude hook knows what its program makes of it, other callers do not. */
+export interface Dialect {
+  readonly emptyValue: EmptyValue;
+  /** Set the SDK's entrypoint anew where the inherited one was dropped. */
+  readonly entrypoint: boolean;
+}
+
+interface Passage extends Corridor {
+  readonly request: CheckedRequest;
+  readonly dialect: Dialect;
+  readonly handle: Handle;
+}
+
+/** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
+export function spawn(
+  corridor: Corridor,
+  request: CheckedRequest,
+  dialect: Dialect,
+  held?: Slot,
+): SupervisedProcess {
+  const handle = new Handle(corridor.nextId());
+  const passage: Passage = { ...corridor, request, dialect, handle };
+  const { slot: needsSlot = request.kind === 'agent' } = request;
+  if (held !== undefined || !needsSlot) {
+    start(passage, held);
+  } else {
+    new QueuedStart(corridor, handle, request, {
+      start: (slot) => start(passage, slot),
+      refuse: (error, signal) => refuse(passage, undefined, error, signal),
+    });
+  }
+  return handle;
+}
+
+/** Goes out: everything from here to the journal happens in one tick, so that no death falls in between. */
+function start(passage: Passage, slot: Slot | undefined): void {
+  const { os, request, handle } = passage;
+  try {
+    const registry = passage.registry();
+    assertMayStart(passage);
+    const env = childEnvironment(passage, registry);
+    const { child, failure } = os.launch({
+      command: request.command,
+      args: normalizeSpawnArgs(request.args ?? [], { emptyValue: passage.dialect.emptyValue }),
+      cwd: request.cwd,
+      env,
+    });
+    if (child !== undefined) {
+      run(passage, registry, slot, child, env);
+    } else {
+      handle.queue();
+      void failure.then(({ code, message, cause }) =>
+        refuse(passage, slot, new SupervisorError(code, message, { cause })),
+      );
+    }
+  } catch (error) {
+    refuse(passage, slot, error as SupervisorError);
+  }
+}
+
+function assertMayStart({ live, options, request }: Passage): void {
+  if (request.signal?.aborted) {
+    throw new SupervisorError(
+      'ABORTED',
+      'The request was aborted before its start; nothing was started.',
+      {
+        cause: request.signal.reason,
+      },
+    );
+  }
+  const { hardCap } = options.pool;
+  if (live.size < hardCap) return;
+  throw new SupervisorError(
+    'HARD_CAP',
+    `${live.size} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
+    { data: { alive: live.size, hardCap } },
+  );
+}
+
+function childEnvironment({ os, request, dialect, handle, options }: Passage, registry: Registry) {
+  const hostEnv = os.environment();
+  const sanitized = sanitizeEnv(request.env ?? hostEnv, {
+    ...options.environment,
+    hostEnv,
+    ignoreCase: os.platform === 'win32',
+  });
+  const { env } = dialect.entrypoint ? restoreEntrypoint(sanitized) : sanitized;
+  return { ...env, [COOKIE_VARIABLE]: registry.cookie(handle.id) };
+}
+
+function run(
+  passage: Passage,
+  registry: Registry,
+  slot: Slot | undefined,
+  child: ChildProcess,
+  env: Readonly<Record<string, string>>,
+): void {
+  const { os, request, handle, emit, live: all } = passage;
+  const pid = child.pid as number;
+  const { bootId, pidNamespace } = registry.owner;
+  const record = {
+    id: handle.id,
+    pid,
+    startTime: os.processes.read?.(pid)?.startTime,
+    bootId,
+    pidNamespace,
+    group: os.platform !== 'win32',
+    kind: request.kind,
+    sessionId: request.sessionId,
+    command: basename(request.command).slice(0, 256),
+    cwd: request.cwd ?? '',
+    startedAt: os.clock.now(),
+  };
+  const segment = registry.segment(handle.id);
+  registry.journal.add(record);
+
+  const live = new LiveProcess(passage, {
+    handle,
+    child,
+    record,
+    segment,
+    signal: request.signal,
+    holdsSlot: slot !== undefined,
+  });
+  all.set(handle.id, live);
+  const tail = new StderrTail();
+  const secrets = secretValues(env);
+  child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
+  child.once('exit', (code, signal) => {
+    const end = { code, signal, stderrTail: () => tail.text(secrets) };
+    void comeBack(passage, registry, slot, live, end);
+  });
+  handle.control(live);
+  handle.attach(child);
+  if (record.startTime === undefined) void live.identify(registry.journal);
+  emit('started', { ...live.subject, pid });
+  callHost(() => request.onSpawn?.(handle));
+}
+
+interface End {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  stderrTail(): string;
+}
+
+/** Comes back, the way it went out: the process is dead, and what is left of its tree follows it. */
+async function comeBack(
+  passage: Passage,
+  registry: Registry,
+  slot: Slot | undefined,
+  live: LiveProcess,
+  { code, signal, stderrTail }: End,
+): Promise<void> {
+  const { os, handle, emit, live: all } = passage;
+  const verdict = classifyExit(code, signal, { requested: live.cause });
+  const wasEnding = live.ending;
+  handle.exit(code, signal);
+  live.wake();
+  const streamsQuiet = quietStreams(live.child, os.clock);
+
+  const remaining = await live.tree.look();
+  live.tree.root.held = false;
+  const leftovers = wasEnding ? [] : remaining.map(({ pid, command }) => ({ pid, command }));
+  if (leftovers.length > 0) endLeftovers(passage, live, leftovers);
+  if (live.ending) await live.treeDeath();
+  await streamsQuiet;
+
+  registry.journal.remove(handle.id);
+  all.delete(handle.id);
+  slot?.release();
+  const report: ExitReport = {
+    ...live.subject,
+    pid: live.record.pid,
+    code,
+    signal,
+    ...verdict,
+    forced: live.forced,
+    durationMs: os.clock.monotonicMs() - live.startedAtMs,
+    stderrTail: stderrTail(),
+    leftovers,
+  };
+  handle.settle(report);
+  emit('exited', report);
+}
+
+/** stdout ends for its reader and stderr is complete, even if a descendant holds their pipes. */
+async function quietStreams({ stdout, stderr }: ChildProcess, clock: Clock): Promise<void> {
+  await Promise.all(
+    [stdout, stderr].map(async (stream) => {
+      if (stream === null) return;
+      await silence(stream, clock);
+      cutOff(stream);
+    }),
+  );
+}
+
+function endLeftovers(
+  passage: Passage,
+  live: LiveProcess,
+  processes: readonly ProcessName[],
+): void {
+  const { request, options, emit } = passage;
+  const action = request.leftovers ?? options.leftovers;
+  const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
+  emit('leftovers', { ...live.subject, processes, action, advice });
+  if (action === 'terminate') void live.climbDown();
+}
+
+/** Ends a passage that leads to no process. `signal`: the caller took the request back. */
+function refuse(
+  passage: Passage,
+  slot: Slot | undefined,
+  reason: unknown,
+  signal?: NodeJS.Signals,
+): void {
+  const { handle, request, emit } = passage;
+  const error = isSupervisorError(reason)
+    ? reason
+    : new SupervisorError('SPAWN_FAILED', `The process could not be started: ${String(reason)}`, {
+        cause: reason,
+      });
+  const subject = { id: handle.id, kind: request.kind, sessionId: request.sessionId };
+  slot?.release();
+  if (signal === undefined) handle.refuse(error);
+  else handle.cancel(error, signal);
+  handle.settle({
+    ...subject,
+    pid: undefined,
+    code: null,
+    signal: null,
+    cause: 'not-started',
+    intentional: signal !== undefined,
+    forced: false,
+    durationMs: 0,
+    stderrTail: '',
+    leftovers: [],
+    error,
+  });
+  emit('refused', { ...subject, error });
+}

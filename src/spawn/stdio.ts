@@ -1,0 +1,45 @@
+import type { Readable } from 'node:stream';
+import type { Clock } from '../os/clock.ts';
+
+/** How long a stream must be silent after the exit before we take its pipe as held by someone else. */
+const QUIET_MS = 100;
+
+/**
+ * Resolves when a dead process's stream has ended or has fallen silent.
+ *
+ * `'end'` and `'close'` wait for every descendant that inherited the pipe, for hours if need be.
+ */
+export function silence(stream: Readable, clock: Clock): Promise<void> {
+  if (stream.readableEnded || stream.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    let cancel = (): void => undefined;
+    const finish = (): void => {
+      cancel();
+      stream.off('end', finish).off('close', finish);
+      resolve();
+    };
+    let readBefore = -1;
+    const check = (): void => {
+      // What the reader has not taken yet is not cut off, and news from the pipe starts the wait anew.
+      const { bytesRead = 0 } = stream as { bytesRead?: number };
+      if (stream.readableLength === 0 && bytesRead === readBefore) {
+        finish();
+        return;
+      }
+      readBefore = bytesRead;
+      // Looks only after the loop has polled: after a long block the timer is due before the data is read.
+      cancel = clock.after(QUIET_MS, () => setImmediate(check), { keepAlive: true });
+    };
+    stream.on('end', finish).on('close', finish);
+    check();
+  });
+}
+
+/** Ends a silent stream for its reader, whoever still holds the other end of its pipe. */
+export function cutOff(stream: Readable): void {
+  if (stream.readableEnded || stream.destroyed) return;
+  stream.once('end', () => stream.destroy());
+  stream.push(null);
+  // An empty read lets 'end' come although nobody may be reading.
+  stream.read(0);
+}

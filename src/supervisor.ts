@@ -1,0 +1,382 @@
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { Lease } from './admission/lease.ts';
+import { Pool, type Slot } from './admission/pool.ts';
+import { SupervisorError } from './errors.ts';
+import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
+import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
+import type { Os } from './os/os.ts';
+import { systemOs } from './os/system.ts';
+import { Registry } from './ownership/registry.ts';
+import type {
+  EndReport,
+  ExitReport,
+  ProcessInfo,
+  ProcessInspection,
+  StartReport,
+} from './reports.ts';
+import type { SupervisedProcess } from './spawn/handle.ts';
+import type { LiveProcess } from './spawn/live.ts';
+import type { QueuedStart } from './spawn/queued.ts';
+import { abortSignal, type SpawnRequest, sessionId, spawnRequest } from './spawn/request.ts';
+import { type Corridor, type Dialect, spawn } from './spawn/spawn.ts';
+import {
+  type HostSignalOptions,
+  handleSignals,
+  hostSignalOptions,
+} from './termination/host-signals.ts';
+import { endAll } from './termination/shutdown.ts';
+import type { EndOptions } from './termination/terminate.ts';
+import { durationMs, parseInput } from './validation.ts';
+
+/** A slot in the caller's hands. */
+export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
+
+export interface AcquireOptions {
+  /** Whose slot it is: reaping the session takes it back. */
+  sessionId?: string | number | undefined;
+  /** Higher goes first. @default 0 */
+  priority?: number | undefined;
+  /** Default: `pool.waitTimeoutMs`. */
+  timeoutMs?: number | undefined;
+  /** Gives up waiting. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface StopOptions {
+  /** How long what runs may go on before the ladder begins. @default 0 */
+  finishMs?: number | undefined;
+  /** How long the ladder may take in all. Default: the sum of its steps. */
+  deadlineMs?: number | undefined;
+  reason?: string | undefined;
+}
+
+/** What the SDK's spawn hook receives; unknown keys pass. */
+export interface HookOptions {
+  command: string;
+  args: readonly string[];
+  cwd?: string | undefined;
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** What goes into the SDK's `spawnClaudeCodeProcess`. */
+export type SpawnHook = (options: HookOptions) => SupervisedProcess;
+
+const acquireOptions = z
+  .strictObject({
+    sessionId: sessionId.optional(),
+    priority: z.number().optional(),
+    timeoutMs: durationMs.optional(),
+    signal: abortSignal.optional(),
+  })
+  .prefault({});
+const stopOptions = z
+  .strictObject({
+    finishMs: durationMs.default(0),
+    deadlineMs: durationMs.optional(),
+    reason: z.string().optional(),
+  })
+  .prefault({});
+const listFilter = z
+  .strictObject({ sessionId: sessionId.optional(), kind: z.string().optional() })
+  .prefault({});
+const reapOptions = z.strictObject({ reason: z.string().optional() }).prefault({});
+
+const ONE_TO_ONE: Dialect = { emptyValue: 'keep', entrypoint: false };
+
+/** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
+export class Supervisor {
+  readonly #os: Os;
+  readonly #events = new Events();
+  readonly #live = new Map<string, LiveProcess>();
+  readonly #queued = new Set<QueuedStart>();
+  readonly #leases = new Set<SlotLease>();
+  readonly #idPrefix = randomBytes(4).toString('hex');
+  #options: ResolvedOptions;
+  #corridor: Corridor;
+  #registry: Registry | undefined;
+  #lastId = 0;
+  #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
+  #stopping: { readonly done: Promise<EndReport>; hurry(options: EndOptions): void } | undefined;
+
+  /** @internal Use `createSupervisor` or `getSupervisor`. */
+  constructor(options: SupervisorOptions = {}, os: Os = systemOs()) {
+    this.#os = os;
+    this.#options = resolveOptions(options, os);
+    this.#corridor = this.#compose();
+  }
+
+  /** @internal Takes new options while nothing has used the old ones; tells whether it did. */
+  configure(options: SupervisorOptions): boolean {
+    if (this.#state !== 'new' || this.#lastId > 0 || this.#leases.size > 0) return false;
+    this.#options = resolveOptions(options, this.#os);
+    this.#corridor = this.#compose();
+    return true;
+  }
+
+  /**
+   * Opens the registry; implicit at the first spawn, and needed again after `stop`.
+   *
+   * @throws SupervisorError `STATE_DIR_UNSAFE`, or `STOPPING` while a stop is under way
+   */
+  async start(): Promise<StartReport> {
+    const beganMs = this.#os.clock.monotonicMs();
+    if (this.#state === 'stopping') throw this.#closed();
+    if (this.#state === 'stopped') this.#state = 'new';
+    this.#open();
+    const durationMs = this.#os.clock.monotonicMs() - beganMs;
+    return { ended: [], survivors: [], unproven: [], durationMs, stateDir: this.#options.stateDir };
+  }
+
+  /**
+   * Starts a process in this tick if it may, else queues it.
+   *
+   * @throws SupervisorError `INVALID_OPTIONS` or `STOPPING`; whatever else prevents the start is told
+   * by the handle: `'error'`, `started`, `exited`
+   */
+  spawn(request: SpawnRequest): SupervisedProcess {
+    return this.#spawn(request, ONE_TO_ONE);
+  }
+
+  /**
+   * Makes the function that the Agent SDK calls to start its process.
+   *
+   * @example
+   * ```ts
+   * query({ prompt, options: { spawnClaudeCodeProcess: supervisor.spawnHook({ sessionId }) } });
+   * ```
+   */
+  spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
+    parseInput(spawnRequest.partial(), defaults, 'spawnHook');
+    return ({ command, args, cwd, env, signal }) => {
+      const dialect = { emptyValue: this.#options.args.emptyValue, entrypoint: true };
+      return this.#spawn({ ...defaults, command, args, cwd, env, signal }, dialect);
+    };
+  }
+
+  /**
+   * Waits for a slot and hands it to the caller.
+   *
+   * @throws SupervisorError `POOL_TIMEOUT`, `ABORTED`, `STOPPING` or `INVALID_OPTIONS`, by rejection
+   */
+  async acquire(options?: AcquireOptions): Promise<SlotLease> {
+    const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
+    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    return new Promise((resolve, reject) => {
+      this.#corridor.pool.request({
+        sessionId: wish.sessionId,
+        priority: wish.priority ?? 0,
+        timeoutMs: wish.timeoutMs ?? this.#options.pool.waitTimeoutMs,
+        signal: wish.signal,
+        granted: (slot) => resolve(this.#lease(slot, wish.sessionId)),
+        refused: reject,
+      });
+    });
+  }
+
+  /** Lists the live processes of this supervisor, in start order. */
+  list(filter?: {
+    sessionId?: string | number | undefined;
+    kind?: string | undefined;
+  }): ProcessInfo[] {
+    const wanted = parseInput(listFilter, filter, 'list');
+    return [...this.#live.values()]
+      .map((live) => live.describe())
+      .filter(
+        (info) =>
+          (wanted.sessionId === undefined || wanted.sessionId === info.sessionId) &&
+          (wanted.kind === undefined || wanted.kind === info.kind),
+      );
+  }
+
+  /** Looks at every live process with its descendants, memory and CPU. */
+  async inspect(): Promise<ProcessInspection[]> {
+    const trees = await Promise.all(
+      [...this.#live.values()].map(async (live) => ({ live, members: await live.tree.look() })),
+    );
+    const usage = await this.#os.sample(
+      trees.flatMap(({ members }) => members.map(({ pid }) => pid)),
+    );
+    return trees.map(({ live, members }) => live.inspect(members, usage));
+  }
+
+  /** Ends every process of a session and refuses what waits for it. */
+  async reapSession(
+    id: string | number,
+    options?: { reason?: string | undefined },
+  ): Promise<EndReport> {
+    const session = parseInput(sessionId, id, 'reapSession');
+    const { reason } = parseInput(reapOptions, options, 'reapSession');
+    this.#refuseWaiting(
+      (waiting) => waiting === session,
+      () =>
+        new SupervisorError(
+          'ABORTED',
+          `Session "${session}" was reaped while this request waited; nothing was started.`,
+        ),
+    );
+    const processes = [...this.#live.values()].filter((live) => live.subject.sessionId === session);
+    return endAll(processes, 'reaped', { reason, clock: this.#os.clock });
+  }
+
+  /**
+   * Ends everything: refuses the new and the queued, lets what runs finish for `finishMs`, then
+   * goes down the ladder in reverse start order. `start` opens the supervisor again.
+   */
+  stop(options?: StopOptions): Promise<EndReport> {
+    const wish = parseInput(stopOptions, options, 'stop');
+    if (this.#stopping !== undefined) {
+      if (wish.deadlineMs !== undefined) this.#stopping.hurry({ deadlineMs: wish.deadlineMs });
+      return this.#stopping.done;
+    }
+    let endFinish = (): void => undefined;
+    const finished = new Promise<void>((resolve) => {
+      endFinish = resolve;
+    });
+    let ladder: EndOptions = { deadlineMs: wish.deadlineMs };
+    const hurry = (stricter: EndOptions): void => {
+      ladder = { ...ladder, ...stricter };
+      endFinish();
+      for (const live of this.#live.values()) if (live.ending) void live.climbDown(stricter);
+    };
+    const done = this.#stop(wish, finished, () => ladder);
+    this.#stopping = { done, hurry };
+    return done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Listens for an event; returns how to stop. What a listener throws surfaces as the host's own uncaught error. */
+  on<E extends SupervisorEvent>(
+    event: E,
+    listener: (detail: SupervisorEvents[E]) => void,
+  ): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  /**
+   * Stops on SIGTERM, SIGINT and SIGHUP: the first gracefully, the second by force; then raises the
+   * signal again unless the host listens for it.
+   *
+   * @returns how to uninstall it
+   */
+  handleSignals(options: HostSignalOptions = {}): () => void {
+    const wish = parseInput(hostSignalOptions, options, 'handleSignals');
+    return handleSignals(wish, {
+      os: this.#os,
+      stop: (reason) => this.stop({ finishMs: wish.finishMs, deadlineMs: wish.deadlineMs, reason }),
+      force: () => this.#stopping?.hurry({ force: true }),
+      warn: (message, cause) => this.#warn('HOST_SIGNAL', message, cause),
+    });
+  }
+
+  async #stop(
+    { finishMs, reason }: z.output<typeof stopOptions>,
+    hurried: Promise<void>,
+    ladder: () => EndOptions,
+  ): Promise<EndReport> {
+    const { clock } = this.#os;
+    const beganMs = clock.monotonicMs();
+    const ended = new Map<string, ExitReport>();
+    const off = this.on('exited', (report) => ended.set(report.id, report));
+    this.#state = 'stopping';
+    this.#events.emit('stopping', { reason });
+    this.#refuseWaiting(
+      () => true,
+      () => this.#closed(),
+    );
+
+    if (finishMs > 0 && this.#live.size > 0) {
+      let cancel = (): void => undefined;
+      const timeout = new Promise<void>((resolve) => {
+        cancel = clock.after(finishMs, resolve);
+      });
+      const all = Promise.all(Array.from(this.#live.values(), (live) => live.handle.exited));
+      await Promise.race([all, timeout, hurried]);
+      cancel();
+    }
+    const { survivors, unproven } = await endAll(this.#live.values(), 'shutdown', {
+      options: ladder(),
+      reason,
+      clock,
+    });
+    off();
+    this.#registry?.journal.close();
+    this.#registry = undefined;
+    this.#state = 'stopped';
+    this.#stopping = undefined;
+    const durationMs = clock.monotonicMs() - beganMs;
+    this.#events.emit('stopped', { durationMs });
+    return { ended: [...ended.values()], survivors, unproven, durationMs };
+  }
+
+  #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
+    const request = parseInput(spawnRequest, input, 'spawn');
+    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    return spawn(this.#corridor, request, dialect, held);
+  }
+
+  #lease(slot: Slot, session: string | undefined): SlotLease {
+    const unusedMs = this.#options.pool.waitTimeoutMs;
+    const lease: SlotLease = new Lease({
+      slot,
+      sessionId: session,
+      clock: this.#os.clock,
+      unusedMs,
+      spawn: (request, held) => this.#spawn({ sessionId: session, ...request }, ONE_TO_ONE, held),
+      expired: () =>
+        this.#warn('LEASE_UNUSED', `A lease lay unused for ${unusedMs} ms and was released.`),
+      released: () => this.#leases.delete(lease),
+    });
+    this.#leases.add(lease);
+    return lease;
+  }
+
+  #refuseWaiting(
+    matches: (sessionId: string | undefined) => boolean,
+    error: () => SupervisorError,
+  ): void {
+    for (const queued of [...this.#queued]) if (matches(queued.sessionId)) queued.refuse(error());
+    this.#corridor.pool.refuse((request) => matches(request.sessionId), error);
+    for (const lease of [...this.#leases]) if (matches(lease.sessionId)) lease.release();
+  }
+
+  #open(): Registry {
+    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    this.#registry ??= new Registry(this.#os, this.#options.stateDir, (message, cause) =>
+      this.#warn('REGISTRY', message, cause),
+    );
+    this.#state = 'running';
+    return this.#registry;
+  }
+
+  #closed(): SupervisorError {
+    const advice = 'Call start() once stop() has resolved to use the supervisor again.';
+    return new SupervisorError(
+      'STOPPING',
+      `The supervisor ${this.#state === 'stopped' ? 'has stopped' : 'is stopping'}; nothing was started. ${advice}`,
+    );
+  }
+
+  #warn(code: string, message: string, cause?: unknown): void {
+    this.#events.emit('warning', { code, message, cause });
+  }
+
+  #compose(): Corridor {
+    return {
+      os: this.#os,
+      options: this.#options,
+      emit: this.#events.emit,
+      pool: new Pool(this.#options.pool.concurrency, this.#os.clock),
+      live: this.#live,
+      queued: this.#queued,
+      holders: () =>
+        [...this.#live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),
+      nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
+      registry: () => this.#open(),
+    };
+  }
+}

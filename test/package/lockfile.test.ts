@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+interface LockedPackage {
+  readonly resolved?: string;
+  readonly integrity?: string;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+type Lock = Readonly<Record<string, LockedPackage>>;
+
+const ROOT = join(import.meta.dirname, '../..');
+
+function readLock(path: string): Lock {
+  const text = readFileSync(join(ROOT, path), 'utf8');
+  return (JSON.parse(text) as { packages: Lock }).packages;
+}
+
+/** Names of optional packages (the binaries of each platform) that the lock leaves out. */
+function findMissingPlatforms(lock: Lock): string[] {
+  const names = new Set(Object.keys(lock).map((path) => path.split('node_modules/').at(-1)));
+  return Object.values(lock)
+    .flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}))
+    .filter((name) => !names.has(name));
+}
+
+/** Packages that would be taken from a fixed address, or from anywhere without a checksum. */
+function findUnsafe(lock: Lock): string[] {
+  return Object.entries(lock)
+    .filter(([path]) => path !== '')
+    .filter(([, entry]) => entry.resolved !== undefined || entry.integrity === undefined)
+    .map(([path]) => path);
+}
+
+describe.each(['package-lock.json', 'test/runtimes/package-lock.json'])('%s', (path) => {
+  const lock = readLock(path);
+
+  it('names no registry, and a checksum for every package', () => {
+    expect(findUnsafe(lock)).toEqual([]);
+  });
+
+  // npm leaves out of the lock what it did not find, without a word; `npm ci` on another platform
+  // then misses its binary. A newer version of a tool can lack the packages of some platforms.
+  it('holds the binaries of every platform', () => {
+    expect(findMissingPlatforms(lock)).toEqual([]);
+  });
+});
+
+it('sees a lock that lacks a platform, names a registry or has no checksum', () => {
+  const lock: Lock = {
+    '': {},
+    'node_modules/tool': {
+      integrity: 'sha512-x',
+      optionalDependencies: { 'tool-linux': '1', 'tool-darwin': '1' },
+    },
+    'node_modules/tool-linux': { integrity: 'sha512-x', resolved: 'https://registry/x.tgz' },
+    'node_modules/a/node_modules/b': {},
+  };
+  expect(findMissingPlatforms(lock)).toEqual(['tool-darwin']);
+  expect(findUnsafe(lock)).toEqual(['node_modules/tool-linux', 'node_modules/a/node_modules/b']);
+});

@@ -1,0 +1,182 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseImports } from '../architecture/import-graph.ts';
+import { npm } from '../support/npm.ts';
+import { NO_RUNTIMES, type RuntimeName, runtime } from '../support/runtimes.ts';
+
+const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '../..');
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
+
+/** What a user's `node_modules/agent-supervisor` holds. */
+const TOP_LEVEL = ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json'];
+
+/** What every consumer prints after its process ended and its supervisor stopped. */
+const DONE = { code: 0, cause: 'completed', output: 'hello', survivors: [] };
+
+/** Other Node versions than the one that runs the tests; the oldest is the one `engines` promises. */
+const NODES: readonly RuntimeName[] = ['node-22.12', 'node-22', 'node-26'];
+const nodes = new Map(
+  await Promise.all(NODES.map(async (name) => [name, await runtime(name)] as const)),
+);
+
+let folder = '';
+let consumer = '';
+let packed: string[] = [];
+
+/** Packs a copy of the tree, so that nobody's dist/ changes meanwhile, and installs it. */
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-pack-')));
+  const tree = join(folder, 'tree');
+  await copyTree(tree);
+  const { stdout } = await npm(['pack', '--json', '--pack-destination', folder], tree);
+  const [tarball] = JSON.parse(stdout.slice(stdout.search(/^\[/m))) as {
+    filename: string;
+    files: { path: string }[];
+  }[];
+  if (tarball === undefined) throw new Error(`npm pack told of no tarball: ${stdout}`);
+  packed = tarball.files.map((file) => file.path);
+
+  consumer = join(folder, 'consumer');
+  await cp(join(ROOT, 'test/fixtures/consumer'), consumer, { recursive: true });
+  const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
+    devDependencies: Record<string, string>;
+  };
+  await npm(
+    [
+      'install',
+      join(folder, tarball.filename),
+      `@types/node@${manifest.devDependencies['@types/node']}`,
+      '--prefer-offline',
+      '--no-audit',
+      '--no-fund',
+    ],
+    consumer,
+  );
+}, 240_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+
+async function copyTree(to: string): Promise<void> {
+  const left = new Set(['node_modules', '.git', 'dist', 'coverage', basename(folder)]);
+  await mkdir(to);
+  for (const entry of await readdir(ROOT)) {
+    if (!left.has(entry)) {
+      await cp(join(ROOT, entry), join(to, entry), {
+        recursive: true,
+        filter: (source) => basename(source) !== 'node_modules',
+      });
+    }
+  }
+  await symlink(join(ROOT, 'node_modules'), join(to, 'node_modules'), 'junction');
+}
+
+/** Runs a script of the consumer with a state directory and a home of its own. */
+async function consume(
+  script: string,
+  { node = process.execPath, args = [] as string[], environment = {} } = {},
+): Promise<{ stdout: string; stderr: string }> {
+  const stateDir = await mkdtemp(join(folder, 'state-'));
+  return run(node, [join(consumer, script), stateDir, ...args], {
+    cwd: consumer,
+    env: { ...process.env, ...environment },
+    timeout: 30_000,
+  });
+}
+
+describe('the tarball', () => {
+  it('holds what a user needs and nothing else', () => {
+    const topLevel = new Set(packed.map((path) => path.split('/')[0]));
+    expect([...topLevel].sort()).toEqual(TOP_LEVEL);
+    const strange = packed.filter(
+      (path) => path.startsWith('dist/') && !/\.(?:js|d\.ts)$/.test(path),
+    );
+    expect(strange).toEqual([]);
+  });
+
+  it('shows no type of a dependency', async () => {
+    const declarations = packed.filter((path) => path.endsWith('.d.ts'));
+    expect(declarations).toContain('dist/index.d.ts');
+    const imported = await Promise.all(
+      declarations.map(async (path) => {
+        const text = await readFile(join(consumer, 'node_modules/agent-supervisor', path), 'utf8');
+        return parseImports(text).map(({ specifier }) => `${path}: ${specifier}`);
+      }),
+    );
+    expect(imported.flat().filter((line) => !/: (?:node:|\.)/.test(line))).toEqual([]);
+  });
+
+  it('brings no agent SDK along', async () => {
+    expect(await readdir(join(consumer, 'node_modules'))).not.toContain('@anthropic-ai');
+  });
+});
+
+describe('from JavaScript', () => {
+  it.each(['esm.js', 'commonjs.cjs'])('%s', async (script) => {
+    const { stdout } = await consume(script);
+    expect(JSON.parse(stdout)).toEqual(DONE);
+  });
+
+  describe.skipIf(nodes.get('node-22') === undefined)(`under other Nodes (${NO_RUNTIMES})`, () => {
+    it.each(NODES.flatMap((name) => ['esm.js', 'commonjs.cjs'].map((script) => [name, script])))(
+      '%s: %s',
+      async (name, script) => {
+        const node = nodes.get(name as RuntimeName);
+        const { stdout } = await consume(script as string, node === undefined ? {} : { node });
+        expect(JSON.parse(stdout)).toEqual(DONE);
+      },
+    );
+  });
+});
+
+describe('from TypeScript, strict and with every declaration checked', () => {
+  it.each([
+    ['nodenext', ['module.js', 'script.cjs']],
+    ['bundler', ['module.js']],
+  ])('%s', async (resolution, scripts) => {
+    const config = join(consumer, `tsconfig.${resolution}.json`);
+    await run(process.execPath, [TSC, '-p', config], { cwd: consumer }).catch((error) => {
+      throw new Error(`tsc: ${error.stdout}${error.stderr}`);
+    });
+    for (const script of scripts) {
+      const { stdout } = await consume(join('out', resolution, script));
+      expect(JSON.parse(stdout)).toEqual(DONE);
+    }
+  });
+});
+
+describe('the import alone', () => {
+  /** What importing `args[0]`, or the package, changed in the process and in its home. */
+  async function observe(args: string[] = []): Promise<Record<string, unknown>> {
+    const home = await mkdtemp(join(folder, 'home-'));
+    const { stdout, stderr } = await consume('import-only.js', {
+      args,
+      environment: { HOME: home, USERPROFILE: home, XDG_STATE_HOME: home, LOCALAPPDATA: home },
+    });
+    const { before, after, handles, names } = JSON.parse(stdout);
+    const changed = Object.keys(before).filter(
+      (key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]),
+    );
+    return { changed, handles, names, stderr, files: await readdir(home) };
+  }
+
+  it('does nothing: no listener, timer, handle, global, variable, output or file', async () => {
+    const { names, ...effects } = await observe();
+    expect(effects).toEqual({ changed: [], handles: [], stderr: '', files: [] });
+    expect(names).toContain('createSupervisor');
+  });
+
+  it('would be seen doing something', async () => {
+    expect(await observe(['./noisy.js'])).toEqual({
+      changed: ['listeners', 'globals', 'environment'],
+      handles: ['Timeout'],
+      names: [],
+      stderr: 'noisy\n',
+      files: ['noisy'],
+    });
+  });
+});

@@ -1,0 +1,32 @@
+import type { ServerResponse } from 'node:http';
+
+/** Answers wait here until the test lets them through: an order of events without a fixed sleep. */
+export class Gates {
+  readonly #opened = new Set<string>();
+  readonly #queues = new Map<string, Set<() => void>>();
+
+  waiting(gate: string): number {
+    return this.#queues.get(gate)?.size ?? 0;
+  }
+
+  open(gate: string): void {
+    this.#opened.add(gate);
+    for (const pass of this.#queues.get(gate) ?? []) pass();
+  }
+
+  /** Resolves with whether the gate was opened before the client went away. */
+  async pass(gate: string, res: ServerResponse): Promise<boolean> {
+    if (this.#opened.has(gate)) return true;
+    const queue = this.#queues.get(gate) ?? new Set();
+    this.#queues.set(gate, queue);
+    return new Promise((resolve) => {
+      const settle = (opened: boolean) => {
+        queue.delete(pass);
+        resolve(opened);
+      };
+      const pass = () => settle(true);
+      queue.add(pass);
+      res.once('close', () => settle(false));
+    });
+  }
+}

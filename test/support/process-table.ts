@@ -1,0 +1,117 @@
+// The tests' own look at the process table, from outside: Linux only, and nothing of src/ in it.
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A pid together with the kernel's start time: this process and no later one. */
+export interface ProcessKey {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat, in clock ticks since boot. */
+  readonly startTime: string;
+}
+
+export interface ProcessRow extends ProcessKey {
+  readonly ppid: number;
+  readonly pgid: number;
+  readonly sid: number;
+  /** The kernel's letter: R, S, D, T … */
+  readonly state: string;
+  /** The kernel's name for the program, at most 15 characters. */
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+/** All live processes whose environment holds NAME=value: what was started with it, and its heirs. */
+export function findByMarker(name: string, value: string): ProcessRow[] {
+  const wanted = `${name}=${value}`;
+  return livePids().flatMap((pid) => {
+    const environment = readText(`/proc/${pid}/environ`)?.split('\0');
+    const row = environment?.includes(wanted) ? readRow(pid) : undefined;
+    return row === undefined ? [] : [row];
+  });
+}
+
+/** The live process with this pid; `undefined` when there is none, or only a zombie. */
+export function readRow(pid: number): ProcessRow | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // The name may itself hold blanks and brackets: it ends at the last one.
+  const nameEnd = stat.lastIndexOf(')');
+  const fields = stat.slice(nameEnd + 2).split(' ');
+  const [state = '', ppid, pgid, sid] = fields;
+  if (state === '' || 'ZX'.includes(state)) return undefined;
+  return {
+    pid,
+    ppid: Number(ppid),
+    pgid: Number(pgid),
+    sid: Number(sid),
+    state,
+    startTime: fields[19] ?? '',
+    command: stat.slice(stat.indexOf('(') + 1, nameEnd),
+    args: (readText(`/proc/${pid}/cmdline`) ?? '').split('\0').slice(0, -1),
+  };
+}
+
+export function isAlive({ pid, startTime }: ProcessKey): boolean {
+  return readRow(pid)?.startTime === startTime;
+}
+
+/** SIGKILLs exactly these processes, each one only while its pid still has its start time. */
+export function endByIdentity(list: readonly ProcessKey[]): void {
+  for (const key of list) {
+    if (key.pid <= 1 || key.pid === process.pid || !isAlive(key)) continue;
+    try {
+      process.kill(key.pid, 'SIGKILL');
+    } catch {
+      // It ended in between.
+    }
+  }
+}
+
+/** SIGKILLs all that carries the marker, again and again until nothing does. Returns what it found. */
+export async function endByMarker(name: string, value: string): Promise<ProcessRow[]> {
+  const found = new Map<string, ProcessRow>();
+  await eventually(() => {
+    const rows = findByMarker(name, value);
+    for (const row of rows) found.set(`${row.pid} ${row.startTime}`, row);
+    endByIdentity(rows);
+    return rows.length === 0;
+  });
+  return [...found.values()];
+}
+
+export interface Patience {
+  /** @default 10_000 */
+  readonly timeoutMs?: number;
+  /** @default 25 */
+  readonly everyMs?: number;
+  /** What the error says was waited for. */
+  readonly what?: string;
+}
+
+/** Polls until `look` finds something (neither `undefined`, `null` nor `false`), and returns it. */
+export async function eventually<T>(
+  look: () => T | Promise<T>,
+  { timeoutMs = 10_000, everyMs = 25, what = look.toString() }: Patience = {},
+): Promise<NonNullable<Exclude<T, false>>> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== null && found !== false)
+      return found as NonNullable<Exclude<T, false>>;
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await delay(everyMs);
+  }
+}
+
+function livePids(): number[] {
+  return readdirSync('/proc').map(Number).filter(Number.isInteger);
+}
+
+/** `undefined` for a process that is gone or another user's. */
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

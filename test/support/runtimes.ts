@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { npm } from './npm.ts';
+
+/** The runtimes that test/runtimes/package.json pins, and each one's binary in its package. */
+const BINARIES = {
+  'bun-1.2.2': 'bin/bun',
+  'bun-current': 'bin/bun',
+  'node-22': 'bin/node',
+  'node-22.12': 'bin/node',
+  'node-26': 'bin/node',
+} as const;
+
+export type RuntimeName = keyof typeof BINARIES;
+
+export const RUNTIME_NAMES = Object.keys(BINARIES) as RuntimeName[];
+
+/** Why {@link runtime} is `undefined` here, for the name of a skipped test. */
+export const NO_RUNTIMES = 'the runtimes are installed on Linux x64 with glibc only';
+
+const FOLDER = join(import.meta.dirname, '../runtimes');
+const MARKER = join(FOLDER, 'node_modules/.installed');
+const LOCK = join(import.meta.dirname, '../../node_modules/.runtimes-lock');
+const INSTALL_DEADLINE_MS = 8 * 60_000;
+
+/**
+ * The absolute path of a runtime's binary; `undefined` where {@link NO_RUNTIMES} says so.
+ *
+ * The first call on a machine installs all of them (from the npm registry, about 200 MB), once for
+ * all workers. Call it at the top level of a test file, where no test's time-out runs.
+ */
+export async function runtime(name: RuntimeName): Promise<string | undefined> {
+  if (!isSupported()) return undefined;
+  await installOnce();
+  return join(FOLDER, 'node_modules', name, BINARIES[name]);
+}
+
+function isSupported(): boolean {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return false;
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return report.header?.glibcVersionRuntime !== undefined;
+}
+
+async function installOnce(): Promise<void> {
+  const wanted = createHash('sha256')
+    .update(await readFile(join(FOLDER, 'package-lock.json')))
+    .digest('hex');
+  const isInstalled = async (): Promise<boolean> =>
+    (await readFile(MARKER, 'utf8').catch(() => '')) === wanted;
+
+  const deadline = performance.now() + INSTALL_DEADLINE_MS;
+  while (!(await isInstalled())) {
+    if (await takeLock()) {
+      try {
+        if (await isInstalled()) return;
+        await npm(['ci', '--no-audit', '--no-fund', '--no-bin-links'], FOLDER);
+        await writeFile(MARKER, wanted);
+      } finally {
+        await rm(LOCK, { force: true });
+      }
+    } else if (performance.now() > deadline) {
+      throw new Error(`The runtimes were not installed in time: remove ${LOCK} and try again`);
+    } else {
+      await sleep(200);
+    }
+  }
+}
+
+/** The lock is a file that only one worker can make; it names its maker, whose death frees it. */
+async function takeLock(): Promise<boolean> {
+  try {
+    await writeFile(LOCK, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const maker = Number(await readFile(LOCK, 'utf8').catch(() => ''));
+  if (maker > 0 && !isAlive(maker)) await rm(LOCK, { force: true });
+  return false;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests that run for minutes are named `*.full.ts` and belong to `npm run test:full` (`--mode full`). */
+const FULL_MODE = 'full';
+
+export default defineConfig(({ mode }) => ({
+  test: {
+    include: mode === FULL_MODE ? ['test/**/*.{test,full}.ts'] : ['test/**/*.test.ts'],
+    exclude: ['**/node_modules/**', 'test/fixtures/**'],
+    // Every file gets a process of its own: the tests look at the process table, and at their own
+    // process's listeners and children.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: mode === FULL_MODE ? 600_000 : 60_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 20_000,
+    retry: 0,
+    passWithNoTests: false,
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts'],
+      reporter: ['text', 'html'],
+    },
+  },
+}));
