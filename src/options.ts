@@ -2,23 +2,17 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { poolOptions } from './admission/pool.ts';
 import type { Os } from './os/os.ts';
-import type { EmptyValue } from './spawn/arguments.ts';
-import type { EnvironmentRules } from './spawn/environment.ts';
+import { type EmptyValue, emptyValue } from './spawn/arguments.ts';
+import { type EnvironmentRules, environmentRules } from './spawn/environment.ts';
 import { ladderOptions } from './termination/ladder.ts';
 import { durationMs, parseInput, systemText } from './validation.ts';
-
-const names = z.array(z.union([z.string(), z.instanceof(RegExp)])).readonly();
 
 const supervisorOptions = z.strictObject({
   stateDir: systemText.min(1).optional(),
   pool: poolOptions,
   ladder: ladderOptions,
-  environment: z
-    .strictObject({ deny: names.optional(), keep: names.optional(), allow: names.optional() })
-    .prefault({}),
-  args: z
-    .strictObject({ emptyValue: z.enum(['join', 'drop', 'keep']).default('join') })
-    .prefault({}),
+  environment: environmentRules.prefault({}),
+  args: z.strictObject({ emptyValue }).prefault({}),
   leftovers: z.enum(['terminate', 'keep']).default('terminate'),
   sweep: z.strictObject({ intervalMs: durationMs.min(10).default(30_000) }).prefault({}),
 });

@@ -206,7 +206,7 @@ export class Supervisor {
     id: string | number,
     options?: { reason?: string | undefined },
   ): Promise<EndReport> {
-    const session = parseInput(sessionId, id, 'reapSession');
+    const session = parseInput(sessionId, id, 'reapSession', 'sessionId');
     const { reason } = parseInput(reapOptions, options, 'reapSession');
     this.#refuseWaiting(
       (waiting) => waiting === session,

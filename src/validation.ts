@@ -9,81 +9,87 @@ export const systemText = z.string().refine((text) => !text.includes('\0'), {
   error: 'must not contain a NUL character, which no system call can pass on',
 });
 
-/** Values below these fields can be secrets, so a message names only their type. */
-const CONFIDENTIAL = new Set(['args', 'env']);
+/** Below these fields a value may be a secret, so a message names only its type. */
+const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv']);
 
-/** Checks what a user wrote; throws `INVALID_OPTIONS` naming the field, the value and the way out. */
+/**
+ * Checks what a user wrote to `subject`; throws `INVALID_OPTIONS` naming the field, the value and the
+ * way out. `root` names the input as a whole.
+ */
 export function parseInput<S extends z.ZodType>(
   schema: S,
   input: unknown,
   subject: string,
+  root = 'options',
 ): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw invalid(subject, issue as z.core.$ZodIssue, schema, input);
+  const issue = result.error.issues[0] as z.core.$ZodIssue;
+  const { path } = issue;
+  if (issue.code === 'unrecognized_keys') {
+    const field = fieldAt([...path, issue.keys[0] ?? '']);
+    const known = knownKeys(schema, path).join(', ');
+    throw invalid(`${subject}: unknown option "${field}". Known here: ${known}.`, { field });
+  }
+  const field = fieldAt(path) || root;
+  const at = path.reduce(
+    (in_: unknown, key) => (in_ as Record<PropertyKey, unknown>)?.[key],
+    input,
+  );
+  const value = path.some((key) => CONFIDENTIAL.has(key)) ? kindOf(at) : show(at);
+  const advice = `${wish(issue)}. Correct it, or leave it out for the default`;
+  throw invalid(`${subject}: "${field}" is ${value}, but ${advice}.`, { field, value });
 }
 
-function invalid(
-  subject: string,
-  issue: z.core.$ZodIssue,
-  schema: z.ZodType,
-  input: unknown,
-): SupervisorError {
-  const path = issue.path.map(String);
-  if (issue.code === 'unrecognized_keys') {
-    const field = [...path, issue.keys[0]].join('.');
-    const known = knownKeys(schema, path).join(', ');
-    return new SupervisorError(
-      'INVALID_OPTIONS',
-      `${subject}: unknown option "${field}". Known here: ${known}.`,
-      {
-        data: { field, known },
-      },
-    );
-  }
-  const field = path.join('.') || subject;
-  const value = valueAt(input, issue.path);
-  const shown = path.some((key) => CONFIDENTIAL.has(key)) ? `a ${kindOf(value)}` : show(value);
-  return new SupervisorError(
-    'INVALID_OPTIONS',
-    `${subject}: "${field}" is ${shown}, but ${wish(issue)}. Correct it, or leave it out for the default.`,
-    { data: { field, value: shown } },
-  );
+/** `pool.concurrency`, `args[0]`. */
+function fieldAt(path: readonly PropertyKey[]): string {
+  return path
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '');
+}
+
+function invalid(message: string, data: Record<string, unknown>): SupervisorError {
+  return new SupervisorError('INVALID_OPTIONS', message, { data });
 }
 
 function wish(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'custom') return issue.message;
-  return issue.message
-    .replace(/^Invalid \w+: /, '')
-    .replace(/^(Too \w+: )?expected/, 'must be')
-    .replace(/, received .*$/, '');
-}
-
-function knownKeys(schema: z.ZodType, path: readonly string[]): string[] {
-  let at: unknown = schema;
-  for (const key of [...path, undefined]) {
-    while (at instanceof z.ZodOptional || at instanceof z.ZodDefault || at instanceof z.ZodPrefault)
-      at = at.unwrap();
-    if (!(at instanceof z.ZodObject)) return [];
-    if (key === undefined) return Object.keys(at.shape);
-    at = at.shape[key];
+  switch (/^(Invalid|Too)/.test(issue.message) && issue.code) {
+    case 'too_small':
+      return `must be at least ${(issue as z.core.$ZodIssueTooSmall).minimum}`;
+    case 'too_big':
+      return `must be at most ${(issue as z.core.$ZodIssueTooBig).maximum}`;
+    case 'invalid_type':
+      return `must be ${(issue as z.core.$ZodIssueInvalidType).expected}`;
+    case 'invalid_value':
+      return `must be ${(issue as z.core.$ZodIssueInvalidValue).values.map(show).join(' or ')}`;
+    default:
+      return issue.message;
   }
-  return [];
 }
 
-function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], input);
+/** What a strict object at `path` knows, seen through defaults and transforms. */
+function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
+  const {
+    shape,
+    innerType,
+    in: source,
+  } = (schema as z.ZodType)._zod.def as unknown as {
+    [key: string]: unknown;
+    shape?: Record<string, unknown>;
+  };
+  if (shape === undefined) return knownKeys(innerType ?? source, path);
+  const [key, ...rest] = path;
+  return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);
 }
 
 function kindOf(value: unknown): string {
-  return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
+  return value === null
+    ? 'null'
+    : `a value of type ${Array.isArray(value) ? 'array' : typeof value}`;
 }
 
 function show(value: unknown): string {
-  if (typeof value === 'string')
-    return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
-  if (typeof value === 'number' || typeof value === 'boolean' || value == null)
-    return String(value);
-  return `a ${kindOf(value)}`;
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 80));
+  return typeof value === 'object' || typeof value === 'function' ? kindOf(value) : String(value);
 }

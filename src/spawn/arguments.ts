@@ -1,9 +1,12 @@
-import { SupervisorError } from '../errors.ts';
+import { z } from 'zod';
+import { parseInput } from '../validation.ts';
 
 /** What becomes of a long flag with an empty value: `--flag=`, nothing, or `--flag ''` as it is. */
 export type EmptyValue = 'join' | 'drop' | 'keep';
 
-const EMPTY_VALUES: readonly unknown[] = ['join', 'drop', 'keep'] satisfies EmptyValue[];
+export const emptyValue = z.enum(['join', 'drop', 'keep']).default('join');
+
+const inputSchema = z.strictObject({ args: z.array(z.string()), emptyValue });
 
 // Neither `--` nor `--name=value`, nor a text that merely begins with dashes.
 const LONG_FLAG = /^--[^-=\s][^=\s]*$/;
@@ -24,10 +27,13 @@ export function normalizeSpawnArgs(
   args: readonly string[],
   options: { emptyValue?: EmptyValue } = {},
 ): string[] {
-  checkArgs(args);
-  const emptyValue = checkEmptyValue(options);
-  if (emptyValue === 'keep') return [...args];
+  const checked = parseInput(inputSchema, { args, ...options }, 'normalizeSpawnArgs');
+  return normalize(checked.args, checked.emptyValue);
+}
 
+/** {@link normalizeSpawnArgs} for arguments that have been checked. */
+export function normalize(args: readonly string[], emptyValue: EmptyValue): string[] {
+  if (emptyValue === 'keep') return [...args];
   const terminator = args.indexOf('--');
   const normalized: string[] = [];
   for (const [index, arg] of args.entries()) {
@@ -41,46 +47,4 @@ export function normalizeSpawnArgs(
     if (emptyValue === 'join') normalized.push(`${flag}=`);
   }
   return normalized;
-}
-
-function checkArgs(args: unknown): void {
-  if (!Array.isArray(args)) {
-    throw new SupervisorError(
-      'INVALID_OPTIONS',
-      `args must be an array of strings, got ${typeName(args)}. Pass one string per argument.`,
-      { data: { field: 'args', type: typeName(args) } },
-    );
-  }
-  for (const [index, arg] of args.entries()) {
-    if (typeof arg === 'string') continue;
-    // The type only: an argument may be a secret.
-    throw new SupervisorError(
-      'INVALID_OPTIONS',
-      `args[${index}] must be a string, got ${typeName(arg)}. Convert it with String(), or leave it out.`,
-      { data: { field: `args[${index}]`, type: typeName(arg) } },
-    );
-  }
-}
-
-function checkEmptyValue(options: { emptyValue?: EmptyValue }): EmptyValue {
-  const unknown = Object.keys(options ?? {}).find((key) => key !== 'emptyValue');
-  if (unknown !== undefined) {
-    throw new SupervisorError(
-      'INVALID_OPTIONS',
-      `Unknown option '${unknown}' of normalizeSpawnArgs. The only one is 'emptyValue'.`,
-      { data: { field: unknown } },
-    );
-  }
-  const { emptyValue = 'join' } = options ?? {};
-  if (EMPTY_VALUES.includes(emptyValue)) return emptyValue;
-  const shown = typeof emptyValue === 'string' ? `'${emptyValue}'` : typeName(emptyValue);
-  throw new SupervisorError(
-    'INVALID_OPTIONS',
-    `emptyValue must be 'join', 'drop' or 'keep', got ${shown}. Leave it out to join.`,
-    { data: { field: 'emptyValue', value: emptyValue } },
-  );
-}
-
-function typeName(value: unknown): string {
-  return value === null ? 'null' : typeof value;
 }

@@ -1,4 +1,5 @@
-import { SupervisorError } from '../errors.ts';
+import { z } from 'zod';
+import { parseInput } from '../validation.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -64,7 +65,23 @@ export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
   ...['ProgramFiles*', 'NUMBER_OF_PROCESSORS', 'PROCESSOR_ARCHITECTURE'],
 ]);
 
-const OPTION_NAMES = ['deny', 'keep', 'allow', 'hostEnv', 'ignoreCase'];
+const patterns = z
+  .array(
+    z.union([z.string(), z.instanceof(RegExp)], {
+      error: 'must be a name or a regular expression',
+    }),
+  )
+  .readonly()
+  .optional();
+const variables = z.record(z.string(), z.string().optional());
+
+/** The schema of {@link EnvironmentRules}. */
+export const environmentRules = z.strictObject({ deny: patterns, keep: patterns, allow: patterns });
+
+const sanitizeOptions = environmentRules.extend({
+  hostEnv: variables.optional(),
+  ignoreCase: z.boolean().optional(),
+});
 
 /**
  * Takes out of `env` what the host inherited from an outer agent, and nothing that was set on purpose.
@@ -77,14 +94,20 @@ const OPTION_NAMES = ['deny', 'keep', 'allow', 'hostEnv', 'ignoreCase'];
  * @throws SupervisorError `INVALID_OPTIONS` for an unknown option, a rule or a value of a wrong type
  */
 export function sanitizeEnv(env: Environment, options: SanitizeOptions = {}): SanitizedEnv {
-  checkOptions(env, options);
+  parseInput(sanitizeOptions, options, 'sanitizeEnv');
+  parseInput(z.object({ env: variables }), { env }, 'sanitizeEnv');
+  return sanitize(env, options);
+}
+
+/** {@link sanitizeEnv} for input that has been checked. */
+export function sanitize(env: Environment, options: SanitizeOptions): SanitizedEnv {
   const { hostEnv = env, ignoreCase = false } = options;
   const fold = (name: string) => (ignoreCase ? name.toUpperCase() : name);
   const hostValues = new Map(Object.entries(hostEnv).map(([name, value]) => [fold(name), value]));
 
-  const keep = matcher(options.keep, ignoreCase, 'keep');
-  const deny = matcher(options.deny, ignoreCase, 'deny');
-  const allow = matcher(options.allow ?? ['*'], ignoreCase, 'allow');
+  const keep = matcher(options.keep ?? [], ignoreCase);
+  const deny = matcher(options.deny ?? [], ignoreCase);
+  const allow = matcher(options.allow ?? ['*'], ignoreCase);
   const always = matcher(ALWAYS_DROPPED, ignoreCase);
   const whenNested = matcher(isNested(hostEnv, ignoreCase) ? DROPPED_WHEN_NESTED : [], ignoreCase);
   const stays = (name: string, value: string) =>
@@ -96,7 +119,6 @@ export function sanitizeEnv(env: Environment, options: SanitizeOptions = {}): Sa
   const dropped: string[] = [];
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined) continue;
-    if (typeof value !== 'string') throw wrongType(`env.${name}`, 'a string', value);
     if (stays(name, value)) kept.push([name, value]);
     else dropped.push(name);
   }
@@ -119,20 +141,10 @@ export function restoreEntrypoint({ env, dropped }: SanitizedEnv): SanitizedEnv 
   return { env: lost ? { ...env, CLAUDE_CODE_ENTRYPOINT: 'sdk-ts' } : env, dropped };
 }
 
-function matcher(
-  patterns: readonly NamePattern[] | undefined,
-  ignoreCase: boolean,
-  field = 'patterns',
-): (name: string) => boolean {
-  if (patterns === undefined) return () => false;
-  if (!Array.isArray(patterns)) {
-    throw wrongType(field, 'an array of names and regular expressions', patterns);
-  }
-  const tests = Array.from(patterns, (pattern: NamePattern, index) => {
-    if (typeof pattern === 'string') return stringTest(pattern, ignoreCase);
-    if (pattern instanceof RegExp) return regExpTest(pattern, ignoreCase);
-    throw wrongType(`${field}[${index}]`, 'a name or a regular expression', pattern);
-  });
+function matcher(names: readonly NamePattern[], ignoreCase: boolean): (name: string) => boolean {
+  const tests = names.map((pattern) =>
+    typeof pattern === 'string' ? stringTest(pattern, ignoreCase) : regExpTest(pattern, ignoreCase),
+  );
   return (name) => tests.some((test) => test(name));
 }
 
@@ -151,29 +163,4 @@ function regExpTest({ source, flags }: RegExp, ignoreCase: boolean): (name: stri
     copy.lastIndex = 0;
     return copy.test(name);
   };
-}
-
-function checkOptions(env: Environment, options: SanitizeOptions): void {
-  for (const [field, value] of Object.entries({ env, options, hostEnv: options?.hostEnv ?? env })) {
-    if (typeof value !== 'object' || value === null) throw wrongType(field, 'an object', value);
-  }
-  const unknown = Object.keys(options).find((key) => !OPTION_NAMES.includes(key));
-  if (unknown === undefined) return;
-  throw new SupervisorError(
-    'INVALID_OPTIONS',
-    `Unknown option '${unknown}' of sanitizeEnv. Use ${OPTION_NAMES.join(', ')}.`,
-    { data: { field: unknown } },
-  );
-}
-
-function wrongType(field: string, wanted: string, value: unknown): SupervisorError {
-  const type = value === null ? 'null' : typeof value;
-  // The type only: the value of a variable may be a secret.
-  return new SupervisorError(
-    'INVALID_OPTIONS',
-    `${field} must be ${wanted}, got ${type}. Correct it or leave it out.`,
-    {
-      data: { field, type },
-    },
-  );
 }

@@ -8,8 +8,8 @@ import { COOKIE_VARIABLE } from '../os/os.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
 import { classifyExit } from '../termination/exit.ts';
-import { type EmptyValue, normalizeSpawnArgs } from './arguments.ts';
-import { type EnvironmentRules, restoreEntrypoint, sanitizeEnv } from './environment.ts';
+import { type EmptyValue, normalize } from './arguments.ts';
+import { type EnvironmentRules, restoreEntrypoint, sanitize } from './environment.ts';
 import { Handle, type SupervisedProcess } from './handle.ts';
 import { type LiveContext, LiveProcess } from './live.ts';
 import { type QueueContext, QueuedStart } from './queued.ts';
@@ -74,7 +74,7 @@ function start(passage: Passage, slot: Slot | undefined): void {
     const env = childEnvironment(passage, registry);
     const { child, failure } = os.launch({
       command: request.command,
-      args: normalizeSpawnArgs(request.args ?? [], { emptyValue: passage.dialect.emptyValue }),
+      args: normalize(request.args ?? [], passage.dialect.emptyValue),
       cwd: request.cwd,
       env,
     });
@@ -112,7 +112,7 @@ function assertMayStart({ live, options, request }: Passage): void {
 
 function childEnvironment({ os, request, dialect, handle, options }: Passage, registry: Registry) {
   const hostEnv = os.environment();
-  const sanitized = sanitizeEnv(request.env ?? hostEnv, {
+  const sanitized = sanitize(request.env ?? hostEnv, {
     ...options.environment,
     hostEnv,
     ignoreCase: os.platform === 'win32',

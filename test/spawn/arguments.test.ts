@@ -151,9 +151,9 @@ describe('normalizeSpawnArgs refuses', () => {
     expect(error).toBeInstanceOf(SupervisorError);
     expect(error.code).toBe('INVALID_OPTIONS');
     expect(error.message).toBe(
-      "emptyValue must be 'join', 'drop' or 'keep', got 'split'. Leave it out to join.",
+      'normalizeSpawnArgs: "emptyValue" is "split", but must be "join" or "drop" or "keep". Correct it, or leave it out for the default.',
     );
-    expect(error.data).toEqual({ field: 'emptyValue', value: 'split' });
+    expect(error.data).toEqual({ field: 'emptyValue', value: '"split"' });
   });
 
   it.each([null, 1, true, {}])('an emptyValue that is no string: %s', (emptyValue) => {
@@ -161,7 +161,7 @@ describe('normalizeSpawnArgs refuses', () => {
   });
 
   it('an unknown option', () => {
-    expect(refusal([], { emptyvalue: 'drop' }).message).toContain("'emptyvalue'");
+    expect(refusal([], { emptyvalue: 'drop' }).message).toContain('"emptyvalue"');
   });
 
   it('an argument that is no string, naming its index and type and no value', () => {
@@ -177,6 +177,6 @@ describe('normalizeSpawnArgs refuses', () => {
   });
 
   it.each([undefined, null, '--a', { 0: '--a' }])('arguments that are no array: %j', (args) => {
-    expect(refusal(args).message).toContain('args must be an array');
+    expect(refusal(args).message).toMatch(/"args" is .* but must be array/);
   });
 });
