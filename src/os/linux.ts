@@ -16,15 +16,17 @@ const COOKIE_PREFIX = Buffer.from(`${COOKIE_VARIABLE}=`);
 // One buffer for every read: allocating per process would cost more than reading it.
 let buffer = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** Reads a whole file of `/proc` into the shared buffer; returns its length, or -1 when it cannot be read. */
+/** What `/proc` says of a process that is gone, or that is none of ours: normal, and no reason to stop. */
+const NORMAL_ERRORS: ReadonlySet<unknown> = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM']);
+
+/**
+ * Reads a whole file of `/proc` into the shared buffer; returns its length, or -1 for a process that
+ * is gone or hidden. Throws what says nothing of the process, such as EMFILE: it is no proof of death.
+ */
 function readProc(path: string): number {
-  let fd: number;
+  let fd = -1;
   try {
     fd = openSync(path, 'r');
-  } catch {
-    return -1;
-  }
-  try {
     let length = 0;
     for (;;) {
       if (length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
@@ -32,10 +34,11 @@ function readProc(path: string): number {
       if (read === 0) return length;
       length += read;
     }
-  } catch {
-    return -1;
+  } catch (error) {
+    if (NORMAL_ERRORS.has((error as NodeJS.ErrnoException).code)) return -1;
+    throw error;
   } finally {
-    closeSync(fd);
+    if (fd >= 0) closeSync(fd);
   }
 }
 

@@ -56,9 +56,9 @@ export type SignalResult = 'sent' | 'gone' | 'denied';
 
 /** The process table: how a system tells who is alive. */
 export interface Processes {
-  /** Takes one look at all processes, in slices that leave the event loop free. */
+  /** Takes one look at all processes, in slices that leave the event loop free; rejects rather than show half of them. */
   look(): Promise<ProcessTable>;
-  /** Reads one process now, `undefined` when it is gone; absent where that would cost a child process. */
+  /** Reads one process now, `undefined` when it is gone; throws when that cannot be told; absent where it would cost a child process. */
   readonly read?: (pid: number) => BareProcess | undefined;
 }
 

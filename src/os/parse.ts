@@ -121,8 +121,8 @@ const CIM_ROW = /^(\d{1,10}) (\d{1,10}) (\d{1,19}) (.*)$/s;
  * The creation date is a FILETIME (units of 100 ns since 1601, UTC) and becomes the start time;
  * `0` stands for none. What is no row, and the idle process 0, is left out.
  *
- * Windows never clears the number of a dead parent and gives it to others, so the parent counts
- * only if it was created no later than the child; otherwise `ppid` is 0.
+ * Windows never clears the number of a dead parent and gives it to others: `ppid` is 0 if the process
+ * that has the number now was created after the child, and stays if nobody has it.
  */
 export function parseCim(text: string): ProcessEntry[] {
   const entries = new Map<number, ProcessEntry>();
@@ -134,14 +134,20 @@ export function parseCim(text: string): ProcessEntry[] {
   }
   return [...entries.values()].map((child) => {
     const parent = entries.get(child.ppid);
-    return parent !== undefined && isParent(parent, child) ? child : { ...child, ppid: 0 };
+    return parent === undefined || isParent(parent, child) ? child : { ...child, ppid: 0 };
   });
 }
 
 function isParent(parent: BareProcess, child: BareProcess): boolean {
-  const [before, after] = [parent.startTime, child.startTime];
-  if (parent.pid === child.pid || before === '0') return false;
-  return before.length < after.length || (before.length === after.length && before <= after);
+  return parent.pid !== child.pid && parent.startTime !== '0' && !startedBefore(child, parent);
+}
+
+/** Whether `a` started before `b`: start times are compared by length, then as text. */
+export function startedBefore(
+  { startTime: a }: Pick<BareProcess, 'startTime'>,
+  { startTime: b }: Pick<BareProcess, 'startTime'>,
+): boolean {
+  return a.length < b.length || (a.length === b.length && a < b);
 }
 
 /** Reads macOS's `kern.bootsessionuuid` or `kern.boottime` (its seconds); `''` for anything else. */

@@ -50,11 +50,15 @@ function stateHome(platform: Platform): string {
 }
 
 function compose(platform: Platform, processes: Processes, identify: () => SelfIdentity): Os {
+  let self: SelfIdentity | undefined;
   return {
     platform,
     clock: systemClock,
     processes: { ...processes, look: shareLooks(processes.look) },
-    identify,
+    identify() {
+      self ??= identify();
+      return self;
+    },
     environment: () => process.env,
     userId: () => process.getuid?.(),
     stateHome: () => stateHome(platform),

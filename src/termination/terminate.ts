@@ -1,4 +1,4 @@
-import type { Os, ProcessEntry } from '../os/os.ts';
+import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { isSameProcess } from '../ownership/identity.ts';
 import { type LadderOptions, type LadderStep, planLadder } from './ladder.ts';
 import { type TreeRoot, treeOf, wholeGroups } from './tree.ts';
@@ -14,7 +14,7 @@ const RESCAN_MS = 250;
 export class ProcessTree {
   readonly root: TreeRoot & { startTime: string | undefined; held: boolean };
   readonly #os: Os;
-  readonly #known = new Map<number, string>();
+  readonly #known = new Map<number, ProcessEntry>();
 
   constructor(os: Os, root: TreeRoot) {
     this.#os = os;
@@ -37,31 +37,66 @@ export class ProcessTree {
     // Groups first: no fork slips through a signal to a group.
     for (const pgid of wholeGroups(table, targets)) {
       const inGroup = targets.filter((member) => member.pgid === pgid);
-      if (!inGroup.some((member) => this.isAlive(member))) continue;
+      if (!inGroup.some((member) => this.#isProven(member))) continue;
       if (this.#os.signalGroup(pgid, signal) === 'denied') continue;
       for (const member of inGroup) signalled.add(member.pid);
     }
     for (const member of targets) {
-      if (signalled.has(member.pid) || !this.isAlive(member)) continue;
+      if (signalled.has(member.pid) || !this.#isProven(member)) continue;
       if (signal === 'SIGKILL' && this.#os.endTree) await this.#os.endTree(member.pid);
       else this.#os.signal(member.pid, signal);
     }
     return members;
   }
 
-  /** Whether a process that was found is still there; where that costs a child process, the last look counts. */
+  /** Whether a process that was found may still be there: what cannot be told now counts as alive. */
   isAlive(member: ProcessEntry): boolean {
-    const { read } = this.#os.processes;
-    if (read === undefined) return true;
-    const now = read(member.pid);
-    return now?.alive === true && isSameProcess(member, now);
+    return this.#read(member) ?? true;
   }
 
-  async #find() {
-    const table = await this.#os.processes.look();
-    const members = treeOf(table, this.root, this.#known, this.#os.identify().pid);
-    for (const member of members) this.#known.set(member.pid, member.startTime);
-    return { table, members };
+  /** Whether it is there for certain: what cannot be told now is not signalled, but for what we hold. */
+  #isProven(member: ProcessEntry): boolean {
+    const isHeld = this.root.held && member.pid === this.root.pid;
+    return this.#read(member) ?? (isHeld || this.#os.processes.read === undefined);
+  }
+
+  #read(member: ProcessEntry): boolean | undefined {
+    const { read } = this.#os.processes;
+    if (read === undefined) return undefined;
+    try {
+      const now = read(member.pid);
+      return now?.alive === true && isSameProcess(member, now);
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #find(): Promise<{ table: ProcessTable; members: ProcessEntry[] }> {
+    try {
+      const table = await this.#os.processes.look();
+      const members = treeOf(table, this.root, this.#known, this.#os.identify().pid);
+      for (const member of members) this.#known.set(member.pid, member);
+      return { table, members };
+    } catch {
+      // No look, no news: what was alive when last seen counts as alive until a look says otherwise.
+      const table = new Map(this.#known).set(this.root.pid, this.#rootEntry());
+      return { table, members: [...table.values()].filter((member) => this.isAlive(member)) };
+    }
+  }
+
+  #rootEntry(): ProcessEntry {
+    const { pid, startTime = '', leadsGroup } = this.root;
+    const group = leadsGroup ? pid : 0;
+    const entry = {
+      pid,
+      startTime,
+      ppid: 0,
+      pgid: group,
+      sid: group,
+      command: '',
+      cookie: undefined,
+    };
+    return this.#known.get(pid) ?? { ...entry, alive: true };
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ProcessEntry, ProcessTable } from '../os/os.ts';
+import { startedBefore } from '../os/parse.ts';
 import { claimsOf, parseCookie } from '../ownership/cookie.ts';
 
 /** Where a tree begins, and what proves that a process belongs to it. */
@@ -14,8 +15,8 @@ export interface TreeRoot {
   readonly cookie: string;
 }
 
-/** pid → start time of processes that an earlier look has proven. */
-export type KnownProcesses = ReadonlyMap<number, string>;
+/** What earlier looks have proven, by pid. */
+export type KnownProcesses = ReadonlyMap<number, Pick<ProcessEntry, 'startTime'>>;
 
 /**
  * Finds every live process of a tree in one look at the process table.
@@ -52,8 +53,14 @@ export function treeOf(
     for (const entry of index.byGroup.get(root.pid) ?? []) include(entry);
     for (const entry of index.bySession.get(root.pid) ?? []) include(entry);
   }
+  // Only Windows still names a dead parent; until its number is free again, that is a proof.
+  const { startTime } = root;
+  if (leader === undefined && root.held && startTime !== undefined) {
+    const children = index.byParent.get(root.pid) ?? [];
+    for (const child of children) if (!startedBefore(child, { startTime })) include(child);
+  }
   for (const entry of index.byClaim.get(root.cookie) ?? []) include(entry);
-  for (const [pid, startTime] of known) {
+  for (const [pid, { startTime }] of known) {
     const entry = table.get(pid);
     if (entry?.startTime === startTime) include(entry);
   }

@@ -241,8 +241,8 @@ describe('parseCim', () => {
 
   it.each([
     ['created in the same instant', 8121, 8120],
-    ['gone', 5124, 0],
-    ['gone for long', 6200, 0],
+    ['gone', 5124, 1044],
+    ['gone for long', 6200, 31337],
     ['a later process with its pid', 6100, 0],
     ['without a creation date', 9000, 0],
     ['of a process without a creation date', 172, 0],
