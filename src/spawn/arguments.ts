@@ -4,6 +4,7 @@ import { parseInput } from '../validation.ts';
 /** What becomes of a long flag with an empty value: `--flag=`, nothing, or `--flag ''` as it is. */
 export type EmptyValue = 'join' | 'drop' | 'keep';
 
+/** @internal */
 export const emptyValue = z.enum(['join', 'drop', 'keep']).default('join');
 
 const inputSchema = z.strictObject({ args: z.array(z.string()), emptyValue });

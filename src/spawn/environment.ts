@@ -75,7 +75,7 @@ const patterns = z
   .optional();
 const variables = z.record(z.string(), z.string().optional());
 
-/** The schema of {@link EnvironmentRules}. */
+/** @internal The schema of {@link EnvironmentRules}. */
 export const environmentRules = z.strictObject({ deny: patterns, keep: patterns, allow: patterns });
 
 const sanitizeOptions = environmentRules.extend({

@@ -7,6 +7,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /** A signal that asks the host to end. */
 export type HostSignal = (typeof SIGNALS)[number];
 
+/** @internal */
 export const hostSignalOptions = z.strictObject({
   signals: z.array(z.enum(SIGNALS)).readonly().default(SIGNALS),
   finishMs: durationMs.optional(),

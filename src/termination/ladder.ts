@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { durationMs } from '../validation.ts';
 
-/** How long each step waits for the tree to die. */
+/** @internal */
 export const ladderOptions = z
   .strictObject({
     stdinEofMs: durationMs.default(2000),
@@ -10,7 +10,12 @@ export const ladderOptions = z
   })
   .prefault({});
 
-export type LadderOptions = Readonly<z.output<typeof ladderOptions>>;
+/** How long each step waits for the tree to die. */
+export interface LadderOptions {
+  readonly stdinEofMs: number;
+  readonly termMs: number;
+  readonly killMs: number;
+}
 
 export interface LadderStep {
   readonly send: 'stdin-eof' | 'SIGTERM' | 'SIGKILL';
