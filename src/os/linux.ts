@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Clock } from './clock.ts';
 import {
   COOKIE_VARIABLE,
@@ -44,7 +45,17 @@ function readProc(path: string): number {
 
 function readStat(pid: number | string): BareProcess | undefined {
   const length = readProc(`/proc/${pid}/stat`);
-  return length < 0 ? undefined : parseProcStat(buffer.toString('latin1', 0, length));
+  const process = length < 0 ? undefined : parseProcStat(buffer.toString('latin1', 0, length));
+  return process?.command === 'MainThread' ? { ...process, command: programOf(pid) } : process;
+}
+
+/** The program's file name, for programs that name their main thread instead of themselves (Node ≥ 24). */
+function programOf(pid: number | string): string {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`));
+  } catch {
+    return 'MainThread';
+  }
 }
 
 /** The cookie in a process's environment; unreadable (another user's, gone) is normal and means none. */

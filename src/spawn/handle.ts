@@ -55,7 +55,10 @@ export interface HandleControls {
 }
 
 /** The caller's end of a supervised process: its streams and events, whatever state it is in. */
-export class Handle implements SupervisedProcess {
+export class Handle
+  extends EventEmitter<{ exit: Parameters<ExitListener>; error: Parameters<ErrorListener> }>
+  implements SupervisedProcess
+{
   readonly id: string;
   readonly started: Promise<void>;
   readonly exited: Promise<ExitReport>;
@@ -63,7 +66,6 @@ export class Handle implements SupervisedProcess {
   killed = false;
   exitCode: number | null = null;
   signalCode: NodeJS.Signals | null = null;
-  readonly #events = new EventEmitter();
   #controls: HandleControls | undefined;
   #streams:
     | { stdin: Writable | null; stdout: Readable | null; stderr: Readable | null }
@@ -74,6 +76,7 @@ export class Handle implements SupervisedProcess {
   #over = false;
 
   constructor(id: string) {
+    super();
     this.id = id;
     this.started = new Promise((resolve, reject) => {
       this.#resolveStarted = resolve;
@@ -103,18 +106,6 @@ export class Handle implements SupervisedProcess {
     const done = this.#controls.kill(signal);
     this.killed ||= done;
     return done;
-  }
-
-  on(event: 'exit' | 'error', listener: ExitListener | ErrorListener): void {
-    this.#events.on(event, listener);
-  }
-
-  once(event: 'exit' | 'error', listener: ExitListener | ErrorListener): void {
-    this.#events.once(event, listener);
-  }
-
-  off(event: 'exit' | 'error', listener: ExitListener | ErrorListener): void {
-    this.#events.off(event, listener);
   }
 
   async terminate(options: TerminateOptions = {}): Promise<EndReport> {
@@ -173,14 +164,14 @@ export class Handle implements SupervisedProcess {
     // What is still written has no reader any more; it must not fill up.
     const { stdin } = this;
     if (stdin instanceof PassThrough) stdin.unpipe().resume();
-    this.#events.emit('exit', code, signal);
+    this.emit('exit', code, signal);
   }
 
   /** The process never was and never will be. Told a turn later, when the caller can listen. */
   refuse(error: SupervisorError): void {
     this.#endUnstarted(error);
     setImmediate(() => {
-      if (this.#events.listenerCount('error') > 0) this.#events.emit('error', error);
+      if (this.listenerCount('error') > 0) this.emit('error', error);
     });
   }
 
@@ -188,7 +179,7 @@ export class Handle implements SupervisedProcess {
   cancel(error: SupervisorError, signal: NodeJS.Signals): void {
     this.#endUnstarted(error);
     this.signalCode = signal;
-    setImmediate(() => this.#events.emit('exit', null, signal));
+    setImmediate(() => this.emit('exit', null, signal));
   }
 
   /** The process and its tree are gone, and this is how. */

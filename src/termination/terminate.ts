@@ -35,9 +35,9 @@ export class ProcessTree {
     const targets = members.filter(chosen);
     const signalled = new Set<number>();
     // Groups first: no fork slips through a signal to a group.
-    for (const pgid of wholeGroups(table, targets)) {
+    for (const pgid of table ? wholeGroups(table, targets) : this.#ownGroup()) {
       const inGroup = targets.filter((member) => member.pgid === pgid);
-      if (!inGroup.some((member) => this.#isProven(member))) continue;
+      if (!inGroup.some((member) => this.#isProven(member, pgid))) continue;
       if (this.#os.signalGroup(pgid, signal) === 'denied') continue;
       for (const member of inGroup) signalled.add(member.pid);
     }
@@ -54,24 +54,35 @@ export class ProcessTree {
     return this.#read(member) ?? true;
   }
 
-  /** Whether it is there for certain: what cannot be told now is not signalled, but for what we hold. */
-  #isProven(member: ProcessEntry): boolean {
+  /**
+   * Whether it is there for certain, and still in its group if that is to be signalled: what cannot be
+   * told now is not signalled, but for what we hold.
+   */
+  #isProven(member: ProcessEntry, pgid?: number): boolean {
     const isHeld = this.root.held && member.pid === this.root.pid;
-    return this.#read(member) ?? (isHeld || this.#os.processes.read === undefined);
+    return this.#read(member, pgid) ?? (isHeld || this.#os.processes.read === undefined);
   }
 
-  #read(member: ProcessEntry): boolean | undefined {
+  #read(member: ProcessEntry, pgid?: number): boolean | undefined {
     const { read } = this.#os.processes;
     if (read === undefined) return undefined;
     try {
       const now = read(member.pid);
+      if (pgid !== undefined && now?.pgid !== pgid) return false;
       return now?.alive === true && isSameProcess(member, now);
     } catch {
       return undefined;
     }
   }
 
-  async #find(): Promise<{ table: ProcessTable; members: ProcessEntry[] }> {
+  /** The one group that is ours without a look at who is in it. */
+  #ownGroup(): number[] {
+    const { pid, leadsGroup, held } = this.root;
+    return leadsGroup && held ? [pid] : [];
+  }
+
+  /** `table` is missing when no look was to be had. */
+  async #find(): Promise<{ table?: ProcessTable; members: ProcessEntry[] }> {
     try {
       const table = await this.#os.processes.look();
       const members = treeOf(table, this.root, this.#known, this.#os.identify().pid);
@@ -79,8 +90,8 @@ export class ProcessTree {
       return { table, members };
     } catch {
       // No look, no news: what was alive when last seen counts as alive until a look says otherwise.
-      const table = new Map(this.#known).set(this.root.pid, this.#rootEntry());
-      return { table, members: [...table.values()].filter((member) => this.isAlive(member)) };
+      const known = new Map(this.#known).set(this.root.pid, this.#rootEntry());
+      return { members: [...known.values()].filter((member) => this.isAlive(member)) };
     }
   }
 
