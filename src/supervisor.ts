@@ -8,13 +8,7 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { Registry } from './ownership/registry.ts';
-import type {
-  EndReport,
-  ExitReport,
-  ProcessInfo,
-  ProcessInspection,
-  StartReport,
-} from './reports.ts';
+import type { EndReport, ProcessInfo, ProcessInspection, StartReport } from './reports.ts';
 import type { SupervisedProcess } from './spawn/handle.ts';
 import type { LiveProcess } from './spawn/live.ts';
 import type { QueuedStart } from './spawn/queued.ts';
@@ -25,8 +19,7 @@ import {
   handleSignals,
   hostSignalOptions,
 } from './termination/host-signals.ts';
-import { endAll } from './termination/shutdown.ts';
-import type { EndOptions } from './termination/terminate.ts';
+import { endAll, Shutdown } from './termination/shutdown.ts';
 import { durationMs, parseInput } from './validation.ts';
 
 /** A slot in the caller's hands. */
@@ -98,7 +91,7 @@ export class Supervisor {
   #registry: Registry | undefined;
   #lastId = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
-  #stopping: { readonly done: Promise<EndReport>; hurry(options: EndOptions): void } | undefined;
+  #shutdown: Shutdown | undefined;
 
   /** @internal Use `createSupervisor` or `getSupervisor`. */
   constructor(options: SupervisorOptions = {}, os: Os = systemOs()) {
@@ -217,32 +210,33 @@ export class Supervisor {
         ),
     );
     const processes = [...this.#live.values()].filter((live) => live.subject.sessionId === session);
-    return endAll(processes, 'reaped', { reason, clock: this.#os.clock });
+    return endAll(processes, 'reaped', reason, this.#os.clock);
   }
 
   /**
    * Ends everything: refuses the new and the queued, lets what runs finish for `finishMs`, then
    * goes down the ladder in reverse start order. `start` opens the supervisor again.
    */
-  stop(options?: StopOptions): Promise<EndReport> {
+  async stop(options?: StopOptions): Promise<EndReport> {
     const wish = parseInput(stopOptions, options, 'stop');
-    if (this.#stopping !== undefined) {
-      if (wish.deadlineMs !== undefined) this.#stopping.hurry({ deadlineMs: wish.deadlineMs });
-      return this.#stopping.done;
+    if (this.#shutdown !== undefined) {
+      if (wish.deadlineMs !== undefined) this.#shutdown.hurry({ deadlineMs: wish.deadlineMs });
+      return this.#shutdown.done;
     }
-    let endFinish = (): void => undefined;
-    const finished = new Promise<void>((resolve) => {
-      endFinish = resolve;
-    });
-    let ladder: EndOptions = { deadlineMs: wish.deadlineMs };
-    const hurry = (stricter: EndOptions): void => {
-      ladder = { ...ladder, ...stricter };
-      endFinish();
-      for (const live of this.#live.values()) if (live.ending) void live.climbDown(stricter);
-    };
-    const done = this.#stop(wish, finished, () => ladder);
-    this.#stopping = { done, hurry };
-    return done;
+    this.#state = 'stopping';
+    this.#events.emit('stopping', { reason: wish.reason });
+    this.#refuseWaiting(
+      () => true,
+      () => this.#closed(),
+    );
+    this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
+    const report = await this.#shutdown.done;
+    this.#shutdown = undefined;
+    this.#registry?.journal.close();
+    this.#registry = undefined;
+    this.#state = 'stopped';
+    this.#events.emit('stopped', { durationMs: report.durationMs });
+    return report;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -268,49 +262,9 @@ export class Supervisor {
     return handleSignals(wish, {
       os: this.#os,
       stop: (reason) => this.stop({ finishMs: wish.finishMs, deadlineMs: wish.deadlineMs, reason }),
-      force: () => this.#stopping?.hurry({ force: true }),
+      force: () => this.#shutdown?.hurry({ force: true }),
       warn: (message, cause) => this.#warn('HOST_SIGNAL', message, cause),
     });
-  }
-
-  async #stop(
-    { finishMs, reason }: z.output<typeof stopOptions>,
-    hurried: Promise<void>,
-    ladder: () => EndOptions,
-  ): Promise<EndReport> {
-    const { clock } = this.#os;
-    const beganMs = clock.monotonicMs();
-    const ended = new Map<string, ExitReport>();
-    const off = this.on('exited', (report) => ended.set(report.id, report));
-    this.#state = 'stopping';
-    this.#events.emit('stopping', { reason });
-    this.#refuseWaiting(
-      () => true,
-      () => this.#closed(),
-    );
-
-    if (finishMs > 0 && this.#live.size > 0) {
-      let cancel = (): void => undefined;
-      const timeout = new Promise<void>((resolve) => {
-        cancel = clock.after(finishMs, resolve);
-      });
-      const all = Promise.all(Array.from(this.#live.values(), (live) => live.handle.exited));
-      await Promise.race([all, timeout, hurried]);
-      cancel();
-    }
-    const { survivors, unproven } = await endAll(this.#live.values(), 'shutdown', {
-      options: ladder(),
-      reason,
-      clock,
-    });
-    off();
-    this.#registry?.journal.close();
-    this.#registry = undefined;
-    this.#state = 'stopped';
-    this.#stopping = undefined;
-    const durationMs = clock.monotonicMs() - beganMs;
-    this.#events.emit('stopped', { durationMs });
-    return { ended: [...ended.values()], survivors, unproven, durationMs };
   }
 
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {

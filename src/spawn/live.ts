@@ -6,12 +6,14 @@ import type { SupervisionRecord } from '../ownership/record.ts';
 import type {
   EndReport,
   ExitCause,
+  ExitReport,
   ProcessInfo,
   ProcessInspection,
   ProcessName,
   Survivor,
 } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
+import type { Endable } from '../termination/shutdown.ts';
 import { Ending, type EndOptions, type EndTarget, ProcessTree } from '../termination/terminate.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
 
@@ -31,7 +33,7 @@ export interface LiveContext {
 }
 
 /** One process from its launch to the death of its tree. */
-export class LiveProcess implements EndTarget, HandleControls {
+export class LiveProcess implements EndTarget, Endable, HandleControls {
   readonly handle: Handle;
   readonly subject: ProcessSubject;
   readonly child: ChildProcess;
@@ -143,6 +145,10 @@ export class LiveProcess implements EndTarget, HandleControls {
     this.tree.root.startTime = found.startTime;
     this.record = { ...this.record, startTime: found.startTime };
     journal.add(this.record);
+  }
+
+  get exited(): Promise<ExitReport> {
+    return this.handle.exited;
   }
 
   /** Whether somebody is ending the tree at this moment. */

@@ -2,9 +2,13 @@ import type { Clock } from '../os/clock.ts';
 import type { EndReport, ExitCause, ExitReport } from '../reports.ts';
 import type { EndOptions } from './terminate.ts';
 
-/** What can be ended. */
+/** A live process, as far as ending it goes. */
 export interface Endable {
+  /** Settles when it and its tree are gone. */
+  readonly exited: Promise<ExitReport>;
+  readonly ending: boolean;
   end(cause: ExitCause, options: EndOptions, reason: string | undefined): Promise<EndReport>;
+  climbDown(options: EndOptions): Promise<unknown>;
 }
 
 /**
@@ -14,21 +18,65 @@ export interface Endable {
 export async function endAll(
   inStartOrder: Iterable<Endable>,
   cause: ExitCause,
-  {
-    options = {},
-    reason,
-    clock,
-  }: { options?: EndOptions; reason?: string | undefined; clock: Clock },
+  reason: string | undefined,
+  clock: Clock,
+  options: EndOptions = {},
 ): Promise<EndReport> {
   const beganMs = clock.monotonicMs();
   const newestFirst = [...inStartOrder].reverse();
-  const reports = await Promise.all(
-    newestFirst.map((process) => process.end(cause, options, reason)),
-  );
+  const reports = await Promise.all(newestFirst.map((live) => live.end(cause, options, reason)));
   return {
-    ended: reports.flatMap((report): readonly ExitReport[] => report.ended),
+    ended: reports.flatMap((report) => report.ended),
     survivors: reports.flatMap((report) => report.survivors),
     unproven: reports.flatMap((report) => report.unproven),
     durationMs: clock.monotonicMs() - beganMs,
   };
+}
+
+export interface ShutdownOptions {
+  /** How long what runs may go on by itself. */
+  readonly finishMs: number;
+  readonly deadlineMs?: number | undefined;
+  readonly reason?: string | undefined;
+}
+
+/** The end of everything that runs: by itself for a while, then by the ladder. */
+export class Shutdown {
+  readonly done: Promise<EndReport>;
+  readonly #live: ReadonlyMap<string, Endable>;
+  readonly #clock: Clock;
+  #ladder: EndOptions;
+  #endFinish: () => void = () => undefined;
+
+  constructor(live: ReadonlyMap<string, Endable>, clock: Clock, options: ShutdownOptions) {
+    this.#live = live;
+    this.#clock = clock;
+    this.#ladder = { deadlineMs: options.deadlineMs };
+    this.done = this.#run(options);
+  }
+
+  /** Takes a later, stricter wish into account: what runs has had its time. */
+  hurry(options: EndOptions): void {
+    this.#ladder = { ...this.#ladder, ...options };
+    this.#endFinish();
+    for (const live of this.#live.values()) if (live.ending) void live.climbDown(options);
+  }
+
+  async #run({ finishMs, reason }: ShutdownOptions): Promise<EndReport> {
+    const beganMs = this.#clock.monotonicMs();
+    const ended: ExitReport[] = [];
+    const exits = Array.from(this.#live.values(), async (live) => ended.push(await live.exited));
+    if (finishMs > 0 && exits.length > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#clock.after(finishMs, resolve);
+        this.#endFinish = () => {
+          cancel();
+          resolve();
+        };
+        void Promise.all(exits).then(this.#endFinish);
+      });
+    }
+    const rest = await endAll(this.#live.values(), 'shutdown', reason, this.#clock, this.#ladder);
+    return { ...rest, ended, durationMs: this.#clock.monotonicMs() - beganMs };
+  }
 }
