@@ -21,6 +21,7 @@ export type {
 export { createSupervisor, getSupervisor } from './singleton.ts';
 export { type EmptyValue, normalizeSpawnArgs } from './spawn/arguments.ts';
 export {
+  ESSENTIAL_NAMES,
   type EnvironmentRules,
   type NamePattern,
   type SanitizedEnv,

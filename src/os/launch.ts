@@ -59,6 +59,8 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
 /** Finds out what an error of the system means; its own text confuses a missing folder with a missing program. */
 function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure {
   const { code, message } = cause as NodeJS.ErrnoException;
+  // Node hangs the raw arguments on its error, where a log would print them; they can be secrets.
+  Reflect.deleteProperty(cause as object, 'spawnargs');
   if (cwd !== undefined && !statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) {
     const advice = 'Create it, or leave cwd out for the folder of the host.';
     return { code: 'CWD_NOT_FOUND', message: `cwd "${cwd}" is not a folder. ${advice}`, cause };

@@ -48,6 +48,7 @@ export interface HostSignalParts {
  * Ends everything on the first signal and by force on the second; then uninstalls itself and, if
  * nobody else listens, raises the signal again so that the host dies of it as its parent expects.
  *
+ * @internal
  * @returns how to uninstall it; safe to call again
  */
 export function handleSignals(

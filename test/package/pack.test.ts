@@ -1,19 +1,20 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildGraph, reachableFrom } from '../architecture/import-graph.ts';
 import { npm } from '../support/npm.ts';
 import { NO_RUNTIMES, type RuntimeName, runtime } from '../support/runtimes.ts';
+import { copyTree } from '../support/tree.ts';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 
 /** What a user's `node_modules/agent-supervisor` holds. */
-const TOP_LEVEL = ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json'];
+const TOP_LEVEL = ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'];
 
 /** What every consumer prints after its process ended and its supervisor stopped. */
 const DONE = { code: 0, cause: 'completed', output: 'hello', survivors: [] };
@@ -60,20 +61,6 @@ beforeAll(async () => {
 }, 240_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-
-async function copyTree(to: string): Promise<void> {
-  const left = new Set(['node_modules', '.git', 'dist', 'coverage', basename(folder)]);
-  await mkdir(to);
-  for (const entry of await readdir(ROOT)) {
-    if (!left.has(entry)) {
-      await cp(join(ROOT, entry), join(to, entry), {
-        recursive: true,
-        filter: (source) => basename(source) !== 'node_modules',
-      });
-    }
-  }
-  await symlink(join(ROOT, 'node_modules'), join(to, 'node_modules'), 'junction');
-}
 
 /** Runs a script of the consumer with a state directory and a home of its own. */
 async function consume(

@@ -30,6 +30,14 @@ export function findByMarker(name: string, value: string): ProcessRow[] {
   });
 }
 
+/** The environment that a process was started with. */
+export function environmentOf(pid: number): Record<string, string> {
+  const lines = readText(`/proc/${pid}/environ`)?.split('\0').slice(0, -1) ?? [];
+  return Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
+}
+
 /** The live process with this pid; `undefined` when there is none, or only a zombie. */
 export function readRow(pid: number): ProcessRow | undefined {
   const stat = readText(`/proc/${pid}/stat`);

@@ -215,3 +215,10 @@ async function collect(running: Query, into: SDKMessage[]): Promise<{ error?: un
     return { error };
   }
 }
+
+/** What is still alive of a scenario after `withinMs`; returns at once when nothing is. */
+export async function survivors(scenario: Scenario, withinMs: number): Promise<ProcessRow[]> {
+  const gone = () => scenario.processes().length === 0;
+  await eventually(gone, { timeoutMs: withinMs }).catch(() => undefined);
+  return scenario.processes();
+}

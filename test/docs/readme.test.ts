@@ -1,0 +1,123 @@
+// What the README and the docs say is held against the files and the code they speak of.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createSupervisor, ERROR_CODES } from '../../src/index.ts';
+import { resolveOptions } from '../../src/options.ts';
+import { systemOs } from '../../src/os/system.ts';
+import { ALWAYS_DROPPED, DROPPED_WHEN_NESTED } from '../../src/spawn/environment.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+const README = read('README.md');
+const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)];
+
+/** The TypeScript blocks of a page, each with the file that the comment above it names. */
+function codeBlocks(page: string): { source: string | undefined; code: string }[] {
+  const blocks = page.matchAll(/(?:<!-- (\S+) -->\n)?```(?:ts|js)\n(.*?)```/gs);
+  return Array.from(blocks, ([, source, code = '']) => ({ source, code }));
+}
+
+/** The rows of the table under this heading line, cell by cell. */
+function table(page: string, heading: string): string[][] {
+  const lines = page
+    .slice(page.indexOf(`${heading}\n`))
+    .split('\n')
+    .slice(2);
+  const end = lines.findIndex((line) => !line.startsWith('|'));
+  return lines.slice(0, end).map((line) =>
+    line
+      .slice(1, -1)
+      .split('|')
+      .map((cell) => cell.trim()),
+  );
+}
+
+const quoted = (cell = ''): string[] =>
+  Array.from(cell.matchAll(/`([^`]+)`/g), ([, name = '']) => name);
+
+describe('the README', () => {
+  it('shows the two commands and the wrapped query on its first screen', () => {
+    const firstScreen = README.split('\n').slice(0, 40);
+    expect(firstScreen).toContain('npm ci && npm run demo');
+    expect(firstScreen).toContain('npm ci && npm test');
+    expect(firstScreen).toContain('<!-- examples/query.ts -->');
+  });
+
+  it('shows every example', () => {
+    const shown = codeBlocks(README).map(({ source }) => source);
+    const examples = readdirSync(join(ROOT, 'examples')).filter((name) => name.endsWith('.ts'));
+    expect(shown.sort()).toEqual(examples.map((name) => `examples/${name}`).sort());
+  });
+
+  it.each(PAGES)('%s: code is a file that runs, to the letter', (path) => {
+    for (const { source, code } of codeBlocks(read(path))) {
+      expect(source, `the block that begins ${code.slice(0, 60)}`).toBeDefined();
+      expect(code).toBe(read(source ?? ''));
+    }
+  });
+
+  it.each(PAGES)('%s: every link leads somewhere', (path) => {
+    const targets = Array.from(read(path).matchAll(/\]\(([^)]+)\)/g), ([, target = '']) => target);
+    const headings = read(path).matchAll(/^#+ (.*)$/gm);
+    const anchors = Array.from(
+      headings,
+      ([, text = '']) => `#${text.toLowerCase().replaceAll(' ', '-')}`,
+    );
+    const dead = targets.filter((target) =>
+      target.startsWith('#')
+        ? !anchors.includes(target)
+        : !existsSync(join(ROOT, dirname(path), target)),
+    );
+    expect(dead).toEqual([]);
+  });
+
+  it.each(PAGES)('%s: every npm script exists', (path) => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = Array.from(read(path).matchAll(/npm run ([\w:]+)/g), ([, name = '']) => name);
+    expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+  });
+
+  it('states the defaults that the code has', () => {
+    const options: unknown = resolveOptions({}, { ...systemOs(), environment: () => ({}) });
+    const rows = table(README, '| option | default | |').filter(([, stated]) => stated !== '');
+    expect(rows.length).toBeGreaterThan(8);
+    for (const [option = '', stated] of rows) {
+      const keys = quoted(option)[0]?.split('.') ?? [];
+      const value = keys.reduce((at, key) => (at as Record<string, unknown>)[key], options);
+      expect(String(value), option).toBe(stated);
+    }
+  });
+
+  it('names calls that exist', () => {
+    const supervisor = createSupervisor();
+    const calls = table(README, '| call | does |').flatMap(([call]) => quoted(call));
+    expect(calls.length).toBeGreaterThan(8);
+    for (const call of calls) expect(supervisor).toHaveProperty(call.replace(/\(.*/, ''));
+  });
+
+  it('lists the errors that the code throws, and no other', () => {
+    const stated = table(README, '| code | when |').flatMap(([codes]) => quoted(codes));
+    const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' });
+    const code = files
+      .filter((name) => name.endsWith('.ts') && name !== 'errors.ts')
+      .map((name) => read(join('src', name)))
+      .join('\n');
+    expect(stated.sort()).toEqual(ERROR_CODES.filter((name) => code.includes(`'${name}'`)).sort());
+  });
+});
+
+describe('docs/arguments-and-environment.md', () => {
+  const page = read('docs/arguments-and-environment.md');
+
+  it.each([
+    ['| always | why |', ALWAYS_DROPPED],
+    ['| only if the host is nested | why |', DROPPED_WHEN_NESTED],
+  ])('%s names what the code drops', (heading, dropped) => {
+    expect(
+      table(page, heading)
+        .flatMap(([names]) => quoted(names))
+        .sort(),
+    ).toEqual([...dropped].sort());
+  });
+});
