@@ -91,6 +91,7 @@ export class Supervisor {
   #registry: Registry | undefined;
   #lastId = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
+  #stopping: Promise<EndReport> | undefined;
   #shutdown: Shutdown | undefined;
 
   /** @internal Use `createSupervisor` or `getSupervisor`. */
@@ -219,24 +220,15 @@ export class Supervisor {
    */
   async stop(options?: StopOptions): Promise<EndReport> {
     const wish = parseInput(stopOptions, options, 'stop');
-    if (this.#shutdown !== undefined) {
-      if (wish.deadlineMs !== undefined) this.#shutdown.hurry({ deadlineMs: wish.deadlineMs });
-      return this.#shutdown.done;
+    if (this.#stopping !== undefined) {
+      if (wish.deadlineMs !== undefined) this.#shutdown?.hurry({ deadlineMs: wish.deadlineMs });
+      return this.#stopping;
     }
-    this.#state = 'stopping';
-    this.#events.emit('stopping', { reason: wish.reason });
-    this.#refuseWaiting(
-      () => true,
-      () => this.#closed(),
-    );
-    this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
-    const report = await this.#shutdown.done;
-    this.#shutdown = undefined;
-    this.#registry?.journal.close();
-    this.#registry = undefined;
-    this.#state = 'stopped';
-    this.#events.emit('stopped', { durationMs: report.durationMs });
-    return report;
+    const { promise, resolve, reject } = Promise.withResolvers<EndReport>();
+    // Before the first event: a listener that stops the supervisor joins this stop.
+    this.#stopping = promise;
+    this.#stop(wish).then(resolve, reject);
+    return promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -265,6 +257,24 @@ export class Supervisor {
       force: () => this.#shutdown?.hurry({ force: true }),
       warn: (message, cause) => this.#warn('HOST_SIGNAL', message, cause),
     });
+  }
+
+  async #stop(wish: z.output<typeof stopOptions>): Promise<EndReport> {
+    this.#state = 'stopping';
+    this.#events.emit('stopping', { reason: wish.reason });
+    this.#refuseWaiting(
+      () => true,
+      () => this.#closed(),
+    );
+    this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
+    const report = await this.#shutdown.done;
+    this.#shutdown = undefined;
+    this.#registry?.journal.close();
+    this.#registry = undefined;
+    this.#state = 'stopped';
+    this.#events.emit('stopped', { durationMs: report.durationMs });
+    this.#stopping = undefined;
+    return report;
   }
 
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import type { SupervisorError } from '../errors.ts';
+import { callHost } from '../events.ts';
 import type { EndReport, ExitReport } from '../reports.ts';
 
 /** How to end one process. */
@@ -164,7 +165,7 @@ export class Handle
     // What is still written has no reader any more; it must not fill up.
     const { stdin } = this;
     if (stdin instanceof PassThrough) stdin.unpipe().resume();
-    this.emit('exit', code, signal);
+    callHost(() => this.emit('exit', code, signal));
   }
 
   /** The process never was and never will be. Told a turn later, when the caller can listen. */

@@ -49,6 +49,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   readonly #signal: AbortSignal | undefined;
   #ending: Ending | undefined;
   #killedByCaller = false;
+  #lookAgain: () => void = () => undefined;
 
   constructor(
     context: LiveContext,
@@ -107,7 +108,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
     const { os, emit } = this.#context;
     const beganMs = os.clock.monotonicMs();
     this.cause ??= cause;
-    if (this.running()) emit('ending', { ...this.subject, pid: this.record.pid, cause, reason });
+    if (this.running() && !this.ending)
+      emit('ending', { ...this.subject, pid: this.record.pid, cause: this.cause, reason });
     const survivors = await this.climbDown(options);
     const ended = survivors.length === 0 ? [await this.handle.exited] : [];
     return { ended, survivors, unproven: [], durationMs: os.clock.monotonicMs() - beganMs };
@@ -125,8 +127,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
         this.forced ||= forced;
         // The way down is over: who still wants the survivors ended starts anew.
         this.#ending = undefined;
-        if (survivors.length > 0)
-          emit('survivors', { ...this.subject, survivors: this.#name(survivors) });
+        if (survivors.length === 0) this.#lookAgain();
+        else emit('survivors', { ...this.subject, survivors: this.#name(survivors) });
       });
     }
     return this.#name((await this.#ending.done).survivors);
@@ -163,7 +165,13 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
       const alive = this.#ending ? (await this.#ending.done).survivors : await this.tree.look();
       if (alive.length === 0) return;
       if (this.#ending !== undefined) continue;
-      await new Promise<void>((resolve) => void os.clock.after(options.sweep.intervalMs, resolve));
+      await new Promise<void>((resolve) => {
+        const cancel = os.clock.after(options.sweep.intervalMs, resolve);
+        this.#lookAgain = () => {
+          cancel();
+          resolve();
+        };
+      });
     }
   }
 

@@ -3,6 +3,8 @@ import type { Clock } from '../os/clock.ts';
 
 /** How long a stream must be silent after the exit before we take its pipe as held by someone else. */
 const QUIET_MS = 100;
+/** How often we look before we take what still comes as someone else's: a kept descendant may write for ever. */
+const MAX_BUSY_LOOKS = 10;
 
 /**
  * Resolves when a dead process's stream has ended or has fallen silent.
@@ -19,10 +21,12 @@ export function silence(stream: Readable, clock: Clock): Promise<void> {
       resolve();
     };
     let readBefore = -1;
+    let busyLooks = 0;
     const check = (): void => {
       // What the reader has not taken yet is not cut off, and news from the pipe starts the wait anew.
       const { bytesRead = 0 } = stream as { bytesRead?: number };
-      if (stream.readableLength === 0 && bytesRead === readBefore) {
+      const taken = stream.readableLength === 0;
+      if (taken && (bytesRead === readBefore || ++busyLooks > MAX_BUSY_LOOKS)) {
         finish();
         return;
       }

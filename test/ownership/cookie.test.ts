@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  type CookieSegment,
+  claimsOf,
+  cookieSegment,
+  extendCookie,
+  parseCookie,
+} from '../../src/ownership/cookie.ts';
+
+const FUZZ = { seed: 20261123, numRuns: 1000 };
+
+const name = fc.stringMatching(/^[\w-]{1,24}$/);
+const segment = fc.record({ owner: name, id: name, kept: fc.boolean() });
+const segments = fc.array(segment, { minLength: 1, maxLength: 6 });
+const join = (list: readonly CookieSegment[]) => list.map(cookieSegment).join('/');
+
+describe('parseCookie', () => {
+  it.each([
+    ['one segment', 'o1.r1', [{ owner: 'o1', id: 'r1', kept: false }]],
+    ['a kept one', 'o1.r1.kept', [{ owner: 'o1', id: 'r1', kept: true }]],
+    [
+      'a nested supervisor',
+      'o1.r1/o2.abc-7',
+      [
+        { owner: 'o1', id: 'r1', kept: false },
+        { owner: 'o2', id: 'abc-7', kept: false },
+      ],
+    ],
+    ['none at all', undefined, []],
+    ['an empty one', '', []],
+    ['a separator alone', '/', []],
+    ['an empty segment', 'o1.r1/', []],
+    ['a segment without an id', 'o1', []],
+    ['an empty owner', '.r1', []],
+    ['an empty id', 'o1.', []],
+    ['a malformed segment among good ones', 'o1.r1/x y.r2', []],
+    ['an unknown suffix', 'o1.r1.lost', []],
+    ['a line break', 'o1.r1\n', []],
+    ['a wildcard', '*.*', []],
+    ['letters that only look like ASCII', 'о1.r1', []],
+  ])('reads %s', (_what, cookie, expected) => {
+    expect(parseCookie(cookie)).toEqual(expected);
+  });
+
+  it('reads back what was written, in order', () => {
+    fc.assert(
+      fc.property(segments, (list) => {
+        expect(parseCookie(join(list))).toEqual(list);
+      }),
+      FUZZ,
+    );
+  });
+
+  it('takes any junk without throwing, and never finds what is not there', () => {
+    const junk = fc.oneof(
+      fc.string(),
+      fc.string({ unit: 'binary' }),
+      fc.array(fc.constantFrom('o', '.', '/', '.kept', ' ', '-', '\0')).map((all) => all.join('')),
+    );
+    fc.assert(
+      fc.property(junk, (cookie) => {
+        const found = parseCookie(cookie);
+        // All or nothing.
+        if (found.length > 0) expect(join(found)).toBe(cookie);
+      }),
+      FUZZ,
+    );
+  });
+
+  it('ignores a cookie that is absurdly long', () => {
+    const long = Array.from({ length: 1000 }, (_, index) => `o${index}.r`).join('/');
+    expect(long.length).toBeGreaterThan(4096);
+    expect(parseCookie(long)).toEqual([]);
+    expect(claimsOf(long)).toEqual([]);
+  });
+});
+
+describe('extendCookie', () => {
+  it('extends what the host carries, and never replaces it', () => {
+    fc.assert(
+      fc.property(segments, segment, (inherited, own) => {
+        expect(extendCookie(join(inherited), own)).toBe(`${join(inherited)}/${cookieSegment(own)}`);
+      }),
+      FUZZ,
+    );
+  });
+
+  it.each([undefined, '', 'junk', 'a.b/'])('starts anew after %j', (inherited) => {
+    expect(extendCookie(inherited, { owner: 'o2', id: 'r2' })).toBe('o2.r2');
+  });
+
+  it('makes every supervisor on the way an owner of the child', () => {
+    const cookie = extendCookie(extendCookie('o1.r1', { owner: 'o2', id: 'r2' }), {
+      owner: 'o3',
+      id: 'r3',
+    });
+    expect(claimsOf(cookie)).toEqual(['o1.r1', 'o2.r2', 'o3.r3']);
+  });
+});
+
+describe('claimsOf', () => {
+  it.each([
+    ['nothing', undefined, []],
+    ['every segment', 'o1.r1/o2.r2', ['o1.r1', 'o2.r2']],
+    ['nothing of a kept process', 'o1.r1.kept', []],
+    ['not what lies before a kept process', 'o1.r1/o2.r2.kept', []],
+    ['what a kept process starts', 'o1.r1/o2.r2.kept/o3.r3', ['o3.r3']],
+    ['only what lies after the last one', 'o1.r1.kept/o2.r2/o3.r3.kept/o4.r4', ['o4.r4']],
+  ])('names %s', (_what, cookie, expected) => {
+    expect(claimsOf(cookie)).toEqual(expected);
+  });
+
+  it('never names a segment that is kept, or one before it', () => {
+    fc.assert(
+      fc.property(segments, (list) => {
+        const after = list.slice(list.findLastIndex(({ kept }) => kept) + 1);
+        expect(claimsOf(join(list))).toEqual(after.map(cookieSegment));
+      }),
+      FUZZ,
+    );
+  });
+});

@@ -1,0 +1,171 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isSameProcess } from '../../src/ownership/identity.ts';
+import {
+  FORMAT_VERSION,
+  type JournalHeader,
+  parseChange,
+  parseHeader,
+  type SupervisionRecord,
+} from '../../src/ownership/record.ts';
+
+const FUZZ = { seed: 20261123, numRuns: 1000 };
+
+const HEADER: JournalHeader = {
+  version: FORMAT_VERSION,
+  owner: {
+    instance: 'AbCdEfGh_-12',
+    pid: 4242,
+    startTime: '123456',
+    bootId: 'b0b0b0b0-0000-4000-8000-000000000000',
+    pidNamespace: 'pid:[4026531836]',
+  },
+  openedAt: 1795392634000,
+};
+
+const RECORD: SupervisionRecord = {
+  id: 'ab12cd34-1',
+  pid: 4243,
+  startTime: '123460',
+  bootId: HEADER.owner.bootId,
+  pidNamespace: HEADER.owner.pidNamespace,
+  group: true,
+  kind: 'agent',
+  sessionId: 'session 1',
+  command: 'claude',
+  cwd: '/srv/agents',
+  startedAt: 1795392634567,
+};
+
+const word = (minLength: number, maxLength: number) => fc.string({ minLength, maxLength });
+const id = fc.stringMatching(/^[\w-]{1,64}$/);
+const pid = fc.integer({ min: 2, max: 2 ** 22 });
+const identity = {
+  startTime: fc.option(word(1, 32), { nil: undefined }),
+  bootId: word(0, 64),
+  pidNamespace: word(0, 64),
+};
+const record = fc.record({
+  id,
+  pid,
+  ...identity,
+  group: fc.boolean(),
+  kind: word(0, 256),
+  sessionId: fc.option(word(0, 1024), { nil: undefined }),
+  command: word(0, 256),
+  cwd: word(0, 4096),
+  startedAt: fc.integer(),
+});
+const header = fc.record({
+  version: fc.constant(FORMAT_VERSION),
+  owner: fc.record({
+    instance: fc.stringMatching(/^[\w-]{8,64}$/),
+    pid: fc.integer({ min: 1, max: 2 ** 22 }),
+    ...identity,
+  }),
+  openedAt: fc.integer(),
+});
+
+/** What a journal does to everything it holds. */
+const throughFile = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
+describe('the journal format', () => {
+  it('is version 1', () => {
+    expect(FORMAT_VERSION).toBe(1);
+  });
+
+  it('reads back every header and change that can be written', () => {
+    fc.assert(
+      fc.property(header, record, (head, add) => {
+        expect(parseHeader(throughFile(head))).toEqual(throughFile(head));
+        expect(parseChange(throughFile({ add }))).toEqual(throughFile({ add }));
+        expect(parseChange({ remove: add.id })).toEqual({ remove: add.id });
+      }),
+      FUZZ,
+    );
+  });
+
+  it('takes any junk without throwing', () => {
+    const junk = fc.oneof(fc.anything(), fc.jsonValue());
+    fc.assert(
+      fc.property(junk, (value) => {
+        expect(parseHeader(value)).toBeUndefined();
+        expect(parseChange(value)).toBeUndefined();
+      }),
+      FUZZ,
+    );
+  });
+
+  it('takes no record of which any field is junk', () => {
+    const required = Object.keys(RECORD).filter(
+      (field) => field !== 'startTime' && field !== 'sessionId',
+    );
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...required),
+        fc.constantFrom(undefined, null, {}, [], Number.NaN, '1'.repeat(5000)),
+        (field, junk) => {
+          expect(parseChange({ add: { ...RECORD, [field]: junk } })).toBeUndefined();
+        },
+      ),
+      FUZZ,
+    );
+  });
+
+  it.each([-1, 0, 1, 1.5, 2 ** 22 + 1, 2 ** 53, '4243', null])('takes no pid %j', (bad) => {
+    expect(parseChange({ add: { ...RECORD, pid: bad } })).toBeUndefined();
+  });
+
+  it.each(['', 'a b', '../x', 'a/b', 'a.b', 'x'.repeat(65)])('takes no id %j', (bad) => {
+    expect(parseChange({ add: { ...RECORD, id: bad } })).toBeUndefined();
+  });
+
+  it.each([0, 2, '1', 1.5, null, undefined])('takes no header of version %j', (version) => {
+    expect(parseHeader({ ...HEADER, version })).toBeUndefined();
+    expect(parseHeader(HEADER)).toEqual(HEADER);
+  });
+
+  it('takes a host that is pid 1, as in a container', () => {
+    const owner = { ...HEADER.owner, pid: 1 };
+    expect(parseHeader({ ...HEADER, owner })).toMatchObject({ owner: { pid: 1 } });
+  });
+
+  it('drops what a later minor version may add, and nothing else', () => {
+    expect(parseChange({ add: { ...RECORD, colour: 'red' } })).toEqual({ add: RECORD });
+    expect(parseHeader({ ...HEADER, colour: 'red' })).toEqual(HEADER);
+  });
+
+  it('has no field for arguments or environment', () => {
+    const add = { ...RECORD, args: ['--token', 's3cret'], env: { KEY: 's3cret' } };
+    expect(JSON.stringify(parseChange({ add }))).not.toContain('s3cret');
+  });
+});
+
+describe('isSameProcess', () => {
+  const recorded = { pid: 7, startTime: '100' };
+
+  it.each([
+    ['itself', recorded, { pid: 7, startTime: '100' }, true],
+    ['a later process with its pid', recorded, { pid: 7, startTime: '101' }, false],
+    ['another pid', recorded, { pid: 8, startTime: '100' }, false],
+    ['nobody', recorded, undefined, false],
+    [
+      'one whose start was never told',
+      { pid: 7, startTime: undefined },
+      { pid: 7, startTime: '100' },
+      false,
+    ],
+  ])('compares with %s', (_what, one, now, same) => {
+    expect(isSameProcess(one, now)).toBe(same);
+  });
+
+  it('proves nothing without a start time', () => {
+    fc.assert(
+      fc.property(pid, word(1, 32), (number, startTime) => {
+        const unknown = { pid: number, startTime: undefined };
+        expect(isSameProcess(unknown, { pid: number, startTime })).toBe(false);
+      }),
+      FUZZ,
+    );
+  });
+});
