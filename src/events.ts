@@ -1,5 +1,7 @@
+import { z } from 'zod';
 import type { SupervisorError } from './errors.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor } from './reports.ts';
+import { parseInput } from './validation.ts';
 
 /** What an event says of the process it is about. */
 export interface ProcessSubject {
@@ -45,6 +47,16 @@ export interface SupervisorEvents {
 
 export type SupervisorEvent = keyof SupervisorEvents;
 
+const EVENTS = [
+  ...(['queued', 'waiting', 'started', 'refused', 'ending', 'leftovers', 'survivors'] as const),
+  ...(['exited', 'warning', 'stopping', 'stopped'] as const),
+] satisfies SupervisorEvent[];
+
+const subscription = z.object({
+  event: z.enum(EVENTS),
+  listener: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
+});
+
 export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvents[E]) => void;
 
 type Listener = (detail: never) => void;
@@ -57,6 +69,7 @@ export class Events {
     event: E,
     listener: (detail: SupervisorEvents[E]) => void,
   ): () => void {
+    parseInput(subscription, { event, listener }, 'on');
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(listener));
     return () => listeners.delete(listener);

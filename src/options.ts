@@ -66,7 +66,11 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
   const environment = os.environment();
   const operator = parseInput(
     z.object({ AGENT_SUPERVISOR_CONCURRENCY: count, AGENT_SUPERVISOR_HARD_CAP: count }),
-    environment,
+    {
+      // Empty is how an operator unsets a variable that something else has set.
+      AGENT_SUPERVISOR_CONCURRENCY: environment['AGENT_SUPERVISOR_CONCURRENCY'] || undefined,
+      AGENT_SUPERVISOR_HARD_CAP: environment['AGENT_SUPERVISOR_HARD_CAP'] || undefined,
+    },
     'environment',
   );
   const options = parseInput(
@@ -85,7 +89,7 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
 
 const count = z
   .string()
-  .regex(/^\d{1,9}$/, 'must be a whole number')
+  .regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')
   .transform(Number)
   .optional();
 
@@ -93,8 +97,9 @@ function withOperator(
   input: SupervisorOptions,
   operator: { concurrency: number | undefined; hardCap: number | undefined },
 ): unknown {
-  const { pool } = input ?? {};
-  if (pool !== undefined && (typeof pool !== 'object' || pool === null)) return input;
+  if (!isObject(input)) return input;
+  const { pool } = input;
+  if (pool !== undefined && !isObject(pool)) return input;
   return {
     ...input,
     pool: {
@@ -103,4 +108,8 @@ function withOperator(
       hardCap: pool?.hardCap ?? operator.hardCap,
     },
   };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

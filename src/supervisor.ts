@@ -154,10 +154,10 @@ export class Supervisor {
    *
    * @throws SupervisorError `POOL_TIMEOUT`, `ABORTED`, `STOPPING` or `INVALID_OPTIONS`, by rejection
    */
-  async acquire(options?: AcquireOptions): Promise<SlotLease> {
-    const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
-    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+  acquire(options?: AcquireOptions): Promise<SlotLease> {
     return new Promise((resolve, reject) => {
+      const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
+      if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
       this.#corridor.pool.request({
         sessionId: wish.sessionId,
         priority: wish.priority ?? 0,

@@ -56,7 +56,7 @@ function invalid(message: string, data: Record<string, unknown>): SupervisorErro
 function wish(issue: z.core.$ZodIssue): string {
   switch (/^(Invalid|Too)/.test(issue.message) && issue.code) {
     case 'too_small':
-      return `must be at least ${(issue as z.core.$ZodIssueTooSmall).minimum}`;
+      return minimum(issue as z.core.$ZodIssueTooSmall);
     case 'too_big':
       return `must be at most ${(issue as z.core.$ZodIssueTooBig).maximum}`;
     case 'invalid_type':
@@ -66,6 +66,10 @@ function wish(issue: z.core.$ZodIssue): string {
     default:
       return issue.message;
   }
+}
+
+function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
+  return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
 /** What a strict object at `path` knows, seen through defaults and transforms. */

@@ -1,4 +1,4 @@
-import PQueue from 'p-queue';
+import { PriorityQueue } from 'p-queue';
 import { z } from 'zod';
 import { SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
@@ -43,112 +43,125 @@ export interface SlotRequest {
 /** A request in the queue. */
 export interface Waiter {
   readonly request: SlotRequest;
-  readonly sinceMs: number;
   /** Leaves the queue with `error`; does nothing once the slot is granted or refused. */
   refuse(error: SupervisorError): void;
 }
 
+/** What a pool and its entries share. */
+interface Ledger {
+  readonly clock: Clock;
+  // p-queue's order without its tasks: these end some microtasks after the release, and until then the
+  // slot would be free and yet not to be had.
+  readonly queue: PriorityQueue;
+  readonly waiting: Set<Waiter>;
+  held: number;
+  /** Grants what is free to those who wait, in a microtask. */
+  handOut(): void;
+}
+
 /** Hands out the slots: never more than `concurrency` at once, first come, first served within a priority. */
 export class Pool {
-  readonly #queue: PQueue;
-  readonly #clock: Clock;
-  readonly #waiting = new Set<Waiter>();
-  #held = 0;
+  readonly concurrency: number;
+  readonly #ledger: Ledger;
+  #isHandingOut = false;
 
   constructor(concurrency: number, clock: Clock) {
-    this.#queue = new PQueue({ concurrency });
-    this.#clock = clock;
+    this.concurrency = concurrency;
+    this.#ledger = {
+      clock,
+      queue: new PriorityQueue(),
+      waiting: new Set(),
+      held: 0,
+      handOut: () => this.#handOut(),
+    };
   }
 
   get waiting(): ReadonlySet<Waiter> {
-    return this.#waiting;
+    return this.#ledger.waiting;
   }
 
   /** How many slots are held now. */
   get held(): number {
-    return this.#held;
+    return this.#ledger.held;
   }
 
-  get concurrency(): number {
-    return this.#queue.concurrency;
-  }
-
-  /** Asks for a slot; a free one is granted before this returns. */
+  /** Asks for a slot; a free one that nobody waits for is granted before this returns. */
   request(request: SlotRequest): Waiter {
-    const entry = new Entry(request, this.#clock, this.#waiting, (by) => {
-      this.#held += by;
-    });
-    // A task whose end is the slot's release. p-queue's own signal and timeout would free a slot
-    // that is still in use, so giving up is ours: the task of who gave up passes its turn on at once.
-    if (!entry.over) void this.#queue.add(entry.task, { priority: request.priority });
+    const entry = new Entry(request, this.#ledger);
+    if (request.signal?.aborted) entry.abort();
+    else if (this.waiting.size === 0 && this.held < this.concurrency) entry.grant();
+    else entry.wait();
     return entry;
   }
 
   /** Refuses every waiter that `matches`. */
   refuse(matches: (request: SlotRequest) => boolean, error: () => SupervisorError): void {
-    for (const waiter of [...this.#waiting]) if (matches(waiter.request)) waiter.refuse(error());
+    for (const waiter of [...this.waiting]) if (matches(waiter.request)) waiter.refuse(error());
+  }
+
+  #handOut(): void {
+    if (this.#isHandingOut || this.waiting.size === 0) return;
+    this.#isHandingOut = true;
+    queueMicrotask(() => {
+      this.#isHandingOut = false;
+      while (this.held < this.concurrency && this.waiting.size > 0) {
+        void this.#ledger.queue.dequeue()?.();
+      }
+    });
   }
 }
 
 class Entry implements Waiter, Slot {
   readonly request: SlotRequest;
-  readonly sinceMs: number;
-  readonly #waiting: Set<Waiter>;
-  readonly #count: (by: 1 | -1) => void;
-  #cancelTimer: (() => void) | undefined;
+  readonly #ledger: Ledger;
   #state: 'waiting' | 'held' | 'over' = 'waiting';
-  #endTask: (() => void) | undefined;
+  /** What the queue holds: a function, which it takes for a task. */
+  #turn: (() => Promise<void>) | undefined;
+  #onAbort: (() => void) | undefined;
+  #cancelTimer: (() => void) | undefined;
 
-  constructor(
-    request: SlotRequest,
-    clock: Clock,
-    waiting: Set<Waiter>,
-    count: (by: 1 | -1) => void,
-  ) {
+  constructor(request: SlotRequest, ledger: Ledger) {
     this.request = request;
-    this.sinceMs = clock.monotonicMs();
-    this.#waiting = waiting;
-    this.#count = count;
-    waiting.add(this);
-    const { signal, timeoutMs } = request;
-    if (signal?.aborted) this.#onAbort();
-    if (this.over) return;
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
-    if (timeoutMs === undefined) return;
-    this.#cancelTimer = clock.after(timeoutMs, () => this.refuse(timedOut(timeoutMs)), {
-      keepAlive: true,
-    });
+    this.#ledger = ledger;
   }
 
-  get over(): boolean {
-    return this.#state === 'over';
-  }
-
-  readonly task = (): Promise<void> | undefined => {
-    if (this.#state !== 'waiting') return undefined;
-    this.#leaveQueue('held');
-    this.#count(1);
-    const released = new Promise<void>((resolve) => {
-      this.#endTask = resolve;
-    });
+  grant(): void {
+    this.#leave('held');
+    this.#ledger.held++;
     this.request.granted(this);
-    return released;
-  };
+  }
 
   release(): void {
     if (this.#state !== 'held') return;
     this.#state = 'over';
-    this.#count(-1);
-    this.#endTask?.();
+    this.#ledger.held--;
+    this.#ledger.handOut();
+  }
+
+  wait(): void {
+    const { queue, waiting, clock } = this.#ledger;
+    const { priority, signal, timeoutMs } = this.request;
+    waiting.add(this);
+    this.#turn = async () => this.grant();
+    queue.enqueue(this.#turn, { priority });
+    if (signal !== undefined) {
+      this.#onAbort = () => this.abort();
+      signal.addEventListener('abort', this.#onAbort, { once: true });
+    }
+    if (timeoutMs !== undefined) {
+      const timeOut = () => this.refuse(timedOut(timeoutMs));
+      this.#cancelTimer = clock.after(timeoutMs, timeOut, { keepAlive: true });
+    }
   }
 
   refuse(error: SupervisorError): void {
     if (this.#state !== 'waiting') return;
-    this.#leaveQueue('over');
+    this.#leave('over');
+    if (this.#turn !== undefined) this.#ledger.queue.remove(this.#turn);
     this.request.refused(error);
   }
 
-  readonly #onAbort = (): void => {
+  abort(): void {
     const cause = this.request.signal?.reason;
     this.refuse(
       new SupervisorError(
@@ -157,13 +170,14 @@ class Entry implements Waiter, Slot {
         { cause },
       ),
     );
-  };
+  }
 
-  #leaveQueue(state: 'held' | 'over'): void {
+  #leave(state: 'held' | 'over'): void {
     this.#state = state;
-    this.#waiting.delete(this);
+    this.#ledger.waiting.delete(this);
     this.#cancelTimer?.();
-    this.request.signal?.removeEventListener('abort', this.#onAbort);
+    if (this.#onAbort !== undefined)
+      this.request.signal?.removeEventListener('abort', this.#onAbort);
   }
 }
 

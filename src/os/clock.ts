@@ -17,8 +17,10 @@ export const systemClock: Clock = {
   after(ms, callback, { keepAlive = false } = {}) {
     let timer: NodeJS.Timeout;
     const arm = (leftMs: number): void => {
-      const waitMs = Math.min(leftMs, MAX_TIMER_MS);
-      timer = setTimeout(() => (leftMs > waitMs ? arm(leftMs - waitMs) : callback()), waitMs);
+      timer =
+        leftMs > MAX_TIMER_MS
+          ? setTimeout(arm, MAX_TIMER_MS, leftMs - MAX_TIMER_MS)
+          : setTimeout(callback, leftMs);
       if (!keepAlive) timer.unref();
     };
     arm(Math.max(0, ms));

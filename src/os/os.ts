@@ -100,10 +100,10 @@ export interface Os {
   /** Ends a process and its descendants by force; only where signals are not to be had (Windows). */
   readonly endTree?: (pid: number) => Promise<void>;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
-  /** Listens for a signal to the host; returns how to stop. */
+  /** Listens for a signal to the host, before everyone else; returns how to stop. */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void;
-  /** How many besides us listen for a signal to the host. */
-  signalListeners(signal: NodeJS.Signals): number;
+  /** Who listens for a signal to the host at this moment: the host itself, or any supervisor. */
+  signalListeners(signal: NodeJS.Signals): { readonly host: number; readonly ours: number };
   /** Sends a signal to the host itself. */
   raise(signal: NodeJS.Signals): void;
 }

@@ -49,6 +49,9 @@ function stateHome(platform: Platform): string {
   return process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
 }
 
+// A registered symbol: another copy of the package in the same host is not the host.
+const OURS = Symbol.for('agent-supervisor.signal-listener');
+
 function compose(platform: Platform, processes: Processes, identify: () => SelfIdentity): Os {
   let self: SelfIdentity | undefined;
   return {
@@ -67,10 +70,15 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     signalGroup: (pgid, signal) => (pgid > 1 ? send(-pgid, signal) : 'denied'),
     sample: sampleUsage,
     onSignal(signal, listener) {
-      process.on(signal, listener);
-      return () => process.off(signal, listener);
+      const ours = Object.assign(() => listener(), { [OURS]: true });
+      process.prependListener(signal, ours);
+      return () => process.off(signal, ours);
     },
-    signalListeners: (signal) => process.listenerCount(signal),
+    signalListeners(signal) {
+      const all = process.listeners(signal);
+      const ours = all.filter((listener) => OURS in listener).length;
+      return { host: all.length - ours, ours };
+    },
     raise: (signal) => process.kill(process.pid, signal),
   };
 }
@@ -109,7 +117,11 @@ function anonymousIdentity(): SelfIdentity {
 export function isProcessAlive(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0) return false;
   const { read } = systemOs().processes;
-  if (read !== undefined) return read(pid)?.alive ?? false;
+  try {
+    if (read !== undefined) return read(pid)?.alive ?? false;
+  } catch {
+    // Without a file descriptor to look with, the system call says what it can.
+  }
   try {
     process.kill(pid, 0);
     return true;

@@ -6,7 +6,6 @@ import {
   renameSync,
   rmSync,
   statSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -62,10 +61,9 @@ export class Journal {
     this.#header = line({ version: FORMAT_VERSION, owner, openedAt });
     this.#warn = warn;
     try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      makeFolder(stateDir);
       assertPrivate(stateDir, userId);
-      this.#fd = openSync(this.path, 'ax', 0o600);
-      append(this.#fd, this.#header);
+      this.#fd = create(this.path, this.#header);
     } catch (error) {
       throw unusable(stateDir, error);
     }
@@ -94,7 +92,7 @@ export class Journal {
     this.#closing = true;
     if (this.#records.size > 0) return;
     this.#close();
-    this.#attempt(() => unlinkSync(this.path));
+    this.#attempt(() => rmSync(this.path, { force: true }));
   }
 
   #write(change: object): void {
@@ -175,9 +173,31 @@ function parseJson(text: string): unknown {
 
 /** One write, so that the line is whole or visibly torn, whoever dies in the middle. */
 function append(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
-  const written = writeSync(fd, bytes);
-  if (written < bytes.length) throw new Error(`wrote ${written} of ${bytes.length} bytes`);
+  let bytes = Buffer.from(text);
+  // It takes a second one only on a disk that is full, and that one says so.
+  while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
+}
+
+/** Creates a file that must be new; leaves nothing behind if it cannot be written. */
+function create(path: string, text: string): number {
+  const fd = openSync(path, 'ax', 0o600);
+  try {
+    append(fd, text);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch {
+    // A read-only disk is ENOENT to the recursive call; the plain one says what is the matter.
+    mkdirSync(path, { mode: 0o700 });
+  }
 }
 
 /** Refuses a folder in which someone else could plant a journal. */

@@ -1,9 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
+import { z } from 'zod';
 import type { SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
 import type { EndReport, ExitReport } from '../reports.ts';
+import { durationMs, parseInput } from '../validation.ts';
 
 /** How to end one process. */
 export interface TerminateOptions {
@@ -14,6 +16,12 @@ export interface TerminateOptions {
   /** SIGKILL at once, no polite step. @default false */
   readonly force?: boolean | undefined;
 }
+
+const terminateOptions = z.strictObject({
+  reason: z.string().optional(),
+  deadlineMs: durationMs.optional(),
+  force: z.boolean().optional(),
+});
 
 type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
 type ErrorListener = (error: Error) => void;
@@ -110,6 +118,7 @@ export class Handle
   }
 
   async terminate(options: TerminateOptions = {}): Promise<EndReport> {
+    parseInput(terminateOptions, options, 'terminate');
     if (this.#controls !== undefined) return this.#controls.terminate(options);
     return { ended: [await this.exited], survivors: [], unproven: [], durationMs: 0 };
   }

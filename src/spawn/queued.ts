@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Pool, Slot, Waiter } from '../admission/pool.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
@@ -60,7 +61,8 @@ export class QueuedStart implements HandleControls {
       priority: request.priority,
       timeoutMs: undefined,
       signal: request.signal,
-      granted: (slot) => this.#granted(slot),
+      // In the context in which it asked (AsyncLocalStorage), whoever released the slot.
+      granted: AsyncResource.bind((slot: Slot) => this.#granted(slot)),
       refused: (error) => this.#refused(error),
     });
     if (this.#state === 'asking')

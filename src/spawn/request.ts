@@ -7,7 +7,11 @@ export const abortSignal = z.custom<AbortSignal>((value) => value instanceof Abo
 });
 
 /** An id of the host's choosing; numbers and strings are the same if they print the same. */
-export const sessionId = z.union([z.string().min(1).max(1024), z.number()]).transform(String);
+export const sessionId = z
+  .union([z.string().min(1).max(1024), z.number()], {
+    error: 'must be a number, or a text of 1 to 1024 characters',
+  })
+  .transform(String);
 
 const environment = z
   .record(systemText, systemText.optional())

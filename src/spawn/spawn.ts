@@ -222,7 +222,7 @@ async function quietStreams({ stdout, stderr }: ChildProcess, clock: Clock): Pro
     [stdout, stderr].map(async (stream) => {
       if (stream === null) return;
       await silence(stream, clock);
-      cutOff(stream);
+      void cutOff(stream, clock);
     }),
   );
 }

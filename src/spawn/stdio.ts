@@ -9,9 +9,10 @@ const MAX_BUSY_LOOKS = 10;
 /**
  * Resolves when a dead process's stream has ended or has fallen silent.
  *
- * `'end'` and `'close'` wait for every descendant that inherited the pipe, for hours if need be.
+ * `'end'` and `'close'` wait for every descendant that inherited the pipe, for hours if need be, and
+ * for the reader, who may never come.
  */
-export function silence(stream: Readable, clock: Clock): Promise<void> {
+export function silence(stream: Readable, clock: Clock, keepAlive = true): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     let cancel = (): void => undefined;
@@ -23,27 +24,40 @@ export function silence(stream: Readable, clock: Clock): Promise<void> {
     let readBefore = -1;
     let busyLooks = 0;
     const check = (): void => {
-      // What the reader has not taken yet is not cut off, and news from the pipe starts the wait anew.
+      // News from the pipe starts the wait anew.
       const { bytesRead = 0 } = stream as { bytesRead?: number };
-      const taken = stream.readableLength === 0;
-      if (taken && (bytesRead === readBefore || ++busyLooks > MAX_BUSY_LOOKS)) {
+      if (bytesRead === readBefore || ++busyLooks > MAX_BUSY_LOOKS) {
         finish();
         return;
       }
       readBefore = bytesRead;
       // Looks only after the loop has polled: after a long block the timer is due before the data is read.
-      cancel = clock.after(QUIET_MS, () => setImmediate(check), { keepAlive: true });
+      cancel = clock.after(QUIET_MS, () => setImmediate(check), { keepAlive });
     };
     stream.on('end', finish).on('close', finish);
     check();
   });
 }
 
-/** Ends a silent stream for its reader, whoever still holds the other end of its pipe. */
-export function cutOff(stream: Readable): void {
+/**
+ * Ends a silent stream for its reader, whoever still holds the other end of its pipe.
+ *
+ * What the reader has not taken yet stays in the stream's buffer for it; while that is full, there may
+ * be more in the pipe.
+ */
+export async function cutOff(stream: Readable, clock: Clock): Promise<void> {
+  // The pause doubles: a reader that never comes must not cost a look every while for ever.
+  for (let pauseMs = QUIET_MS; isBehind(stream); pauseMs *= 2) {
+    await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
+    await silence(stream, clock, false);
+  }
   if (stream.readableEnded || stream.destroyed) return;
   stream.once('end', () => stream.destroy());
   stream.push(null);
   // An empty read lets 'end' come although nobody may be reading.
   stream.read(0);
+}
+
+function isBehind(stream: Readable): boolean {
+  return !stream.destroyed && stream.readableLength >= stream.readableHighWaterMark;
 }

@@ -30,7 +30,7 @@ export interface HostSignalOptions {
   deadlineMs?: number | undefined;
   /** The host's own part of the shutdown, run beside ours; it may throw or hang, ours completes. */
   hook?: ((signal: HostSignal) => unknown) | undefined;
-  /** How long the hook may take before the signal is raised again without it. @default 5000 */
+  /** How long the hook may take before the signal is raised again without it; a second signal ends the wait. @default 5000 */
   hookTimeoutMs?: number | undefined;
 }
 
@@ -56,26 +56,37 @@ export function handleSignals(
   { os, stop, force, warn }: HostSignalParts,
 ): () => void {
   let ending = false;
+  let endHook = (): void => undefined;
   const uninstall = (): void => {
     for (const off of installed.splice(0)) off();
   };
   const onSignal = async (signal: HostSignal): Promise<void> => {
-    if (ending) return force();
+    if (ending) {
+      force();
+      endHook();
+      return;
+    }
     ending = true;
+    // Asked now: a listener for once is gone when we are done.
+    const isAnswered = os.signalListeners(signal).host > 0;
     await Promise.all([stop(signal), runHook(signal)]).catch((error) => warn('stop failed', error));
     uninstall();
-    if (os.signalListeners(signal) === 0) os.raise(signal);
+    const { host, ours } = os.signalListeners(signal);
+    if (!isAnswered && host + ours === 0) os.raise(signal);
   };
   const runHook = async (signal: HostSignal): Promise<void> => {
-    let cancel = (): void => undefined;
     const timeout = new Promise<void>((resolve) => {
-      cancel = os.clock.after(options.hookTimeoutMs, resolve, { keepAlive: true });
+      const cancel = os.clock.after(options.hookTimeoutMs, resolve, { keepAlive: true });
+      endHook = () => {
+        cancel();
+        resolve();
+      };
     });
     const hook = (async () => options.hook?.(signal))().catch((error) =>
       warn(`the host's hook for ${signal} failed`, error),
     );
     await Promise.race([hook, timeout]);
-    cancel();
+    endHook();
   };
   const installed = options.signals.map((signal) =>
     os.onSignal(signal, () => void onSignal(signal)),

@@ -241,8 +241,8 @@ export class FakeOs implements Os {
     for (const listener of [...(this.#listeners.get(signal) ?? [])]) listener();
   }
 
-  signalListeners(signal: NodeJS.Signals): number {
-    return this.#listeners.get(signal)?.size ?? 0;
+  signalListeners(signal: NodeJS.Signals) {
+    return { host: 0, ours: this.#listeners.get(signal)?.size ?? 0 };
   }
 
   raise(signal: NodeJS.Signals): void {

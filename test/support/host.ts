@@ -21,11 +21,23 @@ export interface HostOptions {
   readonly runtime?: string | undefined;
 }
 
+export interface Host {
+  readonly pid: number;
+  /** Resolves when the host has written a line that begins so; rejects if it ends before. */
+  line(start: string): Promise<string>;
+  readonly end: Promise<HostEnd>;
+}
+
 /** Runs a script of test/fixtures/hosts in a process of its own, to its end. */
-export async function runHost(
+export function runHost(script: string, options: HostOptions): Promise<HostEnd> {
+  return startHost(script, options).end;
+}
+
+/** Starts a script of test/fixtures/hosts in a process of its own. */
+export function startHost(
   script: string,
   { args, env, cwd, runtime = process.execPath }: HostOptions,
-): Promise<HostEnd> {
+): Host {
   const host = spawn(runtime, [join(FOLDER, script), ...args], {
     env,
     cwd,
@@ -35,14 +47,29 @@ export async function runHost(
   host.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
     lastOutputMs = performance.now();
+    host.emit('output');
   });
   host.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  return new Promise((resolve, reject) => {
+  const lines = () => stdout.split('\n').slice(0, -1);
+  const end = new Promise<HostEnd>((resolve, reject) => {
     host.on('error', reject).on('close', (code, signal) => {
-      const lines = stdout.split('\n').slice(0, -1);
-      resolve({ code, signal, lines, stderr, lingeredMs: performance.now() - lastOutputMs });
+      const lingeredMs = performance.now() - lastOutputMs;
+      resolve({ code, signal, lines: lines(), stderr, lingeredMs });
     });
   });
+  const line = (start: string) =>
+    new Promise<string>((resolve, reject) => {
+      const check = (): void => {
+        const found = lines().find((one) => one.startsWith(start));
+        if (found !== undefined) resolve(found);
+      };
+      host.on('output', check);
+      check();
+      void end.then(({ stderr }) =>
+        reject(new Error(`the host ended without "${start}": ${stderr}`)),
+      );
+    });
+  return { pid: host.pid ?? 0, line, end };
 }

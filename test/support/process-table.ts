@@ -30,6 +30,14 @@ export function findByMarker(name: string, value: string): ProcessRow[] {
   });
 }
 
+/** All live processes with this very argument: the mark that a change of environment cannot remove. */
+export function findByArgument(argument: string): ProcessRow[] {
+  return livePids().flatMap((pid) => {
+    const row = readRow(pid);
+    return row?.args.includes(argument) ? [row] : [];
+  });
+}
+
 /** The environment that a process was started with. */
 export function environmentOf(pid: number): Record<string, string> {
   const lines = readText(`/proc/${pid}/environ`)?.split('\0').slice(0, -1) ?? [];

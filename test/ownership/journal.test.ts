@@ -1,0 +1,452 @@
+import { execFile, execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Journal, readJournal } from '../../src/ownership/journal.ts';
+import type { SupervisionRecord } from '../../src/ownership/record.ts';
+
+const FUZZ = { seed: 20261123, numRuns: 100 };
+const FULL_DISK = join(import.meta.dirname, '../fixtures/hosts/full-disk.ts');
+const NOBODY = 65534;
+
+const userId = process.getuid?.();
+const POSIX = userId !== undefined;
+const IS_ROOT = userId === 0;
+const CAN_MOUNT = canMount();
+if (!CAN_MOUNT) console.warn('no private mount namespace here: the full-disk test is skipped');
+
+function canMount(): boolean {
+  try {
+    execFileSync('unshare', ['--mount', '--map-root-user', 'mount', '-t', 'tmpfs', 'x', '/mnt'], {
+      stdio: 'ignore',
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+let folder = '';
+let stateDir = '';
+let warnings: unknown[] = [];
+let instances = 0;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'agent-supervisor-journal-'));
+  stateDir = join(folder, 'state');
+  warnings = [];
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const owner = () => ({
+  instance: `instance-${++instances}`,
+  pid: 4242,
+  startTime: '99',
+  bootId: 'boot',
+  pidNamespace: 'pid:[1]',
+});
+
+function open(more: { stateDir?: string; userId?: number | undefined } = {}): Journal {
+  return new Journal({
+    stateDir,
+    owner: owner(),
+    openedAt: 1795392634000,
+    userId,
+    warn: (message, error) => warnings.push([message, error]),
+    ...more,
+  });
+}
+
+const record = (id: string, more: Partial<SupervisionRecord> = {}): SupervisionRecord => ({
+  id,
+  pid: 4243,
+  startTime: '100',
+  bootId: 'boot',
+  pidNamespace: 'pid:[1]',
+  group: true,
+  kind: 'agent',
+  command: 'claude',
+  cwd: '/srv',
+  startedAt: 1795392634567,
+  ...more,
+});
+
+const lines = ({ path }: Journal) => readFileSync(path, 'utf8').split('\n');
+const idsIn = (path: string) => [...readJournal(path).records.keys()];
+const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
+
+describe('Journal', () => {
+  it('is a file of its own with a header, and one line a change', () => {
+    const journal = open();
+    journal.add(record('a', { sessionId: 's "1"\n' }));
+    journal.add(record('b'));
+    journal.remove('a');
+    expect(basename(journal.path)).toMatch(/^host-instance-\d+\.jsonl$/);
+    const [header, ...changes] = lines(journal);
+    expect(JSON.parse(header ?? '')).toEqual({
+      version: 1,
+      owner: { ...owner(), instance: expect.stringMatching(/^instance-/) },
+      openedAt: 1795392634000,
+    });
+    expect(changes.map((change) => change.slice(0, 17))).toEqual([
+      '{"add":{"id":"a",',
+      '{"add":{"id":"b",',
+      '{"remove":"a"}',
+      '',
+    ]);
+    expect(readJournal(journal.path)).toEqual({
+      header: JSON.parse(header ?? ''),
+      records: new Map([['b', record('b')]]),
+      warnings: [],
+    });
+    expect(warnings).toEqual([]);
+  });
+
+  it('replaces a record that is added again, and writes nothing for one that it does not know', () => {
+    const journal = open();
+    journal.add(record('a', { startTime: undefined }));
+    journal.add(record('a'));
+    const before = lines(journal).length;
+    journal.remove('unknown');
+    expect(lines(journal)).toHaveLength(before);
+    expect(readJournal(journal.path).records.get('a')).toEqual(record('a'));
+  });
+
+  it('removes its file when it is closed, at once or after the last record', () => {
+    const [empty, full] = [open(), open()];
+    full.add(record('a'));
+    full.add(record('b'));
+    empty.close();
+    full.close();
+    expect(readdirSync(stateDir)).toEqual([basename(full.path)]);
+    full.remove('a');
+    expect(idsIn(full.path)).toEqual(['b']);
+    full.remove('b');
+    expect(readdirSync(stateDir)).toEqual([]);
+    expect(warnings).toEqual([]);
+  });
+
+  it('closes without a word where somebody else has removed the file', () => {
+    const journal = open();
+    rmSync(stateDir, { recursive: true });
+    journal.close();
+    expect(warnings).toEqual([]);
+  });
+
+  it('shares its folder with others', () => {
+    const journals = [open(), open(), open()];
+    for (const [index, journal] of journals.entries()) journal.add(record(`r${index}`));
+    expect(journals.map(({ path }) => idsIn(path))).toEqual([['r0'], ['r1'], ['r2']]);
+    journals[1]?.remove('r1');
+    journals[1]?.close();
+    expect(readdirSync(stateDir)).toHaveLength(2);
+  });
+
+  describe('compaction', () => {
+    const inode = ({ path }: Journal) => statSync(path).ino;
+
+    it('costs a rewrite in a thousand changes, and keeps the file short', () => {
+      const journal = open();
+      for (let index = 0; index < 10; index++) journal.add(record(`live${index}`));
+      let rewrites = 0;
+      let longest = 0;
+      let now = inode(journal);
+      for (let index = 0; index < 5000; index++) {
+        journal.add(record(`r${index}`));
+        journal.remove(`r${index}`);
+        if (inode(journal) !== now) rewrites++;
+        now = inode(journal);
+        if (index % 50 === 0) longest = Math.max(longest, lines(journal).length);
+      }
+      expect(rewrites).toBeGreaterThan(0);
+      expect(rewrites).toBeLessThanOrEqual(10);
+      expect(longest).toBeLessThan(1100);
+      expect(idsIn(journal.path)).toHaveLength(10);
+      expect(mode(journal.path)).toBe(POSIX ? '600' : mode(journal.path));
+      expect(readdirSync(stateDir)).toEqual([basename(journal.path)]);
+    });
+
+    it('happens the more seldom the more is alive', () => {
+      const journal = open();
+      for (let index = 0; index < 3000; index++) journal.add(record(`live${index}`));
+      const before = inode(journal);
+      for (let index = 0; index < 2900; index++) {
+        journal.add(record(`r${index}`));
+        journal.remove(`r${index}`);
+      }
+      expect(inode(journal)).toBe(before);
+      expect(readJournal(journal.path).records.size).toBe(3000);
+    });
+
+    it('loses nothing, whatever comes before and after it', () => {
+      const id = fc.constantFrom(...Array.from({ length: 30 }, (_, index) => `r${index}`));
+      const change = fc.record({ add: fc.boolean(), id, pid: fc.integer({ min: 2, max: 9999 }) });
+      // As many changes as it takes for some rewrites.
+      const changes = fc.array(change, { minLength: 1, maxLength: 40 });
+      fc.assert(
+        fc.property(changes, fc.integer({ min: 1, max: 60 }), (list, rounds) => {
+          const journal = open();
+          const model = new Map<string, SupervisionRecord>();
+          for (let round = 0; round < rounds; round++) {
+            for (const { add, id, pid } of list) {
+              if (add) {
+                model.set(id, record(id, { pid }));
+                journal.add(record(id, { pid }));
+              } else {
+                model.delete(id);
+                journal.remove(id);
+              }
+            }
+          }
+          expect(new Map(journal.records)).toEqual(model);
+          expect(readJournal(journal.path)).toMatchObject({ records: model, warnings: [] });
+        }),
+        { ...FUZZ, numRuns: 30 },
+      );
+    });
+  });
+});
+
+describe('readJournal', () => {
+  /** A journal with records a, b and c, of which b is removed. */
+  function written(): { path: string; text: string } {
+    const journal = open();
+    for (const id of ['a', 'b', 'c']) journal.add(record(id));
+    journal.remove('b');
+    return { path: journal.path, text: readFileSync(journal.path, 'utf8') };
+  }
+
+  it('reads a file that was torn anywhere, up to where it was torn', () => {
+    const { path, text } = written();
+    const [header = '', ...rest] = text.split('\n');
+    for (let length = text.length; length >= 0; length--) {
+      writeFileSync(path, text.slice(0, length));
+      const content = readJournal(path);
+      expect(content.warnings.length).toBeLessThanOrEqual(1);
+      if (length < header.length) {
+        expect(content).toMatchObject({ header: undefined, records: new Map() });
+        continue;
+      }
+      expect(content.header).toBeDefined();
+      // A line counts from its last brace on; the line feed is not missed.
+      const whole = text
+        .slice(0, length)
+        .split('\n')
+        .slice(1)
+        .filter((line) => rest.includes(line));
+      const last = whole.filter((line) => line !== '').at(-1) ?? '';
+      const ids = [...content.records.keys()];
+      if (last.startsWith('{"remove"')) expect(ids).toEqual(['a', 'c']);
+      else expect(ids).toEqual(['a', 'b', 'c'].slice(0, whole.filter(Boolean).length));
+    }
+  });
+
+  it('goes on after a torn line that others were appended to', () => {
+    const { path } = written();
+    appendFileSync(path, '{"add":{"id":"torn","pid":12');
+    appendFileSync(path, `{"add":${JSON.stringify(record('glued'))}}\n`);
+    appendFileSync(path, `{"add":${JSON.stringify(record('d'))}}\n`);
+    const content = readJournal(path);
+    expect([...content.records.keys()]).toEqual(['a', 'c', 'd']);
+    expect(content.warnings).toEqual([`${path}:6: unreadable line skipped`]);
+  });
+
+  it.each([
+    ['no JSON', 'noise'],
+    ['no change', '{"hello":1}'],
+    ['no object', '[1,2]'],
+    ['a record without a pid', '{"add":{"id":"x"}}'],
+    ['a record of pid 1', JSON.stringify({ add: record('x', { pid: 1 }) })],
+    ['zeros, as a crashed file system leaves them', '\0\0\0\0'],
+    ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x80, 0x7b])],
+  ])('skips a line of %s with a warning, and never the rest', (_what, noise) => {
+    const { path, text } = written();
+    const at = text.indexOf('\n', text.indexOf('"id":"a"')) + 1;
+    writeFileSync(
+      path,
+      Buffer.concat([
+        Buffer.from(text.slice(0, at)),
+        Buffer.from(noise as string),
+        Buffer.from(`\n${text.slice(at)}`),
+      ]),
+    );
+    const content = readJournal(path);
+    expect([...content.records.keys()]).toEqual(['a', 'c']);
+    expect(content.warnings).toEqual([`${path}:3: unreadable line skipped`]);
+  });
+
+  it('takes any noise without throwing, and invents no record', () => {
+    const { path, text } = written();
+    const bytes = Buffer.from(text);
+    fc.assert(
+      fc.property(
+        fc.nat(bytes.length),
+        fc.nat(60),
+        fc.uint8Array({ maxLength: 60 }),
+        (at, cut, noise) => {
+          writeFileSync(
+            path,
+            Buffer.concat([bytes.subarray(0, at), noise, bytes.subarray(at + cut)]),
+          );
+          const { records } = readJournal(path);
+          for (const { command, pid } of records.values()) {
+            expect(Number.isSafeInteger(pid) && pid > 1).toBe(true);
+            expect(command.length).toBeLessThanOrEqual(256);
+          }
+        },
+      ),
+      FUZZ,
+    );
+  });
+
+  it.each([
+    ['empty', ''],
+    ['foreign', 'hello\nworld\n'],
+    ['another JSON file', '{"name":"agent-supervisor","version":"0.1.0"}\n'],
+    ['a JSON array', '[]\n'],
+    ['of a later format', `{"version":2,"owner":${JSON.stringify(owner())},"openedAt":1}\n`],
+    ['without a header', `{"add":${JSON.stringify(record('a'))}}\n`],
+  ])('finds no record in a file that is %s, and says so', (_what, text) => {
+    mkdirSync(stateDir);
+    const path = join(stateDir, 'host-x.jsonl');
+    writeFileSync(path, `${text}${JSON.stringify({ add: record('a') })}\n`);
+    expect(readJournal(path)).toEqual({
+      header: undefined,
+      records: new Map(),
+      warnings: [`${path}:1: not a journal of format 1`],
+    });
+  });
+});
+
+describe('the state directory', () => {
+  const refusal = (pattern: RegExp) =>
+    expect.objectContaining({
+      code: 'STATE_DIR_UNSAFE',
+      message: expect.stringMatching(pattern),
+      data: { field: 'stateDir', value: expect.any(String) },
+    });
+  /** What every such message ends with. */
+  const ADVICE =
+    /Pass a folder of your own \(mode 0700\) as stateDir, or set AGENT_SUPERVISOR_STATE_DIR\.$/;
+
+  it.runIf(POSIX)('is made for its user alone, whatever the umask', () => {
+    const umask = process.umask(0);
+    try {
+      stateDir = join(folder, 'deep', 'er', 'state');
+      const journal = open();
+      for (const path of ['deep', 'deep/er', 'deep/er/state']) {
+        expect(mode(join(folder, path))).toBe('700');
+      }
+      expect(mode(journal.path)).toBe('600');
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  it.runIf(POSIX)('may be readable for others, and may be behind a link', () => {
+    mkdirSync(join(folder, 'real'), { mode: 0o755 });
+    symlinkSync(join(folder, 'real'), stateDir);
+    const journal = open();
+    expect(mode(journal.path)).toBe('600');
+    expect(readdirSync(join(folder, 'real'))).toHaveLength(1);
+  });
+
+  it('that is a file is refused', () => {
+    writeFileSync(stateDir, 'mine');
+    expect(() => open()).toThrow(refusal(/EEXIST|file already exists/));
+    expect(() => open()).toThrow(refusal(ADVICE));
+    expect(readFileSync(stateDir, 'utf8')).toBe('mine');
+  });
+
+  it('below a file is refused', () => {
+    writeFileSync(stateDir, 'mine');
+    stateDir = join(stateDir, 'below');
+    expect(() => open()).toThrow(refusal(/ENOTDIR|ENOENT|not a directory/));
+  });
+
+  it.runIf(POSIX).each([0o777, 0o1777, 0o720, 0o702])('of mode %o is refused', (bad) => {
+    mkdirSync(stateDir);
+    chmodSync(stateDir, bad);
+    expect(() => open()).toThrow(refusal(/others can write it \(mode 7[0-7]{2}\)/));
+    expect(() => open()).toThrow(refusal(ADVICE));
+    expect(readdirSync(stateDir)).toEqual([]);
+  });
+
+  it.runIf(IS_ROOT)('of another user is refused', () => {
+    mkdirSync(stateDir, { mode: 0o700 });
+    chownSync(stateDir, NOBODY, NOBODY);
+    expect(() => open()).toThrow(refusal(/belongs to uid 65534, not to uid 0/));
+    expect(readdirSync(stateDir)).toEqual([]);
+  });
+
+  it.runIf(POSIX)('of another user is refused: the same told by the user id', () => {
+    mkdirSync(stateDir, { mode: 0o700 });
+    const other = (userId ?? 0) + 1;
+    expect(() => open({ userId: other })).toThrow(refusal(/belongs to uid \d+, not to uid \d+/));
+  });
+
+  it.runIf(POSIX && !IS_ROOT)('without the right to write is refused', () => {
+    mkdirSync(stateDir, { mode: 0o500 });
+    expect(() => open()).toThrow(refusal(/EACCES/));
+  });
+
+  it.runIf(CAN_MOUNT)('on a read-only disk is refused', async () => {
+    const host = `
+      import { createSupervisor } from ${JSON.stringify(join(import.meta.dirname, '../../src/index.ts'))};
+      const supervisor = createSupervisor({ stateDir: ${JSON.stringify(stateDir)} });
+      const { error } = await supervisor.spawn({ command: '/bin/true' }).exited;
+      const started = await supervisor.start().catch(({ code }) => code);
+      console.log(JSON.stringify([error.code, error.message, started]));`;
+    const script = `mount -t tmpfs -o ro tmpfs "$0" && exec "$@"`;
+    const node = [process.execPath, '--input-type=module', '-e', host];
+    const unshare = ['--mount', '--map-root-user', 'sh', '-c', script, folder, ...node];
+    const { stdout } = await promisify(execFile)('unshare', unshare);
+    expect(JSON.parse(stdout)).toEqual([
+      'STATE_DIR_UNSAFE',
+      expect.stringMatching(/EROFS: read-only file system/),
+      'STATE_DIR_UNSAFE',
+    ]);
+  });
+
+  it.runIf(CAN_MOUNT)(
+    'on a disk that fills up costs one warning, goes on in memory, and recovers',
+    async () => {
+      const script = `mount -t tmpfs -o size=64k,nr_inodes=64 tmpfs "$0" && exec "$@"`;
+      const host = [process.execPath, FULL_DISK, folder];
+      const unshare = ['--mount', '--map-root-user', 'sh', '-c', script, folder, ...host];
+      const { stdout } = await promisify(execFile)('unshare', unshare);
+      expect(JSON.parse(stdout)).toEqual({
+        before: 'completed',
+        whileFull: {
+          causes: ['completed'],
+          warnings: [expect.stringMatching(/^REGISTRY ENOSPC the registry goes on in memory/)],
+          files: 1,
+        },
+        lateHost: {
+          refusals: Array(3).fill(['not-started', 'STATE_DIR_UNSAFE', true]),
+          descriptorsLost: 0,
+          filesLeft: [],
+        },
+        afterwards: { header: true, ids: [true], noise: [], mode: true },
+        again: 2,
+        survivors: [],
+        left: [],
+      });
+    },
+  );
+});

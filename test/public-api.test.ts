@@ -1,0 +1,196 @@
+// Pins: whoever changes one of these lists changes what users build on.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import * as api from '../src/index.ts';
+import { resolveOptions } from '../src/options.ts';
+import { FakeOs } from './support/fake-os.ts';
+
+describe('the main entry', () => {
+  it('exports these values', () => {
+    expect(Object.keys(api).sort()).toEqual([
+      'ERROR_CODES',
+      'ESSENTIAL_NAMES',
+      'SupervisorError',
+      'classifyExit',
+      'createSupervisor',
+      'getSupervisor',
+      'isProcessAlive',
+      'isSupervisorError',
+      'normalizeSpawnArgs',
+      'sanitizeEnv',
+    ]);
+  });
+
+  it('exports these types', () => {
+    const source = readFileSync(join(import.meta.dirname, '../src/index.ts'), 'utf8');
+    const lists = [...source.matchAll(/export (type )?\{([^}]*)\}/g)];
+    const types = lists.flatMap(([, type, names = '']) =>
+      names
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== '' && (type !== undefined || name.startsWith('type ')))
+        .map((name) => name.replace(/^type /, '')),
+    );
+    expect(types.sort()).toEqual([
+      'AcquireOptions',
+      'EmptyValue',
+      'EndReport',
+      'EnvironmentRules',
+      'ExitCause',
+      'ExitContext',
+      'ExitReport',
+      'ExitVerdict',
+      'HookOptions',
+      'HostSignal',
+      'HostSignalOptions',
+      'NamePattern',
+      'ProcessInfo',
+      'ProcessInspection',
+      'ProcessName',
+      'ProcessSubject',
+      'SanitizeOptions',
+      'SanitizedEnv',
+      'SlotLease',
+      'SpawnHook',
+      'SpawnRequest',
+      'StartReport',
+      'StopOptions',
+      'SupervisedProcess',
+      'Supervisor',
+      'SupervisorErrorCode',
+      'SupervisorEvent',
+      'SupervisorEvents',
+      'SupervisorOptions',
+      'Survivor',
+      'TerminateOptions',
+      'Unproven',
+    ]);
+  });
+
+  it('knows these error codes', () => {
+    expect(api.ERROR_CODES).toEqual([
+      'INVALID_OPTIONS',
+      'STOPPING',
+      'POOL_TIMEOUT',
+      'ABORTED',
+      'HARD_CAP',
+      'SESSION_EXPIRED',
+      'CONVERSATION_BUSY',
+      'SPAWN_RATE',
+      'DEPTH_EXCEEDED',
+      'BUDGET_EXCEEDED',
+      'COMMAND_NOT_FOUND',
+      'CWD_NOT_FOUND',
+      'SPAWN_FAILED',
+      'NOT_ADOPTABLE',
+      'READY_TIMEOUT',
+      'CIRCUIT_OPEN',
+      'ALREADY_RUNNING',
+      'STATE_DIR_UNSAFE',
+    ]);
+  });
+
+  it('recognises its errors, and no others', () => {
+    const error = new api.SupervisorError('HARD_CAP', 'full', { data: { alive: 3 } });
+    expect(api.isSupervisorError(error)).toBe(true);
+    expect(api.isSupervisorError(error, 'HARD_CAP')).toBe(true);
+    expect(api.isSupervisorError(error, 'STOPPING')).toBe(false);
+    expect(error).toMatchObject({ name: 'SupervisorError', data: { alive: 3 }, cause: undefined });
+    const others = [new Error('HARD_CAP'), { code: 'HARD_CAP' }, null, undefined, 'HARD_CAP'];
+    for (const other of others) expect(api.isSupervisorError(other)).toBe(false);
+  });
+
+  it('gives a supervisor these methods', () => {
+    const supervisor = api.createSupervisor({ stateDir: '/nowhere' });
+    const names = Object.getOwnPropertyNames(Object.getPrototypeOf(supervisor));
+    expect(names.filter((name) => name !== 'constructor').sort()).toEqual([
+      'acquire',
+      // Internal.
+      'configure',
+      'handleSignals',
+      'inspect',
+      'list',
+      'on',
+      'reapSession',
+      'spawn',
+      'spawnHook',
+      'start',
+      'stop',
+    ]);
+    expect(supervisor[Symbol.asyncDispose]).toBeTypeOf('function');
+  });
+});
+
+describe('the defaults', () => {
+  const resolve = (
+    options: api.SupervisorOptions = {},
+    variables: Record<string, string | undefined> = {},
+  ) => {
+    const os = new FakeOs();
+    os.variables = variables;
+    return resolveOptions({ stateDir: '/state', ...options }, os);
+  };
+
+  it('are these', () => {
+    expect(resolve()).toEqual({
+      stateDir: '/state',
+      pool: { concurrency: 2, hardCap: 10, waitTimeoutMs: 60_000 },
+      ladder: { stdinEofMs: 2000, termMs: 5000, killMs: 1000 },
+      environment: {},
+      args: { emptyValue: 'join' },
+      leftovers: 'terminate',
+      sweep: { intervalMs: 30_000 },
+    });
+  });
+
+  it('let a larger pool mean what it says', () => {
+    expect(resolve({ pool: { concurrency: 25 } }).pool).toMatchObject({ hardCap: 25 });
+    expect(resolve({ pool: { concurrency: 3 } }).pool).toMatchObject({ hardCap: 10 });
+  });
+
+  it("stand below the operator's environment, and that below the host's options", () => {
+    const operator = { AGENT_SUPERVISOR_CONCURRENCY: '4', AGENT_SUPERVISOR_HARD_CAP: '7' };
+    expect(resolve({}, operator).pool).toMatchObject({ concurrency: 4, hardCap: 7 });
+    expect(resolve({ pool: { concurrency: 5 } }, operator).pool).toMatchObject({
+      concurrency: 5,
+      hardCap: 7,
+    });
+    const unset = { AGENT_SUPERVISOR_CONCURRENCY: '', AGENT_SUPERVISOR_HARD_CAP: undefined };
+    expect(resolve({}, unset).pool).toMatchObject({ concurrency: 2, hardCap: 10 });
+  });
+
+  describe.runIf(process.platform === 'linux')('of the state directory', () => {
+    let home = '';
+    beforeEach(() => {
+      home = mkdtempSync(join(tmpdir(), 'agent-supervisor-home-'));
+      vi.stubEnv('HOME', home);
+      vi.stubEnv('XDG_STATE_HOME', undefined);
+      vi.stubEnv('AGENT_SUPERVISOR_STATE_DIR', undefined);
+    });
+    afterEach(() => {
+      vi.unstubAllEnvs();
+      rmSync(home, { recursive: true, force: true });
+    });
+
+    it.each([
+      ["is the user's state folder", {}, {}, '.local/state/agent-supervisor'],
+      ['is the one that XDG names', { XDG_STATE_HOME: 'xdg' }, {}, 'xdg/agent-supervisor'],
+      [
+        "is the operator's",
+        { XDG_STATE_HOME: 'xdg', AGENT_SUPERVISOR_STATE_DIR: 'operator' },
+        {},
+        'operator',
+      ],
+      ["is the host's", { AGENT_SUPERVISOR_STATE_DIR: 'operator' }, { stateDir: 'host' }, 'host'],
+    ])('%s', async (_what, variables, options, expected) => {
+      const inHome = (values: Record<string, string>) =>
+        Object.fromEntries(Object.entries(values).map(([name, path]) => [name, join(home, path)]));
+      for (const [name, value] of Object.entries(inHome(variables))) vi.stubEnv(name, value);
+      const supervisor = api.createSupervisor(inHome(options));
+      expect(await supervisor.start()).toMatchObject({ stateDir: join(home, expected) });
+      await supervisor.stop();
+    });
+  });
+});
