@@ -51,12 +51,14 @@ export interface SupervisorOptions {
   sweep?: { intervalMs?: number | undefined } | undefined;
 }
 
-/** The options with every default filled in. */
+/** @internal The options with every default filled in. */
 export type ResolvedOptions = Readonly<z.output<typeof supervisorOptions>> & {
   readonly stateDir: string;
 };
 
 /**
+ * @internal
+ *
  * Checks what the host wrote and fills in what it did not: the operator's environment
  * (`AGENT_SUPERVISOR_CONCURRENCY`, `_HARD_CAP`, `_STATE_DIR`) first, then the defaults.
  *

@@ -4,10 +4,10 @@ import { SupervisorError } from './errors.ts';
 /** A duration in milliseconds: finite, not negative, longer than any timer if need be. */
 export const durationMs = z.number().nonnegative();
 
+export const NO_NUL = 'must not contain a NUL character, which no system call can pass on';
+
 /** Text that a system call can take. */
-export const systemText = z.string().refine((text) => !text.includes('\0'), {
-  error: 'must not contain a NUL character, which no system call can pass on',
-});
+export const systemText = z.string().refine((text) => !text.includes('\0'), { error: NO_NUL });
 
 /** Below these fields a value may be a secret, so a message names only its type. */
 const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv']);

@@ -6,6 +6,7 @@ import { durationMs } from '../validation.ts';
 
 const DEFAULT_HARD_CAP = 10;
 
+/** @internal */
 export const poolOptions = z
   .strictObject({
     concurrency: z.int().min(1).default(2),

@@ -14,16 +14,19 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
-  after(ms, callback, { keepAlive = false } = {}) {
-    let timer: NodeJS.Timeout;
-    const arm = (leftMs: number): void => {
-      timer =
-        leftMs > MAX_TIMER_MS
-          ? setTimeout(arm, MAX_TIMER_MS, leftMs - MAX_TIMER_MS)
-          : setTimeout(callback, leftMs);
-      if (!keepAlive) timer.unref();
-    };
-    arm(Math.max(0, ms));
+  after(ms, callback, options) {
+    if (ms > MAX_TIMER_MS) return afterLong(ms, callback, options);
+    const timer = setTimeout(callback, Math.max(0, ms));
+    if (!options?.keepAlive) timer.unref();
     return () => clearTimeout(timer);
   },
+};
+
+/** One timer after the other, until the last one is short enough. */
+const afterLong: Clock['after'] = (ms, callback, options) => {
+  const goOn = (): void => {
+    cancel = systemClock.after(ms - MAX_TIMER_MS, callback, options);
+  };
+  let cancel = systemClock.after(MAX_TIMER_MS, goOn, options);
+  return () => cancel();
 };

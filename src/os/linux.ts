@@ -12,6 +12,16 @@ import { type BareProcess, parseProcStat } from './parse.ts';
 
 /** How long one slice of a look may hold the event loop. */
 const SLICE_MS = 8;
+/**
+ * A listing misses who is forked during it, and who is in the middle of exec shows no environment: a
+ * daemon's parent dies at that moment, so that nothing else would tell whose it is. Both are read in
+ * the next pass, as often as this.
+ */
+const MAX_PASSES = 4;
+/** How long a look waits for processes that are just becoming another program. */
+const EXEC_MS = 50;
+/** linux/sched.h */
+const PF_KTHREAD = 0x00200000;
 const COOKIE_PREFIX = Buffer.from(`${COOKIE_VARIABLE}=`);
 
 // One buffer for every read: allocating per process would cost more than reading it.
@@ -30,10 +40,10 @@ function readProc(path: string): number {
     fd = openSync(path, 'r');
     let length = 0;
     for (;;) {
-      if (length === buffer.length) buffer = Buffer.concat([buffer], buffer.length * 2);
-      const read = readSync(fd, buffer, length, buffer.length - length, null);
-      if (read === 0) return length;
-      length += read;
+      length += readSync(fd, buffer, length, buffer.length - length, null);
+      // The kernel hands out all it has (fs/proc/base.c, fs/seq_file.c): less than asked for is the end.
+      if (length < buffer.length) return length;
+      buffer = Buffer.concat([buffer], buffer.length * 2);
     }
   } catch (error) {
     if (NORMAL_ERRORS.has((error as NodeJS.ErrnoException).code)) return -1;
@@ -58,9 +68,13 @@ function programOf(pid: number | string): string {
   }
 }
 
-/** The cookie in a process's environment; unreadable (another user's, gone) is normal and means none. */
-function readCookie(pid: number | string): string | undefined {
+/**
+ * The cookie in a process's environment; unreadable (another user's, gone) is normal and means none.
+ * `null` for an environment that is empty.
+ */
+function readCookie(pid: number | string): string | null | undefined {
   const length = readProc(`/proc/${pid}/environ`);
+  if (length === 0) return null;
   const environment = buffer.subarray(0, Math.max(0, length));
   let at = environment.indexOf(COOKIE_PREFIX);
   // Only a whole variable counts, not the tail of another one's name or value.
@@ -74,20 +88,57 @@ function readCookie(pid: number | string): string | undefined {
   );
 }
 
-/** The process table of Linux: one pass over `/proc`, no child process. */
+/** Enters a process into the table; `false` for one whose environment is still to come. */
+function enter(table: Map<number, ProcessEntry>, name: string): boolean {
+  const bare = readStat(name);
+  if (bare === undefined) {
+    table.delete(Number(name));
+    return true;
+  }
+  const cookie = bare.alive ? readCookie(name) : undefined;
+  table.set(bare.pid, { ...bare, cookie: cookie ?? undefined });
+  return cookie !== null || !isInExec(name);
+}
+
+/**
+ * Whether a process is just becoming another program: until execve(2) has laid out its stack, /proc
+ * shows neither the old environment nor the new one, so that it would seem to carry no cookie.
+ */
+function isInExec(pid: string): boolean {
+  const length = readProc(`/proc/${pid}/stat`);
+  const text = buffer.toString('latin1', 0, Math.max(0, length));
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  // Fields 9 (flags) and 51 (env_end) of proc(5); a kernel thread never has an environment.
+  return fields[48] === '0' && (Number(fields[6]) & PF_KTHREAD) === 0;
+}
+
+function listPids(): string[] {
+  return readdirSync('/proc').filter((name) => name >= '1' && name < ':');
+}
+
+/** The process table of Linux, from `/proc`, without a child process. */
 export function linuxProcesses(clock: Clock): Processes {
   return {
     async look(): Promise<ProcessTable> {
       const table = new Map<number, ProcessEntry>();
+      const listed = new Set<string>();
       let sliceStartMs = clock.monotonicMs();
-      for (const name of readdirSync('/proc')) {
-        if (name.charCodeAt(0) > 57 || name.charCodeAt(0) < 48) continue;
-        const bare = readStat(name);
-        if (bare === undefined) continue;
-        table.set(bare.pid, { ...bare, cookie: bare.alive ? readCookie(name) : undefined });
-        if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
-        await new Promise<void>((resolve) => setImmediate(resolve));
-        sliceStartMs = clock.monotonicMs();
+      let due = listPids();
+      for (let pass = 1; due.length > 0 && pass <= MAX_PASSES; pass++) {
+        const unsettled: string[] = [];
+        for (const name of due) {
+          listed.add(name);
+          const bare = readStat(name);
+          if (bare === undefined) continue;
+          const cookie = bare.alive ? readCookie(name) : undefined;
+          table.set(bare.pid, { ...bare, cookie: cookie ?? undefined });
+          // Threads of the kernel never have an environment; they have no group either.
+          if (cookie === null && bare.pgid !== 0) unsettled.push(name);
+          if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
+          await new Promise<void>((resolve) => setImmediate(resolve));
+          sliceStartMs = clock.monotonicMs();
+        }
+        due = [...unsettled, ...listPids().filter((name) => !listed.has(name))];
       }
       return table;
     },

@@ -73,7 +73,19 @@ const patterns = z
   )
   .readonly()
   .optional();
-const variables = z.record(z.string(), z.string().optional());
+
+/** @internal Variables and their values. No `z.record`, which takes `process.env` for no record. */
+export const variables = z
+  .custom<Environment>(
+    (value) => typeof value === 'object' && value !== null && !(Symbol.iterator in value),
+    { error: 'must be an object of strings' },
+  )
+  .superRefine((env, { addIssue }) => {
+    for (const [name, value] of Object.entries(env)) {
+      if (value === undefined || typeof value === 'string') continue;
+      addIssue({ code: 'custom', path: [name], message: 'must be string' });
+    }
+  });
 
 /** @internal The schema of {@link EnvironmentRules}. */
 export const environmentRules = z.strictObject({ deny: patterns, keep: patterns, allow: patterns });
@@ -102,18 +114,18 @@ export function sanitizeEnv(env: Environment, options: SanitizeOptions = {}): Sa
 /** {@link sanitizeEnv} for input that has been checked. */
 export function sanitize(env: Environment, options: SanitizeOptions): SanitizedEnv {
   const { hostEnv = env, ignoreCase = false } = options;
-  const fold = (name: string) => (ignoreCase ? name.toUpperCase() : name);
-  const hostValues = new Map(Object.entries(hostEnv).map(([name, value]) => [fold(name), value]));
-
   const keep = matcher(options.keep ?? [], ignoreCase);
   const deny = matcher(options.deny ?? [], ignoreCase);
   const allow = matcher(options.allow ?? ['*'], ignoreCase);
   const always = matcher(ALWAYS_DROPPED, ignoreCase);
-  const whenNested = matcher(isNested(hostEnv, ignoreCase) ? DROPPED_WHEN_NESTED : [], ignoreCase);
+  const whenNested = matcher(DROPPED_WHEN_NESTED, ignoreCase);
+  // Both asked late: few environments hold anything that is listed, and reading all of `process.env` is slow.
+  const nested = once(() => isNested(hostEnv, ignoreCase));
+  const hostValues = once(() => valuesOf(hostEnv, ignoreCase));
+  const isListed = (name: string) =>
+    deny(name) || !allow(name) || always(name) || (whenNested(name) && nested());
   const stays = (name: string, value: string) =>
-    keep(name) ||
-    hostValues.get(fold(name)) !== value ||
-    !(deny(name) || !allow(name) || always(name) || whenNested(name));
+    keep(name) || !isListed(name) || hostValues().get(fold(name, ignoreCase)) !== value;
 
   const kept: [string, string][] = [];
   const dropped: string[] = [];
@@ -141,6 +153,22 @@ export function restoreEntrypoint({ env, dropped }: SanitizedEnv): SanitizedEnv 
   return { env: lost ? { ...env, CLAUDE_CODE_ENTRYPOINT: 'sdk-ts' } : env, dropped };
 }
 
+function valuesOf(env: Environment, ignoreCase: boolean): Map<string, string | undefined> {
+  return new Map(Object.entries(env).map(([name, value]) => [fold(name, ignoreCase), value]));
+}
+
+function fold(name: string, ignoreCase: boolean): string {
+  return ignoreCase ? name.toUpperCase() : name;
+}
+
+function once<T>(find: () => T): () => T {
+  let found: { readonly value: T } | undefined;
+  return () => {
+    found ??= { value: find() };
+    return found.value;
+  };
+}
+
 function matcher(names: readonly NamePattern[], ignoreCase: boolean): (name: string) => boolean {
   const tests = names.map((pattern) =>
     typeof pattern === 'string' ? stringTest(pattern, ignoreCase) : regExpTest(pattern, ignoreCase),
@@ -149,11 +177,10 @@ function matcher(names: readonly NamePattern[], ignoreCase: boolean): (name: str
 }
 
 function stringTest(pattern: string, ignoreCase: boolean): (name: string) => boolean {
-  const fold = (text: string) => (ignoreCase ? text.toUpperCase() : text);
-  const wanted = fold(pattern);
-  if (!wanted.endsWith('*')) return (name) => fold(name) === wanted;
+  const wanted = fold(pattern, ignoreCase);
+  if (!wanted.endsWith('*')) return (name) => fold(name, ignoreCase) === wanted;
   const prefix = wanted.slice(0, -1);
-  return (name) => fold(name).startsWith(prefix);
+  return (name) => fold(name, ignoreCase).startsWith(prefix);
 }
 
 function regExpTest({ source, flags }: RegExp, ignoreCase: boolean): (name: string) => boolean {

@@ -1,24 +1,33 @@
 import { z } from 'zod';
-import { systemText } from '../validation.ts';
+import { NO_NUL, systemText } from '../validation.ts';
+import { variables } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 
+/** @internal */
 export const abortSignal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
   error: 'must be an AbortSignal',
 });
 
-/** An id of the host's choosing; numbers and strings are the same if they print the same. */
+/** @internal An id of the host's choosing; numbers and strings are the same if they print the same. */
 export const sessionId = z
   .union([z.string().min(1).max(1024), z.number()], {
     error: 'must be a number, or a text of 1 to 1024 characters',
   })
   .transform(String);
 
-const environment = z
-  .record(systemText, systemText.optional())
-  .refine((env) => Object.keys(env).every((name) => name !== '' && !name.includes('=')), {
-    error: 'must have names that are not empty and hold no "="',
+const environment = variables
+  // A copy: the request may wait, and the caller's own may change meanwhile.
+  .transform((env) => ({ ...env }))
+  .superRefine((env, { addIssue }) => {
+    for (const [name, value = ''] of Object.entries(env)) {
+      if (name === '' || name.includes('='))
+        addIssue('must have names that are not empty and hold no "="');
+      if (name.includes('\0') || value.includes('\0'))
+        addIssue({ code: 'custom', path: [name], message: NO_NUL });
+    }
   });
 
+/** @internal */
 export const spawnRequest = z.strictObject({
   command: systemText.min(1),
   args: z.array(systemText).readonly().optional(),
@@ -37,7 +46,7 @@ export const spawnRequest = z.strictObject({
     .optional(),
 });
 
-/** A request as the stations see it: checked, with its defaults. */
+/** @internal A request as the stations see it: checked, with its defaults. */
 export type CheckedRequest = z.output<typeof spawnRequest>;
 
 /** What to start, and what for. */

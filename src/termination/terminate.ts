@@ -21,9 +21,10 @@ export class ProcessTree {
     this.root = { ...root };
   }
 
-  /** Finds the live processes of the tree now; sends nothing. */
+  /** Finds the live processes of the tree now; sends nothing. Nobody is found only by two looks in a row. */
   async look(): Promise<ProcessEntry[]> {
-    return (await this.#find()).members;
+    const { members } = await this.#find();
+    return members.length > 0 ? members : (await this.#find()).members;
   }
 
   /** Finds them and signals each that `chosen` picks, proven once more in the moment of the signal. */
@@ -141,7 +142,6 @@ export class Ending {
   readonly #steps: { readonly send: LadderStep['send']; untilMs: number }[];
   readonly #politelySignalled = new Set<string>();
   #forced = false;
-  #sent = false;
   #wake: () => void = () => undefined;
 
   constructor(os: Os, target: EndTarget, ladder: LadderOptions, options: EndOptions) {
@@ -202,11 +202,10 @@ export class Ending {
       );
       if (members.length === 0) {
         // A process may fork and die while a look passes it by; a second look finds its child.
-        if (!this.#sent || ++emptyLooks === 2) return true;
+        if (++emptyLooks === 2) return true;
         continue;
       }
       emptyLooks = 0;
-      this.#sent = true;
       this.#forced ||= signal === 'SIGKILL';
       await this.#untilDead(members, step);
       if (this.#leftMs(step) <= 0 && members.some((member) => this.#target.tree.isAlive(member)))

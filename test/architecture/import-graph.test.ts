@@ -21,10 +21,13 @@ import {
 import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
-const CORE_LIMITS = { files: 38, lines: 3_000 };
+// Measured with the first corridor: 3,445 lines in 39 files, a fifth of them the twins and parsers for
+// macOS and Windows. The gate stands just above, so that growth is a decision and not a drift.
+const CORE_LIMITS = { files: 40, lines: 3_500 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
-const LONG_FILES: readonly string[] = [];
+// The public class: all of its methods, their doc comments and their schemas; it decides nothing.
+const LONG_FILES: readonly string[] = ['supervisor.ts'];
 /** Deciding modules that a later issue brings. */
 const NOT_YET: readonly string[] = ['admission/conversation.ts'];
 
