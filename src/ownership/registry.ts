@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { extendCookie } from './cookie.ts';
 import type { Owner } from './identity.ts';
@@ -13,7 +12,7 @@ export class Registry {
   /** Opens a journal of our own in `stateDir`; throws `STATE_DIR_UNSAFE` if that cannot be done. */
   constructor(os: Os, stateDir: string, warn: (message: string, error: unknown) => void) {
     this.#os = os;
-    this.owner = { ...os.identify(), instance: randomBytes(12).toString('base64url') };
+    this.owner = { ...os.identify(), instance: crypto.randomUUID() };
     this.journal = new Journal({
       stateDir,
       owner: this.owner,
