@@ -25,6 +25,8 @@ export interface LeaseOptions<Request, Process> {
 export class Lease<Request, Process extends Leased> {
   readonly sessionId: string | undefined;
   readonly #options: LeaseOptions<Request, Process>;
+  /** From the call that starts a process, in which the host may come back to us, to its death. */
+  #busy = false;
   #process: Process | undefined;
   #cancelTimer: () => void;
   #wanted = true;
@@ -38,7 +40,7 @@ export class Lease<Request, Process extends Leased> {
 
   /** Starts a process on this slot, in this tick; throws `INVALID_OPTIONS` while another one lives or after the release. */
   spawn(request: Request): Process {
-    if (!this.#wanted || this.#process !== undefined) {
+    if (!this.#wanted || this.#busy) {
       const state = this.#wanted ? 'still holds a live process' : 'has been released';
       throw new SupervisorError(
         'INVALID_OPTIONS',
@@ -46,23 +48,24 @@ export class Lease<Request, Process extends Leased> {
         { data: { field: 'lease' } },
       );
     }
-    let ended = false;
-    const release = (): void => {
-      ended = true;
-      this.#ended();
-    };
-    const process = this.#options.spawn(request, { release });
-    if (ended) return process;
-    this.#cancelTimer();
-    this.#process = process;
-    return process;
+    this.#busy = true;
+    try {
+      const process = this.#options.spawn(request, { release: () => this.#ended() });
+      if (!this.#busy) return process;
+      this.#cancelTimer();
+      this.#process = process;
+      return process;
+    } catch (error) {
+      this.#busy = false;
+      throw error;
+    }
   }
 
   /** Gives the slot back: now, or at the death of the process that uses it. Safe to call again. */
   release(): void {
     this.#wanted = false;
     this.#cancelTimer();
-    if (this.#process === undefined) this.#finish();
+    if (!this.#busy) this.#finish();
   }
 
   /** Ends the process that uses the slot, if any, and gives the slot back. */
@@ -73,6 +76,7 @@ export class Lease<Request, Process extends Leased> {
   }
 
   #ended(): void {
+    this.#busy = false;
     this.#process = undefined;
     this.#cancelTimer();
     if (this.#wanted) this.#cancelTimer = this.#expireUnused();

@@ -14,7 +14,7 @@ import { endWindowsTree, windowsProcesses } from './windows.ts';
  * A look that began before a caller asked may have passed its process already, so whoever asks
  * during one shares the next.
  */
-export function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
+function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
   let running: Promise<unknown> = Promise.resolve();
   let next: Promise<ProcessTable> | undefined;
   return () => {

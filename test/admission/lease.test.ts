@@ -123,6 +123,19 @@ describe('Lease', () => {
     expect(log).toEqual(['spawn bad', 'slot released', 'released']);
   });
 
+  it('is busy as soon as a start begins: the host may come back in the middle of it', () => {
+    const { lease, log } = rig((slot) => {
+      // As `onSpawn` can.
+      expect(() => lease.spawn('again')).toThrow(/holds a live process/);
+      lease.release();
+      return fakeProcess().holds(slot);
+    });
+    const process = lease.spawn('a');
+    expect(log).toEqual(['spawn a']);
+    process.die();
+    expect(log).toEqual(['spawn a', 'slot released', 'released']);
+  });
+
   describe('left unused', () => {
     it('is released with a warning after its time, counted from the last use', async () => {
       const { lease, log, clock } = rig();

@@ -106,6 +106,25 @@ describe('Pool', () => {
     expect(rig.granted).toEqual(['holder', 'waiter']);
   });
 
+  it('has a released slot that nobody waits for free in the same tick', () => {
+    const rig = new Rig(1);
+    rig.ask('a').slot?.release();
+    expect(rig.ask('b').outcomes).toEqual(['granted']);
+  });
+
+  it('grants many in a row that give their slot back at once, without going deeper each time', async () => {
+    const rig = new Rig(1);
+    const holder = rig.ask('holder');
+    const crowd = Array.from({ length: 20_000 }, (_, index) => {
+      const asker: Asker = rig.ask(`${index}`, {}, () => asker.slot?.release());
+      return asker;
+    });
+    holder.slot?.release();
+    await rig.clock.settle();
+    expect(crowd.every(({ outcomes }) => outcomes[0] === 'granted')).toBe(true);
+    expect(rig.pool.held).toBe(0);
+  });
+
   it('takes a slot back once, however often it is released', async () => {
     const rig = new Rig(1);
     const first = rig.ask('first');

@@ -19,10 +19,14 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Journal, readJournal } from '../../src/ownership/journal.ts';
 import type { SupervisionRecord } from '../../src/ownership/record.ts';
+import { endByMarker } from '../support/process-table.ts';
 
 const FUZZ = { seed: 20261123, numRuns: 100 };
 const FULL_DISK = join(import.meta.dirname, '../fixtures/hosts/full-disk.ts');
 const NOBODY = 65534;
+/** Marks what the hosts of these tests start. */
+const MARKER = 'AGENT_SUPERVISOR_JOURNAL_TEST';
+const run = promisify(execFile);
 
 const userId = process.getuid?.();
 const POSIX = userId !== undefined;
@@ -51,7 +55,11 @@ beforeEach(() => {
   stateDir = join(folder, 'state');
   warnings = [];
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  const leaked = process.platform === 'linux' ? await endByMarker(MARKER, folder) : [];
+  rmSync(folder, { recursive: true, force: true });
+  expect(leaked, 'alive after the test').toEqual([]);
+});
 
 const owner = () => ({
   instance: `instance-${++instances}`,
@@ -415,7 +423,7 @@ describe('the state directory', () => {
     const script = `mount -t tmpfs -o ro tmpfs "$0" && exec "$@"`;
     const node = [process.execPath, '--input-type=module', '-e', host];
     const unshare = ['--mount', '--map-root-user', 'sh', '-c', script, folder, ...node];
-    const { stdout } = await promisify(execFile)('unshare', unshare);
+    const { stdout } = await run('unshare', unshare, { env: { ...process.env, [MARKER]: folder } });
     expect(JSON.parse(stdout)).toEqual([
       'STATE_DIR_UNSAFE',
       expect.stringMatching(/EROFS: read-only file system/),
@@ -429,7 +437,9 @@ describe('the state directory', () => {
       const script = `mount -t tmpfs -o size=64k,nr_inodes=64 tmpfs "$0" && exec "$@"`;
       const host = [process.execPath, FULL_DISK, folder];
       const unshare = ['--mount', '--map-root-user', 'sh', '-c', script, folder, ...host];
-      const { stdout } = await promisify(execFile)('unshare', unshare);
+      const { stdout } = await run('unshare', unshare, {
+        env: { ...process.env, [MARKER]: folder },
+      });
       expect(JSON.parse(stdout)).toEqual({
         before: 'completed',
         whileFull: {

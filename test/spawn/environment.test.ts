@@ -81,7 +81,19 @@ describe('the built-in lists', () => {
 });
 
 describe('sanitizeEnv', () => {
-  it('takes the marks of the outer session out of process.env itself', () => {
+  it('takes process.env and the like, which are no plain objects', () => {
+    class Variables {
+      readonly CLAUDECODE = '1';
+      readonly HOME = '/home/user';
+    }
+    const env: Record<string, string> = { ...new Variables() };
+    Object.setPrototypeOf(env, Variables.prototype);
+    expect(sanitizeEnv(env).env).toEqual({ HOME: '/home/user' });
+    expect(sanitizeEnv({}, { hostEnv: process.env })).toEqual({ env: {}, dropped: [] });
+    expect(sanitizeEnv(process.env).env['PATH']).toBe(process.env['PATH']);
+  });
+
+  it('takes the marks of the outer session out of a whole environment', () => {
     const host = { ...setAll(TIER_1), CLAUDECODE_ANYTHING: '1', PATH: '/bin' };
     const result = sanitizeEnv(host);
     expect(result).toEqual({
