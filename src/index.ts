@@ -21,8 +21,8 @@ export type {
 export { createSupervisor, getSupervisor } from './singleton.ts';
 export { type EmptyValue, normalizeSpawnArgs } from './spawn/arguments.ts';
 export {
-  ESSENTIAL_NAMES,
   type EnvironmentRules,
+  ESSENTIAL_NAMES,
   type NamePattern,
   type SanitizedEnv,
   type SanitizeOptions,

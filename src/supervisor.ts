@@ -89,6 +89,7 @@ export class Supervisor {
   #options: ResolvedOptions;
   #corridor: Corridor;
   #registry: Registry | undefined;
+  #beginning: Promise<void> | undefined;
   #lastId = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   #stopping: Promise<EndReport> | undefined;
@@ -118,7 +119,7 @@ export class Supervisor {
     const beganMs = this.#os.clock.monotonicMs();
     if (this.#state === 'stopping') throw this.#closed();
     if (this.#state === 'stopped') this.#state = 'new';
-    this.#open();
+    await this.#begin();
     const durationMs = this.#os.clock.monotonicMs() - beganMs;
     return { ended: [], survivors: [], unproven: [], durationMs, stateDir: this.#options.stateDir };
   }
@@ -157,6 +158,7 @@ export class Supervisor {
   async acquire(options?: AcquireOptions): Promise<SlotLease> {
     const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
     if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    await this.#begin();
     return new Promise((resolve, reject) => {
       this.#corridor.pool.request({
         sessionId: wish.sessionId,
@@ -269,8 +271,9 @@ export class Supervisor {
     this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
-    this.#registry?.journal.close();
+    this.#registry?.close();
     this.#registry = undefined;
+    this.#beginning = undefined;
     this.#state = 'stopped';
     this.#events.emit('stopped', { durationMs: report.durationMs });
     this.#stopping = undefined;
@@ -280,6 +283,11 @@ export class Supervisor {
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
     const request = parseInput(spawnRequest, input, 'spawn');
     if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    try {
+      void this.#begin();
+    } catch {
+      // The corridor finds the same error, and its refusal is for this request.
+    }
     return spawn(this.#corridor, request, dialect, held);
   }
 
@@ -308,11 +316,29 @@ export class Supervisor {
     for (const lease of [...this.#leases]) if (matches(lease.sessionId)) lease.release();
   }
 
+  /** Opens the registry and, if there is a guardian, holds every start until it guards. */
+  #begin(): Promise<void> | undefined {
+    if (this.#registry !== undefined) return this.#beginning;
+    const { guarded } = this.#open();
+    const { pool, gate } = this.#corridor;
+    if (guarded === undefined) return undefined;
+    pool.pause();
+    gate.pause();
+    this.#beginning = guarded.then(() => {
+      pool.open();
+      gate.open();
+    });
+    return this.#beginning;
+  }
+
   #open(): Registry {
     if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
-    this.#registry ??= new Registry(this.#os, this.#options.stateDir, (message, cause) =>
-      this.#warn('REGISTRY', message, cause),
-    );
+    const { stateDir, ladder, guardian } = this.#options;
+    this.#registry ??= new Registry(this.#os, {
+      stateDir,
+      guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
+      warn: (code, message, cause) => this.#warn(code, message, cause),
+    });
     this.#state = 'running';
     return this.#registry;
   }
@@ -335,6 +361,7 @@ export class Supervisor {
       options: this.#options,
       emit: this.#events.emit,
       pool: new Pool(this.#options.pool.concurrency, this.#os.clock),
+      gate: new Pool(Number.POSITIVE_INFINITY, this.#os.clock),
       live: this.#live,
       queued: this.#queued,
       holders: () =>

@@ -60,6 +60,15 @@ export class Pool {
     this.#clock = clock;
   }
 
+  /** Grants nothing until `open` is called. */
+  pause(): void {
+    this.#queue.pause();
+  }
+
+  open(): void {
+    this.#queue.start();
+  }
+
   get waiting(): ReadonlySet<Waiter> {
     return this.#waiting;
   }

@@ -1,0 +1,107 @@
+/**
+ * The guardian as a POSIX shell script; `$1` is the owner, `$2` and `$3` the polite and the forced
+ * grace in milliseconds.
+ *
+ * It reads the host's pipe: `+ PGID START` registers a group, `- PGID` forgets it, `disarm` ends the
+ * guardian. The end of the pipe means that the host is gone, whatever the cause: then everything it
+ * left is ended, politely first. It forks nothing until then, so it costs nothing while it waits.
+ * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`).
+ */
+export const GUARDIAN_SCRIPT = `
+trap '' HUP INT QUIT TERM
+owner=$1 polite_ms=$2 forced_ms=$3 groups=
+mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)*"
+
+if [ -r /proc/self/stat ]; then
+  # Sets state, pgid and start of a process; false if it is gone or a zombie.
+  stat_of() {
+    state= pgid= start=
+    read -r line 2>/dev/null < "/proc/$1/stat" || return 1
+    set -- \${line##*) }
+    state=$1 pgid=$3 start=\${20}
+    case $state in Z* | X* | x*) return 1 ;; esac
+  }
+  marked() {
+    for file in $(grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null); do
+      file=\${file#/proc/}
+      echo "\${file%/environ}"
+    done
+  }
+  now_ms() {
+    read -r now rest < /proc/uptime
+    now=\${now%.*}\${now#*.}0
+  }
+else
+  stat_of() {
+    state= pgid= start=
+    set -- $(LC_ALL=C TZ=UTC ps -o stat=,pgid=,lstart= -p "$1" 2>/dev/null)
+    [ $# -ge 7 ] || return 1
+    state=$1 pgid=$2 start=$3_$4_$5_$6_$7
+    case $state in Z*) return 1 ;; esac
+  }
+  marked() {
+    ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
+      while read -r pid rest; do echo "$pid"; done
+  }
+  now_ms() { now=$(date +%s)000; }
+fi
+
+# Finds what is left: leaders of registered groups, and others that carry the cookie.
+look() {
+  leaders= others=
+  for known in $groups; do
+    stat_of "\${known%%:*}" && [ "$start" = "\${known#*:}" ] && leaders="$leaders \${known%%:*}"
+  done
+  for pid in $(marked); do
+    [ "$pid" -gt 1 ] && [ "$pid" != $$ ] && stat_of "$pid" || continue
+    case " $leaders " in *" $pgid "*) ;; *) others="$others $pid" ;; esac
+  done
+}
+
+# A polite signal goes to each once, a forced one at every look.
+signal() {
+  case "$1$signalled" in TERM*" $2 "*) return ;; esac
+  signalled="$signalled $2 "
+  kill "-$1" "$2" 2>/dev/null
+}
+
+# Signals whoever is left until two looks in a row find nobody; false if time is up before.
+end() {
+  now_ms
+  until=$((now + $2)) empty=0 signalled=
+  while :; do
+    look
+    if [ -z "$leaders$others" ]; then
+      empty=$((empty + 1))
+      [ $empty -ge 2 ] && return 0
+    else
+      empty=0
+      for pgid in $leaders; do signal "$1" "-$pgid"; done
+      for pid in $others; do signal "$1" "$pid"; done
+    fi
+    now_ms
+    [ "$now" -ge "$until" ] && return 1
+    sleep 0.02 2>/dev/null || sleep 1
+  done
+}
+
+echo ready
+while read -r change pgid start; do
+  case $change in
+    +)
+      # Where the host cannot tell the start time (macOS), the guardian looks it up itself.
+      [ -n "$start" ] || stat_of "$pgid" || continue
+      groups="$groups $pgid:$start"
+      ;;
+    -)
+      rest=
+      for known in $groups; do
+        [ "\${known%%:*}" = "$pgid" ] || rest="$rest $known"
+      done
+      groups=$rest
+      ;;
+    disarm) exit 0 ;;
+  esac
+done
+end TERM "$polite_ms" || end KILL "$forced_ms"
+`;
