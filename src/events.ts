@@ -1,5 +1,5 @@
 import type { SupervisorError } from './errors.ts';
-import type { ExitCause, ExitReport, ProcessName, Survivor } from './reports.ts';
+import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
 
 /** What an event says of the process it is about. */
 export interface ProcessSubject {
@@ -37,6 +37,8 @@ export interface SupervisorEvents {
   readonly survivors: ProcessSubject & { readonly survivors: readonly Survivor[] };
   /** A process and its whole tree are gone. */
   readonly exited: ExitReport;
+  /** The state directory and the process table were looked at. */
+  readonly swept: SweepReport;
   /** Something to know that stopped nothing. */
   readonly warning: { readonly code: string; readonly message: string; readonly cause?: unknown };
   readonly stopping: { readonly reason: string | undefined };

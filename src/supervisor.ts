@@ -8,7 +8,14 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { Registry } from './ownership/registry.ts';
-import type { EndReport, ProcessInfo, ProcessInspection, StartReport } from './reports.ts';
+import { sweep } from './ownership/sweep.ts';
+import type {
+  EndReport,
+  ProcessInfo,
+  ProcessInspection,
+  StartReport,
+  SweepReport,
+} from './reports.ts';
 import type { SupervisedProcess } from './spawn/handle.ts';
 import type { LiveProcess } from './spawn/live.ts';
 import type { QueuedStart } from './spawn/queued.ts';
@@ -74,6 +81,7 @@ const stopOptions = z
 const listFilter = z
   .strictObject({ sessionId: sessionId.optional(), kind: z.string().optional() })
   .prefault({});
+const sweepOptions = z.strictObject({ dryRun: z.boolean().default(false) }).prefault({});
 const reapOptions = z.strictObject({ reason: z.string().optional() }).prefault({});
 
 const ONE_TO_ONE: Dialect = { emptyValue: 'keep', entrypoint: false };
@@ -90,6 +98,9 @@ export class Supervisor {
   #corridor: Corridor;
   #registry: Registry | undefined;
   #beginning: Promise<void> | undefined;
+  #firstSweep: Promise<SweepReport> | undefined;
+  #sweeping: Promise<SweepReport> | undefined;
+  #cancelSweep: () => void = () => undefined;
   #lastId = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   #stopping: Promise<EndReport> | undefined;
@@ -116,12 +127,27 @@ export class Supervisor {
    * @throws SupervisorError `STATE_DIR_UNSAFE`, or `STOPPING` while a stop is under way
    */
   async start(): Promise<StartReport> {
-    const beganMs = this.#os.clock.monotonicMs();
     if (this.#state === 'stopping') throw this.#closed();
     if (this.#state === 'stopped') this.#state = 'new';
     await this.#begin();
-    const durationMs = this.#os.clock.monotonicMs() - beganMs;
-    return { ended: [], survivors: [], unproven: [], durationMs, stateDir: this.#options.stateDir };
+    const report = await (this.#firstSweep ?? this.sweep());
+    return { ...report, stateDir: this.#options.stateDir };
+  }
+
+  /**
+   * Ends what has no purpose any more: what dead hosts left, and what outlived its own process unseen.
+   * Happens by itself at the start and every `sweep.intervalMs`; `dryRun` only says what it would do.
+   */
+  async sweep(options?: { dryRun?: boolean | undefined }): Promise<SweepReport> {
+    const { dryRun } = parseInput(sweepOptions, options, 'sweep');
+    const registry = this.#open();
+    const { stateDir, ladder } = this.#options;
+    const context = { os: this.#os, stateDir, ladder, self: registry.owner, dryRun };
+    const sweeping = sweep(context, (id) => this.#live.has(id) || registry.isKept(id));
+    this.#sweeping = sweeping;
+    const report = await sweeping;
+    if (!dryRun) this.#events.emit('swept', report);
+    return report;
   }
 
   /**
@@ -271,6 +297,9 @@ export class Supervisor {
     this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
+    this.#cancelSweep();
+    // Our claims count as long as our journal does.
+    await this.#sweeping?.catch(() => undefined);
     this.#registry?.close();
     this.#registry = undefined;
     this.#beginning = undefined;
@@ -320,6 +349,8 @@ export class Supervisor {
   #begin(): Promise<void> | undefined {
     if (this.#registry !== undefined) return this.#beginning;
     const { guarded } = this.#open();
+    this.#firstSweep = this.#sweepForEver();
+    this.#firstSweep.catch((error) => this.#warn('SWEEP', 'The first sweep failed.', error));
     const { pool, gate } = this.#corridor;
     if (guarded === undefined) return undefined;
     pool.pause();
@@ -329,6 +360,14 @@ export class Supervisor {
       gate.open();
     });
     return this.#beginning;
+  }
+
+  /** Sweeps now and again; resolves to the first report. */
+  async #sweepForEver(): Promise<SweepReport> {
+    this.#cancelSweep = this.#os.clock.after(this.#options.sweep.intervalMs, () => {
+      this.#sweepForEver().catch((error) => this.#warn('SWEEP', 'A sweep failed.', error));
+    });
+    return this.sweep();
   }
 
   #open(): Registry {

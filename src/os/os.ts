@@ -71,6 +71,8 @@ export interface Usage {
 
 /** What tells this host from every other process, on this machine and on others that share a folder. */
 export interface SelfIdentity {
+  /** The machine's name: tells a reboot from another machine on the same network folder. */
+  readonly machine: string;
   readonly pid: number;
   /** `undefined` where the system cannot tell without a child process. */
   readonly startTime: string | undefined;

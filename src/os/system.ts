@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { darwinProcesses } from './darwin.ts';
@@ -103,7 +103,13 @@ function composeSystem(): Os {
 
 /** Where the system tells start time and boot only through a child process. */
 function anonymousIdentity(): SelfIdentity {
-  return { pid: process.pid, startTime: undefined, bootId: '', pidNamespace: '' };
+  return {
+    machine: hostname(),
+    pid: process.pid,
+    startTime: undefined,
+    bootId: '',
+    pidNamespace: '',
+  };
 }
 
 /**

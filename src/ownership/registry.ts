@@ -19,6 +19,7 @@ export class Registry {
   readonly #journal: Journal;
   readonly #guardian: Guardian | undefined;
   readonly #os: Os;
+  readonly #kept = new Set<string>();
   #closing = false;
 
   /** Opens a journal of our own and calls a guardian; throws `STATE_DIR_UNSAFE` if the former cannot be done. */
@@ -60,6 +61,15 @@ export class Registry {
     this.#guardian?.forget(pid);
     this.#journal.remove(id);
     if (this.#closing) this.close();
+  }
+
+  /** Lets what is left of a process live on. */
+  keep(id: string): void {
+    this.#kept.add(id);
+  }
+
+  isKept(id: string): boolean {
+    return this.#kept.has(id);
   }
 
   /** The segment that names one of our records in a cookie. */

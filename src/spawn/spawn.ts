@@ -199,7 +199,7 @@ async function comeBack(
   const remaining = await live.tree.look();
   live.tree.root.held = false;
   const leftovers = wasEnding ? [] : remaining.map(({ pid, command }) => ({ pid, command }));
-  if (leftovers.length > 0) endLeftovers(passage, live, leftovers);
+  if (leftovers.length > 0) endLeftovers(passage, registry, live, leftovers);
   if (live.ending) await live.treeDeath();
   await streamsQuiet;
 
@@ -234,6 +234,7 @@ async function quietStreams({ stdout, stderr }: ChildProcess, clock: Clock): Pro
 
 function endLeftovers(
   passage: Passage,
+  registry: Registry,
   live: LiveProcess,
   processes: readonly ProcessName[],
 ): void {
@@ -242,6 +243,7 @@ function endLeftovers(
   const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
   emit('leftovers', { ...live.subject, processes, action, advice });
   if (action === 'terminate') void live.climbDown();
+  else registry.keep(live.record.id);
 }
 
 /** Ends a passage that leads to no process. `signal`: the caller took the request back. */
