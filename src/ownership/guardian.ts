@@ -1,7 +1,7 @@
 import type { Guard, GuardRequest, Os } from '../os/os.ts';
 
-/** A guardian that lives shorter than this did not die of an accident. */
-const MIN_LIFE_MS = 1000;
+/** A guardian is started at most once in this time, whatever ends it. */
+const RESTART_MS = 1000;
 
 /**
  * The helper that outlives the host just long enough to end what the host left.
@@ -47,23 +47,30 @@ export class Guardian {
 
   async #start(): Promise<void> {
     const startedAtMs = this.#os.clock.monotonicMs();
-    this.#guard = this.#os.guard?.(this.#request);
-    this.#guard?.onExit(() => this.#onExit(startedAtMs));
-    for (const [pgid, startTime] of this.#groups)
-      this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
-    await this.#guard?.ready.catch((error) =>
+    let guarded = false;
+    try {
+      this.#guard = this.#os.guard?.(this.#request);
+      this.#guard?.onExit(() => this.#onExit(guarded, startedAtMs));
+      for (const [pgid, startTime] of this.#groups)
+        this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
+      await this.#guard?.ready;
+      guarded = true;
+    } catch (error) {
       this.#warn(
         'The guardian could not be started: if this host is killed, its processes live on.',
         error,
-      ),
-    );
+      );
+    }
   }
 
-  #onExit(startedAtMs: number): void {
+  #onExit(guarded: boolean, startedAtMs: number): void {
     this.#guard = undefined;
-    if (this.#disarmed) return;
-    if (this.#os.clock.monotonicMs() - startedAtMs < MIN_LIFE_MS) return;
+    // One that never guarded has been warned of, and would not guard the next time either.
+    if (this.#disarmed || !guarded) return;
     this.#warn('The guardian died and is started again.');
-    void this.#start();
+    const lifeMs = this.#os.clock.monotonicMs() - startedAtMs;
+    this.#os.clock.after(RESTART_MS - lifeMs, () => {
+      if (!this.#disarmed) void this.#start();
+    });
   }
 }
