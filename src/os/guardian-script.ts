@@ -9,7 +9,7 @@
  */
 export const GUARDIAN_SCRIPT = `
 trap '' HUP INT QUIT TERM
-owner=$1 polite_ms=$2 forced_ms=$3 groups=
+owner=$1 polite_ms=$2 forced_ms=$3 proofs=
 mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)*"
 
 if [ -r /proc/self/stat ]; then
@@ -25,6 +25,12 @@ if [ -r /proc/self/stat ]; then
     for file in $(grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null); do
       file=\${file#/proc/}
       echo "\${file%/environ}"
+    done
+  }
+  in_groups() {
+    for file in /proc/[0-9]*; do
+      stat_of "\${file#/proc/}" || continue
+      case "$ours " in *" $pgid "*) echo "\${file#/proc/}" ;; esac
     done
   }
   now_ms() {
@@ -43,18 +49,34 @@ else
     ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
       while read -r pid rest; do echo "$pid"; done
   }
+  in_groups() {
+    ps -A -o pid=,pgid= 2>/dev/null | while read -r pid pgid; do
+      case "$ours " in *" $pgid "*) echo "$pid" ;; esac
+    done
+  }
   now_ms() { now=$(date +%s)000; }
 fi
 
-# Finds what is left: leaders of registered groups, and others that carry the cookie.
-look() {
-  leaders= others=
-  for known in $groups; do
-    stat_of "\${known%%:*}" && [ "$start" = "\${known#*:}" ] && leaders="$leaders \${known%%:*}"
+# Adds everyone in our groups to the proofs: a group whose leader has died is still ours.
+learn() {
+  for pid in $(in_groups); do
+    stat_of "$pid" || continue
+    case "$proofs " in *" $pid:$pgid:$start "*) continue ;; esac
+    case "$ours " in *" $pgid "*) proofs="$proofs $pid:$pgid:$start" ;; esac
   done
+}
+
+# Finds what is left: groups that hold a proven process, and others that carry the cookie.
+look() {
+  ours= others=
+  for proof in $proofs; do
+    stat_of "\${proof%%:*}" && [ "$pgid:$start" = "\${proof#*:}" ] || continue
+    case "$ours " in *" $pgid "*) ;; *) ours="$ours $pgid" ;; esac
+  done
+  [ -z "$ours" ] || learn
   for pid in $(marked); do
     [ "$pid" -gt 1 ] && [ "$pid" != $$ ] && stat_of "$pid" || continue
-    case " $leaders " in *" $pgid "*) ;; *) others="$others $pid" ;; esac
+    case "$ours " in *" $pgid "*) ;; *) others="$others $pid" ;; esac
   done
 }
 
@@ -71,12 +93,12 @@ end() {
   until=$((now + $2)) empty=0 signalled=
   while :; do
     look
-    if [ -z "$leaders$others" ]; then
+    if [ -z "$ours$others" ]; then
       empty=$((empty + 1))
       [ $empty -ge 2 ] && return 0
     else
       empty=0
-      for pgid in $leaders; do signal "$1" "-$pgid"; done
+      for pgid in $ours; do signal "$1" "-$pgid"; done
       for pid in $others; do signal "$1" "$pid"; done
     fi
     now_ms
@@ -91,14 +113,14 @@ while read -r change pgid start; do
     +)
       # Where the host cannot tell the start time (macOS), the guardian looks it up itself.
       [ -n "$start" ] || stat_of "$pgid" || continue
-      groups="$groups $pgid:$start"
+      proofs="$proofs $pgid:$pgid:$start"
       ;;
     -)
       rest=
-      for known in $groups; do
-        [ "\${known%%:*}" = "$pgid" ] || rest="$rest $known"
+      for proof in $proofs; do
+        [ "\${proof%%:*}" = "$pgid" ] || rest="$rest $proof"
       done
-      groups=$rest
+      proofs=$rest
       ;;
     disarm) exit 0 ;;
   esac
