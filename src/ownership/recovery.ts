@@ -41,6 +41,11 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     if (owner === undefined || owner === context.self.instance) continue;
     const path = join(context.stateDir, name);
     const content = readSafely(path, context.os, unproven);
+    if (content?.header && content.header.owner.instance !== owner) {
+      // Its header proves nothing about the owner whose processes it would be about.
+      unproven.push({ pid: undefined, reason: `${path}: its name is not that of its owner` });
+      continue;
+    }
     const verdict = content?.header && judge(content.header.owner, context);
     if (content?.header === undefined || verdict === 'alive') continue;
     if (verdict !== 'dead' && verdict !== 'rebooted') {
