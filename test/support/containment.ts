@@ -173,6 +173,7 @@ export class Area {
   readonly env = { ...pathOnly(), HOME: this.folder, [CONTAINMENT_MARKER]: this.marker };
   readonly #hosts: ContainedHost[] = [];
   readonly #canaries: ChildProcess[] = [];
+  readonly #strangers = new Set<number | undefined>();
 
   constructor() {
     mkdirSync(this.stateDir, { mode: 0o700 });
@@ -202,6 +203,26 @@ export class Area {
     const row = readRow(child.pid ?? 0);
     if (row === undefined) throw new Error('the canary did not start');
     return row;
+  }
+
+  /** Two processes in groups of their own, in one session whose leader is dead. */
+  async orphanedSession(): Promise<readonly [ProcessRow, ProcessRow]> {
+    const script = 'set -m; sleep 300 & echo $!; sleep 300 & echo $!';
+    const child = spawn('bash', ['-c', script], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: this.env,
+    });
+    let said = '';
+    child.stdout.on('data', (text) => {
+      said += text;
+    });
+    await eventually(() => child.exitCode !== null && said.split('\n').length === 3);
+    child.stdout.destroy();
+    const [first, second] = said.split('\n').map((pid) => readRow(Number(pid)));
+    if (first === undefined || second === undefined) throw new Error('they did not start');
+    this.#strangers.add(first.pid).add(second.pid);
+    return [first, second];
   }
 
   /** Everything alive that the test started, but its hosts and canaries. */
@@ -248,7 +269,7 @@ export class Area {
   }
 
   #canaryPids(): ReadonlySet<number | undefined> {
-    return new Set(this.#canaries.map(({ pid }) => pid));
+    return new Set([...this.#canaries.map(({ pid }) => pid), ...this.#strangers]);
   }
 }
 
