@@ -64,6 +64,7 @@ export interface HostOptions {
   /** What the host itself is started through, `unshare` for one. */
   readonly through?: readonly string[];
   readonly script?: string;
+  readonly args?: readonly string[];
 }
 
 /** A host process under a test's command. */
@@ -76,7 +77,14 @@ export class ContainedHost {
 
   constructor(
     area: Area,
-    { options, runtime = process.execPath, flags = [], through = [], script }: HostOptions = {},
+    {
+      options,
+      runtime = process.execPath,
+      flags = [],
+      through = [],
+      script,
+      args: more = [],
+    }: HostOptions = {},
   ) {
     this.area = area;
     const supervisorOptions = { stateDir: area.stateDir, ladder: LADDER, ...options };
@@ -86,6 +94,7 @@ export class ContainedHost {
       ...flags,
       join(HOSTS, script ?? 'contained.ts'),
       JSON.stringify(supervisorOptions),
+      ...more,
     ];
     this.child = spawn(command, args, {
       env: area.env,
@@ -251,6 +260,11 @@ export class Area {
       () => undefined,
     );
     return this.tree().map((row) => roleOf(row) || row.args.join(' '));
+  }
+
+  /** Ends all of the trees: for controls, which leave them alive. */
+  async endAll(): Promise<void> {
+    await endAndConfirm(this.tree());
   }
 
   /** Ends all that is left, by its exact identity, and tells what that was. */
