@@ -31,7 +31,8 @@ export function guardByShell({ owner, politeMs, forcedMs }: GuardRequest): Guard
   });
   // It must keep no host alive, and its pipe must not either.
   child.unref();
-  (stdin as typeof stdin & { unref(): void }).unref();
+  // Bun has no such method, and a pipe keeps nothing alive there.
+  (stdin as typeof stdin & { unref?(): void }).unref?.();
   return {
     pid: child.pid,
     ready,
