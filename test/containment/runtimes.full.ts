@@ -1,5 +1,12 @@
 import { describe, expect } from 'vitest';
-import { CAN_CONTAIN, type ContainedHost, GRACE_MS, it } from '../support/containment.ts';
+import {
+  CAN_CONTAIN,
+  CONTAINMENT_MARKER,
+  type ContainedHost,
+  findGuardians,
+  GRACE_MS,
+  it,
+} from '../support/containment.ts';
 import { eventually, isAlive } from '../support/process-table.ts';
 import { NO_RUNTIMES, type RuntimeName, runtime } from '../support/runtimes.ts';
 
@@ -41,6 +48,24 @@ describe.skipIf(RUNTIMES[0]?.binary === undefined).for(RUNTIMES)(
       expect(area.tree()).toEqual([]);
       expect(area.files()).toEqual([]);
       await eventually(() => !guardians.some(isAlive));
+      expect(host.messages.filter(({ event }) => event === 'warning')).toEqual([]);
+    });
+
+    it('the guardian is told of groups that no cookie leads to', async ({ area }) => {
+      const host = await area.readyHost({ runtime: binary });
+      const args = ['-c', `echo ready; exec env -i ${CONTAINMENT_MARKER}=${area.marker} sleep 300`];
+      await host.ask({ do: 'spawn', request: { command: 'sh', args } });
+      await eventually(() => area.tree()[0]?.args[0] === 'sleep');
+      host.kill('SIGKILL');
+      expect(await area.survivors(GRACE_MS)).toEqual([]);
+    });
+
+    it('the guardian keeps no finished host alive', async ({ area }) => {
+      const host = area.host({ script: 'contained-idle.ts', runtime: binary });
+      await host.next(({ event }) => event === 'started');
+      const owners = area.owners();
+      expect(await host.exited).toEqual({ code: 0, signal: null });
+      await eventually(() => findGuardians(owners).length === 0);
     });
   },
 );
