@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Emit, ProcessSubject } from '../events.ts';
 import type { Os, Usage } from '../os/os.ts';
-import type { Journal } from '../ownership/journal.ts';
 import type { SupervisionRecord } from '../ownership/record.ts';
+import type { Registry } from '../ownership/registry.ts';
 import type {
   EndReport,
   ExitCause,
@@ -141,12 +141,12 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   }
 
   /** Learns the start time from the process table, where the spawn's own tick could not tell it. */
-  async identify(journal: Journal): Promise<void> {
+  async identify(registry: Pick<Registry, 'add'>): Promise<void> {
     const found = (await this.#context.os.processes.look()).get(this.record.pid);
     if (found === undefined || !this.running()) return;
     this.tree.root.startTime = found.startTime;
     this.record = { ...this.record, startTime: found.startTime };
-    journal.add(this.record);
+    registry.add(this.record);
   }
 
   get exited(): Promise<ExitReport> {

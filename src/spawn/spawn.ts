@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { basename } from 'node:path';
-import type { Slot } from '../admission/pool.ts';
+import type { Pool, Slot } from '../admission/pool.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
@@ -24,6 +24,8 @@ export interface Corridor extends LiveContext, QueueContext {
     readonly environment: EnvironmentRules;
     readonly leftovers: 'terminate' | 'keep';
   };
+  /** For what needs no slot: it only waits until the host is guarded. */
+  readonly gate: Pool;
   /** What runs, in start order. */
   readonly live: Map<string, LiveProcess>;
   nextId(): string;
@@ -42,6 +44,7 @@ interface Passage extends Corridor {
   readonly request: CheckedRequest;
   readonly dialect: Dialect;
   readonly handle: Handle;
+  readonly holdsSlot: boolean;
 }
 
 /** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
@@ -52,12 +55,14 @@ export function spawn(
   held?: Slot,
 ): SupervisedProcess {
   const handle = new Handle(corridor.nextId());
-  const passage: Passage = { ...corridor, request, dialect, handle };
   const { slot: needsSlot = request.kind === 'agent' } = request;
-  if (held !== undefined || !needsSlot) {
+  const holdsSlot = needsSlot || held !== undefined;
+  const passage: Passage = { ...corridor, request, dialect, handle, holdsSlot };
+  if (held !== undefined) {
     start(passage, held);
   } else {
-    new QueuedStart(corridor, handle, request, {
+    const pool = needsSlot ? corridor.pool : corridor.gate;
+    new QueuedStart({ ...corridor, pool }, handle, request, {
       start: (slot) => start(passage, slot),
       refuse: (error, signal) => refuse(passage, undefined, error, signal),
     });
@@ -145,7 +150,7 @@ function run(
     startedAt: os.clock.now(),
   };
   const segment = registry.segment(handle.id);
-  registry.journal.add(record);
+  registry.add(record);
 
   const live = new LiveProcess(passage, {
     handle,
@@ -153,7 +158,7 @@ function run(
     record,
     segment,
     signal: request.signal,
-    holdsSlot: slot !== undefined,
+    holdsSlot: passage.holdsSlot,
   });
   all.set(handle.id, live);
   const tail = new StderrTail();
@@ -165,7 +170,7 @@ function run(
   });
   handle.control(live);
   handle.attach(child);
-  if (record.startTime === undefined) void live.identify(registry.journal);
+  if (record.startTime === undefined) void live.identify(registry);
   emit('started', { ...live.subject, pid });
   callHost(() => request.onSpawn?.(handle));
 }
@@ -194,11 +199,11 @@ async function comeBack(
   const remaining = await live.tree.look();
   live.tree.root.held = false;
   const leftovers = wasEnding ? [] : remaining.map(({ pid, command }) => ({ pid, command }));
-  if (leftovers.length > 0) endLeftovers(passage, live, leftovers);
+  if (leftovers.length > 0) endLeftovers(passage, registry, live, leftovers);
   if (live.ending) await live.treeDeath();
   await streamsQuiet;
 
-  registry.journal.remove(handle.id);
+  registry.remove(live.record);
   all.delete(handle.id);
   slot?.release();
   const report: ExitReport = {
@@ -229,6 +234,7 @@ async function quietStreams({ stdout, stderr }: ChildProcess, clock: Clock): Pro
 
 function endLeftovers(
   passage: Passage,
+  registry: Registry,
   live: LiveProcess,
   processes: readonly ProcessName[],
 ): void {
@@ -237,6 +243,7 @@ function endLeftovers(
   const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
   emit('leftovers', { ...live.subject, processes, action, advice });
   if (action === 'terminate') void live.climbDown();
+  else registry.keep(live.record.id);
 }
 
 /** Ends a passage that leads to no process. `signal`: the caller took the request back. */

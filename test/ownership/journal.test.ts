@@ -57,6 +57,7 @@ const owner = () => ({
   instance: `instance-${++instances}`,
   pid: 4242,
   startTime: '99',
+  machine: 'machine',
   bootId: 'boot',
   pidNamespace: 'pid:[1]',
 });

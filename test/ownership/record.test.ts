@@ -17,6 +17,7 @@ const HEADER: JournalHeader = {
     instance: 'AbCdEfGh_-12',
     pid: 4242,
     startTime: '123456',
+    machine: 'machine',
     bootId: 'b0b0b0b0-0000-4000-8000-000000000000',
     pidNamespace: 'pid:[4026531836]',
   },
