@@ -39,6 +39,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   readonly child: ChildProcess;
   readonly tree: ProcessTree;
   readonly startedAtMs: number;
+  /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
+  kept = false;
   readonly holdsSlot: boolean;
   record: SupervisionRecord;
   /** Why it ends; written once, before the first signal. */
@@ -110,7 +112,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
     this.cause ??= cause;
     if (this.running() && !this.ending)
       emit('ending', { ...this.subject, pid: this.record.pid, cause: this.cause, reason });
-    const survivors = await this.climbDown(options);
+    const survivors = this.kept ? [] : await this.climbDown(options);
     const ended = survivors.length === 0 ? [await this.handle.exited] : [];
     return { ended, survivors, unproven: [], durationMs: os.clock.monotonicMs() - beganMs };
   }

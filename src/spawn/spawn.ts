@@ -241,9 +241,11 @@ function endLeftovers(
   const { request, options, emit } = passage;
   const action = request.leftovers ?? options.leftovers;
   const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
+  // Before the event: a listener that stops the supervisor ends nothing that is kept.
+  live.kept = action === 'keep';
+  if (live.kept) registry.keep(live.record.id);
   emit('leftovers', { ...live.subject, processes, action, advice });
-  if (action === 'terminate') void live.climbDown();
-  else registry.keep(live.record.id);
+  if (!live.kept) void live.climbDown();
 }
 
 /** Ends a passage that leads to no process. `signal`: the caller took the request back. */

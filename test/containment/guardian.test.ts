@@ -136,14 +136,33 @@ describe.runIf(CAN_CONTAIN)('the guardian', () => {
     const host = await area.readyHost();
     const guardian = await startedGuardian(host);
     await host.ask({ do: 'spawn', request: LEAVES_A_SERVER });
-    await eventually(() => area.tree().length === 1, { what: 'only the server is left' });
+    await eventually(async () => {
+      const listed = await host.ask({ do: 'list' });
+      return (listed['report'] as unknown[]).length === 0;
+    });
     const kept = area.tree();
+    expect(kept).toHaveLength(1);
 
     await host.ask({ do: 'stop' });
     await eventually(() => !isAlive(guardian), { timeoutMs: 1000, what: 'it goes at once' });
     expect(area.files()).toEqual([]);
     expect(kept.map(isAlive)).toEqual([true]);
 
+    await endAndConfirm(kept);
+  });
+
+  it('nor does a stop in the very moment of the exit', async ({ area }) => {
+    const supervisor = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+    const stopped = new Promise((resolve) =>
+      supervisor.on('leftovers', () => resolve(supervisor.stop())),
+    );
+    // The server holds stdout, so that the exit is not over for a while.
+    const args = ['-c', 'setsid sleep 300 & exit 0'];
+    supervisor.spawn({ ...LEAVES_A_SERVER, args, env: area.env });
+    expect(await stopped).toMatchObject({ survivors: [] });
+    const kept = area.tree();
+    expect(kept.map(({ args: [program] }) => program)).toEqual(['sleep']);
+    expect(area.files()).toEqual([]);
     await endAndConfirm(kept);
   });
 
