@@ -98,7 +98,11 @@ describe.runIf(CAN_CONTAIN)('a host dies', () => {
 
 describe.runIf(CAN_CONTAIN)('the guardian', () => {
   it('guards before the first spawn, which waits for it', async ({ area }) => {
-    const supervisor = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+    const supervisor = createSupervisor({
+      stateDir: area.stateDir,
+      guardian: true,
+      ladder: LADDER,
+    });
     try {
       for (const kind of ['agent', 'tool']) {
         const seen: number[] = [];
@@ -122,7 +126,11 @@ describe.runIf(CAN_CONTAIN)('the guardian', () => {
   });
 
   it('lets a spawn after start() start in its tick', async ({ area }) => {
-    const supervisor = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+    const supervisor = createSupervisor({
+      stateDir: area.stateDir,
+      guardian: true,
+      ladder: LADDER,
+    });
     await supervisor.start();
     try {
       expect(area.guardians()).toHaveLength(1);
@@ -152,7 +160,11 @@ describe.runIf(CAN_CONTAIN)('the guardian', () => {
   });
 
   it('nor does a stop in the very moment of the exit', async ({ area }) => {
-    const supervisor = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+    const supervisor = createSupervisor({
+      stateDir: area.stateDir,
+      guardian: true,
+      ladder: LADDER,
+    });
     const stopped = new Promise((resolve) =>
       supervisor.on('leftovers', () => resolve(supervisor.stop())),
     );

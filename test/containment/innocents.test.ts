@@ -8,7 +8,7 @@ import { DEAD_OWNER, type Forgery, forgeJournal, recordOf } from '../support/for
 import { isAlive, type ProcessRow, readRow } from '../support/process-table.ts';
 
 const it = inArea.extend('heir', async ({ area }, { onCleanup }) => {
-  const heir = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+  const heir = createSupervisor({ stateDir: area.stateDir, guardian: true, ladder: LADDER });
   onCleanup(async () => {
     await heir.stop();
   });

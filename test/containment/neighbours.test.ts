@@ -32,7 +32,7 @@ describe.runIf(CAN_UNSHARE)('two PID namespaces on one state directory', () => {
     expect(others.length).toBeGreaterThan(0);
     const before = journals(area);
 
-    const outside = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+    const outside = createSupervisor({ stateDir: area.stateDir, guardian: true, ladder: LADDER });
     try {
       const report = await outside.start();
       expect(report).toMatchObject({ recovered: [], orphans: [], forgotten: 0 });
@@ -93,7 +93,7 @@ describe.runIf(CAN_CONTAIN)('two worker threads with a supervisor each', () => {
 describe.runIf(CAN_CONTAIN)('two supervisors in one host', () => {
   it('sweep past each other, and one stop leaves the other’s processes', async ({ area }) => {
     const [one, two] = [1, 2].map(() =>
-      createSupervisor({ stateDir: area.stateDir, ladder: LADDER }),
+      createSupervisor({ stateDir: area.stateDir, guardian: true, ladder: LADDER }),
     ) as [ReturnType<typeof createSupervisor>, ReturnType<typeof createSupervisor>];
     await Promise.all([one.start(), two.start()]);
     const child = two.spawn({ ...SLEEPER, env: area.env });

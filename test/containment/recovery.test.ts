@@ -17,7 +17,7 @@ import { endByIdentity, eventually, isAlive, type ProcessRow } from '../support/
 
 /** A supervisor in this process, on the area's state directory. */
 const it = inArea.extend('heir', async ({ area }, { onCleanup }) => {
-  const heir = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+  const heir = createSupervisor({ stateDir: area.stateDir, guardian: true, ladder: LADDER });
   onCleanup(async () => {
     await heir.stop();
   });
@@ -252,6 +252,7 @@ describe.runIf(CAN_CONTAIN)('the sweep', () => {
   it('happens by itself, and sees what died since the start', async ({ area }) => {
     const keeper = createSupervisor({
       stateDir: area.stateDir,
+      guardian: true,
       ladder: LADDER,
       sweep: { intervalMs: 100 },
     });

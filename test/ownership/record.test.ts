@@ -61,6 +61,7 @@ const header = fc.record({
   version: fc.constant(FORMAT_VERSION),
   owner: fc.record({
     instance: fc.stringMatching(/^[\w-]{8,64}$/),
+    machine: word(0, 256),
     pid: fc.integer({ min: 1, max: 2 ** 22 }),
     ...identity,
   }),

@@ -87,7 +87,12 @@ export class ContainedHost {
     }: HostOptions = {},
   ) {
     this.area = area;
-    const supervisorOptions = { stateDir: area.stateDir, ladder: LADDER, ...options };
+    const supervisorOptions = {
+      stateDir: area.stateDir,
+      guardian: true,
+      ladder: LADDER,
+      ...options,
+    };
     const [command = runtime, ...args] = [
       ...through,
       runtime,

@@ -40,7 +40,7 @@ export async function sailFleet(
   };
   await Promise.all(Array.from({ length: atOnce }, sailOne));
 
-  const last = createSupervisor({ stateDir: area.stateDir, ladder: LADDER });
+  const last = createSupervisor({ stateDir: area.stateDir, guardian: true, ladder: LADDER });
   const report = await last.start();
   expect(report).toMatchObject({ survivors: [], unproven: [] });
   expect(await area.survivors(GRACE_MS)).toEqual([]);
