@@ -24,8 +24,8 @@ export interface Row {
 }
 
 /**
- * Runs every contender once a round, each round beginning with another one, so that no one of them
- * profits from the machine's good moments. Returns the samples of each.
+ * Runs every contender once a round, in an order drawn by lot, so that none of them profits from the
+ * machine's good moments or from who came before. Returns the samples of each.
  */
 export async function interleave<Who extends string>(
   rounds: number,
@@ -38,8 +38,7 @@ export async function interleave<Who extends string>(
     number[]
   >;
   for (let round = -warmUp; round < rounds; round++) {
-    for (let turn = 0; turn < names.length; turn++) {
-      const name = names[(turn + round + warmUp) % names.length] as Who;
+    for (const name of shuffled(names)) {
       // Nobody pays for the garbage of another.
       globalThis.gc?.();
       const sample = await contenders[name]();
@@ -47,6 +46,11 @@ export async function interleave<Who extends string>(
     }
   }
   return samples;
+}
+
+function shuffled<T>(list: readonly T[]): T[] {
+  const lots = new Map(list.map((item) => [item, Math.random()]));
+  return [...list].sort((a, b) => (lots.get(a) ?? 0) - (lots.get(b) ?? 0));
 }
 
 /** The middle of the samples, or the mean of the two in the middle. */

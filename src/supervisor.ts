@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { Lease } from './admission/lease.ts';
 import { Pool, type Slot } from './admission/pool.ts';
@@ -93,7 +92,7 @@ export class Supervisor {
   readonly #live = new Map<string, LiveProcess>();
   readonly #queued = new Set<QueuedStart>();
   readonly #leases = new Set<SlotLease>();
-  readonly #idPrefix = randomBytes(4).toString('hex');
+  readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
   #corridor: Corridor;
   #registry: Registry | undefined;

@@ -1,9 +1,9 @@
-import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import type { Processes, ProcessTable } from './os.ts';
 import { parseBootId, parsePs } from './parse.ts';
 
-const run = promisify(execFile);
+const require = createRequire(import.meta.url);
 
 /** How long `ps` or `sysctl` may take before it is killed. */
 const TIMEOUT_MS = 10_000;
@@ -11,7 +11,9 @@ const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const COLUMNS = 'pid=,ppid=,pgid=,stat=,lstart=,ucomm=,command=';
 
 async function output(file: string, args: readonly string[]): Promise<string> {
-  const { stdout } = await run(file, args, {
+  // Loaded at the first look, as everything is that only some hosts need.
+  const { execFile } = require('node:child_process') as typeof import('node:child_process');
+  const { stdout } = await promisify(execFile)(file, args, {
     // Nothing of the host's: no locale, no time zone, and no cookie that would make it a descendant.
     env: { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/bin:/bin:/usr/sbin:/sbin' },
     encoding: 'latin1',

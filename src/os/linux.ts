@@ -14,13 +14,12 @@ import { type BareProcess, parseProcStat } from './parse.ts';
 /** How long one slice of a look may hold the event loop. */
 const SLICE_MS = 8;
 /**
- * A listing misses who is forked during it, and who is in the middle of exec shows no environment: a
- * daemon's parent dies at that moment, so that nothing else would tell whose it is. Both are read in
- * the next pass, as often as this.
+ * How often the processes are listed: a listing misses who is forked during it, and the dying parent
+ * of a daemon hands down nothing that would tell whose it is.
  */
-const MAX_PASSES = 4;
+const MAX_LISTINGS = 4;
 /** How long a look waits for processes that are just becoming another program. */
-const EXEC_MS = 50;
+const EXEC_MS = 100;
 /** linux/sched.h */
 const PF_KTHREAD = 0x00200000;
 const COOKIE_PREFIX = Buffer.from(`${COOKIE_VARIABLE}=`);
@@ -102,19 +101,24 @@ function enter(table: Map<number, ProcessEntry>, name: string): boolean {
 }
 
 /**
- * Whether a process is just becoming another program: until execve(2) has laid out its stack, /proc
- * shows neither the old environment nor the new one, so that it would seem to carry no cookie.
+ * Whether a process that showed no environment is just becoming another program: until execve(2) has
+ * laid out its stack, /proc shows neither the old one nor the new, and so no cookie.
  */
 function isInExec(pid: string): boolean {
   const length = readProc(`/proc/${pid}/stat`);
   const text = buffer.toString('latin1', 0, Math.max(0, length));
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // Fields 9 (flags) and 51 (env_end) of proc(5); a kernel thread never has an environment.
-  return fields[48] === '0' && (Number(fields[6]) & PF_KTHREAD) === 0;
+  // Fields 9, 50 and 51 of proc(5): flags (a kernel thread never has an environment), env_start, env_end.
+  const [flags, start, end] = [fields[6], fields[47], fields[48]];
+  return (Number(flags) & PF_KTHREAD) === 0 && (end === '0' || start !== end);
 }
 
 function listPids(): string[] {
   return readdirSync('/proc').filter((name) => name >= '1' && name < ':');
+}
+
+function yieldToLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** The process table of Linux, from `/proc`, without a child process. */
@@ -124,22 +128,25 @@ export function linuxProcesses(clock: Clock): Processes {
       const table = new Map<number, ProcessEntry>();
       const listed = new Set<string>();
       let sliceStartMs = clock.monotonicMs();
+      let execByMs: number | undefined;
       let due = listPids();
-      for (let pass = 1; due.length > 0 && pass <= MAX_PASSES; pass++) {
-        const unsettled: string[] = [];
+      for (let pass = 1; due.length > 0; pass++) {
+        const inExec: string[] = [];
         for (const name of due) {
           listed.add(name);
-          const bare = readStat(name);
-          if (bare === undefined) continue;
-          const cookie = bare.alive ? readCookie(name) : undefined;
-          table.set(bare.pid, { ...bare, cookie: cookie ?? undefined });
-          // Threads of the kernel never have an environment; they have no group either.
-          if (cookie === null && bare.pgid !== 0) unsettled.push(name);
+          if (!enter(table, name)) inExec.push(name);
           if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
-          await new Promise<void>((resolve) => setImmediate(resolve));
+          await yieldToLoop();
           sliceStartMs = clock.monotonicMs();
         }
-        due = [...unsettled, ...listPids().filter((name) => !listed.has(name))];
+        due = pass < MAX_LISTINGS ? listPids().filter((name) => !listed.has(name)) : [];
+        if (inExec.length === 0) continue;
+        // Counted from the first pass: on a busy machine that alone may take as long.
+        execByMs ??= clock.monotonicMs() + EXEC_MS;
+        if (clock.monotonicMs() > execByMs) continue;
+        // A timer, and no mere turn of the loop: they need the processor to get on.
+        await new Promise<void>((resolve) => void clock.after(1, resolve, { keepAlive: true }));
+        due.push(...inExec);
       }
       return table;
     },

@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import type { Processes, ProcessTable } from './os.ts';
 import { parseCim } from './parse.ts';
 
-const run = promisify(execFile);
 const require = createRequire(import.meta.url);
 
 /** How long PowerShell may take before it is killed; 100 to 300 ms are usual, a cold start takes seconds. */
@@ -32,7 +30,9 @@ function powershellEnvironment(): NodeJS.ProcessEnv {
 
 async function query(script: string): Promise<string> {
   const { SystemRoot = 'C:\\Windows' } = process.env;
-  const running = run(
+  // Loaded at the first look, as everything is that only some hosts need.
+  const { execFile } = require('node:child_process') as typeof import('node:child_process');
+  const running = promisify(execFile)(
     `${SystemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`,
     ['-NoLogo', '-NoProfile', '-NonInteractive', '-Command', script],
     {

@@ -6,8 +6,8 @@ import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type JournalContent, readJournal } from './journal.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
 
-/** `host-OWNER.jsonl`; `claim-OWNER-CLAIMER.jsonl` while somebody acts for a dead owner. */
-const FILE = /^(?:host-([\w-]+)|claim-([\w-]{16})-([\w-]{16}))\.jsonl$/;
+/** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
+const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
 /** Far more than ten thousand records: a file beyond that is none of ours. */
 const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
@@ -53,7 +53,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
       continue;
     }
     if (claimer !== undefined && claimerLives(claimer, context)) continue;
-    const claim = join(context.stateDir, `claim-${owner}-${context.self.instance}.jsonl`);
+    const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
     if (!context.dryRun && !rename(path, claim)) continue;
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
     // After a reboot nothing of it is alive, whatever has its pids now.

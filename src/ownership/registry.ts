@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { extendCookie } from './cookie.ts';
 import { Guardian } from './guardian.ts';
@@ -25,7 +24,7 @@ export class Registry {
   /** Opens a journal of our own and calls a guardian; throws `STATE_DIR_UNSAFE` if the former cannot be done. */
   constructor(os: Os, { stateDir, guardian, warn }: RegistryOptions) {
     this.#os = os;
-    this.owner = { ...os.identify(), instance: randomBytes(12).toString('base64url') };
+    this.owner = { ...os.identify(), instance: crypto.randomUUID() };
     this.#journal = new Journal({
       stateDir,
       owner: this.owner,

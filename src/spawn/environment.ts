@@ -169,25 +169,31 @@ function once<T>(find: () => T): () => T {
   };
 }
 
-function matcher(names: readonly NamePattern[], ignoreCase: boolean): (name: string) => boolean {
-  const tests = names.map((pattern) =>
-    typeof pattern === 'string' ? stringTest(pattern, ignoreCase) : regExpTest(pattern, ignoreCase),
-  );
-  return (name) => tests.some((test) => test(name));
-}
-
-function stringTest(pattern: string, ignoreCase: boolean): (name: string) => boolean {
-  const wanted = fold(pattern, ignoreCase);
-  if (!wanted.endsWith('*')) return (name) => fold(name, ignoreCase) === wanted;
-  const prefix = wanted.slice(0, -1);
-  return (name) => fold(name, ignoreCase).startsWith(prefix);
-}
-
-function regExpTest({ source, flags }: RegExp, ignoreCase: boolean): (name: string) => boolean {
-  // A copy: with the flags g and y, test() starts at lastIndex and moves the caller's.
-  const copy = new RegExp(source, ignoreCase && !flags.includes('i') ? `${flags}i` : flags);
+function matcher(patterns: readonly NamePattern[], ignoreCase: boolean): (name: string) => boolean {
+  const names = new Set<string>();
+  const beginnings: string[] = [];
+  const expressions: RegExp[] = [];
+  for (const pattern of patterns) {
+    if (typeof pattern !== 'string') expressions.push(ownCopy(pattern, ignoreCase));
+    else if (pattern.endsWith('*')) beginnings.push(fold(pattern.slice(0, -1), ignoreCase));
+    else names.add(fold(pattern, ignoreCase));
+  }
   return (name) => {
-    copy.lastIndex = 0;
-    return copy.test(name);
+    const folded = fold(name, ignoreCase);
+    return (
+      names.has(folded) ||
+      beginnings.some((beginning) => folded.startsWith(beginning)) ||
+      expressions.some((expression) => matches(expression, name))
+    );
   };
+}
+
+/** With the flags g and y, test() starts at lastIndex and moves it: the caller's must stay where it is. */
+function ownCopy({ source, flags }: RegExp, ignoreCase: boolean): RegExp {
+  return new RegExp(source, ignoreCase && !flags.includes('i') ? `${flags}i` : flags);
+}
+
+function matches(expression: RegExp, name: string): boolean {
+  expression.lastIndex = 0;
+  return expression.test(name);
 }

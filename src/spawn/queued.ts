@@ -40,6 +40,8 @@ export class QueuedStart implements HandleControls {
   readonly #outcome: QueueOutcome;
   readonly #waiter: Waiter;
   #state: 'asking' | 'queued' | 'grace' | 'over' = 'asking';
+  /** The context in which it asked (AsyncLocalStorage): it starts there, whoever released the slot. */
+  #asker: AsyncResource | undefined;
   #slot: Slot | undefined;
   #stdinEndedAtMs: number | undefined;
   #cancelledBy: NodeJS.Signals | undefined;
@@ -61,8 +63,8 @@ export class QueuedStart implements HandleControls {
       priority: request.priority,
       timeoutMs: undefined,
       signal: request.signal,
-      // In the context in which it asked (AsyncLocalStorage), whoever released the slot.
-      granted: AsyncResource.bind((slot: Slot) => this.#granted(slot)),
+      granted: (slot) =>
+        this.#asker ? this.#asker.runInAsyncScope(this.#granted, this, slot) : this.#granted(slot),
       refused: (error) => this.#refused(error),
     });
     if (this.#state === 'asking')
@@ -103,6 +105,7 @@ export class QueuedStart implements HandleControls {
   #queue(subject: ProcessSubject): void {
     const { os, pool, emit, queued, holders } = this.#context;
     this.#state = 'queued';
+    this.#asker = new AsyncResource('QueuedStart');
     queued.add(this);
     this.#handle.control(this);
     this.#handle.queue(() => {

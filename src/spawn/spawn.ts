@@ -123,7 +123,8 @@ function childEnvironment({ os, request, dialect, handle, options }: Passage, re
     ignoreCase: os.platform === 'win32',
   });
   const { env } = dialect.entrypoint ? restoreEntrypoint(sanitized) : sanitized;
-  return { ...env, [COOKIE_VARIABLE]: registry.cookie(handle.id) };
+  env[COOKIE_VARIABLE] = registry.cookie(handle.id);
+  return env;
 }
 
 function run(

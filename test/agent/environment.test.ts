@@ -35,7 +35,7 @@ const it = base.extend('agentOf', ({ api, home, marker }) => {
     const host = runHost('query.ts', { args: [join(home, 'state'), prompt], env, cwd: home });
     const look = () => api.waiting(marker) > 0 && findByMarker(MARKER, marker).find(isAgent);
     const agent = await eventually(look, { timeoutMs: 30_000 });
-    const environment = environmentOf(agent.pid);
+    const environment = asRecord(environmentOf(agent));
     api.open(marker);
     expect(await host).toMatchObject({ code: 0, lines: ['success', 'completed'] });
     return environment;
@@ -73,7 +73,7 @@ describe.runIf(CAN_WATCH_AGENTS)("an agent's environment", () => {
     };
     const plain = SHAPES.find(({ name }) => name === 'plain') ?? expect.fail('no such shape');
     const scenario = await startScenario(plain, { api, home, marker, spawnHook });
-    const environment = environmentOf(scenario.agentPid);
+    const environment = asRecord(environmentOf(scenario.agent));
     expect(environment).toHaveProperty('RIG_DEFINED', '');
     expect(environment).not.toHaveProperty('RIG_UNDEFINED');
     scenario.end('normal');
@@ -83,4 +83,8 @@ describe.runIf(CAN_WATCH_AGENTS)("an agent's environment", () => {
 
 function isAgent({ args }: { args: readonly string[] }): boolean {
   return args[0] === agentBinary();
+}
+
+function asRecord(lines: readonly string[]): Record<string, string> {
+  return Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
 }

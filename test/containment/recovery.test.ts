@@ -98,7 +98,7 @@ describe.runIf(CAN_CONTAIN)('a claim', () => {
     const { owner, tree } = await abandon(area);
     renameSync(
       file(area, `host-${owner}.jsonl`),
-      file(area, `claim-${owner}-DeadClaimerOfOne.jsonl`),
+      file(area, `claim-${owner}+DeadClaimerOfOne.jsonl`),
     );
     forgeJournal(area.stateDir, { owner: { instance: 'DeadClaimerOfOne' } });
     const report = await heir.start();
@@ -110,7 +110,7 @@ describe.runIf(CAN_CONTAIN)('a claim', () => {
     const { owner, tree } = await abandon(area);
     renameSync(
       file(area, `host-${owner}.jsonl`),
-      file(area, `claim-${owner}-GoneClaimerOfTwo.jsonl`),
+      file(area, `claim-${owner}+GoneClaimerOfTwo.jsonl`),
     );
     expect((await heir.start()).recovered).toEqual([owner]);
     expect(tree.filter(isAlive)).toEqual([]);
@@ -124,7 +124,7 @@ describe.runIf(CAN_CONTAIN)('a claim', () => {
     const claimer = await area.readyHost();
     await claimer.ask({ do: 'start' });
     const [instance = ''] = area.owners();
-    renameSync(hidden, file(area, `claim-${owner}-${instance}.jsonl`));
+    renameSync(hidden, file(area, `claim-${owner}+${instance}.jsonl`));
 
     expect((await heir.start()).recovered).toEqual([]);
     expect(tree.filter(isAlive)).toEqual(tree);
@@ -205,7 +205,7 @@ describe.runIf(CAN_CONTAIN)('what is not ours to recover', () => {
     const tree = await host.growTree();
     const [live = ''] = area.owners();
     // The header says that its owner is dead; the name says whose processes it would be about.
-    const name = `claim-${live}-DeadClaimerOfOne.jsonl`;
+    const name = `claim-${live}+DeadClaimerOfOne.jsonl`;
     writeFileSync(file(area, name), journalText({}), { mode: 0o600 });
     const report = await heir.start();
     expect(tree.filter(isAlive)).toEqual(tree);

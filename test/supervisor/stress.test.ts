@@ -43,8 +43,8 @@ type Life = keyof typeof LIVES;
 const ENDLESS: readonly Life[] = ['hangs', 'hangs stubbornly'];
 
 const FATES = [
-  ...(['nothing', 'nothing', 'nothing', 'abort', 'abort', 'SIGKILL', 'SIGTERM'] as const),
-  ...(['terminate', 'no such command', 'no such folder', 'impatience'] as const),
+  ...(['nothing', 'nothing', 'nothing', 'abort', 'abort while it runs', 'SIGKILL'] as const),
+  ...(['SIGTERM', 'terminate', 'no such command', 'no such folder', 'impatience'] as const),
 ] as const;
 type Fate = (typeof FATES)[number];
 
@@ -124,7 +124,7 @@ class Crowd {
       const process = this.#supervisor.spawn(request);
       // The caller may take it back while it is queued.
       if (one.fate === 'SIGTERM') setTimeout(() => process.kill('SIGTERM'), one.afterMs);
-      return { plan: one, report: await this.#live(one, process) };
+      return { plan: one, report: await this.#live(one, process, abort) };
     }
     let lease: SlotLease;
     try {
@@ -140,16 +140,21 @@ class Crowd {
     }
     const process = lease.spawn(request);
     if (one.index % 2 === 0) lease.release();
-    const report = await this.#live(one, process);
+    const report = await this.#live(one, process, abort);
     lease.release();
     return { plan: one, report };
   }
 
-  async #live({ fate, afterMs }: Plan, process: SupervisedProcess): Promise<ExitReport> {
+  async #live(
+    { fate, afterMs }: Plan,
+    process: SupervisedProcess,
+    abort: AbortController,
+  ): Promise<ExitReport> {
     const runs = await process.started.then(
       () => true,
       () => false,
     );
+    if (runs && fate === 'abort while it runs') setTimeout(() => abort.abort(), afterMs / 30);
     if (runs && fate === 'SIGKILL') setTimeout(() => process.kill('SIGKILL'), afterMs / 30);
     if (runs && fate === 'SIGTERM') setTimeout(() => process.kill('SIGTERM'), afterMs / 30);
     if (runs && fate === 'terminate') setTimeout(() => void process.terminate(), afterMs / 30);
@@ -168,6 +173,8 @@ function allowed({ life, fate, via }: Plan): string[] {
       return [own, 'POOL_TIMEOUT'];
     case 'abort':
       return [...ownEnd, 'aborted', via === 'acquire' ? 'ABORTED' : 'not-started', 'not-started'];
+    case 'abort while it runs':
+      return [...ownEnd, 'aborted'];
     case 'SIGTERM':
       return [...ownEnd, 'terminated', ...(via === 'spawn' ? ['not-started'] : [])];
     case 'no such command':

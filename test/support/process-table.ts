@@ -24,9 +24,8 @@ export interface ProcessRow extends ProcessKey {
 export function findByMarker(name: string, value: string): ProcessRow[] {
   const wanted = `${name}=${value}`;
   return livePids().flatMap((pid) => {
-    const environment = readText(`/proc/${pid}/environ`)?.split('\0');
-    const row = environment?.includes(wanted) ? readRow(pid) : undefined;
-    return row === undefined ? [] : [row];
+    const row = readRow(pid);
+    return row !== undefined && environmentOf(row).includes(wanted) ? [row] : [];
   });
 }
 
@@ -38,12 +37,13 @@ export function findByArgument(argument: string): ProcessRow[] {
   });
 }
 
-/** The environment that a process was started with. */
-export function environmentOf(pid: number): Record<string, string> {
-  const lines = readText(`/proc/${pid}/environ`)?.split('\0').slice(0, -1) ?? [];
-  return Object.fromEntries(
-    lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
-  );
+/** The lines of the environment that a process was started with. */
+export function environmentOf({ pid, pgid }: ProcessRow): string[] {
+  for (let attempt = 1; ; attempt++) {
+    const text = readText(`/proc/${pid}/environ`);
+    // For a moment of its exec a process shows none; a thread of the kernel, without a group, never has one.
+    if (text !== '' || pgid === 0 || attempt === 1000) return text?.split('\0').slice(0, -1) ?? [];
+  }
 }
 
 /** The live process with this pid; `undefined` when there is none, or only a zombie. */

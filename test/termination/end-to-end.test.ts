@@ -366,6 +366,7 @@ describe.runIf(CAN_WATCH)('a reader that has stopped reading', SOON, () => {
       lease?.release();
       const reader = process.stdout[Symbol.asyncIterator]();
       const { value: first } = await reader.next();
+      await eventually(() => process.stdout.readableLength > 0);
       const next = supervisor.spawn(request('exit 0'));
       await process.terminate({ force: true });
       await next.exited;

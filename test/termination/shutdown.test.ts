@@ -317,6 +317,22 @@ describe('a survivor', () => {
   });
 });
 
+describe('a process that ends by itself', () => {
+  it('leaves nothing, not even what was born while the look at its end passed by', async () => {
+    const process = fake.spawn('a');
+    const { cookie } = fake.os.get(100);
+    let born: { pid: number } | undefined;
+    fake.os.afterLook = () => {
+      // Its parent is in no look: it forked after the pass, and was dead before it was read.
+      born ??= fake.os.add({ ppid: 1, cookie });
+    };
+    fake.os.die(100);
+    const report = await fake.until(process.exited);
+    expect(report.leftovers).toEqual([{ pid: born?.pid, command: 'fake' }]);
+    expect(fake.os.alive).toEqual([]);
+  });
+});
+
 describe('reapSession', () => {
   it('ends the session’s processes in reverse start order, and no other', async () => {
     fake.os.reactions = STUBBORN;

@@ -249,6 +249,16 @@ describe('treeOf', () => {
     ],
 
     [
+      'one that shares a session with the host whose leader is dead, and nobody else of it',
+      [
+        { pid: HOST, ppid: 1, pgid: HOST, sid: 39 },
+        { pid: 101, ppid: 1, pgid: 101, sid: 39, cookie: COOKIE },
+        { pid: 102, ppid: 1, pgid: 102, sid: 39 },
+      ],
+      [101],
+      { from: gone },
+    ],
+    [
       'an adopted root in the session of the host, and nothing beside it',
       [
         { pid: ROOT, ppid: 40, pgid: ROOT, sid: 40 },
