@@ -176,7 +176,11 @@ function settled(tree: readonly ProcessRow[]): boolean {
 }
 
 export function roleOf(row: ProcessRow): string {
-  return environmentOf(row.pid)['ROLE'] ?? '';
+  return (
+    environmentOf(row)
+      .find((line) => line.startsWith('ROLE='))
+      ?.slice('ROLE='.length) ?? ''
+  );
 }
 
 /** A test's own folder and marker: what carries the marker must be dead when the test is over. */
