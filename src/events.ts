@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { SupervisorError } from './errors.ts';
-import type { ExitCause, ExitReport, ProcessName, Survivor } from './reports.ts';
+import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
 import { parseInput } from './validation.ts';
 
 /** What an event says of the process it is about. */
@@ -39,6 +39,8 @@ export interface SupervisorEvents {
   readonly survivors: ProcessSubject & { readonly survivors: readonly Survivor[] };
   /** A process and its whole tree are gone. */
   readonly exited: ExitReport;
+  /** The state directory and the process table were looked at. */
+  readonly swept: SweepReport;
   /** Something to know that stopped nothing. */
   readonly warning: { readonly code: string; readonly message: string; readonly cause?: unknown };
   readonly stopping: { readonly reason: string | undefined };
@@ -49,7 +51,7 @@ export type SupervisorEvent = keyof SupervisorEvents;
 
 const EVENTS = [
   ...(['queued', 'waiting', 'started', 'refused', 'ending', 'leftovers', 'survivors'] as const),
-  ...(['exited', 'warning', 'stopping', 'stopped'] as const),
+  ...(['exited', 'swept', 'warning', 'stopping', 'stopped'] as const),
 ] satisfies SupervisorEvent[];
 
 const subscription = z.object({

@@ -11,11 +11,13 @@ export type {
   EndReport,
   ExitCause,
   ExitReport,
+  Orphan,
   ProcessInfo,
   ProcessInspection,
   ProcessName,
   StartReport,
   Survivor,
+  SweepReport,
   Unproven,
 } from './reports.ts';
 export { createSupervisor, getSupervisor } from './singleton.ts';

@@ -14,6 +14,7 @@ const supervisorOptions = z.strictObject({
   environment: environmentRules.prefault({}),
   args: z.strictObject({ emptyValue }).prefault({}),
   leftovers: z.enum(['terminate', 'keep']).default('terminate'),
+  guardian: z.boolean().default(false),
   sweep: z.strictObject({ intervalMs: durationMs.min(10).default(30_000) }).prefault({}),
 });
 
@@ -47,6 +48,8 @@ export interface SupervisorOptions {
   args?: { emptyValue?: EmptyValue | undefined } | undefined;
   /** What becomes of descendants that outlive a process that ended by itself. @default 'terminate' */
   leftovers?: 'terminate' | 'keep' | undefined;
+  /** Whether a helper process ends what is left if the host itself dies. @default false */
+  guardian?: boolean | undefined;
   /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */
   sweep?: { intervalMs?: number | undefined } | undefined;
 }

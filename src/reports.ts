@@ -61,7 +61,8 @@ export interface Survivor extends ProcessName {
 
 /** A process that looked like ours but could not be proven, and was left alone. */
 export interface Unproven {
-  readonly pid: number;
+  /** `undefined` when not even that could be read. */
+  readonly pid: number | undefined;
   readonly reason: string;
 }
 
@@ -73,8 +74,24 @@ export interface EndReport {
   readonly durationMs: number;
 }
 
+/** A process without a purpose: its host is dead, or the process it worked for has ended. */
+export interface Orphan extends ProcessName {
+  readonly id: string;
+  readonly reason: string;
+}
+
+/** What a look at the state directory and the process table found and did. */
+export interface SweepReport extends EndReport {
+  /** The dead owners whose journals were dealt with and removed. */
+  readonly recovered: readonly string[];
+  /** How many of their records were of processes that are gone. */
+  readonly forgotten: number;
+  /** Every process that was ended as an orphan, or would have been in a dry run. */
+  readonly orphans: readonly Orphan[];
+}
+
 /** What `start` found and did. */
-export interface StartReport extends EndReport {
+export interface StartReport extends SweepReport {
   /** Where the registry is. */
   readonly stateDir: string;
 }

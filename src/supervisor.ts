@@ -7,7 +7,14 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { Registry } from './ownership/registry.ts';
-import type { EndReport, ProcessInfo, ProcessInspection, StartReport } from './reports.ts';
+import { sweep } from './ownership/sweep.ts';
+import type {
+  EndReport,
+  ProcessInfo,
+  ProcessInspection,
+  StartReport,
+  SweepReport,
+} from './reports.ts';
 import type { SupervisedProcess } from './spawn/handle.ts';
 import type { LiveProcess } from './spawn/live.ts';
 import type { QueuedStart } from './spawn/queued.ts';
@@ -73,6 +80,7 @@ const stopOptions = z
 const listFilter = z
   .strictObject({ sessionId: sessionId.optional(), kind: z.string().optional() })
   .prefault({});
+const sweepOptions = z.strictObject({ dryRun: z.boolean().default(false) }).prefault({});
 const reapOptions = z.strictObject({ reason: z.string().optional() }).prefault({});
 
 const ONE_TO_ONE: Dialect = { emptyValue: 'keep', entrypoint: false };
@@ -88,6 +96,10 @@ export class Supervisor {
   #options: ResolvedOptions;
   #corridor: Corridor;
   #registry: Registry | undefined;
+  #beginning: Promise<void> | undefined;
+  #firstSweep: Promise<SweepReport> | undefined;
+  #sweeping: Promise<SweepReport> | undefined;
+  #cancelSweep: () => void = () => undefined;
   #lastId = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   #stopping: Promise<EndReport> | undefined;
@@ -114,12 +126,27 @@ export class Supervisor {
    * @throws SupervisorError `STATE_DIR_UNSAFE`, or `STOPPING` while a stop is under way
    */
   async start(): Promise<StartReport> {
-    const beganMs = this.#os.clock.monotonicMs();
     if (this.#state === 'stopping') throw this.#closed();
     if (this.#state === 'stopped') this.#state = 'new';
-    this.#open();
-    const durationMs = this.#os.clock.monotonicMs() - beganMs;
-    return { ended: [], survivors: [], unproven: [], durationMs, stateDir: this.#options.stateDir };
+    await this.#begin();
+    const report = await (this.#firstSweep ?? this.sweep());
+    return { ...report, stateDir: this.#options.stateDir };
+  }
+
+  /**
+   * Ends what has no purpose any more: what dead hosts left, and what outlived its own process unseen.
+   * Happens by itself at the start and every `sweep.intervalMs`; `dryRun` only says what it would do.
+   */
+  async sweep(options?: { dryRun?: boolean | undefined }): Promise<SweepReport> {
+    const { dryRun } = parseInput(sweepOptions, options, 'sweep');
+    const registry = this.#open();
+    const { stateDir, ladder } = this.#options;
+    const context = { os: this.#os, stateDir, ladder, self: registry.owner, dryRun };
+    const sweeping = sweep(context, (id) => this.#live.has(id) || registry.isKept(id));
+    this.#sweeping = sweeping;
+    const report = await sweeping;
+    if (!dryRun) this.#events.emit('swept', report);
+    return report;
   }
 
   /**
@@ -157,6 +184,7 @@ export class Supervisor {
     return new Promise((resolve, reject) => {
       const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
       if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+      this.#beginUnasked();
       this.#corridor.pool.request({
         sessionId: wish.sessionId,
         priority: wish.priority ?? 0,
@@ -268,8 +296,12 @@ export class Supervisor {
     this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
-    this.#registry?.journal.close();
+    this.#cancelSweep();
+    // Our claims count as long as our journal does.
+    await this.#sweeping?.catch(() => undefined);
+    this.#registry?.close();
     this.#registry = undefined;
+    this.#beginning = undefined;
     this.#state = 'stopped';
     this.#events.emit('stopped', { durationMs: report.durationMs });
     this.#stopping = undefined;
@@ -279,6 +311,7 @@ export class Supervisor {
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
     const request = parseInput(spawnRequest, input, 'spawn');
     if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    this.#beginUnasked();
     return spawn(this.#corridor, request, dialect, held);
   }
 
@@ -307,11 +340,47 @@ export class Supervisor {
     for (const lease of [...this.#leases]) if (matches(lease.sessionId)) lease.release();
   }
 
+  #beginUnasked(): void {
+    try {
+      void this.#begin();
+    } catch {
+      // Whoever starts a process finds the same error, and is told of it there.
+    }
+  }
+
+  /** Opens the registry and, if there is a guardian, holds every start until it guards. */
+  #begin(): Promise<void> | undefined {
+    if (this.#registry !== undefined) return this.#beginning;
+    const { guarded } = this.#open();
+    this.#firstSweep = this.#sweepForEver();
+    this.#firstSweep.catch((error) => this.#warn('SWEEP', 'The first sweep failed.', error));
+    const { pool, gate } = this.#corridor;
+    if (guarded === undefined) return undefined;
+    pool.pause();
+    gate.pause();
+    this.#beginning = guarded.then(() => {
+      pool.open();
+      gate.open();
+    });
+    return this.#beginning;
+  }
+
+  /** Sweeps now and again; resolves to the first report. */
+  async #sweepForEver(): Promise<SweepReport> {
+    this.#cancelSweep = this.#os.clock.after(this.#options.sweep.intervalMs, () => {
+      this.#sweepForEver().catch((error) => this.#warn('SWEEP', 'A sweep failed.', error));
+    });
+    return this.sweep();
+  }
+
   #open(): Registry {
     if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
-    this.#registry ??= new Registry(this.#os, this.#options.stateDir, (message, cause) =>
-      this.#warn('REGISTRY', message, cause),
-    );
+    const { stateDir, ladder, guardian } = this.#options;
+    this.#registry ??= new Registry(this.#os, {
+      stateDir,
+      guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
+      warn: (code, message, cause) => this.#warn(code, message, cause),
+    });
     this.#state = 'running';
     return this.#registry;
   }
@@ -334,6 +403,7 @@ export class Supervisor {
       options: this.#options,
       emit: this.#events.emit,
       pool: new Pool(this.#options.pool.concurrency, this.#os.clock),
+      gate: new Pool(Number.POSITIVE_INFINITY, this.#os.clock),
       live: this.#live,
       queued: this.#queued,
       holders: () =>

@@ -46,6 +46,7 @@ describe('the main entry', () => {
       'HostSignal',
       'HostSignalOptions',
       'NamePattern',
+      'Orphan',
       'ProcessInfo',
       'ProcessInspection',
       'ProcessName',
@@ -64,6 +65,7 @@ describe('the main entry', () => {
       'SupervisorEvents',
       'SupervisorOptions',
       'Survivor',
+      'SweepReport',
       'TerminateOptions',
       'Unproven',
     ]);
@@ -119,6 +121,7 @@ describe('the main entry', () => {
       'spawnHook',
       'start',
       'stop',
+      'sweep',
     ]);
     expect(supervisor[Symbol.asyncDispose]).toBeTypeOf('function');
   });
@@ -142,6 +145,7 @@ describe('the defaults', () => {
       environment: {},
       args: { emptyValue: 'join' },
       leftovers: 'terminate',
+      guardian: false,
       sweep: { intervalMs: 30_000 },
     });
   });

@@ -14,6 +14,7 @@ const OWNER = {
   instance: 'bench-owner-0123',
   pid: process.pid,
   startTime: '123456',
+  machine: 'machine',
   bootId: 'd4f0a6de-0c0e-4b57-9d3a-0b8a3f1c2e55',
   pidNamespace: 'pid:[4026531836]',
 };

@@ -65,6 +65,7 @@ export class Pool {
   readonly concurrency: number;
   readonly #ledger: Ledger;
   #isHandingOut = false;
+  #isOpen = true;
 
   constructor(concurrency: number, clock: Clock) {
     this.concurrency = concurrency;
@@ -75,6 +76,16 @@ export class Pool {
       held: 0,
       handOut: () => this.#handOut(),
     };
+  }
+
+  /** Grants nothing until `open` is called. */
+  pause(): void {
+    this.#isOpen = false;
+  }
+
+  open(): void {
+    this.#isOpen = true;
+    this.#handOut();
   }
 
   get waiting(): ReadonlySet<Waiter> {
@@ -90,7 +101,7 @@ export class Pool {
   request(request: SlotRequest): Waiter {
     const entry = new Entry(request, this.#ledger);
     if (request.signal?.aborted) entry.abort();
-    else if (this.waiting.size === 0 && this.held < this.concurrency) entry.grant();
+    else if (this.waiting.size === 0 && this.#hasFree()) entry.grant();
     else entry.wait();
     return entry;
   }
@@ -100,12 +111,16 @@ export class Pool {
     for (const waiter of [...this.waiting]) if (matches(waiter.request)) waiter.refuse(error());
   }
 
+  #hasFree(): boolean {
+    return this.#isOpen && this.held < this.concurrency;
+  }
+
   #handOut(): void {
     if (this.#isHandingOut || this.waiting.size === 0) return;
     this.#isHandingOut = true;
     queueMicrotask(() => {
       this.#isHandingOut = false;
-      while (this.held < this.concurrency && this.waiting.size > 0) {
+      while (this.#hasFree() && this.waiting.size > 0) {
         void this.#ledger.queue.dequeue()?.();
       }
     });

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import type { Clock } from './clock.ts';
 import {
@@ -157,6 +158,7 @@ export function linuxProcesses(clock: Clock): Processes {
 export function linuxIdentity(): SelfIdentity {
   const pid = process.pid;
   return {
+    machine: hostname(),
     pid,
     startTime: readStat(pid)?.startTime,
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),

@@ -71,6 +71,8 @@ export interface Usage {
 
 /** What tells this host from every other process, on this machine and on others that share a folder. */
 export interface SelfIdentity {
+  /** The machine's name: tells a reboot from another machine on the same network folder. */
+  readonly machine: string;
   readonly pid: number;
   /** `undefined` where the system cannot tell without a child process. */
   readonly startTime: string | undefined;
@@ -78,6 +80,23 @@ export interface SelfIdentity {
   readonly bootId: string;
   /** The PID namespace; `''` where the system has none. */
   readonly pidNamespace: string;
+}
+
+/** What a guardian has to know before it hears of any process. */
+export interface GuardRequest {
+  /** The owner's instance, which names it in the cookies of all it starts. */
+  readonly owner: string;
+  readonly politeMs: number;
+  readonly forcedMs: number;
+}
+
+/** A running guardian. */
+export interface Guard {
+  readonly pid: number | undefined;
+  /** Resolves when it guards; rejects if it never will. */
+  readonly ready: Promise<void>;
+  write(line: string): void;
+  onExit(listener: () => void): void;
 }
 
 /** The operating system: the only way this package launches, signals and reads the time. */
@@ -99,6 +118,8 @@ export interface Os {
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult;
   /** Ends a process and its descendants by force; only where signals are not to be had (Windows). */
   readonly endTree?: (pid: number) => Promise<void>;
+  /** Starts a guardian on a pipe that only this host holds; absent where there is none. */
+  readonly guard?: (request: GuardRequest) => Guard;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
   /** Listens for a signal to the host, before everyone else; returns how to stop. */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void;

@@ -1,7 +1,8 @@
-import { homedir } from 'node:os';
+import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { darwinProcesses } from './darwin.ts';
+import { guardByShell } from './guard.ts';
 import { launch } from './launch.ts';
 import { linuxIdentity, linuxProcesses } from './linux.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
@@ -94,20 +95,29 @@ export function systemOs(): Os {
 function composeSystem(): Os {
   switch (process.platform) {
     case 'darwin':
-      return compose('darwin', darwinProcesses(), anonymousIdentity);
+      return { ...compose('darwin', darwinProcesses(), anonymousIdentity), guard: guardByShell };
     case 'win32':
       return {
         ...compose('win32', windowsProcesses(), anonymousIdentity),
         endTree: endWindowsTree,
       };
     default:
-      return compose('linux', linuxProcesses(systemClock), linuxIdentity);
+      return {
+        ...compose('linux', linuxProcesses(systemClock), linuxIdentity),
+        guard: guardByShell,
+      };
   }
 }
 
 /** Where the system tells start time and boot only through a child process. */
 function anonymousIdentity(): SelfIdentity {
-  return { pid: process.pid, startTime: undefined, bootId: '', pidNamespace: '' };
+  return {
+    machine: hostname(),
+    pid: process.pid,
+    startTime: undefined,
+    bootId: '',
+    pidNamespace: '',
+  };
 }
 
 /**

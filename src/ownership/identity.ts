@@ -8,15 +8,33 @@ import type { BareProcess } from '../os/os.ts';
 export interface Identity {
   readonly pid: number;
   /** `undefined` until the system has told it; an identity without it proves nothing. */
-  readonly startTime: string | undefined;
+  readonly startTime?: string | undefined;
   readonly bootId: string;
   readonly pidNamespace: string;
 }
 
 /** A supervisor's identity: its host's, and which supervisor of that host it is. */
 export interface Owner extends Identity {
+  readonly machine: string;
   /** Random, so that worker threads and two copies of the package are different owners. */
   readonly instance: string;
+}
+
+/** What is known of another supervisor: only a dead one of this boot may be acted for. */
+export type OwnerVerdict = 'alive' | 'dead' | 'rebooted' | 'elsewhere' | 'unproven';
+
+/** Judges the owner of a journal from here; `read` looks a pid up in this PID namespace. */
+export function judgeOwner(
+  owner: Owner,
+  self: Omit<Owner, 'instance'>,
+  read: (pid: number) => Pick<BareProcess, 'pid' | 'startTime' | 'alive'> | undefined,
+): OwnerVerdict {
+  if (owner.machine !== self.machine) return 'elsewhere';
+  if (owner.bootId !== self.bootId) return 'rebooted';
+  if (owner.pidNamespace !== self.pidNamespace) return 'elsewhere';
+  if (owner.startTime === undefined) return 'unproven';
+  const now = read(owner.pid);
+  return now?.alive && isSameProcess(owner, now) ? 'alive' : 'dead';
 }
 
 /** Whether `now`, read from the process table, is the very process that was recorded. */

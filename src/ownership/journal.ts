@@ -53,7 +53,6 @@ export class Journal {
   #fd: number;
   #deadLines = 0;
   #intact = true;
-  #closing = false;
 
   /** Opens a new journal in `stateDir`; throws `STATE_DIR_UNSAFE` if that cannot be done safely. */
   constructor({ stateDir, owner, openedAt, userId, warn }: JournalOptions) {
@@ -83,15 +82,13 @@ export class Journal {
   remove(id: string): void {
     if (!this.#records.delete(id)) return;
     this.#deadLines += 2;
-    if (this.#closing && this.#records.size === 0) this.close();
-    else this.#write({ remove: id });
+    this.#write({ remove: id });
   }
 
-  /** Closes and removes the file: at once, or when the last process it still names is gone. */
+  /** Closes the file, and removes it unless it still names a process. */
   close(): void {
-    this.#closing = true;
-    if (this.#records.size > 0) return;
     this.#close();
+    if (this.#records.size > 0) return;
     this.#attempt(() => rmSync(this.path, { force: true }));
   }
 

@@ -32,6 +32,7 @@ const headerSchema = z.object({
   version: z.literal(FORMAT_VERSION),
   owner: z.object({
     instance: z.string().regex(/^[\w-]{8,64}$/),
+    machine: z.string().max(256),
     pid: z.int().min(1).max(MAX_PID),
     ...identity,
   }),

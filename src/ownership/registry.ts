@@ -1,25 +1,74 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { extendCookie } from './cookie.ts';
+import { Guardian } from './guardian.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
+import type { SupervisionRecord } from './record.ts';
 
-/** Who we are, what we own, and how what we start is marked as ours. */
+export interface RegistryOptions {
+  readonly stateDir: string;
+  /** How long the guardian gives what we leave behind; `undefined` for no guardian. */
+  readonly guardian: { readonly politeMs: number; readonly forcedMs: number } | undefined;
+  warn(code: string, message: string, cause?: unknown): void;
+}
+
+/** Who we are, what we own, how what we start is marked as ours, and who looks after it if we die. */
 export class Registry {
   readonly owner: Owner;
-  readonly journal: Journal;
+  readonly #journal: Journal;
+  readonly #guardian: Guardian | undefined;
   readonly #os: Os;
+  readonly #kept = new Set<string>();
+  #closing = false;
 
-  /** Opens a journal of our own in `stateDir`; throws `STATE_DIR_UNSAFE` if that cannot be done. */
-  constructor(os: Os, stateDir: string, warn: (message: string, error: unknown) => void) {
+  /** Opens a journal of our own and calls a guardian; throws `STATE_DIR_UNSAFE` if the former cannot be done. */
+  constructor(os: Os, { stateDir, guardian, warn }: RegistryOptions) {
     this.#os = os;
     this.owner = { ...os.identify(), instance: crypto.randomUUID() };
-    this.journal = new Journal({
+    this.#journal = new Journal({
       stateDir,
       owner: this.owner,
       openedAt: os.clock.now(),
       userId: os.userId(),
-      warn,
+      warn: (message, cause) => warn('REGISTRY', message, cause),
     });
+    if (guardian === undefined || os.guard === undefined) return;
+    this.#guardian = new Guardian(
+      os,
+      { owner: this.owner.instance, ...guardian },
+      (message, cause) => warn('GUARDIAN', message, cause),
+    );
+  }
+
+  /** Resolves when whatever we start from now on is guarded. */
+  get guarded(): Promise<void> | undefined {
+    return this.#guardian?.ready;
+  }
+
+  get guardianPid(): number | undefined {
+    return this.#guardian?.pid;
+  }
+
+  /** Writes a record, or writes it anew. */
+  add(record: SupervisionRecord): void {
+    if (record.group) this.#guardian?.register(record.pid, record.startTime);
+    this.#journal.add(record);
+  }
+
+  /** Forgets a record whose whole tree is dead. */
+  remove({ id, pid }: SupervisionRecord): void {
+    this.#guardian?.forget(pid);
+    this.#journal.remove(id);
+    if (this.#closing) this.close();
+  }
+
+  /** Lets what is left of a process live on. */
+  keep(id: string): void {
+    this.#kept.add(id);
+  }
+
+  isKept(id: string): boolean {
+    return this.#kept.has(id);
   }
 
   /** The segment that names one of our records in a cookie. */
@@ -33,5 +82,13 @@ export class Registry {
       owner: this.owner.instance,
       id,
     });
+  }
+
+  /** Closes the journal and sends the guardian home, at once or when the last record is gone. */
+  close(): void {
+    this.#closing = true;
+    if (this.#journal.records.size > 0) return;
+    this.#guardian?.disarm();
+    this.#journal.close();
   }
 }

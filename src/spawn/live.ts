@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Emit, ProcessSubject } from '../events.ts';
 import type { Os, Usage } from '../os/os.ts';
-import type { Journal } from '../ownership/journal.ts';
 import type { SupervisionRecord } from '../ownership/record.ts';
+import type { Registry } from '../ownership/registry.ts';
 import type {
   EndReport,
   ExitCause,
@@ -39,6 +39,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   readonly child: ChildProcess;
   readonly tree: ProcessTree;
   readonly startedAtMs: number;
+  /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
+  kept = false;
   readonly holdsSlot: boolean;
   record: SupervisionRecord;
   /** Why it ends; written once, before the first signal. */
@@ -110,7 +112,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
     this.cause ??= cause;
     if (this.running() && !this.ending)
       emit('ending', { ...this.subject, pid: this.record.pid, cause: this.cause, reason });
-    const survivors = await this.climbDown(options);
+    const survivors = this.kept ? [] : await this.climbDown(options);
     const ended = survivors.length === 0 ? [await this.handle.exited] : [];
     return { ended, survivors, unproven: [], durationMs: os.clock.monotonicMs() - beganMs };
   }
@@ -141,12 +143,12 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   }
 
   /** Learns the start time from the process table, where the spawn's own tick could not tell it. */
-  async identify(journal: Journal): Promise<void> {
+  async identify(registry: Pick<Registry, 'add'>): Promise<void> {
     const found = (await this.#context.os.processes.look()).get(this.record.pid);
     if (found === undefined || !this.running()) return;
     this.tree.root.startTime = found.startTime;
     this.record = { ...this.record, startTime: found.startTime };
-    journal.add(this.record);
+    registry.add(this.record);
   }
 
   get exited(): Promise<ExitReport> {

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { basename } from 'node:path';
-import type { Slot } from '../admission/pool.ts';
+import type { Pool, Slot } from '../admission/pool.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
@@ -24,6 +24,8 @@ export interface Corridor extends LiveContext, QueueContext {
     readonly environment: EnvironmentRules;
     readonly leftovers: 'terminate' | 'keep';
   };
+  /** For what needs no slot: it only waits until the host is guarded. */
+  readonly gate: Pool;
   /** What runs, in start order. */
   readonly live: Map<string, LiveProcess>;
   nextId(): string;
@@ -42,6 +44,7 @@ interface Passage extends Corridor {
   readonly request: CheckedRequest;
   readonly dialect: Dialect;
   readonly handle: Handle;
+  readonly holdsSlot: boolean;
 }
 
 /** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
@@ -52,12 +55,14 @@ export function spawn(
   held?: Slot,
 ): SupervisedProcess {
   const handle = new Handle(corridor.nextId());
-  const passage: Passage = { ...corridor, request, dialect, handle };
   const { slot: needsSlot = request.kind === 'agent' } = request;
-  if (held !== undefined || !needsSlot) {
+  const holdsSlot = needsSlot || held !== undefined;
+  const passage: Passage = { ...corridor, request, dialect, handle, holdsSlot };
+  if (held !== undefined) {
     start(passage, held);
   } else {
-    new QueuedStart(corridor, handle, request, {
+    const pool = needsSlot ? corridor.pool : corridor.gate;
+    new QueuedStart({ ...corridor, pool }, handle, request, {
       start: (slot) => start(passage, slot),
       refuse: (error, signal) => refuse(passage, undefined, error, signal),
     });
@@ -146,7 +151,7 @@ function run(
     startedAt: os.clock.now(),
   };
   const segment = registry.segment(handle.id);
-  registry.journal.add(record);
+  registry.add(record);
 
   const live = new LiveProcess(passage, {
     handle,
@@ -154,7 +159,7 @@ function run(
     record,
     segment,
     signal: request.signal,
-    holdsSlot: slot !== undefined,
+    holdsSlot: passage.holdsSlot,
   });
   all.set(handle.id, live);
   const tail = new StderrTail();
@@ -166,7 +171,7 @@ function run(
   });
   handle.control(live);
   handle.attach(child);
-  if (record.startTime === undefined) void live.identify(registry.journal);
+  if (record.startTime === undefined) void live.identify(registry);
   emit('started', { ...live.subject, pid });
   callHost(() => request.onSpawn?.(handle));
 }
@@ -195,11 +200,11 @@ async function comeBack(
   const remaining = await live.tree.look();
   live.tree.root.held = false;
   const leftovers = wasEnding ? [] : remaining.map(({ pid, command }) => ({ pid, command }));
-  if (leftovers.length > 0) endLeftovers(passage, live, leftovers);
+  if (leftovers.length > 0) endLeftovers(passage, registry, live, leftovers);
   if (live.ending) await live.treeDeath();
   await streamsQuiet;
 
-  registry.journal.remove(handle.id);
+  registry.remove(live.record);
   all.delete(handle.id);
   slot?.release();
   const report: ExitReport = {
@@ -230,14 +235,18 @@ async function quietStreams({ stdout, stderr }: ChildProcess, clock: Clock): Pro
 
 function endLeftovers(
   passage: Passage,
+  registry: Registry,
   live: LiveProcess,
   processes: readonly ProcessName[],
 ): void {
   const { request, options, emit } = passage;
   const action = request.leftovers ?? options.leftovers;
   const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
+  // Before the event: a listener that stops the supervisor ends nothing that is kept.
+  live.kept = action === 'keep';
+  if (live.kept) registry.keep(live.record.id);
   emit('leftovers', { ...live.subject, processes, action, advice });
-  if (action === 'terminate') void live.climbDown();
+  if (!live.kept) void live.climbDown();
 }
 
 /** Ends a passage that leads to no process. `signal`: the caller took the request back. */

@@ -47,6 +47,9 @@ export function treeOf(
   const leader = table.get(root.pid);
   const recycled =
     leader !== undefined && root.startTime !== undefined && leader.startTime !== root.startTime;
+  // What a file says of a leader, the table has to confirm.
+  const leads =
+    root.leadsGroup && (root.held || recycled || (leader?.sid ?? root.pid) === root.pid);
   if (leader !== undefined && !recycled && (root.held || root.startTime !== undefined))
     include(leader);
   if (root.leadsGroup && root.held && !recycled) {
@@ -79,7 +82,7 @@ export function treeOf(
   function isOurs(number: number): boolean {
     if (number <= 1 || never.has(number)) return false;
     const numberLeader = table.get(number);
-    return numberLeader?.alive ? members.has(number) : root.leadsGroup && !hostNumbers.has(number);
+    return numberLeader?.alive ? members.has(number) : leads && !hostNumbers.has(number);
   }
 }
 

@@ -10,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -106,6 +106,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
 
   it('knows who it is', () => {
     expect(os.identify()).toEqual({
+      machine: hostname(),
       pid: process.pid,
       startTime: readRow(process.pid)?.startTime,
       bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),

@@ -17,6 +17,7 @@ const HEADER: JournalHeader = {
     instance: 'AbCdEfGh_-12',
     pid: 4242,
     startTime: '123456',
+    machine: 'machine',
     bootId: 'b0b0b0b0-0000-4000-8000-000000000000',
     pidNamespace: 'pid:[4026531836]',
   },
@@ -60,6 +61,7 @@ const header = fc.record({
   version: fc.constant(FORMAT_VERSION),
   owner: fc.record({
     instance: fc.stringMatching(/^[\w-]{8,64}$/),
+    machine: word(0, 256),
     pid: fc.integer({ min: 1, max: 2 ** 22 }),
     ...identity,
   }),

@@ -211,7 +211,7 @@ export class FakeOs implements Os {
 
   identify() {
     const { pid, startTime } = this.get(HOST_PID);
-    return { pid, startTime, bootId: 'fake-boot', pidNamespace: 'pid:[1]' };
+    return { machine: 'fake', pid, startTime, bootId: 'fake-boot', pidNamespace: 'pid:[1]' };
   }
 
   environment() {

@@ -293,7 +293,9 @@ describe('a survivor', () => {
     fake.os.fork(100, { pgid: 300, sid: 300, on: UNKILLABLE });
     await fake.until(process.terminate({ force: true }));
     await fake.os.clock.advance(1000);
-    expect(fake.os.clock.timers).toMatchObject([{ keepAlive: false }]);
+    const [, ...more] = fake.os.clock.timers;
+    expect(more.length, 'beside the sweep').toBeGreaterThan(0);
+    expect(fake.os.clock.timers.filter(({ keepAlive }) => keepAlive)).toEqual([]);
   });
 
   it('is ended at once by the next who asks and can, not at the next sweep', async () => {

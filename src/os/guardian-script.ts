@@ -1,0 +1,129 @@
+/**
+ * The guardian as a POSIX shell script; `$1` is the owner, `$2` and `$3` the polite and the forced
+ * grace in milliseconds.
+ *
+ * It reads the host's pipe: `+ PGID START` registers a group, `- PGID` forgets it, `disarm` ends the
+ * guardian. The end of the pipe means that the host is gone, whatever the cause: then everything it
+ * left is ended, politely first. It forks nothing until then, so it costs nothing while it waits.
+ * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`).
+ */
+export const GUARDIAN_SCRIPT = `
+trap '' HUP INT QUIT TERM
+owner=$1 polite_ms=$2 forced_ms=$3 proofs=
+mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)*"
+
+if [ -r /proc/self/stat ]; then
+  # Sets state, pgid and start of a process; false if it is gone or a zombie.
+  stat_of() {
+    state= pgid= start=
+    read -r line 2>/dev/null < "/proc/$1/stat" || return 1
+    set -- \${line##*) }
+    state=$1 pgid=$3 start=\${20}
+    case $state in Z* | X* | x*) return 1 ;; esac
+  }
+  marked() {
+    for file in $(grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null); do
+      file=\${file#/proc/}
+      echo "\${file%/environ}"
+    done
+  }
+  in_groups() {
+    for file in /proc/[0-9]*; do
+      stat_of "\${file#/proc/}" || continue
+      case "$ours " in *" $pgid "*) echo "\${file#/proc/}" ;; esac
+    done
+  }
+  now_ms() {
+    read -r now rest < /proc/uptime
+    now=\${now%.*}\${now#*.}0
+  }
+else
+  stat_of() {
+    state= pgid= start=
+    set -- $(LC_ALL=C TZ=UTC ps -o stat=,pgid=,lstart= -p "$1" 2>/dev/null)
+    [ $# -ge 7 ] || return 1
+    state=$1 pgid=$2 start=$3_$4_$5_$6_$7
+    case $state in Z*) return 1 ;; esac
+  }
+  marked() {
+    ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
+      while read -r pid rest; do echo "$pid"; done
+  }
+  in_groups() {
+    ps -A -o pid=,pgid= 2>/dev/null | while read -r pid pgid; do
+      case "$ours " in *" $pgid "*) echo "$pid" ;; esac
+    done
+  }
+  now_ms() { now=$(date +%s)000; }
+fi
+
+# Adds everyone in our groups to the proofs: a group whose leader has died is still ours.
+learn() {
+  for pid in $(in_groups); do
+    stat_of "$pid" || continue
+    case "$proofs " in *" $pid:$pgid:$start "*) continue ;; esac
+    case "$ours " in *" $pgid "*) proofs="$proofs $pid:$pgid:$start" ;; esac
+  done
+}
+
+# Finds what is left: groups that hold a proven process, and others that carry the cookie.
+look() {
+  ours= others=
+  for proof in $proofs; do
+    stat_of "\${proof%%:*}" && [ "$pgid:$start" = "\${proof#*:}" ] || continue
+    case "$ours " in *" $pgid "*) ;; *) ours="$ours $pgid" ;; esac
+  done
+  [ -z "$ours" ] || learn
+  for pid in $(marked); do
+    [ "$pid" -gt 1 ] && [ "$pid" != $$ ] && stat_of "$pid" || continue
+    case "$ours " in *" $pgid "*) ;; *) others="$others $pid" ;; esac
+  done
+}
+
+# A polite signal goes to each once, a forced one at every look.
+signal() {
+  case "$1$signalled" in TERM*" $2 "*) return ;; esac
+  signalled="$signalled $2 "
+  kill "-$1" "$2" 2>/dev/null
+}
+
+# Signals whoever is left until two looks in a row find nobody; false if time is up before.
+end() {
+  now_ms
+  until=$((now + $2)) empty=0 signalled=
+  while :; do
+    look
+    if [ -z "$ours$others" ]; then
+      empty=$((empty + 1))
+      [ $empty -ge 2 ] && return 0
+    else
+      empty=0
+      for pgid in $ours; do signal "$1" "-$pgid"; done
+      for pid in $others; do signal "$1" "$pid"; done
+    fi
+    now_ms
+    [ "$now" -ge "$until" ] && return 1
+    sleep 0.02 2>/dev/null || sleep 1
+  done
+}
+
+echo ready
+while read -r change pgid start; do
+  case $change in
+    +)
+      # Where the host cannot tell the start time (macOS), the guardian looks it up itself.
+      [ -n "$start" ] || stat_of "$pgid" || continue
+      proofs="$proofs $pgid:$pgid:$start"
+      ;;
+    -)
+      rest=
+      for proof in $proofs; do
+        [ "\${proof%%:*}" = "$pgid" ] || rest="$rest $proof"
+      done
+      proofs=$rest
+      ;;
+    disarm) exit 0 ;;
+  esac
+done
+end TERM "$polite_ms" || end KILL "$forced_ms"
+`;

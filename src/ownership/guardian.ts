@@ -1,0 +1,76 @@
+import type { Guard, GuardRequest, Os } from '../os/os.ts';
+
+/** A guardian is started at most once in this time, whatever ends it. */
+const RESTART_MS = 1000;
+
+/**
+ * The helper that outlives the host just long enough to end what the host left.
+ *
+ * It is told of every group we start; what it is not told of it finds by our cookie.
+ */
+export class Guardian {
+  /** Resolves when it guards, or when there is none to be had. */
+  readonly ready: Promise<void>;
+  readonly #os: Os;
+  readonly #request: GuardRequest;
+  readonly #warn: (message: string, cause?: unknown) => void;
+  readonly #groups = new Map<number, string | undefined>();
+  #guard: Guard | undefined;
+  #disarmed = false;
+
+  constructor(os: Os, request: GuardRequest, warn: (message: string, cause?: unknown) => void) {
+    this.#os = os;
+    this.#request = request;
+    this.#warn = warn;
+    this.ready = this.#start();
+  }
+
+  get pid(): number | undefined {
+    return this.#guard?.pid;
+  }
+
+  register(pgid: number, startTime: string | undefined): void {
+    this.#groups.set(pgid, startTime);
+    this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
+  }
+
+  /** Forgets a group that is empty: its number may be someone else's soon. */
+  forget(pgid: number): void {
+    if (this.#groups.delete(pgid)) this.#guard?.write(`- ${pgid}`);
+  }
+
+  /** Ends the guardian and lets everything live that it guarded. */
+  disarm(): void {
+    this.#disarmed = true;
+    this.#guard?.write('disarm');
+  }
+
+  async #start(): Promise<void> {
+    const startedAtMs = this.#os.clock.monotonicMs();
+    let guarded = false;
+    try {
+      this.#guard = this.#os.guard?.(this.#request);
+      this.#guard?.onExit(() => this.#onExit(guarded, startedAtMs));
+      for (const [pgid, startTime] of this.#groups)
+        this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
+      await this.#guard?.ready;
+      guarded = true;
+    } catch (error) {
+      this.#warn(
+        'The guardian could not be started: if this host is killed, its processes live on.',
+        error,
+      );
+    }
+  }
+
+  #onExit(guarded: boolean, startedAtMs: number): void {
+    this.#guard = undefined;
+    // One that never guarded has been warned of, and would not guard the next time either.
+    if (this.#disarmed || !guarded) return;
+    this.#warn('The guardian died and is started again.');
+    const lifeMs = this.#os.clock.monotonicMs() - startedAtMs;
+    this.#os.clock.after(RESTART_MS - lifeMs, () => {
+      if (!this.#disarmed) void this.#start();
+    });
+  }
+}

@@ -1,0 +1,139 @@
+import type { Os, ProcessTable } from '../os/os.ts';
+import type { ExitReport, Orphan, Survivor } from '../reports.ts';
+import type { LadderOptions } from '../termination/ladder.ts';
+import { Ending, ProcessTree } from '../termination/terminate.ts';
+import { claimsOf } from './cookie.ts';
+import type { Identity } from './identity.ts';
+import type { SupervisionRecord } from './record.ts';
+
+/** How many records are looked at before the event loop is let go. */
+const RECORDS_PER_SLICE = 100;
+
+export interface OrphanContext {
+  readonly os: Os;
+  readonly self: Identity;
+  readonly ladder: LadderOptions;
+  /** Says what would be ended, and ends nothing. */
+  readonly dryRun: boolean;
+}
+
+/** What had no purpose any more. */
+export interface OrphanReport {
+  readonly ended: readonly ExitReport[];
+  readonly survivors: readonly Survivor[];
+  /** Every process that was ended, or would be; and why. */
+  readonly orphans: readonly Orphan[];
+  /** How many records were of processes that are gone, or whose pid is someone else's now. */
+  readonly forgotten: number;
+}
+
+interface Candidate {
+  readonly record: SupervisionRecord | undefined;
+  readonly id: string;
+  readonly tree: ProcessTree;
+}
+
+/** Ends every tree of a dead owner: those of its records, and those that only its cookie tells of. */
+export async function endOrphans(
+  owner: string,
+  records: ReadonlyMap<string, SupervisionRecord>,
+  context: OrphanContext,
+): Promise<OrphanReport> {
+  const { os, self } = context;
+  const candidates: Candidate[] = [];
+  for (const record of records.values()) {
+    // A record of another boot or namespace names somebody else's numbers.
+    if (record.bootId !== self.bootId || record.pidNamespace !== self.pidNamespace) continue;
+    candidates.push({ record, id: record.id, tree: treeOf(owner, record.id, os, record) });
+  }
+  for (const id of idsInCookies(owner, await os.processes.look())) {
+    if (!records.has(id)) candidates.push({ record: undefined, id, tree: treeOf(owner, id, os) });
+  }
+  const report = await endTrees(candidates, 'its host is dead', context);
+  const elsewhere = records.size - candidates.filter(({ record }) => record !== undefined).length;
+  return { ...report, forgotten: report.forgotten + elsewhere };
+}
+
+/** Ends what carries a living owner's cookie but belongs to none of its records. */
+export async function endStrays(
+  owner: string,
+  isKnown: (id: string) => boolean,
+  context: OrphanContext,
+): Promise<OrphanReport> {
+  const { os } = context;
+  const ids = idsInCookies(owner, await os.processes.look());
+  const strays = [...ids].filter((id) => !isKnown(id));
+  const candidates = strays.map((id) => ({ record: undefined, id, tree: treeOf(owner, id, os) }));
+  return endTrees(candidates, 'its process has ended', context);
+}
+
+function treeOf(owner: string, id: string, os: Os, record?: SupervisionRecord): ProcessTree {
+  const { pid = 0, startTime, group = true } = record ?? {};
+  const cookie = `${owner}.${id}`;
+  return new ProcessTree(os, { pid, startTime, leadsGroup: group, held: false, cookie });
+}
+
+/** The ids of an owner's records that live processes carry. */
+function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
+  const claims = [...table.values()].flatMap(({ cookie }) => claimsOf(cookie));
+  const own = claims.filter((claim) => claim.startsWith(`${owner}.`));
+  return new Set(own.map((claim) => claim.slice(owner.length + 1)));
+}
+
+async function endTrees(
+  candidates: readonly Candidate[],
+  reason: string,
+  context: OrphanContext,
+): Promise<OrphanReport> {
+  const ended: ExitReport[] = [];
+  const survivors: Survivor[] = [];
+  const orphans: Orphan[] = [];
+  let forgotten = 0;
+  const endOne = async (candidate: Candidate): Promise<void> => {
+    const members = await candidate.tree.look();
+    if (members.length === 0) forgotten++;
+    for (const { pid, command } of members)
+      orphans.push({ id: candidate.id, pid, command, reason });
+    if (members.length === 0 || context.dryRun) return;
+    const end = await endTree(candidate, context);
+    if (end.survivors.length > 0) survivors.push(...end.survivors);
+    else ended.push(end.report);
+  };
+  const endings: Promise<void>[] = [];
+  for (let at = 0; at < candidates.length; at += RECORDS_PER_SLICE) {
+    endings.push(...candidates.slice(at, at + RECORDS_PER_SLICE).map(endOne));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await Promise.all(endings);
+  return { ended, survivors, orphans, forgotten };
+}
+
+async function endTree({ record, id, tree }: Candidate, { os, ladder }: OrphanContext) {
+  const beganMs = os.clock.monotonicMs();
+  const target = {
+    tree,
+    running: () => false,
+    endStdin: () => undefined,
+    stdinEndedAtMs: undefined,
+  };
+  const { survivors, forced } = await new Ending(os, target, ladder, {}).done;
+  const sessionId = record?.sessionId;
+  const report: ExitReport = {
+    id,
+    pid: record?.pid,
+    kind: record?.kind ?? 'unknown',
+    sessionId,
+    code: null,
+    signal: null,
+    cause: 'reaped',
+    intentional: true,
+    forced,
+    durationMs: os.clock.monotonicMs() - beganMs,
+    stderrTail: '',
+    leftovers: [],
+  };
+  return {
+    report,
+    survivors: survivors.map(({ pid, command }) => ({ id, sessionId, pid, command })),
+  };
+}

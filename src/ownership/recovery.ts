@@ -1,0 +1,125 @@
+import { lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Os } from '../os/os.ts';
+import type { Unproven } from '../reports.ts';
+import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
+import { type JournalContent, readJournal } from './journal.ts';
+import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
+
+/** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
+const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
+/** Far more than ten thousand records: a file beyond that is none of ours. */
+const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
+
+/** What was found in the state directory, and what was done about it. */
+export interface RecoveryReport extends OrphanReport {
+  /** The dead owners whose journals were dealt with and removed. */
+  readonly recovered: readonly string[];
+  /** What was left alone, and why. */
+  readonly unproven: readonly Unproven[];
+}
+
+export interface RecoveryContext extends OrphanContext {
+  readonly stateDir: string;
+  readonly self: Owner;
+}
+
+/**
+ * Ends what dead owners left, and forgets what is gone.
+ *
+ * Acts only for an owner that is proven dead, of this machine, boot and PID namespace. Each journal
+ * is claimed by an atomic rename, so that of two starting hosts one acts; a dead claimer's claim can
+ * be claimed. Everything else is reported and left alone.
+ */
+export async function recover(context: RecoveryContext): Promise<RecoveryReport> {
+  const unproven: Unproven[] = [];
+  const recovered: string[] = [];
+  const reports: OrphanReport[] = [];
+  for (const name of readdirSync(context.stateDir)) {
+    const [, host, claimed, claimer] = FILE.exec(name) ?? [];
+    const owner = host ?? claimed;
+    if (owner === undefined || owner === context.self.instance) continue;
+    const path = join(context.stateDir, name);
+    const content = readSafely(path, context.os, unproven);
+    if (content?.header && content.header.owner.instance !== owner) {
+      // Its header proves nothing about the owner whose processes it would be about.
+      unproven.push({ pid: undefined, reason: `${path}: its name is not that of its owner` });
+      continue;
+    }
+    const verdict = content?.header && judge(content.header.owner, context);
+    if (content?.header === undefined || verdict === 'alive') continue;
+    if (verdict !== 'dead' && verdict !== 'rebooted') {
+      unproven.push({ pid: content.header.owner.pid, reason: `${path}: its owner is ${verdict}` });
+      continue;
+    }
+    if (claimer !== undefined && claimerLives(claimer, context)) continue;
+    const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
+    if (!context.dryRun && !rename(path, claim)) continue;
+    for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
+    // After a reboot nothing of it is alive, whatever has its pids now.
+    const report =
+      verdict === 'dead'
+        ? await endOrphans(owner, content.records, context)
+        : { ended: [], survivors: [], orphans: [], forgotten: content.records.size };
+    reports.push(report);
+    if (context.dryRun || report.survivors.length > 0) continue;
+    rmSync(claim, { force: true });
+    recovered.push(owner);
+  }
+  return {
+    recovered,
+    unproven,
+    ended: reports.flatMap(({ ended }) => ended),
+    survivors: reports.flatMap(({ survivors }) => survivors),
+    orphans: reports.flatMap(({ orphans }) => orphans),
+    forgotten: reports.reduce((sum, { forgotten }) => sum + forgotten, 0),
+  };
+}
+
+function judge(owner: Owner, { os, self }: RecoveryContext): OwnerVerdict {
+  const { read } = os.processes;
+  try {
+    return read === undefined ? 'unproven' : judgeOwner(owner, self, read);
+  } catch {
+    return 'unproven';
+  }
+}
+
+/** A claim counts as long as its claimer's own journal says that it is alive. */
+function claimerLives(claimer: string, context: RecoveryContext): boolean {
+  if (claimer === context.self.instance) return false;
+  const unproven: Unproven[] = [];
+  const path = join(context.stateDir, `host-${claimer}.jsonl`);
+  const header = readSafely(path, context.os, unproven)?.header;
+  if (header !== undefined) return judge(header.owner, context) === 'alive';
+  return unproven.length > 0;
+}
+
+/** Reads a journal that nobody else can have written; reports any other. */
+function readSafely(path: string, os: Os, unproven: Unproven[]): JournalContent | undefined {
+  const refuse = (reason: string): undefined => {
+    unproven.push({ pid: undefined, reason: `${path}: ${reason}` });
+  };
+  try {
+    const stat = lstatSync(path);
+    const own = os.userId();
+    if (!stat.isFile()) return refuse('not a regular file');
+    if (own !== undefined && stat.uid !== own) return refuse(`belongs to uid ${stat.uid}`);
+    if (stat.size > MAX_JOURNAL_BYTES) return refuse(`${stat.size} bytes are no journal`);
+    const content = readJournal(path);
+    return content.header === undefined ? refuse(content.warnings.join('; ')) : content;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // Another host was faster.
+    return code === 'ENOENT' ? undefined : refuse(message);
+  }
+}
+
+function rename(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch {
+    return false;
+  }
+}
