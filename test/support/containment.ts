@@ -40,7 +40,7 @@ export const TREE_ROLES = [
   'stubborn-setsid',
 ] as const;
 
-export const TREE_REQUEST: SpawnRequest = { command: 'sh', args: [TREE] };
+const TREE_REQUEST: SpawnRequest = { command: 'sh', args: [TREE] };
 
 /** A process that says that it runs and lives until it is ended, and no longer than 300 s. */
 export const SLEEPER: SpawnRequest = {

@@ -4,8 +4,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { ProcessKey } from './process-table.ts';
 
-export const BOOT_ID = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-export const PID_NAMESPACE = readlinkSync('/proc/self/ns/pid');
+const BOOT_ID = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+const PID_NAMESPACE = readlinkSync('/proc/self/ns/pid');
 
 /** An owner of this boot and namespace that has been dead for long: nobody has this start time. */
 export const DEAD_OWNER = {
