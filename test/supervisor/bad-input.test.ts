@@ -1,3 +1,4 @@
+import { type EventEmitter, once } from 'node:events';
 // What a host may get wrong: it is told once, clearly, and it costs nothing else.
 import {
   chmodSync,
@@ -489,7 +490,9 @@ describe.runIf(process.platform !== 'win32')('a start that cannot be', () => {
     env: env({ TOKEN: SECRET }),
   });
 
-  it.each(CASES)('%s: %s', async (_what, code, more, message) => {
+  const UNASKED = CASES.filter(([, code]) => code !== 'ABORTED');
+
+  it.each(UNASKED)('%s: %s', async (_what, code, more, message) => {
     await expectRefused(supervisor.spawn({ ...request(), ...more() }), code, message);
     await expectUnharmed();
   });
@@ -500,6 +503,16 @@ describe.runIf(process.platform !== 'win32')('a start that cannot be', () => {
     const next = lease.spawn(good());
     expect(await next.exited).toMatchObject({ cause: 'completed' });
     lease.release();
+    await expectUnharmed();
+  });
+
+  it('an abort before the start: ABORTED, told as an exit, since the caller took it back', async () => {
+    const handle = supervisor.spawn({ ...request(), signal: AbortSignal.abort(), slot: false });
+    const exit = once(handle as unknown as EventEmitter, 'exit');
+    const { error, intentional } = await handle.exited;
+    expectError(error, 'ABORTED', /was aborted .*; nothing was started/);
+    expect(intentional).toBe(true);
+    expect(await exit).toEqual([null, 'SIGTERM']);
     await expectUnharmed();
   });
 

@@ -173,6 +173,7 @@ function isItself({ command, args }: ProcessRow): boolean {
 const ESCAPES = { shape: 'a child without environment in a session of its own', end: /^SIGKILL/ };
 
 const ALL = SHAPES.flatMap((shape) => ENDS.map((end) => ({ shape, ...end })));
+// Whether it is found depends on the moment, so no test can say either (docs/containment.md).
 const LIMITS = ALL.filter(
   ({ shape, name }) => shape.name === ESCAPES.shape && ESCAPES.end.test(name),
 );
@@ -228,20 +229,6 @@ describe.runIf(CAN_WATCH).concurrent('without a supervisor: the negative control
     const left = outside();
     endByIdentity(left);
     expect(left).toHaveLength(shape.leaks);
-    await eventually(() => outside().length === 0);
-  });
-});
-
-describe.runIf(CAN_WATCH)('the known limit', SOON, () => {
-  it.for(LIMITS)('$shape.name escapes $name', async (row, { supervisor, request, outside }) => {
-    const { shape, end } = row;
-    const abort = new AbortController();
-    const process = supervisor.spawn(request(shape.script));
-    await eventually(() => stands(shape, outside));
-    await end({ supervisor, process, abort });
-    const left = outside();
-    endByIdentity(left);
-    expect(left).toMatchObject([{ command: 'sleep' }]);
     await eventually(() => outside().length === 0);
   });
 });
