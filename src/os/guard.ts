@@ -1,9 +1,13 @@
-import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { GUARDIAN_SCRIPT } from './guardian-script.ts';
 import type { Guard, GuardRequest } from './os.ts';
 
+const require = createRequire(import.meta.url);
+
 /** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
 export function guardByShell({ owner, politeMs, forcedMs }: GuardRequest): Guard {
+  // Loaded at the first start, as everything is that only some hosts need.
+  const { spawn } = require('node:child_process') as typeof import('node:child_process');
   const times = [politeMs, forcedMs].map((ms) => String(Math.ceil(ms)));
   const child = spawn(
     '/bin/sh',
