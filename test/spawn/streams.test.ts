@@ -67,14 +67,14 @@ describe.runIf(CAN_WATCH).for(STARTS)('a child that starts %s', SOON, (when) => 
     supervisor,
     script,
   }) => {
-    // More than a stream buffers, less than the pipe holds besides.
-    const child = await start(supervisor, script('head -c 140000 /dev/zero'));
+    // More than a stream buffers, and less than stream and pipe hold together.
+    const child = await start(supervisor, script('head -c 100000 /dev/zero'));
     let bytes = 0;
     for await (const chunk of child.stdout) {
       bytes += chunk.length;
       expect(await child.exited).toMatchObject({ cause: 'completed' });
     }
-    expect(bytes).toBe(140_000);
+    expect(bytes).toBe(100_000);
   });
 
   it('exits before it has read its stdin', async ({ supervisor, script }) => {
