@@ -21,12 +21,16 @@ const EXECA_OPTIONS = {
   stripFinalNewline: false,
 } as const;
 
-export function spawnExeca(command: string, args: readonly string[]) {
-  return execa(command, args, { ...EXECA_OPTIONS, env: process.env as Record<string, string> });
+export function spawnExeca(command: string, args: readonly string[], env = hostEnv()) {
+  return execa(command, args, { ...EXECA_OPTIONS, env });
 }
 
-export function spawnBare(command: string, args: readonly string[]): ChildProcess {
-  return spawn(command, args, { env: process.env, detached: true, stdio: 'pipe' });
+export function spawnBare(command: string, args: readonly string[], env = hostEnv()): ChildProcess {
+  return spawn(command, args, { env, detached: true, stdio: 'pipe' });
+}
+
+function hostEnv(): Record<string, string> {
+  return { ...process.env } as Record<string, string>;
 }
 
 /** Starts `count` idle children of one shell, and resolves when all of them run. */

@@ -7,16 +7,26 @@ import { type EnvironmentRules, environmentRules } from './spawn/environment.ts'
 import { ladderOptions } from './termination/ladder.ts';
 import { durationMs, parseInput, systemText } from './validation.ts';
 
-const supervisorOptions = z.strictObject({
-  stateDir: systemText.min(1).optional(),
-  pool: poolOptions,
-  ladder: ladderOptions,
-  environment: environmentRules.prefault({}),
-  args: z.strictObject({ emptyValue }).prefault({}),
-  leftovers: z.enum(['terminate', 'keep']).default('terminate'),
-  guardian: z.boolean().default(false),
-  sweep: z.strictObject({ intervalMs: durationMs.min(10).default(30_000) }).prefault({}),
-});
+const supervisorOptions = z.lazy(() =>
+  z.strictObject({
+    stateDir: systemText().min(1).optional(),
+    pool: poolOptions,
+    ladder: ladderOptions,
+    environment: environmentRules.prefault({}),
+    args: z.strictObject({ emptyValue }).prefault({}),
+    leftovers: z.enum(['terminate', 'keep']).default('terminate'),
+    guardian: z.boolean().default(false),
+    sweep: z.strictObject({ intervalMs: durationMs().min(10).default(30_000) }).prefault({}),
+  }),
+);
+
+const count = z.lazy(() =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')
+    .transform(Number)
+    .optional(),
+);
 
 /** Everything a host may set; all of it is optional. */
 export interface SupervisorOptions {
@@ -91,12 +101,6 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
     (environment['AGENT_SUPERVISOR_STATE_DIR'] || join(os.stateHome(), 'agent-supervisor'));
   return { ...options, stateDir: resolve(stateDir) };
 }
-
-const count = z
-  .string()
-  .regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')
-  .transform(Number)
-  .optional();
 
 function withOperator(
   input: SupervisorOptions,

@@ -18,7 +18,13 @@ import type {
 import type { SupervisedProcess } from './spawn/handle.ts';
 import type { LiveProcess } from './spawn/live.ts';
 import type { QueuedStart } from './spawn/queued.ts';
-import { abortSignal, type SpawnRequest, sessionId, spawnRequest } from './spawn/request.ts';
+import {
+  abortSignal,
+  type SpawnRequest,
+  sessionId,
+  spawnDefaults,
+  spawnRequest,
+} from './spawn/request.ts';
 import { type Corridor, type Dialect, spawn } from './spawn/spawn.ts';
 import {
   type HostSignalOptions,
@@ -62,26 +68,32 @@ export interface HookOptions {
 /** What goes into the SDK's `spawnClaudeCodeProcess`. */
 export type SpawnHook = (options: HookOptions) => SupervisedProcess;
 
-const acquireOptions = z
-  .strictObject({
-    sessionId: sessionId.optional(),
-    priority: z.number().optional(),
-    timeoutMs: durationMs.optional(),
-    signal: abortSignal.optional(),
-  })
-  .prefault({});
-const stopOptions = z
-  .strictObject({
-    finishMs: durationMs.default(0),
-    deadlineMs: durationMs.optional(),
-    reason: z.string().optional(),
-  })
-  .prefault({});
-const listFilter = z
-  .strictObject({ sessionId: sessionId.optional(), kind: z.string().optional() })
-  .prefault({});
-const sweepOptions = z.strictObject({ dryRun: z.boolean().default(false) }).prefault({});
-const reapOptions = z.strictObject({ reason: z.string().optional() }).prefault({});
+const acquireOptions = z.lazy(() =>
+  z
+    .strictObject({
+      sessionId: sessionId.optional(),
+      priority: z.number().optional(),
+      timeoutMs: durationMs().optional(),
+      signal: abortSignal.optional(),
+    })
+    .prefault({}),
+);
+const stopOptions = z.lazy(() =>
+  z
+    .strictObject({
+      finishMs: durationMs().default(0),
+      deadlineMs: durationMs().optional(),
+      reason: z.string().optional(),
+    })
+    .prefault({}),
+);
+const listFilter = z.lazy(() =>
+  z.strictObject({ sessionId: sessionId.optional(), kind: z.string().optional() }).prefault({}),
+);
+const sweepOptions = z.lazy(() =>
+  z.strictObject({ dryRun: z.boolean().default(false) }).prefault({}),
+);
+const reapOptions = z.lazy(() => z.strictObject({ reason: z.string().optional() }).prefault({}));
 
 const ONE_TO_ONE: Dialect = { emptyValue: 'keep', entrypoint: false };
 
@@ -168,7 +180,7 @@ export class Supervisor {
    * ```
    */
   spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
-    parseInput(spawnRequest.partial(), defaults, 'spawnHook');
+    parseInput(spawnDefaults, defaults, 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
       const dialect = { emptyValue: this.#options.args.emptyValue, entrypoint: true };
       return this.#spawn({ ...defaults, command, args, cwd, env, signal }, dialect);

@@ -1,13 +1,16 @@
 import { z } from 'zod';
 import { SupervisorError } from './errors.ts';
 
+// All schemas are made at their first use (z.lazy): to make them would be half of the time that our import takes.
+
 /** A duration in milliseconds: finite, not negative, longer than any timer if need be. */
-export const durationMs = z.number().nonnegative();
+export const durationMs = () => z.number().nonnegative();
 
 export const NO_NUL = 'must not contain a NUL character, which no system call can pass on';
 
 /** Text that a system call can take. */
-export const systemText = z.string().refine((text) => !text.includes('\0'), { error: NO_NUL });
+export const systemText = () =>
+  z.string().refine((text) => !text.includes('\0'), { error: NO_NUL });
 
 /** Below these fields a value may be a secret, so a message names only its type. */
 const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv']);
@@ -72,17 +75,19 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, seen through defaults and transforms. */
+/** What a strict object at `path` knows, seen through defaults, transforms and z.lazy. */
 function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
   const {
     shape,
     innerType,
     in: source,
+    getter,
   } = (schema as z.ZodType)._zod.def as unknown as {
     [key: string]: unknown;
     shape?: Record<string, unknown>;
+    getter?: () => unknown;
   };
-  if (shape === undefined) return knownKeys(innerType ?? source, path);
+  if (shape === undefined) return knownKeys(innerType ?? source ?? getter?.(), path);
   const [key, ...rest] = path;
   return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);
 }

@@ -1,7 +1,7 @@
 import { createHook } from 'node:async_hooks';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { systemOs } from '../built.ts';
+import { systemOs } from '../../src/os/system.ts';
 import { endGroup, spawnIdle } from '../children.ts';
 import { interleave, median, milliseconds, type Row } from '../row.ts';
 

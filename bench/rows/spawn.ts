@@ -16,12 +16,13 @@ export const row: Row = {
       stateDir: folder.path,
       pool: { concurrency: 1, hardCap: 1000 },
     });
+    const env = { ...process.env } as Record<string, string>;
     const { supervised, execa, bare } = await interleave(
       ROUNDS,
       {
         async supervised() {
           const beganMs = performance.now();
-          const child = supervisor.spawn({ command: COMMAND, env: { ...process.env } });
+          const child = supervisor.spawn({ command: COMMAND, env });
           const tookMs = performance.now() - beganMs;
           child.stdin.end();
           child.stdout.resume();
@@ -30,7 +31,7 @@ export const row: Row = {
         },
         async execa() {
           const beganMs = performance.now();
-          const child = spawnExeca(COMMAND, []);
+          const child = spawnExeca(COMMAND, [], env);
           const tookMs = performance.now() - beganMs;
           child.stdin?.end();
           child.stdout?.resume();
@@ -40,7 +41,7 @@ export const row: Row = {
         },
         async bare() {
           const beganMs = performance.now();
-          const child = spawnBare(COMMAND, []);
+          const child = spawnBare(COMMAND, [], env);
           const tookMs = performance.now() - beganMs;
           child.stdin?.end();
           child.stdout?.resume();

@@ -7,22 +7,24 @@ import { durationMs } from '../validation.ts';
 const DEFAULT_HARD_CAP = 10;
 
 /** @internal */
-export const poolOptions = z
-  .strictObject({
-    concurrency: z.int().min(1).default(2),
-    hardCap: z.int().min(1).optional(),
-    waitTimeoutMs: durationMs.default(60_000),
-  })
-  .prefault({})
-  .transform(({ hardCap, ...rest }) => ({
-    ...rest,
-    // A pool that was made larger than the default cap means it.
-    hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
-  }))
-  .refine(({ hardCap, concurrency }) => hardCap >= concurrency, {
-    error: 'hardCap must be at least concurrency',
-    path: ['hardCap'],
-  });
+export const poolOptions = z.lazy(() =>
+  z
+    .strictObject({
+      concurrency: z.int().min(1).default(2),
+      hardCap: z.int().min(1).optional(),
+      waitTimeoutMs: durationMs().default(60_000),
+    })
+    .prefault({})
+    .transform(({ hardCap, ...rest }) => ({
+      ...rest,
+      // A pool that was made larger than the default cap means it.
+      hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
+    }))
+    .refine(({ hardCap, concurrency }) => hardCap >= concurrency, {
+      error: 'hardCap must be at least concurrency',
+      path: ['hardCap'],
+    }),
+);
 
 /** The right to have one agent running; it ends when `release` is called, however often. */
 export interface Slot {

@@ -7,42 +7,44 @@ import { z } from 'zod';
 export const FORMAT_VERSION = 1;
 
 const MAX_PID = 2 ** 22;
-const pid = z.int().min(2).max(MAX_PID);
 
-const identity = {
+const identity = () => ({
   startTime: z.string().min(1).max(32).optional(),
   bootId: z.string().max(64),
   pidNamespace: z.string().max(64),
-};
-
-const recordSchema = z.object({
-  id: z.string().regex(/^[\w-]{1,64}$/),
-  pid,
-  ...identity,
-  /** The process leads a group and a session of its own, both with its pid as number. */
-  group: z.boolean(),
-  kind: z.string().max(256),
-  sessionId: z.string().max(1024).optional(),
-  command: z.string().max(256),
-  cwd: z.string().max(4096),
-  startedAt: z.number(),
 });
 
-const headerSchema = z.object({
-  version: z.literal(FORMAT_VERSION),
-  owner: z.object({
-    instance: z.string().regex(/^[\w-]{8,64}$/),
-    machine: z.string().max(256),
-    pid: z.int().min(1).max(MAX_PID),
-    ...identity,
+const recordSchema = z.lazy(() =>
+  z.object({
+    id: z.string().regex(/^[\w-]{1,64}$/),
+    pid: z.int().min(2).max(MAX_PID),
+    ...identity(),
+    /** The process leads a group and a session of its own, both with its pid as number. */
+    group: z.boolean(),
+    kind: z.string().max(256),
+    sessionId: z.string().max(1024).optional(),
+    command: z.string().max(256),
+    cwd: z.string().max(4096),
+    startedAt: z.number(),
   }),
-  openedAt: z.number(),
-});
+);
 
-const changeSchema = z.union([
-  z.object({ add: recordSchema }),
-  z.object({ remove: z.string().max(64) }),
-]);
+const headerSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    owner: z.object({
+      instance: z.string().regex(/^[\w-]{8,64}$/),
+      machine: z.string().max(256),
+      pid: z.int().min(1).max(MAX_PID),
+      ...identity(),
+    }),
+    openedAt: z.number(),
+  }),
+);
+
+const changeSchema = z.lazy(() =>
+  z.union([z.object({ add: recordSchema }), z.object({ remove: z.string().max(64) })]),
+);
 
 /**
  * What is known of one supervised process. Arguments and environment are not: both hold secrets.

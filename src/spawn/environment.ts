@@ -65,35 +65,43 @@ export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
   ...['ProgramFiles*', 'NUMBER_OF_PROCESSORS', 'PROCESSOR_ARCHITECTURE'],
 ]);
 
-const patterns = z
-  .array(
-    z.union([z.string(), z.instanceof(RegExp)], {
-      error: 'must be a name or a regular expression',
-    }),
-  )
-  .readonly()
-  .optional();
+const patterns = z.lazy(() =>
+  z
+    .array(
+      z.union([z.string(), z.instanceof(RegExp)], {
+        error: 'must be a name or a regular expression',
+      }),
+    )
+    .readonly()
+    .optional(),
+);
 
 /** @internal Variables and their values. No `z.record`, which takes `process.env` for no record. */
-export const variables = z
-  .custom<Environment>(
-    (value) => typeof value === 'object' && value !== null && !(Symbol.iterator in value),
-    { error: 'must be an object of strings' },
-  )
-  .superRefine((env, { addIssue }) => {
-    for (const [name, value] of Object.entries(env)) {
-      if (value === undefined || typeof value === 'string') continue;
-      addIssue({ code: 'custom', path: [name], message: 'must be string' });
-    }
-  });
+export const variables = z.lazy(() =>
+  z
+    .custom<Environment>(
+      (value) => typeof value === 'object' && value !== null && !(Symbol.iterator in value),
+      { error: 'must be an object of strings' },
+    )
+    .superRefine((env, { addIssue }) => {
+      for (const name of Object.keys(env)) {
+        const value: unknown = env[name];
+        if (value === undefined || typeof value === 'string') continue;
+        addIssue({ code: 'custom', path: [name], message: 'must be string' });
+      }
+    }),
+);
 
 /** @internal The schema of {@link EnvironmentRules}. */
-export const environmentRules = z.strictObject({ deny: patterns, keep: patterns, allow: patterns });
+export const environmentRules = z.lazy(() =>
+  z.strictObject({ deny: patterns, keep: patterns, allow: patterns }),
+);
 
-const sanitizeOptions = environmentRules.extend({
-  hostEnv: variables.optional(),
-  ignoreCase: z.boolean().optional(),
-});
+const sanitizeOptions = z.lazy(() =>
+  environmentRules
+    .unwrap()
+    .extend({ hostEnv: variables.optional(), ignoreCase: z.boolean().optional() }),
+);
 
 /**
  * Takes out of `env` what the host inherited from an outer agent, and nothing that was set on purpose.
@@ -117,8 +125,7 @@ export function sanitize(env: Environment, options: SanitizeOptions): SanitizedE
   const keep = matcher(options.keep ?? [], ignoreCase);
   const deny = matcher(options.deny ?? [], ignoreCase);
   const allow = matcher(options.allow ?? ['*'], ignoreCase);
-  const always = matcher(ALWAYS_DROPPED, ignoreCase);
-  const whenNested = matcher(DROPPED_WHEN_NESTED, ignoreCase);
+  const { always, whenNested } = builtIn(ignoreCase);
   // Both asked late: few environments hold anything that is listed, and reading all of `process.env` is slow.
   const nested = once(() => isNested(hostEnv, ignoreCase));
   const hostValues = once(() => valuesOf(hostEnv, ignoreCase));
@@ -140,7 +147,7 @@ export function sanitize(env: Environment, options: SanitizeOptions): SanitizedE
 
 /** Tells whether a host with this environment was itself started by an agent. */
 export function isNested(hostEnv: Environment, ignoreCase = false): boolean {
-  const always = matcher(ALWAYS_DROPPED, ignoreCase);
+  const { always } = builtIn(ignoreCase);
   return Object.entries(hostEnv).some(([name, value]) => value !== undefined && always(name));
 }
 
@@ -151,6 +158,26 @@ export function isNested(hostEnv: Environment, ignoreCase = false): boolean {
 export function restoreEntrypoint({ env, dropped }: SanitizedEnv): SanitizedEnv {
   const lost = dropped.includes('CLAUDE_CODE_ENTRYPOINT');
   return { env: lost ? { ...env, CLAUDE_CODE_ENTRYPOINT: 'sdk-ts' } : env, dropped };
+}
+
+interface BuiltIn {
+  readonly always: (name: string) => boolean;
+  readonly whenNested: (name: string) => boolean;
+}
+
+const builtInRules = new Map<boolean, BuiltIn>();
+
+/** The built-in lists as matchers, made once. */
+function builtIn(ignoreCase: boolean): BuiltIn {
+  let rules = builtInRules.get(ignoreCase);
+  if (rules === undefined) {
+    rules = {
+      always: matcher(ALWAYS_DROPPED, ignoreCase),
+      whenNested: matcher(DROPPED_WHEN_NESTED, ignoreCase),
+    };
+    builtInRules.set(ignoreCase, rules);
+  }
+  return rules;
 }
 
 function valuesOf(env: Environment, ignoreCase: boolean): Map<string, string | undefined> {

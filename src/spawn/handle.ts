@@ -17,11 +17,13 @@ export interface TerminateOptions {
   readonly force?: boolean | undefined;
 }
 
-const terminateOptions = z.strictObject({
-  reason: z.string().optional(),
-  deadlineMs: durationMs.optional(),
-  force: z.boolean().optional(),
-});
+const terminateOptions = z.lazy(() =>
+  z.strictObject({
+    reason: z.string().optional(),
+    deadlineMs: durationMs().optional(),
+    force: z.boolean().optional(),
+  }),
+);
 
 type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
 type ErrorListener = (error: Error) => void;

@@ -4,47 +4,58 @@ import { variables } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 
 /** @internal */
-export const abortSignal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
-  error: 'must be an AbortSignal',
-});
+export const abortSignal = z.lazy(() =>
+  z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+    error: 'must be an AbortSignal',
+  }),
+);
 
 /** @internal An id of the host's choosing; numbers and strings are the same if they print the same. */
-export const sessionId = z
-  .union([z.string().min(1).max(1024), z.number()], {
-    error: 'must be a number, or a text of 1 to 1024 characters',
-  })
-  .transform(String);
+export const sessionId = z.lazy(() =>
+  z
+    .union([z.string().min(1).max(1024), z.number()], {
+      error: 'must be a number, or a text of 1 to 1024 characters',
+    })
+    .transform(String),
+);
 
-const environment = variables
-  // A copy: the request may wait, and the caller's own may change meanwhile.
-  .transform((env) => ({ ...env }))
-  .superRefine((env, { addIssue }) => {
-    for (const [name, value = ''] of Object.entries(env)) {
-      if (name === '' || name.includes('='))
-        addIssue('must have names that are not empty and hold no "="');
-      if (name.includes('\0') || value.includes('\0'))
-        addIssue({ code: 'custom', path: [name], message: NO_NUL });
-    }
-  });
+const environment = z.lazy(() =>
+  variables
+    // A copy: the request may wait, and the caller's own may change meanwhile.
+    .transform((env) => ({ ...env }))
+    .superRefine((env, { addIssue }) => {
+      for (const name in env) {
+        if (name === '' || name.includes('='))
+          addIssue('must have names that are not empty and hold no "="');
+        if (name.includes('\0') || env[name]?.includes('\0'))
+          addIssue({ code: 'custom', path: [name], message: NO_NUL });
+      }
+    }),
+);
 
 /** @internal */
-export const spawnRequest = z.strictObject({
-  command: systemText.min(1),
-  args: z.array(systemText).readonly().optional(),
-  cwd: systemText.min(1).optional(),
-  env: environment.optional(),
-  signal: abortSignal.optional(),
-  sessionId: sessionId.optional(),
-  kind: z.string().min(1).max(256).default('agent'),
-  slot: z.boolean().optional(),
-  priority: z.number().default(0),
-  leftovers: z.enum(['terminate', 'keep']).optional(),
-  onSpawn: z
-    .custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
-      error: 'must be a function',
-    })
-    .optional(),
-});
+export const spawnRequest = z.lazy(() =>
+  z.strictObject({
+    command: systemText().min(1),
+    args: z.array(systemText()).readonly().optional(),
+    cwd: systemText().min(1).optional(),
+    env: environment.optional(),
+    signal: abortSignal.optional(),
+    sessionId: sessionId.optional(),
+    kind: z.string().min(1).max(256).default('agent'),
+    slot: z.boolean().optional(),
+    priority: z.number().default(0),
+    leftovers: z.enum(['terminate', 'keep']).optional(),
+    onSpawn: z
+      .custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
+        error: 'must be a function',
+      })
+      .optional(),
+  }),
+);
+
+/** @internal What a hook lays under each request. */
+export const spawnDefaults = z.lazy(() => spawnRequest.unwrap().partial());
 
 /** @internal A request as the stations see it: checked, with its defaults. */
 export type CheckedRequest = z.output<typeof spawnRequest>;

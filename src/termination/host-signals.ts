@@ -8,17 +8,19 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export type HostSignal = (typeof SIGNALS)[number];
 
 /** @internal */
-export const hostSignalOptions = z.strictObject({
-  signals: z.array(z.enum(SIGNALS)).readonly().default(SIGNALS),
-  finishMs: durationMs.optional(),
-  deadlineMs: durationMs.optional(),
-  hook: z
-    .custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
-      error: 'must be a function',
-    })
-    .optional(),
-  hookTimeoutMs: durationMs.default(5000),
-});
+export const hostSignalOptions = z.lazy(() =>
+  z.strictObject({
+    signals: z.array(z.enum(SIGNALS)).readonly().default(SIGNALS),
+    finishMs: durationMs().optional(),
+    deadlineMs: durationMs().optional(),
+    hook: z
+      .custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
+        error: 'must be a function',
+      })
+      .optional(),
+    hookTimeoutMs: durationMs().default(5000),
+  }),
+);
 
 /** How the host wants to end on a signal. */
 export interface HostSignalOptions {

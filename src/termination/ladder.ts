@@ -2,13 +2,15 @@ import { z } from 'zod';
 import { durationMs } from '../validation.ts';
 
 /** @internal */
-export const ladderOptions = z
-  .strictObject({
-    stdinEofMs: durationMs.default(2000),
-    termMs: durationMs.default(5000),
-    killMs: durationMs.default(1000),
-  })
-  .prefault({});
+export const ladderOptions = z.lazy(() =>
+  z
+    .strictObject({
+      stdinEofMs: durationMs().default(2000),
+      termMs: durationMs().default(5000),
+      killMs: durationMs().default(1000),
+    })
+    .prefault({}),
+);
 
 /** How long each step waits for the tree to die. */
 export interface LadderOptions {
