@@ -76,21 +76,36 @@ const patterns = z.lazy(() =>
     .optional(),
 );
 
+/** What is wrong with a variable; `path` leads to it unless its name is what is wrong. */
+interface Objection {
+  readonly message: string;
+  readonly path: string[];
+}
+
 /** @internal Variables and their values. No `z.record`, which takes `process.env` for no record. */
-export const variables = z.lazy(() =>
-  z
+export const variables = z.lazy(() => variablesWhere(() => undefined));
+
+/** @internal Variables as a copy, none of which `object` objects to. */
+export function variablesWhere(object: (name: string, value: string) => Objection | undefined) {
+  return z
     .custom<Environment>(
       (value) => typeof value === 'object' && value !== null && !(Symbol.iterator in value),
       { error: 'must be an object of strings' },
     )
-    .superRefine((env, { addIssue }) => {
-      for (const name of Object.keys(env)) {
-        const value: unknown = env[name];
-        if (value === undefined || typeof value === 'string') continue;
-        addIssue({ code: 'custom', path: [name], message: 'must be string' });
+    .transform((env, { addIssue }) => {
+      const copy = { ...env };
+      for (const name of Object.keys(copy)) {
+        const value: unknown = copy[name];
+        if (value === undefined) continue;
+        const objection =
+          typeof value === 'string'
+            ? object(name, value)
+            : { message: 'must be string', path: [name] };
+        if (objection !== undefined) addIssue({ code: 'custom', ...objection });
       }
-    }),
-);
+      return copy;
+    });
+}
 
 /** @internal The schema of {@link EnvironmentRules}. */
 export const environmentRules = z.lazy(() =>
@@ -124,7 +139,7 @@ export function sanitize(env: Environment, options: SanitizeOptions): SanitizedE
   const { hostEnv = env, ignoreCase = false } = options;
   const keep = matcher(options.keep ?? [], ignoreCase);
   const deny = matcher(options.deny ?? [], ignoreCase);
-  const allow = matcher(options.allow ?? ['*'], ignoreCase);
+  const allow = options.allow ? matcher(options.allow, ignoreCase) : () => true;
   const { always, whenNested } = builtIn(ignoreCase);
   // Both asked late: few environments hold anything that is listed, and reading all of `process.env` is slow.
   const nested = once(() => isNested(hostEnv, ignoreCase));
@@ -197,6 +212,7 @@ function once<T>(find: () => T): () => T {
 }
 
 function matcher(patterns: readonly NamePattern[], ignoreCase: boolean): (name: string) => boolean {
+  if (patterns.length === 0) return () => false;
   const names = new Set<string>();
   const beginnings: string[] = [];
   const expressions: RegExp[] = [];

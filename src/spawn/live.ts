@@ -46,6 +46,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   /** Why it ends; written once, before the first signal. */
   cause: ExitCause | undefined;
   forced = false;
+  /** A way down the ladder found nobody of the tree any more, maybe before the exit was told. */
+  seenDead = false;
   stdinEndedAtMs: number | undefined;
   readonly #context: LiveContext;
   readonly #signal: AbortSignal | undefined;
@@ -129,7 +131,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
         this.forced ||= forced;
         // The way down is over: who still wants the survivors ended starts anew.
         this.#ending = undefined;
-        if (survivors.length === 0) this.#lookAgain();
+        this.seenDead = survivors.length === 0;
+        if (this.seenDead) this.#lookAgain();
         else emit('survivors', { ...this.subject, survivors: this.#name(survivors) });
       });
     }

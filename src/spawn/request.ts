@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { NO_NUL, systemText } from '../validation.ts';
-import { variables } from './environment.ts';
+import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 
 /** @internal */
@@ -19,19 +19,14 @@ export const sessionId = z.lazy(() =>
     .transform(String),
 );
 
-const environment = z.lazy(() =>
-  variables
-    // A copy: the request may wait, and the caller's own may change meanwhile.
-    .transform((env) => ({ ...env }))
-    .superRefine((env, { addIssue }) => {
-      for (const name in env) {
-        if (name === '' || name.includes('='))
-          addIssue('must have names that are not empty and hold no "="');
-        if (name.includes('\0') || env[name]?.includes('\0'))
-          addIssue({ code: 'custom', path: [name], message: NO_NUL });
-      }
-    }),
-);
+// A copy: the request may wait, and the caller's own may change meanwhile.
+const environment = () =>
+  variablesWhere((name, value) => {
+    if (name === '' || name.includes('='))
+      return { message: 'must have names that are not empty and hold no "="', path: [] };
+    const hasNul = name.includes('\0') || value.includes('\0');
+    return hasNul ? { message: NO_NUL, path: [name] } : undefined;
+  });
 
 /** @internal */
 export const spawnRequest = z.lazy(() =>
@@ -39,7 +34,7 @@ export const spawnRequest = z.lazy(() =>
     command: systemText().min(1),
     args: z.array(systemText()).readonly().optional(),
     cwd: systemText().min(1).optional(),
-    env: environment.optional(),
+    env: environment().optional(),
     signal: abortSignal.optional(),
     sessionId: sessionId.optional(),
     kind: z.string().min(1).max(256).default('agent'),

@@ -163,10 +163,9 @@ function run(
   });
   all.set(handle.id, live);
   const tail = new StderrTail();
-  const secrets = secretValues(env);
   child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
   child.once('exit', (code, signal) => {
-    const end = { code, signal, stderrTail: () => tail.text(secrets) };
+    const end = { code, signal, stderrTail: () => tail.text(secretValues(env)) };
     void comeBack(passage, registry, slot, live, end);
   });
   handle.control(live);
@@ -192,14 +191,15 @@ async function comeBack(
 ): Promise<void> {
   const { os, handle, emit, live: all } = passage;
   const verdict = classifyExit(code, signal, { requested: live.cause });
-  const wasEnding = live.ending;
+  const wasEnding = live.ending || live.seenDead;
   handle.exit(code, signal);
   live.wake();
   const streamsQuiet = quietStreams(live.child, os.clock);
 
-  const remaining = await live.tree.look();
-  live.tree.root.held = false;
-  const leftovers = wasEnding ? [] : remaining.map(({ pid, command }) => ({ pid, command }));
+  live.tree.letGo();
+  // What is ended already looks for itself, and nothing in it is left over.
+  const remaining = wasEnding ? [] : await live.tree.look();
+  const leftovers = remaining.map(({ pid, command }) => ({ pid, command }));
   if (leftovers.length > 0) endLeftovers(passage, registry, live, leftovers);
   if (live.ending) await live.treeDeath();
   await streamsQuiet;

@@ -15,10 +15,16 @@ export class ProcessTree {
   readonly root: TreeRoot & { startTime: string | undefined; held: boolean };
   readonly #os: Os;
   readonly #known = new Map<number, ProcessEntry>();
+  #heldForLooks = Number.POSITIVE_INFINITY;
 
   constructor(os: Os, root: TreeRoot) {
     this.#os = os;
     this.root = { ...root };
+  }
+
+  /** The root is dead: after the two looks that show it, its number may be someone else's. */
+  letGo(): void {
+    this.#heldForLooks = 2;
   }
 
   /** Finds the live processes of the tree now; sends nothing. Nobody is found only by two looks in a row. */
@@ -88,6 +94,7 @@ export class ProcessTree {
       const table = await this.#os.processes.look();
       const members = treeOf(table, this.root, this.#known, this.#os.identify().pid);
       for (const member of members) this.#known.set(member.pid, member);
+      if (--this.#heldForLooks <= 0) this.root.held = false;
       return { table, members };
     } catch {
       // No look, no news: what was alive when last seen counts as alive until a look says otherwise.
@@ -225,7 +232,7 @@ export class Ending {
   async #untilDead(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
     const rescanAtMs = this.#os.clock.monotonicMs() + RESCAN_MS;
     const { read } = this.#os.processes;
-    for (let pollMs = read ? 1 : COSTLY_POLL_MS; ; pollMs = Math.min(2 * pollMs, MAX_POLL_MS)) {
+    for (let pollMs = read ? 1 : COSTLY_POLL_MS; ; pollMs = Math.min(1.5 * pollMs, MAX_POLL_MS)) {
       const leftMs = Math.min(this.#leftMs(step), rescanAtMs - this.#os.clock.monotonicMs());
       if (leftMs <= 0 || !members.some((member) => this.#target.tree.isAlive(member))) return;
       await this.#pause(Math.min(pollMs, leftMs));
