@@ -13,6 +13,7 @@ const agent = supervisor.spawn({
   args: ['-e', 'setTimeout(() => console.log("done"), 200)'],
 });
 agent.stdout.on('data', (chunk) => process.stdout.write(chunk));
+await agent.started; // a stop refuses what still waits
 
 const { ended, survivors } = await supervisor.stop({ finishMs: 5_000 });
 console.log(

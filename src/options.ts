@@ -15,7 +15,7 @@ const supervisorOptions = z.lazy(() =>
     environment: environmentRules.prefault({}),
     args: z.strictObject({ emptyValue }).prefault({}),
     leftovers: z.enum(['terminate', 'keep']).default('terminate'),
-    guardian: z.boolean().default(false),
+    guardian: z.boolean().default(true),
     sweep: z.strictObject({ intervalMs: durationMs().min(10).default(30_000) }).prefault({}),
   }),
 );
@@ -58,7 +58,7 @@ export interface SupervisorOptions {
   args?: { emptyValue?: EmptyValue | undefined } | undefined;
   /** What becomes of descendants that outlive a process that ended by itself. @default 'terminate' */
   leftovers?: 'terminate' | 'keep' | undefined;
-  /** Whether a helper process ends what is left if the host itself dies. @default false */
+  /** Whether a helper process ends what is left if the host itself dies. @default true */
   guardian?: boolean | undefined;
   /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */
   sweep?: { intervalMs?: number | undefined } | undefined;

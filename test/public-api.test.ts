@@ -145,7 +145,7 @@ describe('the defaults', () => {
       environment: {},
       args: { emptyValue: 'join' },
       leftovers: 'terminate',
-      guardian: false,
+      guardian: true,
       sweep: { intervalMs: 30_000 },
     });
   });

@@ -137,6 +137,7 @@ export class Handle
 
   /** Gives the caller streams of our own, until there is a child to join them to. */
   queue(onStdinEnd: () => void = ignore): void {
+    if (this.#streams !== undefined) return;
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
     // No event tells of an end while a large prompt is still unread.
     const end = stdin.end.bind(stdin) as (...args: unknown[]) => PassThrough;
@@ -201,7 +202,7 @@ export class Handle
 
   #endUnstarted(error: SupervisorError): void {
     this.#over = true;
-    if (this.#streams === undefined) this.queue();
+    this.queue();
     (this.stdin as PassThrough).resume();
     (this.stdout as PassThrough).end();
     (this.stderr as PassThrough).end();

@@ -72,6 +72,7 @@ const good = (): SpawnRequest => ({
 async function expectUnharmed(of: Supervisor = supervisor, stateDir = join(folder, 'state')) {
   if (LINUX) expect(findByMarker(MARKER, folder)).toEqual([]);
   expect(of.list()).toEqual([]);
+  await of.start();
   const next = of.spawn(good());
   expect(next.pid).toBeDefined();
   const [name = ''] = readdirSync(stateDir);

@@ -106,6 +106,7 @@ describe('createSupervisor', () => {
     const [one, other] = [createSupervisor(options), createSupervisor(options)];
     expect(one).not.toBe(other);
     expect(one).not.toBe(getSupervisor(options));
+    await Promise.all([one.start(), other.start()]);
     await using _ = await one.acquire();
     await using held = await other.acquire({ timeoutMs: 1 });
     expect(held).toBeDefined();

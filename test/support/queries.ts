@@ -32,6 +32,8 @@ export async function prepareQueries(
   const script = join(home, 'agent');
   const lines = ['#!/bin/sh', `echo "$RIG_QUERY" >> '${log}'`, `exec '${agentBinary()}' "$@"`];
   await writeFile(log, '');
+  // Guarded from the start, so that a query with a free slot starts in its own tick.
+  await supervisor.start();
   await writeFile(script, `${lines.join('\n')}\n`, { mode: 0o755 });
   return {
     ask(name, prompt, options = {}) {
