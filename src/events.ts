@@ -21,6 +21,8 @@ export interface SupervisorEvents {
   };
   /** A process runs, and its record is written. */
   readonly started: ProcessSubject & { readonly pid: number };
+  /** A process that somebody else had started is supervised from now on. */
+  readonly adopted: ProcessSubject & { readonly pid: number };
   /** A request was refused; nothing was started. */
   readonly refused: ProcessSubject & { readonly error: SupervisorError };
   /** We begin to end a process. */
@@ -50,7 +52,16 @@ export interface SupervisorEvents {
 export type SupervisorEvent = keyof SupervisorEvents;
 
 const EVENTS = [
-  ...(['queued', 'waiting', 'started', 'refused', 'ending', 'leftovers', 'survivors'] as const),
+  ...([
+    'queued',
+    'waiting',
+    'started',
+    'adopted',
+    'refused',
+    'ending',
+    'leftovers',
+    'survivors',
+  ] as const),
   ...(['exited', 'swept', 'warning', 'stopping', 'stopped'] as const),
 ] satisfies SupervisorEvent[];
 

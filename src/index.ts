@@ -7,10 +7,12 @@ export {
 export type { ProcessSubject, SupervisorEvent, SupervisorEvents } from './events.ts';
 export type { SupervisorOptions } from './options.ts';
 export { isProcessAlive } from './os/system.ts';
+export type { AdoptOptions } from './ownership/adopt.ts';
 export type {
   EndReport,
   ExitCause,
   ExitReport,
+  KeptProcess,
   Orphan,
   ProcessInfo,
   ProcessInspection,

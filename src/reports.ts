@@ -80,6 +80,16 @@ export interface Orphan extends ProcessName {
   readonly reason: string;
 }
 
+/** A process that was started to outlive its host, and does; `adopt({ id })` takes it over. */
+export interface KeptProcess extends ProcessName {
+  readonly id: string;
+  readonly kind: string;
+  readonly sessionId: string | undefined;
+  readonly cwd: string;
+  /** Wall clock, ms since 1970. */
+  readonly startedAt: number;
+}
+
 /** What a look at the state directory and the process table found and did. */
 export interface SweepReport extends EndReport {
   /** The dead owners whose journals were dealt with and removed. */
@@ -88,6 +98,8 @@ export interface SweepReport extends EndReport {
   readonly forgotten: number;
   /** Every process that was ended as an orphan, or would have been in a dry run. */
   readonly orphans: readonly Orphan[];
+  /** What lives on by intention, whichever host started it. */
+  readonly kept: readonly KeptProcess[];
 }
 
 /** What `start` found and did. */

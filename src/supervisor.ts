@@ -6,6 +6,8 @@ import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
+import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
+import type { RecoveryContext } from './ownership/recovery.ts';
 import { Registry } from './ownership/registry.ts';
 import { sweep } from './ownership/sweep.ts';
 import type {
@@ -108,6 +110,7 @@ export class Supervisor {
   #options: ResolvedOptions;
   #corridor: Corridor;
   #registry: Registry | undefined;
+  #hasBegun = false;
   #beginning: Promise<void> | undefined;
   #firstSweep: Promise<SweepReport> | undefined;
   #sweeping: Promise<SweepReport> | undefined;
@@ -152,11 +155,18 @@ export class Supervisor {
   async sweep(options?: { dryRun?: boolean | undefined }): Promise<SweepReport> {
     const { dryRun } = parseInput(sweepOptions, options, 'sweep');
     const registry = this.#open();
-    const { stateDir, ladder } = this.#options;
-    const context = { os: this.#os, stateDir, ladder, self: registry.owner, dryRun };
-    const sweeping = sweep(context, (id) => this.#live.has(id) || registry.isKept(id));
-    this.#sweeping = sweeping;
-    const report = await sweeping;
+    // One after the other: two at once would claim the same journals.
+    const before = this.#sweeping?.catch(() => undefined);
+    this.#sweeping = Promise.resolve(before).then(() =>
+      sweep(
+        { ...this.#recovery(registry), dryRun },
+        {
+          isKnown: (id) => this.#live.has(id) || registry.isKept(id),
+          overdue: [...this.#live.values()].filter((live) => live.survived),
+        },
+      ),
+    );
+    const report = await this.#sweeping;
     if (!dryRun) this.#events.emit('swept', report);
     return report;
   }
@@ -206,6 +216,20 @@ export class Supervisor {
         refused: reject,
       });
     });
+  }
+
+  /**
+   * Supervises a process that somebody else has started, from now on: `list`, `reapSession`, `stop` and
+   * containment hold for it as for any other, as far as its group allows. It has no streams, and its
+   * exit code stays unknown.
+   *
+   * @throws SupervisorError `NOT_ADOPTABLE` with the reason, `STOPPING` or `INVALID_OPTIONS`, by rejection
+   */
+  async adopt(options: AdoptOptions): Promise<SupervisedProcess> {
+    const wish = parseInput(adoptOptions, options, 'adopt');
+    await this.#begin();
+    const registry = this.#open();
+    return adopt(this.#corridor, wish, { ...this.#recovery(registry), dryRun: false });
   }
 
   /** Lists the live processes of this supervisor, in start order. */
@@ -313,6 +337,7 @@ export class Supervisor {
     await this.#sweeping?.catch(() => undefined);
     this.#registry?.close();
     this.#registry = undefined;
+    this.#hasBegun = false;
     this.#beginning = undefined;
     this.#state = 'stopped';
     this.#events.emit('stopped', { durationMs: report.durationMs });
@@ -362,8 +387,9 @@ export class Supervisor {
 
   /** Opens the registry and, if there is a guardian, holds every start until it guards. */
   #begin(): Promise<void> | undefined {
-    if (this.#registry !== undefined) return this.#beginning;
+    if (this.#hasBegun) return this.#beginning;
     const { guarded } = this.#open();
+    this.#hasBegun = true;
     this.#firstSweep = this.#sweepForEver();
     this.#firstSweep.catch((error) => this.#warn('SWEEP', 'The first sweep failed.', error));
     const { pool, gate } = this.#corridor;
@@ -395,6 +421,11 @@ export class Supervisor {
     });
     this.#state = 'running';
     return this.#registry;
+  }
+
+  #recovery({ owner }: Registry): Omit<RecoveryContext, 'dryRun'> {
+    const { stateDir, ladder } = this.#options;
+    return { os: this.#os, stateDir, ladder, self: owner };
   }
 
   #closed(): SupervisorError {

@@ -35,6 +35,7 @@ describe('the main entry', () => {
     );
     expect(types.sort()).toEqual([
       'AcquireOptions',
+      'AdoptOptions',
       'EmptyValue',
       'EndReport',
       'EnvironmentRules',
@@ -45,6 +46,7 @@ describe('the main entry', () => {
       'HookOptions',
       'HostSignal',
       'HostSignalOptions',
+      'KeptProcess',
       'NamePattern',
       'Orphan',
       'ProcessInfo',
@@ -110,6 +112,7 @@ describe('the main entry', () => {
     const names = Object.getOwnPropertyNames(Object.getPrototypeOf(supervisor));
     expect(names.filter((name) => name !== 'constructor').sort()).toEqual([
       'acquire',
+      'adopt',
       // Internal.
       'configure',
       'handleSignals',

@@ -32,6 +32,7 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
     return { failure: Promise.resolve(explain(request, cause)) };
   }
   const { command, args } = lossy ? throughShell(request.command, request.args) : request;
+  const stdio = request.outlivesHost ? 'ignore' : 'pipe';
   try {
     const subprocess = execa(command, args, {
       ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
@@ -39,9 +40,9 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
       extendEnv: false,
       // A group and session of its own makes the tree provable; on Windows it would open a console.
       detached: platform !== 'win32',
-      stdin: 'pipe',
-      stdout: 'pipe',
-      stderr: 'pipe',
+      stdin: stdio,
+      stdout: stdio,
+      stderr: stdio,
       buffer: false,
       reject: false,
       cleanup: false,
@@ -49,6 +50,7 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
       stripFinalNewline: false,
     });
     const child = subprocess.nodeChildProcess;
+    if (request.outlivesHost) child.unref();
     if (child.pid !== undefined) return { child };
     return { failure: subprocess.then((result) => explain(request, result.cause)) };
   } catch (error) {

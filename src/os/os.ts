@@ -37,6 +37,8 @@ export interface LaunchRequest {
   readonly cwd: string | undefined;
   /** The child's whole environment. */
   readonly env: Readonly<Record<string, string>>;
+  /** Gives it no streams that would break at the host's death, and keeps no host alive for it. */
+  readonly outlivesHost?: boolean;
 }
 
 /** Why there is no child: what to tell the caller, and the system's own error. */
@@ -109,6 +111,8 @@ export interface Os {
   environment(): Readonly<Record<string, string | undefined>>;
   /** The host's user id; `undefined` where the system has none. */
   userId(): number | undefined;
+  /** Whether a process runs as the host's own user; root may signal others', and they are not its own. */
+  isOwnUsers(pid: number): boolean;
   /** The platform's per-user folder for state that outlives a process. */
   stateHome(): string;
   /** Starts a process in its own group and session (POSIX), without a console (Windows). */

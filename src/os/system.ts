@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './clock.ts';
@@ -42,6 +43,16 @@ function send(target: number, signal: NodeJS.Signals): SignalResult {
   }
 }
 
+function isOwnUsers(pid: number): boolean {
+  try {
+    if (process.platform === 'linux') return statSync(`/proc/${pid}`).uid === process.getuid?.();
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function stateHome(platform: Platform): string {
   if (platform === 'darwin') return join(homedir(), 'Library', 'Application Support');
   if (platform === 'win32') {
@@ -65,6 +76,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     },
     environment: () => process.env,
     userId: () => process.getuid?.(),
+    isOwnUsers,
     stateHome: () => stateHome(platform),
     launch: (request) => launch(request, platform),
     signal: (pid, signal) => (pid > 1 ? send(pid, signal) : 'denied'),

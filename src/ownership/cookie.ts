@@ -6,13 +6,15 @@ export interface CookieSegment {
   readonly kept?: boolean;
 }
 
+/** Ends the segment of a process that is meant to live on. */
+export const KEPT_SUFFIX = '.kept';
 const SEGMENT = /^([\w-]+)\.([\w-]+)(\.kept)?$/;
 // Longer than any real nesting (DESIGN: four levels), shorter than what could slow a scan.
 const MAX_COOKIE_LENGTH = 4096;
 
 /** The text that names one record in a cookie. */
 export function cookieSegment({ owner, id, kept = false }: CookieSegment): string {
-  return `${owner}.${id}${kept ? '.kept' : ''}`;
+  return `${owner}.${id}${kept ? KEPT_SUFFIX : ''}`;
 }
 
 /**
@@ -34,9 +36,12 @@ export function extendCookie(inherited: string | undefined, segment: CookieSegme
   return [...parseCookie(inherited), segment].map(cookieSegment).join('/');
 }
 
-/** The segments (`owner.id`) that a process answers to: those after the last kept one. */
+/**
+ * The segments (`owner.id`) that a process answers to: the last kept one (`owner.id.kept`) and those
+ * after it, or all if none is kept.
+ */
 export function claimsOf(cookie: string | undefined): readonly string[] {
   const segments = parseCookie(cookie);
   const lastKept = segments.findLastIndex((segment) => segment.kept);
-  return segments.slice(lastKept + 1).map(cookieSegment);
+  return segments.slice(Math.max(0, lastKept)).map(cookieSegment);
 }

@@ -57,7 +57,7 @@ export class Journal {
   /** Opens a new journal in `stateDir`; throws `STATE_DIR_UNSAFE` if that cannot be done safely. */
   constructor({ stateDir, owner, openedAt, userId, warn }: JournalOptions) {
     this.path = join(stateDir, `host-${owner.instance}.jsonl`);
-    this.#header = line({ version: FORMAT_VERSION, owner, openedAt });
+    this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt });
     this.#warn = warn;
     try {
       makeFolder(stateDir);
@@ -96,7 +96,7 @@ export class Journal {
     const full = this.#deadLines > Math.max(MIN_DEAD_LINES, 2 * this.#records.size);
     this.#attempt(() => {
       if (full || !this.#intact) this.#rewrite();
-      else append(this.#fd, line(change));
+      else append(this.#fd, journalLine(change));
     });
   }
 
@@ -114,7 +114,7 @@ export class Journal {
   /** Writes header and live records to a new file and puts it in place of the old one. */
   #rewrite(): void {
     const temporary = `${this.path}.tmp`;
-    const records = Array.from(this.#records.values(), (add) => line({ add }));
+    const records = Array.from(this.#records.values(), (add) => journalLine({ add }));
     try {
       writeFileSync(temporary, this.#header + records.join(''), { mode: 0o600 });
       // Closed first: Windows replaces no file that is open.
@@ -156,7 +156,8 @@ export function readJournal(path: string): JournalContent {
   return { header, records, warnings };
 }
 
-function line(value: object): string {
+/** One line of a journal. */
+export function journalLine(value: object): string {
   return `${JSON.stringify(value)}\n`;
 }
 

@@ -2,7 +2,7 @@ import type { Os, ProcessTable } from '../os/os.ts';
 import type { ExitReport, Orphan, Survivor } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { Ending, ProcessTree } from '../termination/terminate.ts';
-import { claimsOf } from './cookie.ts';
+import { claimsOf, KEPT_SUFFIX } from './cookie.ts';
 import type { Identity } from './identity.ts';
 import type { SupervisionRecord } from './record.ts';
 
@@ -73,10 +73,12 @@ function treeOf(owner: string, id: string, os: Os, record?: SupervisionRecord): 
   return new ProcessTree(os, { pid, startTime, leadsGroup: group, held: false, cookie });
 }
 
-/** The ids of an owner's records that live processes carry. */
+/** The ids of an owner's records that live processes carry; not of those that are meant to live on. */
 function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
   const claims = [...table.values()].flatMap(({ cookie }) => claimsOf(cookie));
-  const own = claims.filter((claim) => claim.startsWith(`${owner}.`));
+  const own = claims.filter(
+    (claim) => claim.startsWith(`${owner}.`) && !claim.endsWith(KEPT_SUFFIX),
+  );
   return new Set(own.map((claim) => claim.slice(owner.length + 1)));
 }
 

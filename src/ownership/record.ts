@@ -26,6 +26,8 @@ const recordSchema = z.lazy(() =>
     command: z.string().max(256),
     cwd: z.string().max(4096),
     startedAt: z.number(),
+    /** Meant to live on when its host ends. */
+    outlivesHost: z.boolean().optional(),
   }),
 );
 

@@ -1,13 +1,16 @@
 import { lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Os } from '../os/os.ts';
+import type { Os, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
-import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
+import { claimsOf, cookieSegment } from './cookie.ts';
+import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type JournalContent, readJournal } from './journal.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
+import type { SupervisionRecord } from './record.ts';
 
 /** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
 const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
+const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;
 /** Far more than ten thousand records: a file beyond that is none of ours. */
 const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
@@ -74,6 +77,69 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     orphans: reports.flatMap(({ orphans }) => orphans),
     forgotten: reports.reduce((sum, { forgotten }) => sum + forgotten, 0),
   };
+}
+
+/** The living owner, other than ourselves, in whose journal a process stands. */
+export function holderOf(
+  process: Pick<ProcessEntry, 'pid' | 'startTime'>,
+  context: RecoveryContext,
+): string | undefined {
+  for (const name of readdirSync(context.stateDir)) {
+    const [, owner] = FILE.exec(name) ?? [];
+    if (owner === undefined || owner === context.self.instance) continue;
+    const content = readSafely(join(context.stateDir, name), context.os, []);
+    if (content?.header === undefined) continue;
+    const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
+    if (holds && judge(content.header.owner, context) !== 'dead') return owner;
+  }
+  return undefined;
+}
+
+/** A file that names a process which is meant to outlive its host. */
+export interface KeptFile {
+  readonly path: string;
+  readonly record: SupervisionRecord;
+  readonly ownerIsAlive: boolean;
+  /** The process's segment in the cookies of its tree. */
+  readonly segment: string;
+}
+
+/** What lives on by intention; the files of what does not any more are removed. */
+export async function findKept(
+  context: RecoveryContext,
+): Promise<{ kept: KeptFile[]; forgotten: number; unproven: Unproven[] }> {
+  const { os, self, stateDir, dryRun } = context;
+  const unproven: Unproven[] = [];
+  const kept: KeptFile[] = [];
+  let forgotten = 0;
+  // Listed before the look: what is written down during it may not be in it.
+  const names = readdirSync(stateDir).filter((name) => KEPT_FILE.test(name));
+  if (names.length === 0) return { kept, forgotten, unproven };
+  const table = await os.processes.look();
+  const claims = new Set([...table.values()].flatMap(({ cookie }) => claimsOf(cookie)));
+  for (const name of names) {
+    const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
+    const path = join(stateDir, name);
+    const { header, records } = readSafely(path, os, unproven) ?? {};
+    const record = records?.get(id);
+    if (header === undefined) continue;
+    if (record === undefined || header.owner.instance !== owner) {
+      unproven.push({ pid: undefined, reason: `${path}: its name is not that of what is in it` });
+      continue;
+    }
+    const verdict = judgeOwner({ ...header.owner, ...record }, self, (pid) => table.get(pid));
+    const segment = cookieSegment({ owner, id, kept: true });
+    if (verdict === 'alive' || (verdict === 'dead' && claims.has(segment))) {
+      const ownerIsAlive = judge(header.owner, context) === 'alive';
+      kept.push({ path, record, segment, ownerIsAlive });
+    } else if (verdict === 'dead' || verdict === 'rebooted') {
+      forgotten++;
+      if (!dryRun) rmSync(path, { force: true });
+    } else {
+      unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
+    }
+  }
+  return { kept, forgotten, unproven };
 }
 
 function judge(owner: Owner, { os, self }: RecoveryContext): OwnerVerdict {

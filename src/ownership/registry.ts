@@ -1,9 +1,10 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import { extendCookie } from './cookie.ts';
+import { cookieSegment, extendCookie } from './cookie.ts';
 import { Guardian } from './guardian.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
-import type { SupervisionRecord } from './record.ts';
+import { removeKept, writeKept } from './kept.ts';
+import type { JournalHeader, SupervisionRecord } from './record.ts';
 
 export interface RegistryOptions {
   readonly stateDir: string;
@@ -18,17 +19,22 @@ export class Registry {
   readonly #journal: Journal;
   readonly #guardian: Guardian | undefined;
   readonly #os: Os;
+  readonly #stateDir: string;
+  readonly #header: Omit<JournalHeader, 'version'>;
+  readonly #warn: RegistryOptions['warn'];
   readonly #kept = new Set<string>();
   #closing = false;
 
   /** Opens a journal of our own and calls a guardian; throws `STATE_DIR_UNSAFE` if the former cannot be done. */
   constructor(os: Os, { stateDir, guardian, warn }: RegistryOptions) {
     this.#os = os;
+    this.#stateDir = stateDir;
+    this.#warn = warn;
     this.owner = { ...os.identify(), instance: crypto.randomUUID() };
+    this.#header = { owner: this.owner, openedAt: os.clock.now() };
     this.#journal = new Journal({
       stateDir,
-      owner: this.owner,
-      openedAt: os.clock.now(),
+      ...this.#header,
       userId: os.userId(),
       warn: (message, cause) => warn('REGISTRY', message, cause),
     });
@@ -51,12 +57,20 @@ export class Registry {
 
   /** Writes a record, or writes it anew. */
   add(record: SupervisionRecord): void {
+    if (record.outlivesHost) {
+      this.#attempt(() => writeKept(this.#stateDir, this.#header, record));
+      return;
+    }
     if (record.group) this.#guardian?.register(record.pid, record.startTime);
     this.#journal.add(record);
   }
 
   /** Forgets a record whose whole tree is dead. */
-  remove({ id, pid }: SupervisionRecord): void {
+  remove({ id, pid, outlivesHost }: SupervisionRecord): void {
+    if (outlivesHost) {
+      this.#attempt(() => removeKept(this.#stateDir, this.owner.instance, id));
+      return;
+    }
     this.#guardian?.forget(pid);
     this.#journal.remove(id);
     if (this.#closing) this.close();
@@ -72,16 +86,14 @@ export class Registry {
   }
 
   /** The segment that names one of our records in a cookie. */
-  segment(id: string): string {
-    return `${this.owner.instance}.${id}`;
+  segment(id: string, kept = false): string {
+    return cookieSegment({ owner: this.owner.instance, id, kept });
   }
 
   /** The cookie of a new child: the one the host itself carries, extended by ours. */
-  cookie(id: string): string {
-    return extendCookie(this.#os.environment()[COOKIE_VARIABLE], {
-      owner: this.owner.instance,
-      id,
-    });
+  cookie(id: string, kept = false): string {
+    const inherited = this.#os.environment()[COOKIE_VARIABLE];
+    return extendCookie(inherited, { owner: this.owner.instance, id, kept });
   }
 
   /** Closes the journal and sends the guardian home, at once or when the last record is gone. */
@@ -90,5 +102,13 @@ export class Registry {
     if (this.#journal.records.size > 0) return;
     this.#guardian?.disarm();
     this.#journal.close();
+  }
+
+  #attempt(change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.#warn('REGISTRY', 'what outlives this host could not be written down', error);
+    }
   }
 }

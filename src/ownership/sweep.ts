@@ -1,26 +1,66 @@
-import type { SweepReport } from '../reports.ts';
+import type { KeptProcess, Survivor, SweepReport } from '../reports.ts';
+import type { EndOptions, ProcessTree } from '../termination/terminate.ts';
 import { endStrays } from './orphans.ts';
-import { type RecoveryContext, recover } from './recovery.ts';
+import type { SupervisionRecord } from './record.ts';
+import { findKept, type RecoveryContext, recover } from './recovery.ts';
+
+/** A process that was to be ended and survived it. */
+export interface Overdue {
+  readonly record: { readonly id: string };
+  readonly tree: Pick<ProcessTree, 'look'>;
+  climbDown(options: EndOptions): Promise<readonly Survivor[]>;
+}
+
+/** What a sweep is told of the living supervisor on whose behalf it looks. */
+export interface OwnProcesses {
+  /** Whether the record with this id is still of use. */
+  isKnown(id: string): boolean;
+  readonly overdue: readonly Overdue[];
+}
 
 /**
- * Looks once at the state directory and the process table: ends what dead owners left, and what
- * carries our own cookie without belonging to anything that we know.
+ * Looks once at the state directory and the process table: ends what dead owners left, what survived
+ * its end, and what carries our own cookie without belonging to anything that we know.
  */
 export async function sweep(
   context: RecoveryContext,
-  isKnown: (id: string) => boolean,
+  { isKnown, overdue }: OwnProcesses,
 ): Promise<SweepReport> {
   const { clock } = context.os;
   const beganMs = clock.monotonicMs();
   const { recovered, unproven, ...left } = await recover(context);
+  const living = await findKept(context);
   const strays = await endStrays(context.self.instance, isKnown, context);
+  const again = await Promise.all(overdue.map((live) => endAgain(live, context.dryRun)));
   return {
     recovered,
-    unproven,
+    unproven: [...unproven, ...living.unproven],
+    kept: living.kept.map(({ record }) => describe(record)),
     ended: [...left.ended, ...strays.ended],
-    survivors: [...left.survivors, ...strays.survivors],
-    orphans: [...left.orphans, ...strays.orphans],
-    forgotten: left.forgotten,
+    survivors: [
+      ...left.survivors,
+      ...strays.survivors,
+      ...again.flatMap(({ survivors }) => survivors),
+    ],
+    orphans: [...left.orphans, ...strays.orphans, ...again.flatMap(({ orphans }) => orphans)],
+    forgotten: left.forgotten + living.forgotten,
     durationMs: clock.monotonicMs() - beganMs,
   };
+}
+
+async function endAgain(live: Overdue, dryRun: boolean) {
+  const { id } = live.record;
+  const orphans = (await live.tree.look()).map(({ pid, command }) => ({
+    id,
+    pid,
+    command,
+    reason: 'it survived its end',
+  }));
+  const survivors = dryRun || orphans.length === 0 ? [] : await live.climbDown({ force: true });
+  return { orphans, survivors };
+}
+
+function describe(record: SupervisionRecord): KeptProcess {
+  const { id, pid, command, kind, sessionId, cwd, startedAt } = record;
+  return { id, pid, command, kind, sessionId, cwd, startedAt };
 }

@@ -155,17 +155,13 @@ export class Handle
   }
 
   /** Joins the caller to a running child: by the child's own streams if it has no others yet. */
-  attach(child: ChildProcess): void {
+  attach(child: Pick<ChildProcess, 'pid' | 'stdin' | 'stdout' | 'stderr'>): void {
     this.pid = child.pid;
     // EPIPE and its kin are the child's end told a second time; the exit tells it.
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', ignore);
-    if (this.#streams === undefined) {
-      this.#streams = child;
-    } else {
-      if (child.stdin) this.stdin.pipe(child.stdin);
-      child.stdout?.pipe(this.stdout as PassThrough);
-      child.stderr?.pipe(this.stderr as PassThrough);
-    }
+    const { stdin, stdout, stderr } = child;
+    if (stdin === null || stdout === null || stderr === null) this.#withoutStreams();
+    else this.#join({ stdin, stdout, stderr });
     this.#resolveStarted();
   }
 
@@ -200,12 +196,27 @@ export class Handle
     this.#resolveExited(report);
   }
 
-  #endUnstarted(error: SupervisorError): void {
-    this.#over = true;
+  #join(child: { stdin: Writable; stdout: Readable; stderr: Readable }): void {
+    if (this.#streams === undefined) {
+      this.#streams = child;
+      return;
+    }
+    this.stdin.pipe(child.stdin);
+    child.stdout.pipe(this.stdout as PassThrough);
+    child.stderr.pipe(this.stderr as PassThrough);
+  }
+
+  /** Nobody reads what the caller writes, and there is nothing for it to read. */
+  #withoutStreams(): void {
     this.queue();
     (this.stdin as PassThrough).resume();
     (this.stdout as PassThrough).end();
     (this.stderr as PassThrough).end();
+  }
+
+  #endUnstarted(error: SupervisorError): void {
+    this.#over = true;
+    this.#withoutStreams();
     this.#rejectStarted(error);
   }
 

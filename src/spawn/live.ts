@@ -36,7 +36,8 @@ export interface LiveContext {
 export class LiveProcess implements EndTarget, Endable, HandleControls {
   readonly handle: Handle;
   readonly subject: ProcessSubject;
-  readonly child: ChildProcess;
+  /** `undefined` for one that others have started. */
+  readonly child: ChildProcess | undefined;
   readonly tree: ProcessTree;
   readonly startedAtMs: number;
   /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
@@ -48,16 +49,19 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   forced = false;
   /** A way down the ladder found nobody of the tree any more, maybe before the exit was told. */
   seenDead = false;
+  /** It was to be ended, and was not: the next sweep tries again. */
+  survived = false;
   stdinEndedAtMs: number | undefined;
   readonly #context: LiveContext;
   readonly #signal: AbortSignal | undefined;
   #ending: Ending | undefined;
   #killedByCaller = false;
+  readonly #onSeenDead: (() => void) | undefined;
   #lookAgain: () => void = () => undefined;
 
   constructor(
     context: LiveContext,
-    { handle, child, record, segment, signal, holdsSlot }: LiveParts,
+    { handle, child, record, segment, signal, holdsSlot, onSeenDead }: LiveParts,
   ) {
     this.#context = context;
     this.#signal = signal;
@@ -65,16 +69,19 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
     this.child = child;
     this.record = record;
     this.holdsSlot = holdsSlot;
+    this.#onSeenDead = onSeenDead;
     this.subject = { id: record.id, kind: record.kind, sessionId: record.sessionId };
     this.startedAtMs = context.os.clock.monotonicMs();
     this.tree = new ProcessTree(context.os, {
       pid: record.pid,
       startTime: record.startTime,
       leadsGroup: record.group,
-      held: true,
+      held: child !== undefined,
       cookie: segment,
     });
-    child.stdin?.once('finish', () => {
+    // Without a stdin there is no end of it to wait for.
+    if (!child?.stdin) this.stdinEndedAtMs = Number.NEGATIVE_INFINITY;
+    child?.stdin?.once('finish', () => {
       this.stdinEndedAtMs = context.os.clock.monotonicMs();
     });
     signal?.addEventListener('abort', this.#onAbort, { once: true });
@@ -82,6 +89,15 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
 
   running(): boolean {
     return !this.handle.over;
+  }
+
+  /** Meant to live on: `stop` passes it by. */
+  get outlivesHost(): boolean {
+    return this.record.outlivesHost === true;
+  }
+
+  get countsToCap(): boolean {
+    return !this.outlivesHost && this.child !== undefined;
   }
 
   endStdin(): void {
@@ -100,6 +116,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
         return true;
       }
     }
+    // What we hold cannot be anyone else by now.
+    if (this.child === undefined && this.tree.rootIsThere !== true) return false;
     return os.signal(this.record.pid, signal) === 'sent';
   }
 
@@ -132,8 +150,11 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
         // The way down is over: who still wants the survivors ended starts anew.
         this.#ending = undefined;
         this.seenDead = survivors.length === 0;
-        if (this.seenDead) this.#lookAgain();
-        else emit('survivors', { ...this.subject, survivors: this.#name(survivors) });
+        this.survived = !this.seenDead;
+        if (this.seenDead) {
+          this.#lookAgain();
+          this.#onSeenDead?.();
+        } else emit('survivors', { ...this.subject, survivors: this.#name(survivors) });
       });
     }
     return this.#name((await this.#ending.done).survivors);
@@ -219,10 +240,12 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
 /** What a launch has produced. */
 export interface LiveParts {
   readonly handle: Handle;
-  readonly child: ChildProcess;
+  readonly child: ChildProcess | undefined;
   readonly record: SupervisionRecord;
   /** Our segment in the process's cookie. */
   readonly segment: string;
   readonly signal: AbortSignal | undefined;
   readonly holdsSlot: boolean;
+  /** Called when a way down the ladder has found nobody any more. */
+  readonly onSeenDead?: () => void;
 }

@@ -41,6 +41,7 @@ export const spawnRequest = z.lazy(() =>
     slot: z.boolean().optional(),
     priority: z.number().default(0),
     leftovers: z.enum(['terminate', 'keep']).optional(),
+    outlivesHost: z.boolean().default(false),
     onSpawn: z
       .custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
         error: 'must be a function',
@@ -76,6 +77,11 @@ export interface SpawnRequest {
   priority?: number | undefined;
   /** What becomes of descendants that outlive the process. Default: the supervisor's `leftovers`. */
   leftovers?: 'terminate' | 'keep' | undefined;
+  /**
+   * For what must live on when the host ends, however it does: no guardian and no `stop` ends it, and
+   * the next host lists it. It has no streams. @default false
+   */
+  outlivesHost?: boolean | undefined;
   /** Called once the process runs, in the tick of its start. */
   onSpawn?: ((process: SupervisedProcess) => void) | undefined;
 }

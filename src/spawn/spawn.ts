@@ -40,11 +40,16 @@ export interface Dialect {
   readonly entrypoint: boolean;
 }
 
-interface Passage extends Corridor {
+interface Passage extends Corridor, WayBack {
   readonly request: CheckedRequest;
   readonly dialect: Dialect;
-  readonly handle: Handle;
   readonly holdsSlot: boolean;
+}
+
+/** What the way back needs: of an adopted process there is no more. */
+export interface WayBack extends Pick<Corridor, 'os' | 'options' | 'emit' | 'live'> {
+  readonly request: Pick<CheckedRequest, 'leftovers'>;
+  readonly handle: Handle;
 }
 
 /** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
@@ -82,6 +87,7 @@ function start(passage: Passage, slot: Slot | undefined): void {
       args: normalize(request.args ?? [], passage.dialect.emptyValue),
       cwd: request.cwd,
       env,
+      outlivesHost: request.outlivesHost,
     });
     if (child !== undefined) {
       run(passage, registry, slot, child, env);
@@ -107,11 +113,12 @@ function assertMayStart({ live, options, request }: Passage): void {
     );
   }
   const { hardCap } = options.pool;
-  if (live.size < hardCap) return;
+  const alive = [...live.values()].filter((other) => other.countsToCap).length;
+  if (alive < hardCap || request.outlivesHost) return;
   throw new SupervisorError(
     'HARD_CAP',
-    `${live.size} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
-    { data: { alive: live.size, hardCap } },
+    `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
+    { data: { alive, hardCap } },
   );
 }
 
@@ -123,7 +130,7 @@ function childEnvironment({ os, request, dialect, handle, options }: Passage, re
     ignoreCase: os.platform === 'win32',
   });
   const { env } = dialect.entrypoint ? restoreEntrypoint(sanitized) : sanitized;
-  env[COOKIE_VARIABLE] = registry.cookie(handle.id);
+  env[COOKIE_VARIABLE] = registry.cookie(handle.id, request.outlivesHost);
   return env;
 }
 
@@ -149,8 +156,9 @@ function run(
     command: basename(request.command).slice(0, 256),
     cwd: request.cwd ?? '',
     startedAt: os.clock.now(),
+    ...(request.outlivesHost ? { outlivesHost: true } : {}),
   };
-  const segment = registry.segment(handle.id);
+  const segment = registry.segment(handle.id, request.outlivesHost);
   registry.add(record);
 
   const live = new LiveProcess(passage, {
@@ -175,26 +183,28 @@ function run(
   callHost(() => request.onSpawn?.(handle));
 }
 
-interface End {
+export interface End {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** Nobody was told how it ended. */
+  readonly unseen?: boolean;
   stderrTail(): string;
 }
 
 /** Comes back, the way it went out: the process is dead, and what is left of its tree follows it. */
-async function comeBack(
-  passage: Passage,
+export async function comeBack(
+  passage: WayBack,
   registry: Registry,
   slot: Slot | undefined,
   live: LiveProcess,
-  { code, signal, stderrTail }: End,
+  { code, signal, unseen, stderrTail }: End,
 ): Promise<void> {
   const { os, handle, emit, live: all } = passage;
-  const verdict = classifyExit(code, signal, { requested: live.cause });
+  const verdict = classifyExit(code, signal, { requested: live.cause, unseen });
   const wasEnding = live.ending || live.seenDead;
   handle.exit(code, signal);
   live.wake();
-  const streamsQuiet = quietStreams(live.child, os.clock);
+  const streamsQuiet = live.child && quietStreams(live.child, os.clock);
 
   live.tree.letGo();
   // What is ended already looks for itself, and nothing in it is left over.
@@ -234,7 +244,7 @@ async function quietStreams({ stdout, stderr }: ChildProcess, clock: Clock): Pro
 }
 
 function endLeftovers(
-  passage: Passage,
+  passage: WayBack,
   registry: Registry,
   live: LiveProcess,
   processes: readonly ProcessName[],

@@ -4,6 +4,8 @@ import type { ExitCause } from '../reports.ts';
 export interface ExitContext {
   /** The cause that was written before we signalled; it wins over what the exit itself says. */
   readonly requested?: ExitCause | undefined;
+  /** Nobody was told how it ended, as with a process that others started. */
+  readonly unseen?: boolean | undefined;
 }
 
 export interface ExitVerdict {
@@ -23,9 +25,10 @@ const CRASH_CODES: ReadonlySet<number> = new Set([132, 133, 134, 135, 136, 137, 
 export function classifyExit(
   code: number | null,
   signal: string | null,
-  { requested }: ExitContext = {},
+  { requested, unseen = false }: ExitContext = {},
 ): ExitVerdict {
   if (requested !== undefined) return { cause: requested, intentional: true };
+  if (unseen) return { cause: 'completed', intentional: false };
   if (signal !== null) {
     return POLITE_SIGNALS.has(signal)
       ? { cause: 'terminated', intentional: true }

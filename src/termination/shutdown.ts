@@ -7,6 +7,8 @@ export interface Endable {
   /** Settles when it and its tree are gone. */
   readonly exited: Promise<ExitReport>;
   readonly ending: boolean;
+  /** Meant to live on when everything else is ended. */
+  readonly outlivesHost: boolean;
   end(cause: ExitCause, options: EndOptions, reason: string | undefined): Promise<EndReport>;
   climbDown(options: EndOptions): Promise<unknown>;
 }
@@ -65,7 +67,7 @@ export class Shutdown {
   async #run({ finishMs, reason }: ShutdownOptions): Promise<EndReport> {
     const beganMs = this.#clock.monotonicMs();
     const ended: ExitReport[] = [];
-    const exits = Array.from(this.#live.values(), async (live) => ended.push(await live.exited));
+    const exits = Array.from(this.#mortal(), async (live) => ended.push(await live.exited));
     if (finishMs > 0 && exits.length > 0) {
       await new Promise<void>((resolve) => {
         const cancel = this.#clock.after(finishMs, resolve);
@@ -76,7 +78,11 @@ export class Shutdown {
         void Promise.all(exits).then(this.#endFinish);
       });
     }
-    const rest = await endAll(this.#live.values(), 'shutdown', reason, this.#clock, this.#ladder);
+    const rest = await endAll(this.#mortal(), 'shutdown', reason, this.#clock, this.#ladder);
     return { ...rest, ended, durationMs: this.#clock.monotonicMs() - beganMs };
+  }
+
+  #mortal(): Endable[] {
+    return [...this.#live.values()].filter((live) => !live.outlivesHost);
   }
 }

@@ -82,6 +82,11 @@ export class ProcessTree {
     }
   }
 
+  /** Whether the root itself is there for certain at this moment; `undefined` where only a look can tell. */
+  get rootIsThere(): boolean | undefined {
+    return this.#read(this.#rootEntry());
+  }
+
   /** The one group that is ours without a look at who is in it. */
   #ownGroup(): number[] {
     const { pid, leadsGroup, held } = this.root;

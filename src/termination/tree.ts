@@ -133,10 +133,10 @@ function groupByClaim(entries: readonly ProcessEntry[]): Map<string, ProcessEntr
   return groups;
 }
 
-/** The host and its ancestors. */
-function lineage(table: ProcessTable, hostPid: number): ReadonlySet<number> {
+/** A process and its ancestors. */
+export function lineage(table: ProcessTable, start: number): ReadonlySet<number> {
   const pids = new Set<number>();
-  for (let pid: number | undefined = hostPid; pid !== undefined && !pids.has(pid); ) {
+  for (let pid: number | undefined = start; pid !== undefined && !pids.has(pid); ) {
     pids.add(pid);
     pid = table.get(pid)?.ppid;
   }

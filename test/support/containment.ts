@@ -211,8 +211,11 @@ export class Area {
   }
 
   /** A stranger: a process of the test's own that nobody may end. */
-  canary(env: Readonly<Record<string, string>> = {}): ProcessRow {
-    const child = spawn('sleep', ['300'], {
+  canary(
+    env: Readonly<Record<string, string>> = {},
+    [command = 'sleep', ...args]: readonly string[] = ['sleep', '300'],
+  ): ProcessRow {
+    const child = spawn(command, args, {
       detached: true,
       stdio: 'ignore',
       env: { ...this.env, ...env },

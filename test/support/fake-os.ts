@@ -218,6 +218,10 @@ export class FakeOs implements Os {
     return this.variables;
   }
 
+  isOwnUsers(): boolean {
+    return true;
+  }
+
   userId() {
     return process.getuid?.();
   }

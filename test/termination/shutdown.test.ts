@@ -236,7 +236,7 @@ describe('stop', () => {
       fake.os.reactions = UNKILLABLE;
       const survivor = fake.spawn('a');
       await fake.until(fake.supervisor.stop());
-      await fake.supervisor.start();
+      await fake.until(fake.supervisor.start());
       const next = fake.spawn('b');
       await fake.os.clock.advance(10_000);
       expect(next.pid).toBeUndefined();

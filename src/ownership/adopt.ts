@@ -1,0 +1,217 @@
+import { rmSync } from 'node:fs';
+import { z } from 'zod';
+import { SupervisorError } from '../errors.ts';
+import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
+import { Handle, type SupervisedProcess } from '../spawn/handle.ts';
+import { LiveProcess } from '../spawn/live.ts';
+import { sessionId } from '../spawn/request.ts';
+import { type Corridor, comeBack } from '../spawn/spawn.ts';
+import { lineage } from '../termination/tree.ts';
+import { claimsOf } from './cookie.ts';
+import { isSameProcess } from './identity.ts';
+import { findKept, holderOf, type KeptFile, type RecoveryContext } from './recovery.ts';
+
+/** How often an adopted process is looked at: nobody tells us of its exit. */
+const WATCH_MS = 1000;
+
+/** @internal */
+export const adoptOptions = z.lazy(() =>
+  z
+    .strictObject({
+      pid: z.int().optional(),
+      id: z.string().min(1).max(64).optional(),
+      kind: z.string().min(1).max(256).optional(),
+      sessionId: sessionId.optional(),
+    })
+    .refine(({ pid, id }) => (pid === undefined) !== (id === undefined), {
+      error: 'must name either a pid or the id of a process that lives on',
+      path: ['pid'],
+    }),
+);
+
+/** Which process to adopt, and what for. */
+export interface AdoptOptions {
+  /** Any process of the host's user that nobody else supervises. */
+  pid?: number | undefined;
+  /** Instead: a process that an earlier host started with `outlivesHost`, by its record's id. */
+  id?: string | undefined;
+  /** Default: `'adopted'`, or what it was. */
+  kind?: string | undefined;
+  /** Default: none, or what it was. */
+  sessionId?: string | number | undefined;
+}
+
+/** Takes the identity of a process that others have started, and supervises it from now on. */
+export async function adopt(
+  corridor: Corridor,
+  { pid, id, ...wish }: z.output<typeof adoptOptions>,
+  context: RecoveryContext,
+): Promise<SupervisedProcess> {
+  const { os, live: all, emit } = corridor;
+  const registry = corridor.registry();
+  const supervised = new Set(Array.from(all.values(), ({ record }) => record.pid));
+  const what: AdoptionWish = id === undefined ? { pid: pid ?? 0 } : { id };
+  const adoptable = await findAdoptable(what, context, supervised);
+  const { entry, kept } = adoptable;
+  const handle = new Handle(corridor.nextId());
+  const record = {
+    id: handle.id,
+    pid: entry.pid,
+    startTime: entry.startTime,
+    bootId: context.self.bootId,
+    pidNamespace: context.self.pidNamespace,
+    // A session cannot be joined: all that is in the one that it leads is its own.
+    group: entry.sid === entry.pid,
+    kind: wish.kind ?? kept?.record.kind ?? 'adopted',
+    sessionId: wish.sessionId ?? kept?.record.sessionId,
+    command: entry.command,
+    cwd: kept?.record.cwd ?? '',
+    startedAt: os.clock.now(),
+  };
+  registry.add(record);
+  try {
+    take(adoptable, context);
+  } catch (error) {
+    registry.remove(record);
+    throw error;
+  }
+  const watch = new Watch(os, record, () => {
+    const end = { code: null, signal: null, unseen: true, stderrTail: () => '' };
+    void comeBack({ ...corridor, request: {}, handle }, registry, undefined, live, end);
+  });
+  const live = new LiveProcess(corridor, {
+    handle,
+    child: undefined,
+    record,
+    segment: kept?.segment ?? registry.segment(handle.id),
+    signal: undefined,
+    holdsSlot: false,
+    onSeenDead: () => void watch.look(),
+  });
+  all.set(handle.id, live);
+  handle.control(live);
+  handle.attach({ pid: entry.pid, stdin: null, stdout: null, stderr: null });
+  emit('adopted', { ...live.subject, pid: entry.pid });
+  return handle;
+}
+
+/** Looks now and then whether a process is still there, until it is not. */
+class Watch {
+  readonly #os: Os;
+  readonly #process: { readonly pid: number; readonly startTime: string };
+  readonly #onDeath: () => void;
+  #cancel: () => void = () => undefined;
+  #over = false;
+
+  constructor(
+    os: Os,
+    process: { readonly pid: number; readonly startTime: string },
+    onDeath: () => void,
+  ) {
+    this.#os = os;
+    this.#process = process;
+    this.#onDeath = onDeath;
+    this.#again();
+  }
+
+  async look(): Promise<void> {
+    this.#cancel();
+    const isThere = await this.#isThere();
+    if (this.#over) return;
+    if (isThere) {
+      this.#again();
+      return;
+    }
+    this.#over = true;
+    this.#onDeath();
+  }
+
+  #again(): void {
+    this.#cancel();
+    this.#cancel = this.#os.clock.after(WATCH_MS, () => void this.look());
+  }
+
+  async #isThere(): Promise<boolean> {
+    const { read, look } = this.#os.processes;
+    try {
+      const now = read ? read(this.#process.pid) : (await look()).get(this.#process.pid);
+      return now?.alive === true && isSameProcess(this.#process, now);
+    } catch {
+      // No look is no proof of death.
+      return true;
+    }
+  }
+}
+
+/** What is to be adopted: any process by its pid, or one that lives on by its record's id. */
+type AdoptionWish = { readonly pid: number } | { readonly id: string };
+
+/** A process that may be adopted, and what was known of it. */
+interface Adoptable {
+  readonly entry: ProcessEntry;
+  readonly kept: KeptFile | undefined;
+}
+
+/**
+ * Finds the process and proves that it is nobody's; `supervised` are the pids that we supervise.
+ *
+ * @throws SupervisorError `NOT_ADOPTABLE` with the reason
+ */
+async function findAdoptable(
+  wish: AdoptionWish,
+  context: RecoveryContext,
+  supervised: ReadonlySet<number>,
+): Promise<Adoptable> {
+  const kept = 'id' in wish ? await keptWith(wish.id, context) : undefined;
+  const pid = 'pid' in wish ? wish.pid : (kept?.record.pid ?? 0);
+  const refuse = (reason: string): never => {
+    throw notAdoptable('id' in wish ? `"${wish.id}" (pid ${pid})` : `pid ${pid}`, reason);
+  };
+  if (pid <= 1) refuse('it is no process of yours: 1 is the init process, 0 and below are groups');
+  const { os, self } = context;
+  const table = await os.processes.look();
+  if (lineage(table, self.pid).has(pid)) refuse('it is this host, or one of its ancestors');
+  const entry = table.get(pid) ?? refuse('there is no such process');
+  if (!entry.alive) refuse('it is dead already (a zombie)');
+  if (kept !== undefined && entry.startTime !== kept.record.startTime) refuse('it has ended');
+  if (!os.isOwnUsers(pid)) refuse("it is another user's");
+  const tree = [...lineage(table, pid)].find((ancestor) => supervised.has(ancestor));
+  if (tree !== undefined) refuse(`it belongs to the tree of pid ${tree}, which is supervised here`);
+  const own = claimsOf(os.environment()[COOKIE_VARIABLE]);
+  const foreign = claimsOf(entry.cookie).find(
+    (claim) => !own.includes(claim) && claim !== kept?.segment,
+  );
+  if (foreign !== undefined)
+    refuse(`it carries the cookie of another supervised process ("${foreign}")`);
+  return { entry, kept };
+}
+
+/** Takes it, once it stands in our own journal: of two hosts at once at most one does. */
+function take({ entry, kept }: Adoptable, context: RecoveryContext): void {
+  const holder = holderOf(entry, context);
+  if (holder !== undefined)
+    throw notAdoptable(`pid ${entry.pid}`, `supervisor ${holder} holds it, and is alive`);
+  if (kept === undefined) return;
+  try {
+    rmSync(kept.path);
+  } catch (cause) {
+    throw notAdoptable(`"${kept.record.id}"`, 'another host has just adopted it', cause);
+  }
+}
+
+async function keptWith(id: string, context: RecoveryContext): Promise<KeptFile> {
+  const { kept } = await findKept({ ...context, dryRun: true });
+  const found = kept.find(({ record }) => record.id === id);
+  if (found === undefined)
+    throw notAdoptable(`"${id}"`, `no process with this id lives on in ${context.stateDir}`);
+  if (found.ownerIsAlive) throw notAdoptable(`"${id}"`, 'its own host is alive');
+  return found;
+}
+
+function notAdoptable(what: string, reason: string, cause?: unknown): SupervisorError {
+  const advice = 'Adopt what you or an earlier host started; start() lists what lives on.';
+  return new SupervisorError('NOT_ADOPTABLE', `adopt: ${what} was refused: ${reason}. ${advice}`, {
+    cause,
+    data: { reason },
+  });
+}

@@ -1,0 +1,137 @@
+// Processes that others have started, and who may take them.
+import { describe, expect } from 'vitest';
+import {
+  CAN_CONTAIN,
+  type ContainedHost,
+  endAndConfirm,
+  GRACE_MS,
+  it,
+  SLEEPER,
+} from '../support/containment.ts';
+import { eventually, type ProcessRow, readRow } from '../support/process-table.ts';
+
+const isAlive = (row: ProcessRow) => readRow(row.pid)?.startTime === row.startTime;
+
+async function refusal(host: ContainedHost, pid: number): Promise<string> {
+  const { code, error } = await host.ask({ do: 'adopt', options: { pid } });
+  expect(code).toBe('NOT_ADOPTABLE');
+  return error ?? '';
+}
+
+describe.runIf(CAN_CONTAIN)('an adopted process', () => {
+  it('is listed, and ended with its session', async ({ area }) => {
+    const canary = area.canary();
+    const bystander = area.canary();
+    const host = await area.readyHost();
+    const options = { pid: canary.pid, kind: 'server', sessionId: 's1' };
+    const { id } = await host.ask({ do: 'adopt', options });
+    const listed = await host.ask({ do: 'list' });
+    expect(listed['report']).toMatchObject([
+      { id, ...options, command: 'sleep', state: 'running' },
+    ]);
+    expect(await host.ask({ do: 'reap', sessionId: 's1' })).toMatchObject({
+      report: { ended: [{ id, cause: 'reaped', code: null, signal: null }], survivors: [] },
+    });
+    expect([canary, bystander].map(isAlive)).toEqual([false, true]);
+    expect((await host.ask({ do: 'list' }))['report']).toEqual([]);
+  });
+
+  it('that ends by itself is reported, though nobody can know how', async ({ area }) => {
+    const canary = area.canary();
+    const host = await area.readyHost();
+    const { id = '' } = (await host.ask({ do: 'adopt', options: { pid: canary.pid } })) as {
+      id?: string;
+    };
+    await endAndConfirm([canary]);
+    expect(await host.ask({ do: 'exited', id })).toMatchObject({
+      report: { id, pid: canary.pid, cause: 'completed', code: null, intentional: false },
+    });
+  });
+
+  it('dies with its host if it leads a session of its own', async ({ area }) => {
+    const canary = area.canary();
+    const host = await area.readyHost();
+    await host.ask({ do: 'adopt', options: { pid: canary.pid } });
+    host.kill('SIGKILL');
+    await eventually(() => !isAlive(canary), { timeoutMs: GRACE_MS });
+  });
+
+  it('outside a session of its own is ended alone: its group is not its own', async ({ area }) => {
+    const [first, second] = await area.orphanedSession();
+    const host = await area.readyHost();
+    const { id = '' } = (await host.ask({ do: 'adopt', options: { pid: first.pid } })) as {
+      id?: string;
+    };
+    expect(await host.ask({ do: 'terminate', id })).toMatchObject({ report: { survivors: [] } });
+    expect([first, second].map(isAlive)).toEqual([false, true]);
+    await endAndConfirm([second]);
+  });
+});
+
+describe.runIf(CAN_CONTAIN)('adopt refuses', () => {
+  it.for([
+    [1, 'init process'],
+    [0, 'init process'],
+    [-5, 'init process'],
+    [2 ** 22 + 1, 'no such process'],
+  ] as const)('pid %i: %s', async ([pid, reason], { area }) => {
+    expect(await refusal(await area.readyHost(), pid)).toContain(reason);
+  });
+
+  it('the host itself and its ancestors', async ({ area }) => {
+    const host = await area.readyHost();
+    expect(await refusal(host, host.child.pid ?? 0)).toContain('it is this host, or one of its');
+    expect(await refusal(host, process.pid)).toContain('it is this host, or one of its');
+  });
+
+  it('what is not there any more', async ({ area }) => {
+    const canary = area.canary();
+    await endAndConfirm([canary]);
+    expect(await refusal(await area.readyHost(), canary.pid)).toMatch(/no such process|zombie/);
+  });
+
+  it('what a living supervisor has started, and what belongs to its own trees', async ({
+    area,
+  }) => {
+    const [host, other] = [await area.readyHost(), await area.readyHost()];
+    const { pid } = await host.ask({ do: 'spawn', request: SLEEPER });
+    expect(await refusal(other, Number(pid))).toContain('the cookie of another');
+    expect(await refusal(host, Number(pid))).toContain('which is supervised here');
+    expect(readRow(Number(pid))).toBeDefined();
+  });
+
+  it('what another living host has adopted', async ({ area }) => {
+    const canary = area.canary();
+    const [host, other] = [await area.readyHost(), await area.readyHost()];
+    await host.ask({ do: 'adopt', options: { pid: canary.pid } });
+    expect(await refusal(host, canary.pid)).toContain('which is supervised here');
+    expect(await refusal(other, canary.pid)).toContain('holds it, and is alive');
+    expect((await other.ask({ do: 'list' }))['report']).toEqual([]);
+    // Once that host is dead and its guardian with it, nobody holds it; here it was ended.
+    host.kill('SIGKILL');
+    await eventually(() => !isAlive(canary), { timeoutMs: GRACE_MS });
+  });
+
+  it.runIf(process.getuid?.() === 0)("another user's", async ({ area }) => {
+    const host = await area.readyHost();
+    const args = ['-c', 'echo ready; exec sleep 300'];
+    const theirs = area.canary({}, ['setpriv', '--reuid=65534', '--clear-groups', 'sh', ...args]);
+    await eventually(() => readRow(theirs.pid)?.args[0] === 'sleep');
+    expect(await refusal(host, theirs.pid)).toContain("another user's");
+    expect(isAlive(theirs)).toBe(true);
+  });
+
+  it.for([
+    [{}, 'either a pid or the id'],
+    [{ pid: 5, id: 'x' }, 'either a pid or the id'],
+    [{ pid: 1.5 }, '"pid"'],
+    [{ pid: 5, colour: 1 }, 'unknown option "colour"'],
+  ] as const)('%j as no valid wish', async ([options, message], { area }) => {
+    const host = await area.readyHost();
+    const answer = await host.ask({ do: 'adopt', options: options as { pid: number } });
+    expect(answer).toMatchObject({
+      code: 'INVALID_OPTIONS',
+      error: expect.stringContaining(message),
+    });
+  });
+});
