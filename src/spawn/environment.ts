@@ -82,8 +82,8 @@ interface Objection {
   readonly path: string[];
 }
 
-/** @internal Variables and their values. No `z.record`, which takes `process.env` for no record. */
-export const variables = z.lazy(() => variablesWhere(() => undefined));
+/** Variables and their values. No `z.record`, which takes `process.env` for no record. */
+const variables = z.lazy(() => variablesWhere(() => undefined));
 
 /** @internal Variables as a copy, none of which `object` objects to. */
 export function variablesWhere(object: (name: string, value: string) => Objection | undefined) {

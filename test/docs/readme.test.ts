@@ -59,16 +59,12 @@ describe('the README', () => {
 
   it.each(PAGES)('%s: every link leads somewhere', (path) => {
     const targets = Array.from(read(path).matchAll(/\]\(([^)]+)\)/g), ([, target = '']) => target);
-    const headings = read(path).matchAll(/^#+ (.*)$/gm);
-    const anchors = Array.from(
-      headings,
-      ([, text = '']) => `#${text.toLowerCase().replaceAll(' ', '-')}`,
-    );
-    const dead = targets.filter((target) =>
-      target.startsWith('#')
-        ? !anchors.includes(target)
-        : !existsSync(join(ROOT, dirname(path), target)),
-    );
+    const dead = targets.filter((target) => {
+      const [file = '', anchor] = target.split('#');
+      const page = file === '' ? path : join(dirname(path), file);
+      if (!existsSync(join(ROOT, page))) return true;
+      return anchor !== undefined && !anchorsOf(page).includes(anchor);
+    });
     expect(dead).toEqual([]);
   });
 
@@ -121,3 +117,8 @@ describe('docs/arguments-and-environment.md', () => {
     ).toEqual([...dropped].sort());
   });
 });
+
+function anchorsOf(path: string): string[] {
+  const headings = read(path).matchAll(/^#+ (.*)$/gm);
+  return Array.from(headings, ([, text = '']) => text.toLowerCase().replaceAll(' ', '-'));
+}
