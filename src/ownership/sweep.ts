@@ -1,6 +1,7 @@
 import type { KeptProcess, Survivor, SweepReport } from '../reports.ts';
 import type { EndOptions, ProcessTree } from '../termination/terminate.ts';
 import { endStrays } from './orphans.ts';
+import { removeStaleFiles } from './pid-file.ts';
 import type { SupervisionRecord } from './record.ts';
 import { findKept, type RecoveryContext, recover } from './recovery.ts';
 
@@ -30,10 +31,12 @@ export async function sweep(
   const beganMs = clock.monotonicMs();
   const { recovered, unproven, ...left } = await recover(context);
   const living = await findKept(context);
+  const removed = await removeStaleFiles(context);
   const strays = await endStrays(context.self.instance, isKnown, context);
   const again = await Promise.all(overdue.map((live) => endAgain(live, context.dryRun)));
   return {
     recovered,
+    removed,
     unproven: [...unproven, ...living.unproven],
     kept: living.kept.map(({ record }) => describe(record)),
     ended: [...left.ended, ...strays.ended],

@@ -21,9 +21,9 @@ import {
 import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
-// Measured with the corridor and all of containment: 4,572 lines in 47 files, a sixth of them the twins and parsers for
+// Measured with the corridor and all of containment: 4,647 lines in 48 files, a sixth of them the twins and parsers for
 // macOS and Windows. The gate stands just above, so that growth is a decision and not a drift.
-const CORE_LIMITS = { files: 47, lines: 4_600 };
+const CORE_LIMITS = { files: 48, lines: 4_700 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.
