@@ -97,6 +97,9 @@ const sweepOptions = z.lazy(() =>
 );
 const reapOptions = z.lazy(() => z.strictObject({ reason: z.string().optional() }).prefault({}));
 
+const NO_INIT =
+  'This host is pid 1: descendants that lose their parent become its children, and as nobody reaps them they stay zombies in the process table. Run it under an init: docker run --init, tini or dumb-init.';
+
 const ONE_TO_ONE: Dialect = { emptyValue: 'keep', entrypoint: false };
 
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
@@ -390,6 +393,8 @@ export class Supervisor {
     if (this.#hasBegun) return this.#beginning;
     const { guarded } = this.#open();
     this.#hasBegun = true;
+    if (this.#os.platform === 'linux' && this.#os.identify().pid === 1)
+      this.#warn('NO_INIT', NO_INIT);
     this.#firstSweep = this.#sweepForEver();
     this.#firstSweep.catch((error) => this.#warn('SWEEP', 'The first sweep failed.', error));
     const { pool, gate } = this.#corridor;

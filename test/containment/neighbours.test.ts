@@ -1,5 +1,4 @@
 // Owners that share a state directory, and much else, without being each other's heirs.
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
@@ -7,18 +6,15 @@ import { createSupervisor, type StartReport } from '../../src/index.ts';
 import {
   type Area,
   CAN_CONTAIN,
+  CAN_UNSHARE,
   GRACE_MS,
   it,
   LADDER,
   roleOf,
   SLEEPER,
+  UNSHARE,
 } from '../support/containment.ts';
 import { eventually, isAlive } from '../support/process-table.ts';
-
-const UNSHARE = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
-const CAN_UNSHARE =
-  CAN_CONTAIN && spawnSync(UNSHARE[0], [...UNSHARE.slice(1), 'true']).status === 0;
-if (CAN_CONTAIN && !CAN_UNSHARE) console.warn('left out: no PID namespaces can be made here');
 
 const journals = (area: Area) =>
   new Map(area.files().map((name) => [name, readFileSync(join(area.stateDir, name), 'utf8')]));

@@ -1,8 +1,8 @@
 // Hosts that are killed, and what is left of them, seen from outside.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
 import type { SpawnRequest, SupervisorOptions } from '../../src/index.ts';
@@ -19,6 +19,13 @@ import {
 } from './process-table.ts';
 
 export const CAN_CONTAIN = process.platform === 'linux';
+
+/** What starts a host as pid 1 of a PID namespace of its own, which dies with it. */
+export const UNSHARE = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+export const CAN_UNSHARE =
+  CAN_CONTAIN && spawnSync(UNSHARE[0], [...UNSHARE.slice(1), 'true']).status === 0;
+if (CAN_CONTAIN && !CAN_UNSHARE) console.warn('left out: no PID namespaces can be made here');
+
 /** The variable that everything a test starts inherits. */
 export const CONTAINMENT_MARKER = 'AGENT_SUPERVISOR_TEST_CONTAINMENT';
 /** Short, so that the tests are. */
@@ -63,6 +70,7 @@ export interface HostOptions {
   readonly flags?: readonly string[];
   /** What the host itself is started through, `unshare` for one. */
   readonly through?: readonly string[];
+  /** In test/fixtures/hosts, or an absolute path. @default 'contained.ts' */
   readonly script?: string;
   readonly args?: readonly string[];
 }
@@ -97,7 +105,7 @@ export class ContainedHost {
       ...through,
       runtime,
       ...flags,
-      join(HOSTS, script ?? 'contained.ts'),
+      resolve(HOSTS, script ?? 'contained.ts'),
       JSON.stringify(supervisorOptions),
       ...more,
     ];
