@@ -128,6 +128,23 @@ export const SHAPES: readonly Shape[] = [
   },
 ];
 
+const MCP = withMcp('stubborn', '--child');
+const BACKGROUND = withBash('true && sleep 300', { run_in_background: true });
+
+/** An agent with all that one works with: an MCP server that listens to nobody, and a Bash task. */
+export const BUSY: Shape = {
+  name: 'stubborn MCP server with a child, and a Bash background task',
+  ...MCP,
+  steps: [...MCP.steps, ...BACKGROUND.steps],
+  reachesGate: true,
+  endsNormally: false,
+  leaks: ENDS,
+  isReady: (tree) =>
+    tree.some((row) => isMcp(row, 'stubborn', '--child')) &&
+    tree.some((row) => isMcp(row, 'child')) &&
+    tree.some((row) => isUnderShell(row, tree)),
+};
+
 export interface ScenarioOptions {
   readonly api: FakeApi;
   /** A temporary folder of this scenario's own: the agent's home and working directory. */
@@ -159,7 +176,9 @@ export interface Scenario {
 export async function startScenario(shape: Shape, options: ScenarioOptions): Promise<Scenario> {
   const { api, marker, abortController = new AbortController() } = options;
   const messages: SDKMessage[] = [];
-  const running = query(toQuery(shape, options, abortController));
+  const { prompt, options: asked } = toQuery(shape, options);
+  const hook = options.spawnHook && { spawnClaudeCodeProcess: options.spawnHook };
+  const running = query({ prompt, options: { ...asked, ...hook, abortController } });
   let failure: { error?: unknown } | undefined;
   const done = collect(running, messages).then((outcome) => {
     failure = outcome;
@@ -182,22 +201,22 @@ export async function startScenario(shape: Shape, options: ScenarioOptions): Pro
   return { query: running, messages, done, agent, agentPid: agent.pid, processes, end };
 }
 
-/** What `query()` is called with for this shape. */
-function toQuery(shape: Shape, options: ScenarioOptions, abortController: AbortController) {
-  const { api, home, marker, spawnHook } = options;
+/** What `query()` is called with for this shape; it can be told to another process. */
+export function toQuery(
+  shape: Shape,
+  { api, home, marker }: Pick<ScenarioOptions, 'api' | 'home' | 'marker'>,
+) {
   return {
     prompt: steer([...shape.steps, { gate: marker, text: 'Done.' }]),
     options: {
       ...agentOptions(api.url, home, { [MARKER]: marker }),
       ...shape.options,
-      abortController,
-      ...(spawnHook === undefined ? {} : { spawnClaudeCodeProcess: spawnHook }),
     } satisfies Options,
   };
 }
 
 /** The agent, once the tree that the shape asks for stands. */
-function standingAgent(shape: Shape, rows: readonly ProcessRow[]): ProcessRow | undefined {
+export function standingAgent(shape: Shape, rows: readonly ProcessRow[]): ProcessRow | undefined {
   const pids = new Set(rows.map((row) => row.pid));
   const binary = agentBinary();
   // A child that has not called exec yet shows the agent's arguments; its parent is the agent.

@@ -1,0 +1,76 @@
+// A host whose real agent is at work, with all that it started, is killed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { describe, expect } from 'vitest';
+import { GRACE_MS, LADDER } from '../support/containment.ts';
+import type { FakeApi } from '../support/fake-api.ts';
+import { endByMarker, eventually, findByMarker } from '../support/process-table.ts';
+import { agentEnvironment } from '../support/real-agent.ts';
+import { BUSY, MARKER, standingAgent, toQuery } from '../support/scenarios.ts';
+import { CAN_WATCH_AGENTS, it } from '../support/supervised.ts';
+
+const HOST = join(import.meta.dirname, '../fixtures/hosts/contained-agent.ts');
+
+interface Place {
+  readonly api: FakeApi;
+  readonly home: string;
+  readonly marker: string;
+}
+
+/** Starts a host and waits until its agent's whole tree stands. */
+async function busyHost(place: Place, options: object = {}) {
+  const { api, home, marker } = place;
+  const supervisorOptions = { stateDir: join(home, 'state'), ladder: LADDER, ...options };
+  const args = [HOST, JSON.stringify(supervisorOptions), JSON.stringify(toQuery(BUSY, place))];
+  const env = { ...agentEnvironment(api.url, home), [MARKER]: marker };
+  const host = spawn(process.execPath, args, { cwd: home, env, stdio: ['pipe', 'ignore', 'pipe'] });
+  let stderr = '';
+  host.stderr.on('data', (text) => {
+    stderr += text;
+  });
+  const tree = () => findByMarker(MARKER, marker).filter(({ pid }) => pid !== host.pid);
+  await eventually(
+    () => {
+      if (host.exitCode !== null) throw new Error(`the host ended: ${stderr}`);
+      return api.waiting(marker) > 0 && standingAgent(BUSY, tree());
+    },
+    { timeoutMs: 30_000, what: 'the agent is at work' },
+  );
+  return { host, tree };
+}
+
+const bySignal = (signal: NodeJS.Signals) => (host: ChildProcess) => void host.kill(signal);
+const byThrow = (host: ChildProcess) => void host.stdin?.write('now\n');
+const DEATHS = [
+  { name: 'SIGKILL', die: bySignal('SIGKILL') },
+  { name: 'SIGSEGV', die: bySignal('SIGSEGV') },
+  { name: 'an uncaught throw, at which the SDK signals its agent too', die: byThrow },
+];
+
+describe.runIf(CAN_WATCH_AGENTS)('a host with a real agent at work dies', () => {
+  it.for(DEATHS)('by $name: nothing survives', async ({ die }, { api, home, marker }) => {
+    const { host, tree } = await busyHost({ api, home, marker });
+    die(host);
+    await once(host, 'exit');
+    await eventually(() => tree().length === 0, { timeoutMs: GRACE_MS }).catch(() => undefined);
+    expect(tree().map(({ args }) => args)).toEqual([]);
+  });
+
+  it('by SIGKILL without a guardian: all of it survives (control)', async ({
+    api,
+    home,
+    marker,
+  }) => {
+    const { host, tree } = await busyHost({ api, home, marker }, { guardian: false });
+    const before = tree();
+    host.kill('SIGKILL');
+    await once(host, 'exit');
+    await eventually(() => tree().length < before.length, { timeoutMs: GRACE_MS }).catch(
+      () => undefined,
+    );
+    const left = standingAgent(BUSY, tree());
+    await endByMarker(MARKER, marker);
+    expect(left).toBeDefined();
+  });
+});
