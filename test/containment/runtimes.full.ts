@@ -7,6 +7,7 @@ import {
   GRACE_MS,
   it,
 } from '../support/containment.ts';
+import { CERTAIN_STEPS, dieEverywhere } from '../support/deaths.ts';
 import { eventually, isAlive } from '../support/process-table.ts';
 import { NO_RUNTIMES, type RuntimeName, runtime } from '../support/runtimes.ts';
 
@@ -25,7 +26,7 @@ const DEATHS: readonly (readonly [string, (host: ContainedHost) => void])[] = [
 
 describe.skipIf(RUNTIMES[0]?.binary === undefined).for(RUNTIMES)(
   `under $name (${NO_RUNTIMES})`,
-  ({ binary = '' }) => {
+  ({ name, binary = '' }) => {
     it.for(DEATHS)(
       'a host dies by %s: nothing survives, nor does the guardian',
       async ([, die], { area }) => {
@@ -39,6 +40,26 @@ describe.skipIf(RUNTIMES[0]?.binary === undefined).for(RUNTIMES)(
         await eventually(() => !guardians.some(isAlive));
       },
     );
+
+    // Bun knows no bound for its memory.
+    it.skipIf(name.startsWith('bun'))(
+      'a host dies by running out of memory: nothing survives',
+      async ({ area }) => {
+        const host = await area.readyHost({ runtime: binary, flags: ['--max-old-space-size=32'] });
+        await host.growTree();
+        host.send({ do: 'die', how: 'out-of-memory' });
+        expect(await host.exited).toMatchObject({ signal: 'SIGABRT' });
+        expect(await area.survivors(GRACE_MS)).toEqual([]);
+      },
+    );
+
+    it('a host dies between any two steps of a spawn: nothing survives', async () => {
+      const deaths = await dieEverywhere(() => true, { runtime: binary });
+      expect([...deaths].filter(([, survivors]) => survivors.length > 0)).toEqual([]);
+      // What a module has imported from node:fs stays what it was under Bun.
+      const isSeen = (step: string) => name !== 'bun-current' || !step.includes('journal');
+      expect([...deaths.keys()]).toEqual(expect.arrayContaining(CERTAIN_STEPS.filter(isSeen)));
+    });
 
     it('a clean stop ends everything, the guardian too', async ({ area }) => {
       const host = await area.readyHost({ runtime: binary });
