@@ -41,15 +41,16 @@ export class ProcessTree {
     const { table, members } = await this.#find();
     const targets = members.filter(chosen);
     const signalled = new Set<number>();
+    const seen = table !== undefined;
     // Groups first: no fork slips through a signal to a group.
     for (const pgid of table ? wholeGroups(table, targets) : this.#ownGroup()) {
       const inGroup = targets.filter((member) => member.pgid === pgid);
-      if (!inGroup.some((member) => this.#isProven(member, pgid))) continue;
+      if (!inGroup.some((member) => this.#isProven(member, seen, pgid))) continue;
       if (this.#os.signalGroup(pgid, signal) === 'denied') continue;
       for (const member of inGroup) signalled.add(member.pid);
     }
     for (const member of targets) {
-      if (signalled.has(member.pid) || !this.#isProven(member)) continue;
+      if (signalled.has(member.pid) || !this.#isProven(member, seen)) continue;
       if (signal === 'SIGKILL' && this.#os.endTree) await this.#os.endTree(member.pid);
       else this.#os.signal(member.pid, signal);
     }
@@ -63,11 +64,11 @@ export class ProcessTree {
 
   /**
    * Whether it is there for certain, and still in its group if that is to be signalled: what cannot be
-   * told now is not signalled, but for what we hold.
+   * told now is not signalled, but for what we hold. Where only a look tells it, one has just `seen` it.
    */
-  #isProven(member: ProcessEntry, pgid?: number): boolean {
+  #isProven(member: ProcessEntry, seen: boolean, pgid?: number): boolean {
     const isHeld = this.root.held && member.pid === this.root.pid;
-    return this.#read(member, pgid) ?? (isHeld || this.#os.processes.read === undefined);
+    return this.#read(member, pgid) ?? (isHeld || (seen && this.#os.processes.read === undefined));
   }
 
   #read(member: ProcessEntry, pgid?: number): boolean | undefined {
@@ -126,7 +127,7 @@ export class ProcessTree {
 
 /** What the ladder climbs down. */
 export interface EndTarget {
-  readonly tree: ProcessTree;
+  readonly tree: Pick<ProcessTree, 'look' | 'signal' | 'isAlive'>;
   /** Whether the process itself still runs. */
   running(): boolean;
   endStdin(): void;
