@@ -122,7 +122,7 @@ export interface Os {
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult;
   /** Ends a process and its descendants by force; only where signals are not to be had (Windows). */
   readonly endTree?: (pid: number) => Promise<void>;
-  /** Starts a guardian on a pipe that only this host holds; absent where there is none. */
+  /** Starts a guardian on a pipe that only this host holds; absent where no host needs one. */
   readonly guard?: (request: GuardRequest) => Guard;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
   /** Listens for a signal to the host, before everyone else; returns how to stop. */

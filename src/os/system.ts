@@ -3,7 +3,7 @@ import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { darwinProcesses } from './darwin.ts';
-import { guardByShell } from './guard.ts';
+import { startGuard } from './guard.ts';
 import { launch } from './launch.ts';
 import { linuxIdentity, linuxProcesses } from './linux.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
@@ -81,6 +81,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     launch: (request) => launch(request, platform),
     signal: (pid, signal) => (pid > 1 ? send(pid, signal) : 'denied'),
     signalGroup: (pgid, signal) => (pgid > 1 ? send(-pgid, signal) : 'denied'),
+    guard: startGuard,
     sample: sampleUsage,
     onSignal(signal, listener) {
       const ours = Object.assign(() => listener(), { [OURS]: true });
@@ -107,17 +108,14 @@ export function systemOs(): Os {
 function composeSystem(): Os {
   switch (process.platform) {
     case 'darwin':
-      return { ...compose('darwin', darwinProcesses(), anonymousIdentity), guard: guardByShell };
+      return compose('darwin', darwinProcesses(), anonymousIdentity);
     case 'win32':
       return {
         ...compose('win32', windowsProcesses(), anonymousIdentity),
         endTree: endWindowsTree,
       };
     default:
-      return {
-        ...compose('linux', linuxProcesses(systemClock), linuxIdentity),
-        guard: guardByShell,
-      };
+      return compose('linux', linuxProcesses(systemClock), linuxIdentity);
   }
 }
 

@@ -6,7 +6,7 @@ const RESTART_MS = 1000;
 /**
  * The helper that outlives the host just long enough to end what the host left.
  *
- * It is told of every group we start; what it is not told of it finds by our cookie.
+ * It is told of every process we start; what it is not told of it finds by our cookie.
  */
 export class Guardian {
   /** Resolves when it guards, or when there is none to be had. */

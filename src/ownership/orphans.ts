@@ -74,7 +74,7 @@ function treeOf(owner: string, id: string, os: Os, record?: SupervisionRecord): 
 }
 
 /** The ids of an owner's records that live processes carry; not of those that are meant to live on. */
-function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
+export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
   const claims = [...table.values()].flatMap(({ cookie }) => claimsOf(cookie));
   const own = claims.filter(
     (claim) => claim.startsWith(`${owner}.`) && !claim.endsWith(KEPT_SUFFIX),

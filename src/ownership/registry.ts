@@ -61,7 +61,9 @@ export class Registry {
       this.#attempt(() => writeKept(this.#stateDir, this.#header, record));
       return;
     }
-    if (record.group) this.#guardian?.register(record.pid, record.startTime);
+    // A group of its own can be ended as a whole; without one, only where there are none (Windows).
+    if (record.group || this.#os.platform === 'win32')
+      this.#guardian?.register(record.pid, record.startTime);
     this.#journal.add(record);
   }
 

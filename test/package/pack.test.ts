@@ -111,6 +111,13 @@ describe('the tarball', () => {
     ).toEqual([]);
   });
 
+  it('holds the guardian for systems without a shell, and it runs', async () => {
+    const script = join(consumer, 'node_modules/agent-supervisor/dist/guardian-process.js');
+    const running = run(process.execPath, [script, 'OwnerOfThisTest1', '100', '100', '2']);
+    running.child.stdin?.end('disarm\n');
+    expect(await running).toEqual({ stdout: 'ready\n', stderr: '' });
+  });
+
   it('brings no agent SDK along', async () => {
     expect(await readdir(join(consumer, 'node_modules'))).not.toContain('@anthropic-ai');
   });

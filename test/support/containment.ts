@@ -47,6 +47,9 @@ export const TREE_ROLES = [
   'stubborn-setsid',
 ] as const;
 
+/** The name of the shell's script, or the file of the guardian that is none. */
+const GUARDIAN = /^agent-supervisor-guardian$|guardian-process\.[jt]s$/;
+
 const TREE_REQUEST: SpawnRequest = { command: 'sh', args: [TREE] };
 
 /** A process that says that it runs and lives until it is ended, and no longer than 300 s. */
@@ -316,7 +319,7 @@ export function findGuardians(owners: readonly string[]): ProcessRow[] {
   return readdirSync('/proc').flatMap((name) => {
     const row = /^\d+$/.test(name) ? readRow(Number(name)) : undefined;
     const isGuardian =
-      row?.args.includes('agent-supervisor-guardian') &&
+      row?.args.some((arg) => GUARDIAN.test(arg)) &&
       owners.some((owner) => row.args.includes(owner));
     return row !== undefined && isGuardian ? [row] : [];
   });

@@ -10,7 +10,9 @@ import {
   type LaunchFailure,
   type LaunchRequest,
   type Os,
+  type Platform,
   type ProcessEntry,
+  type Processes,
   type ProcessTable,
   type SignalResult,
 } from '../../src/os/os.ts';
@@ -49,7 +51,9 @@ class FakeChild extends EventEmitter {
 }
 
 export class FakeOs implements Os {
-  readonly platform = 'linux';
+  readonly platform: Platform;
+  readonly processes: Processes;
+  readonly endTree?: (pid: number) => Promise<void>;
   readonly clock = new FakeClock();
   /** What was asked of the system, in order: `launch a`, `EOF 100`, `SIGTERM 100`, `SIGKILL -100` (a group). */
   readonly log: string[] = [];
@@ -76,38 +80,53 @@ export class FakeOs implements Os {
   #lastPid = FIRST_PID - 1;
   #lastStart = 1000;
 
-  constructor() {
+  constructor(platform: Platform = 'linux') {
+    this.platform = platform;
+    const look = () => this.#look();
+    this.processes =
+      platform === 'linux' ? { look, read: (pid: number) => this.#read(pid) } : { look };
+    if (platform === 'win32') this.endTree = async (pid) => this.#endTree(pid);
     this.add({ pid: 1, ppid: 0, pgid: 1, sid: 1, command: 'init' });
     this.add({ pid: HOST_PID, ppid: 1, pgid: HOST_PID, sid: HOST_PID, command: 'host' });
   }
 
-  readonly processes = {
-    look: async (): Promise<ProcessTable> => {
-      this.looks++;
-      if (this.lookError !== undefined) throw this.lookError;
-      const table = new Map(
-        Array.from(this.#table, ([pid, { on: _, ...entry }]) => [pid, { ...entry }] as const),
-      );
-      this.afterLook?.();
-      return table;
-    },
-    read: (pid: number): BareProcess | undefined => {
-      if (this.readError !== undefined) throw this.readError;
-      const entry = this.#table.get(pid);
-      if (entry === undefined) return undefined;
-      const { cookie: _cookie, on: _on, ...bare } = entry;
-      return bare;
-    },
-  };
+  async #look(): Promise<ProcessTable> {
+    this.looks++;
+    if (this.lookError !== undefined) throw this.lookError;
+    const table = new Map(
+      Array.from(this.#table, ([pid, { on: _, ...entry }]) => [pid, { ...entry }] as const),
+    );
+    this.afterLook?.();
+    return table;
+  }
+
+  #read(pid: number): BareProcess | undefined {
+    if (this.readError !== undefined) throw this.readError;
+    const entry = this.#table.get(pid);
+    if (entry === undefined) return undefined;
+    const { cookie: _cookie, on: _on, ...bare } = entry;
+    return bare;
+  }
+
+  /** As taskkill does it: whoever is below a process that lives, and that process. */
+  #endTree(pid: number): void {
+    this.note(`end ${pid}`);
+    if (!this.#table.has(pid)) return;
+    const children = [...this.#table.values()].filter(({ ppid }) => ppid === pid);
+    for (const child of children) this.#endTree(child.pid);
+    this.#react(pid, 'SIGKILL');
+  }
 
   /** Puts a process into the table, by default a child of the host in a session of its own. */
   add(process: Partial<FakeProcess> = {}): FakeProcess {
     const pid = process.pid ?? ++this.#lastPid;
+    // Windows has neither groups nor sessions.
+    const group = this.platform === 'win32' ? 0 : pid;
     const entry = {
       pid,
       ppid: HOST_PID,
-      pgid: pid,
-      sid: pid,
+      pgid: group,
+      sid: group,
       alive: true,
       startTime: String(++this.#lastStart),
       command: 'fake',
@@ -141,7 +160,9 @@ export class FakeOs implements Os {
   /** Ends a process: its children go to pid 1, and a launched one tells its handle. */
   die(pid: number, code: number | null = 0, signal: NodeJS.Signals | null = null): void {
     if (!this.#table.delete(pid)) return;
-    for (const other of this.#table.values()) if (other.ppid === pid) other.ppid = 1;
+    // Windows leaves the number of the dead.
+    if (this.platform !== 'win32')
+      for (const other of this.#table.values()) if (other.ppid === pid) other.ppid = 1;
     const child = this.#children.get(pid);
     if (child === undefined) return;
     this.#children.delete(pid);
