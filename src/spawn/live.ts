@@ -168,7 +168,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
 
   /** Learns the start time from the process table, where the spawn's own tick could not tell it. */
   async identify(registry: Pick<Registry, 'add'>): Promise<void> {
-    const found = (await this.#context.os.processes.look()).get(this.record.pid);
+    const table = await this.#context.os.processes.look().catch(() => undefined);
+    const found = table?.get(this.record.pid);
     if (found === undefined || !this.running()) return;
     this.tree.root.startTime = found.startTime;
     this.record = { ...this.record, startTime: found.startTime };
