@@ -160,9 +160,9 @@ export class Supervisor {
     const registry = this.#open();
     // One after the other: two at once would claim the same journals.
     const before = this.#sweeping?.catch(() => undefined);
-    this.#sweeping = Promise.resolve(before).then(() =>
+    this.#sweeping = Promise.resolve(before).then(async () =>
       sweep(
-        { ...this.#recovery(registry), dryRun },
+        { ...(await this.#recovery(registry)), dryRun },
         {
           isKnown: (id) => this.#live.has(id) || registry.isKept(id),
           overdue: [...this.#live.values()].filter((live) => live.survived),
@@ -232,7 +232,7 @@ export class Supervisor {
     const wish = parseInput(adoptOptions, options, 'adopt');
     await this.#begin();
     const registry = this.#open();
-    return adopt(this.#corridor, wish, { ...this.#recovery(registry), dryRun: false });
+    return adopt(this.#corridor, wish, { ...(await this.#recovery(registry)), dryRun: false });
   }
 
   /** Lists the live processes of this supervisor, in start order. */
@@ -428,9 +428,10 @@ export class Supervisor {
     return this.#registry;
   }
 
-  #recovery({ owner }: Registry): Omit<RecoveryContext, 'dryRun'> {
+  async #recovery(registry: Registry): Promise<Omit<RecoveryContext, 'dryRun'>> {
+    await registry.identify();
     const { stateDir, ladder } = this.#options;
-    return { os: this.#os, stateDir, ladder, self: owner };
+    return { os: this.#os, stateDir, ladder, self: registry.owner };
   }
 
   #closed(): SupervisorError {

@@ -107,6 +107,8 @@ export interface Os {
   readonly clock: Clock;
   readonly processes: Processes;
   identify(): SelfIdentity;
+  /** Looks up all of it; absent where `identify` tells all. */
+  readonly identifyAsync?: () => Promise<SelfIdentity>;
   /** The host's environment as it is now. */
   environment(): Readonly<Record<string, string | undefined>>;
   /** The host's user id; `undefined` where the system has none. */

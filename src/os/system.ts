@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './clock.ts';
-import { darwinProcesses } from './darwin.ts';
+import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
 import { launch } from './launch.ts';
 import { linuxIdentity, linuxProcesses } from './linux.ts';
@@ -108,10 +108,17 @@ export function systemOs(): Os {
 function composeSystem(): Os {
   switch (process.platform) {
     case 'darwin':
-      return compose('darwin', darwinProcesses(), anonymousIdentity);
+      return withLateIdentity(
+        compose('darwin', darwinProcesses(), anonymousIdentity),
+        darwinBootId,
+      );
     case 'win32':
       return {
-        ...compose('win32', windowsProcesses(), anonymousIdentity),
+        // Start times are absolute there: they tell the boots apart.
+        ...withLateIdentity(
+          compose('win32', windowsProcesses(), anonymousIdentity),
+          async () => '',
+        ),
         endTree: endWindowsTree,
       };
     default:
@@ -127,6 +134,18 @@ function anonymousIdentity(): SelfIdentity {
     startTime: undefined,
     bootId: '',
     pidNamespace: '',
+  };
+}
+
+/** Adds what takes a look at the process table: when this host started, and in which boot. */
+function withLateIdentity(os: Os, bootId: () => Promise<string>): Os {
+  return {
+    ...os,
+    async identifyAsync() {
+      const [table, boot] = await Promise.all([os.processes.look(), bootId()]);
+      const self = os.identify();
+      return { ...self, startTime: table.get(self.pid)?.startTime, bootId: boot };
+    },
   };
 }
 

@@ -70,7 +70,7 @@ export async function adopt(
   };
   registry.add(record);
   try {
-    take(adoptable, context);
+    await take(adoptable, context);
   } catch (error) {
     registry.remove(record);
     throw error;
@@ -187,8 +187,8 @@ async function findAdoptable(
 }
 
 /** Takes it, once it stands in our own journal: of two hosts at once at most one does. */
-function take({ entry, kept }: Adoptable, context: RecoveryContext): void {
-  const holder = holderOf(entry, context);
+async function take({ entry, kept }: Adoptable, context: RecoveryContext): Promise<void> {
+  const holder = await holderOf(entry, context);
   if (holder !== undefined)
     throw notAdoptable(`pid ${entry.pid}`, `supervisor ${holder} holds it, and is alive`);
   if (kept === undefined) return;

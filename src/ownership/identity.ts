@@ -30,7 +30,8 @@ export function judgeOwner(
   read: (pid: number) => Pick<BareProcess, 'pid' | 'startTime' | 'alive'> | undefined,
 ): OwnerVerdict {
   if (owner.machine !== self.machine) return 'elsewhere';
-  if (owner.bootId !== self.bootId) return 'rebooted';
+  // Until it has been looked up, a boot id is empty, and differs from nothing.
+  if (owner.bootId !== self.bootId) return owner.bootId && self.bootId ? 'rebooted' : 'unproven';
   if (owner.pidNamespace !== self.pidNamespace) return 'elsewhere';
   if (owner.startTime === undefined) return 'unproven';
   const now = read(owner.pid);

@@ -47,9 +47,10 @@ export interface JournalContent {
  */
 export class Journal {
   readonly path: string;
-  readonly #header: string;
+  readonly #openedAt: number;
   readonly #warn: (message: string, error: unknown) => void;
   readonly #records = new Map<string, SupervisionRecord>();
+  #header: string;
   #fd: number;
   #deadLines = 0;
   #intact = true;
@@ -57,6 +58,7 @@ export class Journal {
   /** Opens a new journal in `stateDir`; throws `STATE_DIR_UNSAFE` if that cannot be done safely. */
   constructor({ stateDir, owner, openedAt, userId, warn }: JournalOptions) {
     this.path = join(stateDir, `host-${owner.instance}.jsonl`);
+    this.#openedAt = openedAt;
     this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt });
     this.#warn = warn;
     try {
@@ -83,6 +85,15 @@ export class Journal {
     if (!this.#records.delete(id)) return;
     this.#deadLines += 2;
     this.#write({ remove: id });
+  }
+
+  /** Writes the file anew with an identity that has become known, in the header and in every record. */
+  identify(owner: JournalHeader['owner']): void {
+    const { bootId, pidNamespace } = owner;
+    this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt: this.#openedAt });
+    for (const [id, record] of this.#records)
+      this.#records.set(id, { ...record, bootId, pidNamespace });
+    this.#attempt(() => this.#rewrite());
   }
 
   /** Closes the file, and removes it unless it still names a process. */

@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Os, ProcessEntry } from '../os/os.ts';
+import type { BareProcess, Os, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { claimsOf, cookieSegment } from './cookie.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
@@ -27,6 +27,10 @@ export interface RecoveryContext extends OrphanContext {
   readonly self: Owner;
 }
 
+interface JudgeContext extends RecoveryContext {
+  readonly read: (pid: number) => BareProcess | undefined;
+}
+
 /**
  * Ends what dead owners left, and forgets what is gone.
  *
@@ -38,10 +42,9 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
   const unproven: Unproven[] = [];
   const recovered: string[] = [];
   const reports: OrphanReport[] = [];
-  for (const name of readdirSync(context.stateDir)) {
-    const [, host, claimed, claimer] = FILE.exec(name) ?? [];
-    const owner = host ?? claimed;
-    if (owner === undefined || owner === context.self.instance) continue;
+  const files = filesOfOthers(context);
+  const judging = await toJudge(files, context);
+  for (const { name, owner, claimer } of files) {
     const path = join(context.stateDir, name);
     const content = readSafely(path, context.os, unproven);
     if (content?.header && content.header.owner.instance !== owner) {
@@ -49,13 +52,13 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
       unproven.push({ pid: undefined, reason: `${path}: its name is not that of its owner` });
       continue;
     }
-    const verdict = content?.header && judge(content.header.owner, context);
+    const verdict = content?.header && judge(content.header.owner, judging);
     if (content?.header === undefined || verdict === 'alive') continue;
     if (verdict !== 'dead' && verdict !== 'rebooted') {
       unproven.push({ pid: content.header.owner.pid, reason: `${path}: its owner is ${verdict}` });
       continue;
     }
-    if (claimer !== undefined && claimerLives(claimer, context)) continue;
+    if (claimer !== undefined && claimerLives(claimer, judging)) continue;
     const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
     if (!context.dryRun && !rename(path, claim)) continue;
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
@@ -80,17 +83,17 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
 }
 
 /** The living owner, other than ourselves, in whose journal a process stands. */
-export function holderOf(
+export async function holderOf(
   process: Pick<ProcessEntry, 'pid' | 'startTime'>,
   context: RecoveryContext,
-): string | undefined {
-  for (const name of readdirSync(context.stateDir)) {
-    const [, owner] = FILE.exec(name) ?? [];
-    if (owner === undefined || owner === context.self.instance) continue;
+): Promise<string | undefined> {
+  const files = filesOfOthers(context);
+  const judging = await toJudge(files, context);
+  for (const { name, owner } of files) {
     const content = readSafely(join(context.stateDir, name), context.os, []);
     if (content?.header === undefined) continue;
     const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
-    if (holds && judge(content.header.owner, context) !== 'dead') return owner;
+    if (holds && judge(content.header.owner, judging) !== 'dead') return owner;
   }
   return undefined;
 }
@@ -130,7 +133,7 @@ export async function findKept(
     const verdict = judgeOwner({ ...header.owner, ...record }, self, (pid) => table.get(pid));
     const segment = cookieSegment({ owner, id, kept: true });
     if (verdict === 'alive' || (verdict === 'dead' && claims.has(segment))) {
-      const ownerIsAlive = judge(header.owner, context) === 'alive';
+      const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
       kept.push({ path, record, segment, ownerIsAlive });
     } else if (verdict === 'dead' || verdict === 'rebooted') {
       forgotten++;
@@ -142,17 +145,33 @@ export async function findKept(
   return { kept, forgotten, unproven };
 }
 
-function judge(owner: Owner, { os, self }: RecoveryContext): OwnerVerdict {
-  const { read } = os.processes;
+/** The journals and claims that are about another owner than ourselves. */
+function filesOfOthers({ stateDir, self }: RecoveryContext) {
+  return readdirSync(stateDir).flatMap((name) => {
+    const [, host, claimed, claimer] = FILE.exec(name) ?? [];
+    const owner = host ?? claimed;
+    return owner === undefined || owner === self.instance ? [] : [{ name, owner, claimer }];
+  });
+}
+
+/** Where only a look tells who lives, one that is taken now shows all whose files have been listed. */
+async function toJudge(files: readonly unknown[], context: RecoveryContext): Promise<JudgeContext> {
+  const { processes } = context.os;
+  const needsLook = processes.read === undefined && files.length > 0;
+  const table = needsLook ? await processes.look() : undefined;
+  return { ...context, read: processes.read ?? ((pid) => table?.get(pid)) };
+}
+
+function judge(owner: Owner, { self, read }: JudgeContext): OwnerVerdict {
   try {
-    return read === undefined ? 'unproven' : judgeOwner(owner, self, read);
+    return judgeOwner(owner, self, read);
   } catch {
     return 'unproven';
   }
 }
 
 /** A claim counts as long as its claimer's own journal says that it is alive. */
-function claimerLives(claimer: string, context: RecoveryContext): boolean {
+function claimerLives(claimer: string, context: JudgeContext): boolean {
   if (claimer === context.self.instance) return false;
   const unproven: Unproven[] = [];
   const path = join(context.stateDir, `host-${claimer}.jsonl`);

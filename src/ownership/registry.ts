@@ -3,8 +3,8 @@ import { cookieSegment, extendCookie } from './cookie.ts';
 import { Guardian } from './guardian.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
-import { removeKept, writeKept } from './kept.ts';
-import type { JournalHeader, SupervisionRecord } from './record.ts';
+import { KeptFiles } from './kept.ts';
+import type { SupervisionRecord } from './record.ts';
 
 export interface RegistryOptions {
   readonly stateDir: string;
@@ -15,35 +15,58 @@ export interface RegistryOptions {
 
 /** Who we are, what we own, how what we start is marked as ours, and who looks after it if we die. */
 export class Registry {
-  readonly owner: Owner;
   readonly #journal: Journal;
   readonly #guardian: Guardian | undefined;
   readonly #os: Os;
-  readonly #stateDir: string;
-  readonly #header: Omit<JournalHeader, 'version'>;
+  readonly #keptFiles: KeptFiles;
   readonly #warn: RegistryOptions['warn'];
   readonly #kept = new Set<string>();
+  #owner: Owner;
+  #identifying: Promise<void> | undefined;
   #closing = false;
 
   /** Opens a journal of our own and calls a guardian; throws `STATE_DIR_UNSAFE` if the former cannot be done. */
   constructor(os: Os, { stateDir, guardian, warn }: RegistryOptions) {
     this.#os = os;
-    this.#stateDir = stateDir;
     this.#warn = warn;
-    this.owner = { ...os.identify(), instance: crypto.randomUUID() };
-    this.#header = { owner: this.owner, openedAt: os.clock.now() };
-    this.#journal = new Journal({
+    this.#owner = { ...os.identify(), instance: crypto.randomUUID() };
+    const files = {
       stateDir,
-      ...this.#header,
-      userId: os.userId(),
-      warn: (message, cause) => warn('REGISTRY', message, cause),
-    });
+      owner: this.owner,
+      openedAt: os.clock.now(),
+      warn: (message: string, cause: unknown) => warn('REGISTRY', message, cause),
+    };
+    this.#journal = new Journal({ ...files, userId: os.userId() });
+    this.#keptFiles = new KeptFiles(files);
     if (guardian === undefined || os.guard === undefined) return;
     this.#guardian = new Guardian(
       os,
       { owner: this.owner.instance, ...guardian },
       (message, cause) => warn('GUARDIAN', message, cause),
     );
+  }
+
+  get owner(): Owner {
+    return this.#owner;
+  }
+
+  /** Looks up our own identity where the system tells it only later; `undefined` when it is known. */
+  identify(): Promise<void> | undefined {
+    if (this.owner.startTime !== undefined) return undefined;
+    this.#identifying ??= this.#os.identifyAsync?.().then(
+      (identity) => {
+        this.#owner = { ...this.owner, ...identity };
+        this.#journal.identify(this.owner);
+        this.#keptFiles.identify(this.owner);
+      },
+      (cause) => {
+        this.#identifying = undefined;
+        const message =
+          'This host cannot tell who it is: if it is killed, no other can end its rest.';
+        this.#warn('REGISTRY', message, cause);
+      },
+    );
+    return this.#identifying;
   }
 
   /** Resolves when whatever we start from now on is guarded. */
@@ -57,20 +80,23 @@ export class Registry {
 
   /** Writes a record, or writes it anew. */
   add(record: SupervisionRecord): void {
+    const { bootId } = this.owner;
+    // It may be older than our knowledge of the boot.
+    const stamped = record.bootId === bootId ? record : { ...record, bootId };
     if (record.outlivesHost) {
-      this.#attempt(() => writeKept(this.#stateDir, this.#header, record));
+      this.#keptFiles.add(stamped);
       return;
     }
     // A group of its own can be ended as a whole; without one, only where there are none (Windows).
     if (record.group || this.#os.platform === 'win32')
       this.#guardian?.register(record.pid, record.startTime);
-    this.#journal.add(record);
+    this.#journal.add(stamped);
   }
 
   /** Forgets a record whose whole tree is dead. */
   remove({ id, pid, outlivesHost }: SupervisionRecord): void {
     if (outlivesHost) {
-      this.#attempt(() => removeKept(this.#stateDir, this.owner.instance, id));
+      this.#keptFiles.remove(id);
       return;
     }
     this.#guardian?.forget(pid);
@@ -104,13 +130,5 @@ export class Registry {
     if (this.#journal.records.size > 0) return;
     this.#guardian?.disarm();
     this.#journal.close();
-  }
-
-  #attempt(change: () => void): void {
-    try {
-      change();
-    } catch (error) {
-      this.#warn('REGISTRY', 'what outlives this host could not be written down', error);
-    }
   }
 }

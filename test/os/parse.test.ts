@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { darwinBootId, darwinProcesses } from '../../src/os/darwin.ts';
 import { parseBootId, parseCim, parseProcStat, parsePs } from '../../src/os/parse.ts';
+import { systemOs } from '../../src/os/system.ts';
 import { endWindowsTree, windowsProcesses } from '../../src/os/windows.ts';
 
 const FUZZ = { seed: 20261123, numRuns: 500 };
@@ -451,6 +452,16 @@ describe.runIf(process.platform === 'win32')('the process table of Windows', () 
     expect(table.get(child.pid)).toMatchObject({ ppid: process.pid });
     await endWindowsTree(child.pid);
     expect((await processes.look()).has(child.pid)).toBe(false);
+  }, 60_000);
+});
+
+describe.runIf(systemOs().identifyAsync)('the identity of this host', () => {
+  it('is that of a look, and stays', async () => {
+    const { processes, identifyAsync } = systemOs();
+    const identity = await identifyAsync?.();
+    const startTime = (await processes.look()).get(process.pid)?.startTime;
+    expect(identity).toMatchObject({ pid: process.pid, startTime });
+    expect(await identifyAsync?.()).toEqual(identity);
   }, 60_000);
 });
 

@@ -14,6 +14,7 @@ import {
   type ProcessEntry,
   type Processes,
   type ProcessTable,
+  type SelfIdentity,
   type SignalResult,
 } from '../../src/os/os.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -54,6 +55,7 @@ export class FakeOs implements Os {
   readonly platform: Platform;
   readonly processes: Processes;
   readonly endTree?: (pid: number) => Promise<void>;
+  readonly identifyAsync?: () => Promise<SelfIdentity>;
   readonly clock = new FakeClock();
   /** What was asked of the system, in order: `launch a`, `EOF 100`, `SIGTERM 100`, `SIGKILL -100` (a group). */
   readonly log: string[] = [];
@@ -66,6 +68,8 @@ export class FakeOs implements Os {
   failure: LaunchFailure | undefined;
   /** Called when a look has been taken and nobody has seen it yet: the world moves on in between. */
   afterLook: (() => void) | undefined;
+  /** What the host is told of itself later, on a system that cannot say it at once. */
+  bootId = 'fake-boot';
   /** What looks, and reads of one process, fail with. */
   lookError: Error | undefined;
   readError: Error | undefined;
@@ -85,6 +89,7 @@ export class FakeOs implements Os {
     const look = () => this.#look();
     this.processes =
       platform === 'linux' ? { look, read: (pid: number) => this.#read(pid) } : { look };
+    if (platform !== 'linux') this.identifyAsync = () => this.#identifyAsync();
     if (platform === 'win32') this.endTree = async (pid) => this.#endTree(pid);
     this.add({ pid: 1, ppid: 0, pgid: 1, sid: 1, command: 'init' });
     this.add({ pid: HOST_PID, ppid: 1, pgid: HOST_PID, sid: HOST_PID, command: 'host' });
@@ -230,9 +235,17 @@ export class FakeOs implements Os {
     return 'sent';
   }
 
-  identify() {
+  identify(): SelfIdentity {
     const { pid, startTime } = this.get(HOST_PID);
-    return { machine: 'fake', pid, startTime, bootId: 'fake-boot', pidNamespace: 'pid:[1]' };
+    if (this.platform === 'linux')
+      return { machine: 'fake', pid, startTime, bootId: this.bootId, pidNamespace: 'pid:[1]' };
+    return { machine: 'fake', pid, startTime: undefined, bootId: '', pidNamespace: '' };
+  }
+
+  async #identifyAsync(): Promise<SelfIdentity> {
+    const startTime = (await this.processes.look()).get(HOST_PID)?.startTime;
+    const bootId = this.platform === 'win32' ? '' : this.bootId;
+    return { ...this.identify(), startTime, bootId };
   }
 
   environment() {

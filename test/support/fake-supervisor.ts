@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SupervisorEvent, SupervisorEvents } from '../../src/events.ts';
 import type { SupervisorOptions } from '../../src/options.ts';
+import type { Platform } from '../../src/os/os.ts';
 import type { SupervisedProcess } from '../../src/spawn/handle.ts';
 import type { SpawnRequest } from '../../src/spawn/request.ts';
 import { Supervisor } from '../../src/supervisor.ts';
@@ -15,7 +16,7 @@ export const EVENTS = [
 ] satisfies SupervisorEvent[];
 
 export class FakeSupervision {
-  readonly os = new FakeOs();
+  readonly os: FakeOs;
   readonly stateDir = mkdtempSync(join(tmpdir(), 'agent-supervisor-fake-'));
   readonly supervisor: Supervisor;
   /** Every event, in order. */
@@ -23,7 +24,8 @@ export class FakeSupervision {
     [E in SupervisorEvent]: { name: E; detail: SupervisorEvents[E] };
   }[SupervisorEvent][] = [];
 
-  constructor(options: SupervisorOptions = {}) {
+  constructor(options: SupervisorOptions = {}, platform: Platform = 'linux') {
+    this.os = new FakeOs(platform);
     this.supervisor = new Supervisor({ stateDir: this.stateDir, ...options }, this.os);
     for (const name of EVENTS) {
       this.supervisor.on(name, (detail) => {
