@@ -1,5 +1,5 @@
 // The guardian where there is no POSIX shell, on real processes of a system that has one.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
@@ -27,6 +27,16 @@ const NO_SHELL = { args: ['no-shell'] };
 const SCRIPT = join(import.meta.dirname, '../../src/ownership/guardian-process.ts');
 const OWNER = 'OwnerOfThisTest1';
 
+/** Starts a command where /bin/sh is not to be seen, nor anything beside it. */
+const THROUGH_NO_SHELL = [
+  ...['unshare', '--mount', '--map-root-user', 'sh', '-c'],
+  ...['mount -t tmpfs x /usr/bin && [ ! -e /bin/sh ] && exec "$@"', 'sh'],
+];
+const [UNSHARE = '', ...UNSHARE_ARGS] = THROUGH_NO_SHELL;
+const CAN_HIDE_SHELL =
+  CAN_CONTAIN && spawnSync(UNSHARE, [...UNSHARE_ARGS, process.execPath, '--version']).status === 0;
+if (!CAN_HIDE_SHELL) console.warn('no private mount namespace here: /bin/sh cannot be hidden');
+
 async function guardianOf(host: ContainedHost): Promise<ProcessRow> {
   await host.ask({ do: 'start' });
   const [guardian, ...others] = host.area.guardians();
@@ -45,6 +55,21 @@ describe.runIf(CAN_CONTAIN)('a host without a shell', () => {
     expect(await area.survivors(GRACE_MS)).toEqual([]);
     await eventually(() => !isAlive(guardian), { timeoutMs: GRACE_MS, what: 'it goes too' });
   });
+
+  it.runIf(CAN_HIDE_SHELL)(
+    'finds that there is none, and dies: nothing survives',
+    async ({ area }) => {
+      const host = await area.readyHost({ through: THROUGH_NO_SHELL });
+      await guardianOf(host);
+      const args = ['-e', 'console.log("ready"); setTimeout(() => {}, 300_000)'];
+      const request = { command: process.execPath, args, kind: 'tool' };
+      expect(await host.ask({ do: 'spawn', request })).toMatchObject({ done: 'spawn' });
+      expect(area.tree()).toHaveLength(1);
+      host.kill('SIGKILL');
+      await host.exited;
+      expect(await area.survivors(GRACE_MS)).toEqual([]);
+    },
+  );
 
   it('whose guardian dies with it: they survive (control)', async ({ area }) => {
     const host = await area.readyHost(NO_SHELL);
