@@ -19,7 +19,7 @@ export interface ProcessEntry {
   readonly sid: number;
   /** `false` for a zombie: it runs nothing and ignores every signal. */
   readonly alive: boolean;
-  /** The kernel's start time in the system's own unit: compared for equality, and ordered by length, then text. */
+  /** The kernel's start time in the system's own unit: compared for equality, and ordered by length, then text; `''` if it cannot be told. */
   readonly startTime: string;
   /** The program's name without its arguments. */
   readonly command: string;

@@ -67,7 +67,7 @@ export function parsePs(plain: string, withEnvironment: string): ProcessEntry[] 
     const environment = full?.startsWith(`${commandLine} `) ? full.slice(commandLine.length) : '';
     const entry = { ...bare, cookie: lastCookie(environment) };
     // Names are printed raw, so one with a line break can forge a row: a pid on two proves nothing.
-    const unproven = { ppid: 0, pgid: 0, alive: true, cookie: undefined };
+    const unproven = { ppid: 0, pgid: 0, alive: true, startTime: '', cookie: undefined };
     entries.set(bare.pid, entries.has(bare.pid) ? { ...entry, ...unproven } : entry);
   }
   return [...entries.values()];

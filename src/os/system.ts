@@ -144,7 +144,7 @@ function withLateIdentity(os: Os, bootId: () => Promise<string>): Os {
     async identifyAsync() {
       const [table, boot] = await Promise.all([os.processes.look(), bootId()]);
       const self = os.identify();
-      return { ...self, startTime: table.get(self.pid)?.startTime, bootId: boot };
+      return { ...self, startTime: table.get(self.pid)?.startTime || undefined, bootId: boot };
     },
   };
 }

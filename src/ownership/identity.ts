@@ -35,6 +35,8 @@ export function judgeOwner(
   if (owner.pidNamespace !== self.pidNamespace) return 'elsewhere';
   if (owner.startTime === undefined) return 'unproven';
   const now = read(owner.pid);
+  // Somebody forged a second row for its number (parsePs): it may well live.
+  if (now?.startTime === '') return 'unproven';
   return now?.alive && isSameProcess(owner, now) ? 'alive' : 'dead';
 }
 

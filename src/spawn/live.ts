@@ -170,7 +170,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   async identify(registry: Pick<Registry, 'add'>): Promise<void> {
     const table = await this.#context.os.processes.look().catch(() => undefined);
     const found = table?.get(this.record.pid);
-    if (found === undefined || !this.running()) return;
+    if (!found?.startTime || !this.running()) return;
     this.tree.root.startTime = found.startTime;
     this.record = { ...this.record, startTime: found.startTime };
     registry.add(this.record);

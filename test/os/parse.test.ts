@@ -138,6 +138,7 @@ describe('parsePs', () => {
     const found = byPid(parsePs(rows(forged), rows(environment)));
     expect(found.get(900)).toMatchObject({ alive: true, cookie: undefined });
     expect(found.get(7)).toMatchObject({ ppid: 0, pgid: 0, alive: true, cookie: undefined });
+    expect(found.get(7)).toMatchObject({ startTime: '' });
   });
 
   it.each([

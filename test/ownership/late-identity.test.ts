@@ -103,6 +103,16 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect(existsSync(path)).toBe(true);
   });
 
+  it('nor is it if its start time is disputed, as by a forged row of ps', async () => {
+    using heir = new Heir(platform);
+    const owner = heir.os.add({ ppid: 1, startTime: '' });
+    const leader = heir.os.add({ ppid: owner.pid });
+    heir.journalOf({ pid: owner.pid, startTime: '7' }, [leader]);
+    const report = await heir.until(heir.supervisor.start());
+    expect(report).toMatchObject({ recovered: [], unproven: [{ pid: owner.pid }] });
+    expect(heir.os.alive).toEqual([owner.pid, leader.pid]);
+  });
+
   it('what an owner of another boot had is forgotten, and nobody is signalled', async () => {
     using heir = new Heir(platform);
     const { pid } = heir.os.add();
