@@ -41,7 +41,7 @@ export interface AdoptOptions {
   sessionId?: string | number | undefined;
 }
 
-/** Takes the identity of a process that others have started, and supervises it from now on. */
+/** @internal Takes the identity of a process that others have started, and supervises it from now on. */
 export async function adopt(
   corridor: Corridor,
   { pid, id, ...wish }: z.output<typeof adoptOptions>,
