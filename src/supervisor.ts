@@ -113,7 +113,6 @@ export class Supervisor {
   #options: ResolvedOptions;
   #corridor: Corridor;
   #registry: Registry | undefined;
-  #hasBegun = false;
   #beginning: Promise<void> | undefined;
   #firstSweep: Promise<SweepReport> | undefined;
   #sweeping: Promise<SweepReport> | undefined;
@@ -340,7 +339,7 @@ export class Supervisor {
     await this.#sweeping?.catch(() => undefined);
     this.#registry?.close();
     this.#registry = undefined;
-    this.#hasBegun = false;
+    this.#firstSweep = undefined;
     this.#beginning = undefined;
     this.#state = 'stopped';
     this.#events.emit('stopped', { durationMs: report.durationMs });
@@ -390,21 +389,21 @@ export class Supervisor {
 
   /** Opens the registry and, if there is a guardian, holds every start until it guards. */
   #begin(): Promise<void> | undefined {
-    if (this.#hasBegun) return this.#beginning;
+    if (this.#firstSweep !== undefined) return this.#beginning;
     const { guarded } = this.#open();
-    this.#hasBegun = true;
-    if (this.#os.platform === 'linux' && this.#os.identify().pid === 1)
-      this.#warn('NO_INIT', NO_INIT);
     this.#firstSweep = this.#sweepForEver();
     this.#firstSweep.catch((error) => this.#warn('SWEEP', 'The first sweep failed.', error));
-    const { pool, gate } = this.#corridor;
-    if (guarded === undefined) return undefined;
-    pool.pause();
-    gate.pause();
-    this.#beginning = guarded.then(() => {
-      pool.open();
-      gate.open();
-    });
+    if (guarded !== undefined) {
+      const { pool, gate } = this.#corridor;
+      pool.pause();
+      gate.pause();
+      this.#beginning = guarded.then(() => {
+        pool.open();
+        gate.open();
+      });
+    }
+    const { platform } = this.#os;
+    if (platform === 'linux' && this.#os.identify().pid === 1) this.#warn('NO_INIT', NO_INIT);
     return this.#beginning;
   }
 

@@ -249,22 +249,28 @@ describe.runIf(CAN_CONTAIN)('the sweep', () => {
     await endAndConfirm(kept);
   });
 
-  it('happens by itself, and sees what died since the start', async ({ area }) => {
-    const keeper = createSupervisor({
-      stateDir: area.stateDir,
-      guardian: true,
-      ladder: LADDER,
-      sweep: { intervalMs: 100 },
-    });
-    await keeper.start();
-    try {
-      const { owner, tree } = await abandon(area);
-      await eventually(() => !area.files().some((name) => name.includes(owner)), { what: 'swept' });
-      expect(tree.filter(isAlive)).toEqual([]);
-    } finally {
-      await keeper.stop();
-    }
-  });
+  it.for(['from the start on', 'after one by hand, too'])(
+    'happens by itself %s, and sees what died since',
+    async (when, { area }) => {
+      const keeper = createSupervisor({
+        stateDir: area.stateDir,
+        guardian: true,
+        ladder: LADDER,
+        sweep: { intervalMs: 100 },
+      });
+      if (when.startsWith('after')) await keeper.sweep();
+      await keeper.start();
+      try {
+        const { owner, tree } = await abandon(area);
+        await eventually(() => !area.files().some((name) => name.includes(owner)), {
+          what: 'swept',
+        });
+        expect(tree.filter(isAlive)).toEqual([]);
+      } finally {
+        await keeper.stop();
+      }
+    },
+  );
 });
 
 /** What a host that may not even start says of the state directory. */
