@@ -10,6 +10,7 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   slot: () => import('./rows/slot.ts'),
   end: () => import('./rows/end.ts'),
   look: () => import('./rows/look.ts'),
+  sweep: () => import('./rows/sweep.ts'),
   import: () => import('./rows/import.ts'),
   heap: () => import('./rows/heap.ts'),
   query: () => import('./rows/query.ts'),

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { systemOs } from '../../src/os/system.ts';
 import { endGroup, spawnIdle } from '../children.ts';
+import { probeLoop } from '../loop.ts';
 import { interleave, median, milliseconds, type Row } from '../row.ts';
 
 /** Idle ones; with the machine's own there are about 1,000. */
@@ -75,27 +76,6 @@ function countChildren(): { started(): number } {
     started() {
       hook.disable();
       return count;
-    },
-  };
-}
-
-/** Finds the longest time during which the event loop could not turn. */
-function probeLoop(): { longestBlockMs(): Promise<number> } {
-  let longestMs = 0;
-  let lastMs = performance.now();
-  let next = setImmediate(turn);
-  function turn(): void {
-    const nowMs = performance.now();
-    longestMs = Math.max(longestMs, nowMs - lastMs);
-    lastMs = nowMs;
-    next = setImmediate(turn);
-  }
-  return {
-    async longestBlockMs() {
-      // The last block ends with the turn in which the look resolves.
-      await new Promise((resolve) => setImmediate(resolve));
-      clearImmediate(next);
-      return longestMs;
     },
   };
 }

@@ -23,11 +23,16 @@ function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTab
     next ??= running.then(() => {
       next = undefined;
       const look = take();
-      running = look.catch(() => undefined);
+      // Those who waited for it work first, in a turn of their own.
+      running = look.then(turnOfLoop, turnOfLoop);
       return look;
     });
     return next;
   };
+}
+
+function turnOfLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Sends a signal; the guard stands here so that no caller can forget it. */

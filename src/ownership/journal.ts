@@ -2,13 +2,14 @@ import {
   closeSync,
   mkdirSync,
   openSync,
-  readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SupervisorError } from '../errors.ts';
 import {
@@ -21,6 +22,10 @@ import {
 
 /** A journal is rewritten when it holds this many dead lines, or twice its live ones if that is more. */
 const MIN_DEAD_LINES = 1024;
+/** More than the longest header takes. */
+const MAX_HEADER_BYTES = 4096;
+/** How many lines are read before the event loop is let go. */
+const LINES_PER_SLICE = 250;
 
 export interface JournalOptions {
   readonly stateDir: string;
@@ -148,16 +153,33 @@ export class Journal {
   }
 }
 
-/** Reads a journal as it is: a torn last line and lines of noise cost a warning each, never the rest. */
-export function readJournal(path: string): JournalContent {
+/** Reads whose journal it is; `undefined` for a file that is empty, foreign or of another format version. */
+export function readHeader(path: string): JournalHeader | undefined {
+  const head = Buffer.alloc(MAX_HEADER_BYTES);
+  const fd = openSync(path, 'r');
+  try {
+    const length = readSync(fd, head);
+    const [first = ''] = head.toString('utf8', 0, length).split('\n', 1);
+    return parseHeader(parseJson(first));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Reads a journal as it is: a torn last line and lines of noise cost a warning each, never the rest.
+ * Done in slices that leave the event loop free.
+ */
+export async function readJournal(path: string): Promise<JournalContent> {
   const records = new Map<string, SupervisionRecord>();
   const warnings: string[] = [];
-  const [first = '', ...rest] = readFileSync(path, 'utf8').split('\n');
+  const [first = '', ...rest] = (await readFile(path, 'utf8')).split('\n');
   const header = parseHeader(parseJson(first));
   if (header === undefined) {
     return { header, records, warnings: [`${path}:1: not a journal of format ${FORMAT_VERSION}`] };
   }
   for (const [index, text] of rest.entries()) {
+    if (index % LINES_PER_SLICE === 0) await new Promise((resolve) => setImmediate(resolve));
     if (text === '') continue;
     const change = parseChange(parseJson(text));
     if (change === undefined) warnings.push(`${path}:${index + 2}: unreadable line skipped`);

@@ -6,8 +6,8 @@ import { claimsOf, KEPT_SUFFIX } from './cookie.ts';
 import type { Identity } from './identity.ts';
 import type { SupervisionRecord } from './record.ts';
 
-/** How many records are looked at before the event loop is let go. */
-const RECORDS_PER_SLICE = 100;
+/** How many trees are looked for at once: all that wait for one look go on in the same turn of the event loop. */
+const TREES_PER_SLICE = 500;
 
 export interface OrphanContext {
   readonly os: Os;
@@ -30,7 +30,6 @@ export interface OrphanReport {
 interface Candidate {
   readonly record: SupervisionRecord | undefined;
   readonly id: string;
-  readonly tree: ProcessTree;
 }
 
 /** Ends every tree of a dead owner: those of its records, and those that only its cookie tells of. */
@@ -44,12 +43,12 @@ export async function endOrphans(
   for (const record of records.values()) {
     // A record of another boot or namespace names somebody else's numbers.
     if (record.bootId !== self.bootId || record.pidNamespace !== self.pidNamespace) continue;
-    candidates.push({ record, id: record.id, tree: treeOf(owner, record.id, os, record) });
+    candidates.push({ record, id: record.id });
   }
   for (const id of idsInCookies(owner, await os.processes.look())) {
-    if (!records.has(id)) candidates.push({ record: undefined, id, tree: treeOf(owner, id, os) });
+    if (!records.has(id)) candidates.push({ record: undefined, id });
   }
-  const report = await endTrees(candidates, 'its host is dead', context);
+  const report = await endTrees(owner, candidates, 'its host is dead', context);
   const elsewhere = records.size - candidates.filter(({ record }) => record !== undefined).length;
   return { ...report, forgotten: report.forgotten + elsewhere };
 }
@@ -60,14 +59,13 @@ export async function endStrays(
   isKnown: (id: string) => boolean,
   context: OrphanContext,
 ): Promise<OrphanReport> {
-  const { os } = context;
-  const ids = idsInCookies(owner, await os.processes.look());
+  const ids = idsInCookies(owner, await context.os.processes.look());
   const strays = [...ids].filter((id) => !isKnown(id));
-  const candidates = strays.map((id) => ({ record: undefined, id, tree: treeOf(owner, id, os) }));
-  return endTrees(candidates, 'its process has ended', context);
+  const candidates = strays.map((id) => ({ record: undefined, id }));
+  return endTrees(owner, candidates, 'its process has ended', context);
 }
 
-function treeOf(owner: string, id: string, os: Os, record?: SupervisionRecord): ProcessTree {
+function treeOf(owner: string, { record, id }: Candidate, os: Os): ProcessTree {
   const { pid = 0, startTime, group = true } = record ?? {};
   const cookie = `${owner}.${id}`;
   return new ProcessTree(os, { pid, startTime, leadsGroup: group, held: false, cookie });
@@ -83,6 +81,7 @@ export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<st
 }
 
 async function endTrees(
+  owner: string,
   candidates: readonly Candidate[],
   reason: string,
   context: OrphanContext,
@@ -90,27 +89,32 @@ async function endTrees(
   const ended: ExitReport[] = [];
   const survivors: Survivor[] = [];
   const orphans: Orphan[] = [];
+  const endings: Promise<void>[] = [];
   let forgotten = 0;
-  const endOne = async (candidate: Candidate): Promise<void> => {
-    const members = await candidate.tree.look();
+  const lookFor = async (candidate: Candidate): Promise<void> => {
+    const tree = treeOf(owner, candidate, context.os);
+    const members = await tree.look();
     if (members.length === 0) forgotten++;
     for (const { pid, command } of members)
       orphans.push({ id: candidate.id, pid, command, reason });
-    if (members.length === 0 || context.dryRun) return;
-    const end = await endTree(candidate, context);
-    if (end.survivors.length > 0) survivors.push(...end.survivors);
-    else ended.push(end.report);
+    if (members.length > 0 && !context.dryRun) endings.push(end(candidate, tree));
   };
-  const endings: Promise<void>[] = [];
-  for (let at = 0; at < candidates.length; at += RECORDS_PER_SLICE) {
-    endings.push(...candidates.slice(at, at + RECORDS_PER_SLICE).map(endOne));
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  const end = async (candidate: Candidate, tree: ProcessTree): Promise<void> => {
+    const outcome = await endTree(candidate, tree, context);
+    if (outcome.survivors.length > 0) survivors.push(...outcome.survivors);
+    else ended.push(outcome.report);
+  };
+  for (let at = 0; at < candidates.length; at += TREES_PER_SLICE)
+    await Promise.all(candidates.slice(at, at + TREES_PER_SLICE).map(lookFor));
   await Promise.all(endings);
   return { ended, survivors, orphans, forgotten };
 }
 
-async function endTree({ record, id, tree }: Candidate, { os, ladder }: OrphanContext) {
+async function endTree(
+  { record, id }: Candidate,
+  tree: ProcessTree,
+  { os, ladder }: OrphanContext,
+) {
   const beganMs = os.clock.monotonicMs();
   const target = {
     tree,

@@ -4,9 +4,9 @@ import type { BareProcess, Os, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { claimsOf, cookieSegment } from './cookie.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
-import { type JournalContent, readJournal } from './journal.ts';
+import { type JournalContent, readHeader, readJournal } from './journal.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
-import type { SupervisionRecord } from './record.ts';
+import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
 
 /** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
 const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
@@ -46,19 +46,22 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
   const judging = await toJudge(files, context);
   for (const { name, owner, claimer } of files) {
     const path = join(context.stateDir, name);
-    const content = readSafely(path, context.os, unproven);
-    if (content?.header && content.header.owner.instance !== owner) {
+    const header = headerOf(path, context.os, unproven);
+    if (header === undefined) continue;
+    if (header.owner.instance !== owner) {
       // Its header proves nothing about the owner whose processes it would be about.
       unproven.push({ pid: undefined, reason: `${path}: its name is not that of its owner` });
       continue;
     }
-    const verdict = content?.header && judge(content.header.owner, judging);
-    if (content?.header === undefined || verdict === 'alive') continue;
+    const verdict = judge(header.owner, judging);
+    if (verdict === 'alive') continue;
     if (verdict !== 'dead' && verdict !== 'rebooted') {
-      unproven.push({ pid: content.header.owner.pid, reason: `${path}: its owner is ${verdict}` });
+      unproven.push({ pid: header.owner.pid, reason: `${path}: its owner is ${verdict}` });
       continue;
     }
     if (claimer !== undefined && claimerLives(claimer, judging)) continue;
+    const content = await contentOf(path, unproven);
+    if (content === undefined) continue;
     const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
     if (!context.dryRun && !rename(path, claim)) continue;
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
@@ -90,7 +93,7 @@ export async function holderOf(
   const files = filesOfOthers(context);
   const judging = await toJudge(files, context);
   for (const { name, owner } of files) {
-    const content = readSafely(join(context.stateDir, name), context.os, []);
+    const content = await readSafely(join(context.stateDir, name), context.os, []);
     if (content?.header === undefined) continue;
     const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
     if (holds && judge(content.header.owner, judging) !== 'dead') return owner;
@@ -123,7 +126,7 @@ export async function findKept(
   for (const name of names) {
     const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
     const path = join(stateDir, name);
-    const { header, records } = readSafely(path, os, unproven) ?? {};
+    const { header, records } = (await readSafely(path, os, unproven)) ?? {};
     const record = records?.get(id);
     if (header === undefined) continue;
     if (record === undefined || header.owner.instance !== owner) {
@@ -175,13 +178,13 @@ function claimerLives(claimer: string, context: JudgeContext): boolean {
   if (claimer === context.self.instance) return false;
   const unproven: Unproven[] = [];
   const path = join(context.stateDir, `host-${claimer}.jsonl`);
-  const header = readSafely(path, context.os, unproven)?.header;
+  const header = headerOf(path, context.os, unproven);
   if (header !== undefined) return judge(header.owner, context) === 'alive';
   return unproven.length > 0;
 }
 
-/** Reads a journal that nobody else can have written; reports any other. */
-function readSafely(path: string, os: Os, unproven: Unproven[]): JournalContent | undefined {
+/** Reads whose journal it is, if nobody else can have written it; reports any other. */
+function headerOf(path: string, os: Os, unproven: Unproven[]): JournalHeader | undefined {
   const refuse = (reason: string): undefined => {
     unproven.push({ pid: undefined, reason: `${path}: ${reason}` });
   };
@@ -191,13 +194,33 @@ function readSafely(path: string, os: Os, unproven: Unproven[]): JournalContent 
     if (!stat.isFile()) return refuse('not a regular file');
     if (own !== undefined && stat.uid !== own) return refuse(`belongs to uid ${stat.uid}`);
     if (stat.size > MAX_JOURNAL_BYTES) return refuse(`${stat.size} bytes are no journal`);
-    const content = readJournal(path);
-    return content.header === undefined ? refuse(content.warnings.join('; ')) : content;
+    return readHeader(path) ?? refuse(`not a journal of format ${FORMAT_VERSION}`);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    // Another host was faster.
-    return code === 'ENOENT' ? undefined : refuse(message);
+    return isGone(error) ? undefined : refuse((error as Error).message);
   }
+}
+
+async function readSafely(
+  path: string,
+  os: Os,
+  unproven: Unproven[],
+): Promise<JournalContent | undefined> {
+  return headerOf(path, os, unproven) && contentOf(path, unproven);
+}
+
+async function contentOf(path: string, unproven: Unproven[]): Promise<JournalContent | undefined> {
+  try {
+    return await readJournal(path);
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    unproven.push({ pid: undefined, reason: `${path}: ${(error as Error).message}` });
+    return undefined;
+  }
+}
+
+/** Another host was faster. */
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 function rename(from: string, to: string): boolean {

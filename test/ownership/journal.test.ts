@@ -96,11 +96,11 @@ const record = (id: string, more: Partial<SupervisionRecord> = {}): SupervisionR
 });
 
 const lines = ({ path }: Journal) => readFileSync(path, 'utf8').split('\n');
-const idsIn = (path: string) => [...readJournal(path).records.keys()];
+const idsIn = async (path: string) => [...(await readJournal(path)).records.keys()];
 const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
 describe('Journal', () => {
-  it('is a file of its own with a header, and one line a change', () => {
+  it('is a file of its own with a header, and one line a change', async () => {
     const journal = open();
     journal.add(record('a', { sessionId: 's "1"\n' }));
     journal.add(record('b'));
@@ -118,7 +118,7 @@ describe('Journal', () => {
       '{"remove":"a"}',
       '',
     ]);
-    expect(readJournal(journal.path)).toEqual({
+    expect(await readJournal(journal.path)).toEqual({
       header: JSON.parse(header ?? ''),
       records: new Map([['b', record('b')]]),
       warnings: [],
@@ -126,23 +126,23 @@ describe('Journal', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('replaces a record that is added again, and writes nothing for one that it does not know', () => {
+  it('replaces a record that is added again, and writes nothing for one that it does not know', async () => {
     const journal = open();
     journal.add(record('a', { startTime: undefined }));
     journal.add(record('a'));
     const before = lines(journal).length;
     journal.remove('unknown');
     expect(lines(journal)).toHaveLength(before);
-    expect(readJournal(journal.path).records.get('a')).toEqual(record('a'));
+    expect((await readJournal(journal.path)).records.get('a')).toEqual(record('a'));
   });
 
-  it('removes its file when it is closed, unless it still names a process', () => {
+  it('removes its file when it is closed, unless it still names a process', async () => {
     const [empty, full] = [open(), open()];
     full.add(record('a'));
     empty.close();
     full.close();
     expect(readdirSync(stateDir)).toEqual([basename(full.path)]);
-    expect(idsIn(full.path)).toEqual(['a']);
+    expect(await idsIn(full.path)).toEqual(['a']);
     expect(warnings).toEqual([]);
   });
 
@@ -153,10 +153,14 @@ describe('Journal', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('shares its folder with others', () => {
+  it('shares its folder with others', async () => {
     const journals = [open(), open(), open()];
     for (const [index, journal] of journals.entries()) journal.add(record(`r${index}`));
-    expect(journals.map(({ path }) => idsIn(path))).toEqual([['r0'], ['r1'], ['r2']]);
+    expect(await Promise.all(journals.map(({ path }) => idsIn(path)))).toEqual([
+      ['r0'],
+      ['r1'],
+      ['r2'],
+    ]);
     journals[1]?.remove('r1');
     journals[1]?.close();
     expect(readdirSync(stateDir)).toHaveLength(2);
@@ -165,7 +169,7 @@ describe('Journal', () => {
   describe('compaction', () => {
     const inode = ({ path }: Journal) => statSync(path).ino;
 
-    it('costs a rewrite in a thousand changes, and keeps the file short', () => {
+    it('costs a rewrite in a thousand changes, and keeps the file short', async () => {
       const journal = open();
       for (let index = 0; index < 10; index++) journal.add(record(`live${index}`));
       let rewrites = 0;
@@ -181,12 +185,12 @@ describe('Journal', () => {
       expect(rewrites).toBeGreaterThan(0);
       expect(rewrites).toBeLessThanOrEqual(10);
       expect(longest).toBeLessThan(1100);
-      expect(idsIn(journal.path)).toHaveLength(10);
+      expect(await idsIn(journal.path)).toHaveLength(10);
       expect(mode(journal.path)).toBe(POSIX ? '600' : mode(journal.path));
       expect(readdirSync(stateDir)).toEqual([basename(journal.path)]);
     });
 
-    it('happens the more seldom the more is alive', () => {
+    it('happens the more seldom the more is alive', async () => {
       const journal = open();
       for (let index = 0; index < 3000; index++) journal.add(record(`live${index}`));
       const before = inode(journal);
@@ -195,16 +199,16 @@ describe('Journal', () => {
         journal.remove(`r${index}`);
       }
       expect(inode(journal)).toBe(before);
-      expect(readJournal(journal.path).records.size).toBe(3000);
+      expect((await readJournal(journal.path)).records.size).toBe(3000);
     });
 
-    it('loses nothing, whatever comes before and after it', () => {
+    it('loses nothing, whatever comes before and after it', async () => {
       const id = fc.constantFrom(...Array.from({ length: 30 }, (_, index) => `r${index}`));
       const change = fc.record({ add: fc.boolean(), id, pid: fc.integer({ min: 2, max: 9999 }) });
       // As many changes as it takes for some rewrites.
       const changes = fc.array(change, { minLength: 1, maxLength: 40 });
-      fc.assert(
-        fc.property(changes, fc.integer({ min: 1, max: 60 }), (list, rounds) => {
+      await fc.assert(
+        fc.asyncProperty(changes, fc.integer({ min: 1, max: 60 }), async (list, rounds) => {
           const journal = open();
           const model = new Map<string, SupervisionRecord>();
           for (let round = 0; round < rounds; round++) {
@@ -219,7 +223,7 @@ describe('Journal', () => {
             }
           }
           expect(new Map(journal.records)).toEqual(model);
-          expect(readJournal(journal.path)).toMatchObject({ records: model, warnings: [] });
+          expect(await readJournal(journal.path)).toMatchObject({ records: model, warnings: [] });
         }),
         { ...FUZZ, numRuns: 30 },
       );
@@ -236,12 +240,12 @@ describe('readJournal', () => {
     return { path: journal.path, text: readFileSync(journal.path, 'utf8') };
   }
 
-  it('reads a file that was torn anywhere, up to where it was torn', () => {
+  it('reads a file that was torn anywhere, up to where it was torn', async () => {
     const { path, text } = written();
     const [header = '', ...rest] = text.split('\n');
     for (let length = text.length; length >= 0; length--) {
       writeFileSync(path, text.slice(0, length));
-      const content = readJournal(path);
+      const content = await readJournal(path);
       expect(content.warnings.length).toBeLessThanOrEqual(1);
       if (length < header.length) {
         expect(content).toMatchObject({ header: undefined, records: new Map() });
@@ -261,12 +265,12 @@ describe('readJournal', () => {
     }
   });
 
-  it('goes on after a torn line that others were appended to', () => {
+  it('goes on after a torn line that others were appended to', async () => {
     const { path } = written();
     appendFileSync(path, '{"add":{"id":"torn","pid":12');
     appendFileSync(path, `{"add":${JSON.stringify(record('glued'))}}\n`);
     appendFileSync(path, `{"add":${JSON.stringify(record('d'))}}\n`);
-    const content = readJournal(path);
+    const content = await readJournal(path);
     expect([...content.records.keys()]).toEqual(['a', 'c', 'd']);
     expect(content.warnings).toEqual([`${path}:6: unreadable line skipped`]);
   });
@@ -279,7 +283,7 @@ describe('readJournal', () => {
     ['a record of pid 1', JSON.stringify({ add: record('x', { pid: 1 }) })],
     ['zeros, as a crashed file system leaves them', '\0\0\0\0'],
     ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x80, 0x7b])],
-  ])('skips a line of %s with a warning, and never the rest', (_what, noise) => {
+  ])('skips a line of %s with a warning, and never the rest', async (_what, noise) => {
     const { path, text } = written();
     const at = text.indexOf('\n', text.indexOf('"id":"a"')) + 1;
     writeFileSync(
@@ -290,25 +294,25 @@ describe('readJournal', () => {
         Buffer.from(`\n${text.slice(at)}`),
       ]),
     );
-    const content = readJournal(path);
+    const content = await readJournal(path);
     expect([...content.records.keys()]).toEqual(['a', 'c']);
     expect(content.warnings).toEqual([`${path}:3: unreadable line skipped`]);
   });
 
-  it('takes any noise without throwing, and invents no record', () => {
+  it('takes any noise without throwing, and invents no record', async () => {
     const { path, text } = written();
     const bytes = Buffer.from(text);
-    fc.assert(
-      fc.property(
+    await fc.assert(
+      fc.asyncProperty(
         fc.nat(bytes.length),
         fc.nat(60),
         fc.uint8Array({ maxLength: 60 }),
-        (at, cut, noise) => {
+        async (at, cut, noise) => {
           writeFileSync(
             path,
             Buffer.concat([bytes.subarray(0, at), noise, bytes.subarray(at + cut)]),
           );
-          const { records } = readJournal(path);
+          const { records } = await readJournal(path);
           for (const { command, pid } of records.values()) {
             expect(Number.isSafeInteger(pid) && pid > 1).toBe(true);
             expect(command.length).toBeLessThanOrEqual(256);
@@ -319,6 +323,20 @@ describe('readJournal', () => {
     );
   });
 
+  it('lets the event loop go while it reads a long one', async () => {
+    const journal = open();
+    for (let index = 0; index < 3000; index++) journal.add(record(`r${index}`));
+    let turns = 0;
+    const turn = (): void => {
+      turns++;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    expect((await readJournal(journal.path)).records.size).toBe(3000);
+    clearImmediate(next);
+    expect(turns).toBeGreaterThanOrEqual(10);
+  });
+
   it.each([
     ['empty', ''],
     ['foreign', 'hello\nworld\n'],
@@ -326,11 +344,11 @@ describe('readJournal', () => {
     ['a JSON array', '[]\n'],
     ['of a later format', `{"version":2,"owner":${JSON.stringify(owner())},"openedAt":1}\n`],
     ['without a header', `{"add":${JSON.stringify(record('a'))}}\n`],
-  ])('finds no record in a file that is %s, and says so', (_what, text) => {
+  ])('finds no record in a file that is %s, and says so', async (_what, text) => {
     mkdirSync(stateDir);
     const path = join(stateDir, 'host-x.jsonl');
     writeFileSync(path, `${text}${JSON.stringify({ add: record('a') })}\n`);
-    expect(readJournal(path)).toEqual({
+    expect(await readJournal(path)).toEqual({
       header: undefined,
       records: new Map(),
       warnings: [`${path}:1: not a journal of format 1`],

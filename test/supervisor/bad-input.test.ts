@@ -73,11 +73,13 @@ async function expectUnharmed(of: Supervisor = supervisor, stateDir = join(folde
   if (LINUX) expect(findByMarker(MARKER, folder)).toEqual([]);
   expect(of.list()).toEqual([]);
   await of.start();
-  const next = of.spawn(good());
+  const waits = 'process.stdin.resume().on("end", () => process.stdout.write("fine"))';
+  const next = of.spawn({ ...good(), args: ['-e', waits] });
   expect(next.pid).toBeDefined();
   const [name = ''] = readdirSync(stateDir);
-  const { records, warnings } = readJournal(join(stateDir, name));
+  const { records, warnings } = await readJournal(join(stateDir, name));
   expect({ ids: [...records.keys()], warnings }).toEqual({ ids: [next.id], warnings: [] });
+  next.stdin.end();
   expect(await text(next.stdout)).toBe('fine');
   expect(await next.exited).toMatchObject({ cause: 'completed' });
 }
