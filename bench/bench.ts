@@ -9,6 +9,8 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   journal: () => import('./rows/journal.ts'),
   slot: () => import('./rows/slot.ts'),
   end: () => import('./rows/end.ts'),
+  death: () => import('./rows/death.ts'),
+  guardian: () => import('./rows/guardian.ts'),
   look: () => import('./rows/look.ts'),
   sweep: () => import('./rows/sweep.ts'),
   import: () => import('./rows/import.ts'),

@@ -29,6 +29,11 @@ export function spawnBare(command: string, args: readonly string[], env = hostEn
   return spawn(command, args, { env, detached: true, stdio: 'pipe' });
 }
 
+/** The simplest helper that there can be: a shell that waits on a pipe which only this process holds. */
+export function spawnGuardian(script: string): ChildProcess {
+  return spawn('/bin/sh', ['-c', script], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+}
+
 function hostEnv(): Record<string, string> {
   return { ...process.env } as Record<string, string>;
 }

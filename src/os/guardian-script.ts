@@ -28,9 +28,12 @@ if [ -r /proc/self/stat ]; then
     done
   }
   in_groups() {
-    for file in /proc/[0-9]*; do
-      stat_of "\${file#/proc/}" || continue
-      case "$ours " in *" $pgid "*) echo "\${file#/proc/}" ;; esac
+    groups=
+    for pgid in $ours; do groups="$groups|$pgid"; done
+    # A name may look like these fields; it is the caller who proves.
+    for file in $(grep -lE "[)] [^ZXx] [0-9]+ (\${groups#?}) " /proc/[0-9]*/stat 2>/dev/null); do
+      file=\${file#/proc/}
+      echo "\${file%/stat}"
     done
   }
   now_ms() {
@@ -66,20 +69,6 @@ learn() {
   done
 }
 
-# Finds what is left: groups that hold a proven process, and others that carry the cookie.
-look() {
-  ours= others=
-  for proof in $proofs; do
-    stat_of "\${proof%%:*}" && [ "$pgid:$start" = "\${proof#*:}" ] || continue
-    case "$ours " in *" $pgid "*) ;; *) ours="$ours $pgid" ;; esac
-  done
-  [ -z "$ours" ] || learn
-  for pid in $(marked); do
-    [ "$pid" -gt 1 ] && [ "$pid" != $$ ] && stat_of "$pid" || continue
-    case "$ours " in *" $pgid "*) ;; *) others="$others $pid" ;; esac
-  done
-}
-
 # A polite signal goes to each once, a forced one at every look.
 signal() {
   case "$1$signalled" in TERM*" $2 "*) return ;; esac
@@ -87,22 +76,39 @@ signal() {
   kill "-$1" "$2" 2>/dev/null
 }
 
-# Signals whoever is left until two looks in a row find nobody; false if time is up before.
+# Signals what is left: groups that hold a proven process, then others that carry the cookie.
+look() {
+  ours= others=
+  for proof in $proofs; do
+    stat_of "\${proof%%:*}" && [ "$pgid:$start" = "\${proof#*:}" ] || continue
+    case "$ours " in *" $pgid "*) ;; *) ours="$ours $pgid" ;; esac
+  done
+  # Before the signal: it may take the only one whose proof we have.
+  [ -z "$ours" ] || learn
+  for pgid in $ours; do signal "$1" "-$pgid"; done
+  for pid in $(marked); do
+    [ "$pid" -gt 1 ] && [ "$pid" != $$ ] && stat_of "$pid" || continue
+    case "$ours " in *" $pgid "*) continue ;; esac
+    others="$others $pid"
+    signal "$1" "$pid"
+  done
+}
+
+# Looks until two looks in a row find nobody; false if time is up before.
 end() {
   now_ms
   until=$((now + $2)) empty=0 signalled=
   while :; do
-    look
+    look "$1"
     if [ -z "$ours$others" ]; then
       empty=$((empty + 1))
       [ $empty -ge 2 ] && return 0
     else
       empty=0
-      for pgid in $ours; do signal "$1" "-$pgid"; done
-      for pid in $others; do signal "$1" "$pid"; done
     fi
     now_ms
     [ "$now" -ge "$until" ] && return 1
+    # Before the last look too: whoever is just becoming another program shows no cookie.
     sleep 0.02 2>/dev/null || sleep 1
   done
 }
