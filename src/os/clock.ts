@@ -30,3 +30,8 @@ const afterLong: Clock['after'] = (ms, callback, options) => {
   let cancel = systemClock.after(MAX_TIMER_MS, goOn, options);
   return () => cancel();
 };
+
+/** Lets everything else go first that is due now. */
+export function turnOfLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

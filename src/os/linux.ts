@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import type { Clock } from './clock.ts';
+import { type Clock, turnOfLoop } from './clock.ts';
 import {
   COOKIE_VARIABLE,
   type ProcessEntry,
@@ -117,10 +117,6 @@ function listPids(): string[] {
   return readdirSync('/proc').filter((name) => name >= '1' && name < ':');
 }
 
-function yieldToLoop(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
 /** The process table of Linux, from `/proc`, without a child process. */
 export function linuxProcesses(clock: Clock): Processes {
   return {
@@ -136,7 +132,7 @@ export function linuxProcesses(clock: Clock): Processes {
           listed.add(name);
           if (!enter(table, name)) inExec.push(name);
           if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
-          await yieldToLoop();
+          await turnOfLoop();
           sliceStartMs = clock.monotonicMs();
         }
         due = pass < MAX_LISTINGS ? listPids().filter((name) => !listed.has(name)) : [];

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from './clock.ts';
+import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
 import { launch } from './launch.ts';
@@ -29,10 +29,6 @@ function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTab
     });
     return next;
   };
-}
-
-function turnOfLoop(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Sends a signal; the guard stands here so that no caller can forget it. */

@@ -212,8 +212,8 @@ async function contentOf(path: string, unproven: Unproven[]): Promise<JournalCon
   try {
     return await readJournal(path);
   } catch (error) {
-    if (isGone(error)) return undefined;
-    unproven.push({ pid: undefined, reason: `${path}: ${(error as Error).message}` });
+    if (!isGone(error))
+      unproven.push({ pid: undefined, reason: `${path}: ${(error as Error).message}` });
     return undefined;
   }
 }
