@@ -9,9 +9,9 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SupervisorError } from '../errors.ts';
+import { turnOfLoop } from '../os/clock.ts';
 import {
   FORMAT_VERSION,
   type JournalHeader,
@@ -24,8 +24,8 @@ import {
 const MIN_DEAD_LINES = 1024;
 /** More than the longest header takes. */
 const MAX_HEADER_BYTES = 4096;
-/** How many lines are read before the event loop is let go. */
-const LINES_PER_SLICE = 250;
+/** How much is read before the event loop is let go: some 150 records. */
+const SLICE_BYTES = 32 * 1024;
 
 export interface JournalOptions {
   readonly stateDir: string;
@@ -173,20 +173,43 @@ export function readHeader(path: string): JournalHeader | undefined {
 export async function readJournal(path: string): Promise<JournalContent> {
   const records = new Map<string, SupervisionRecord>();
   const warnings: string[] = [];
-  const [first = '', ...rest] = (await readFile(path, 'utf8')).split('\n');
-  const header = parseHeader(parseJson(first));
-  if (header === undefined) {
-    return { header, records, warnings: [`${path}:1: not a journal of format ${FORMAT_VERSION}`] };
-  }
-  for (const [index, text] of rest.entries()) {
-    if (index % LINES_PER_SLICE === 0) await new Promise((resolve) => setImmediate(resolve));
+  let header: JournalHeader | undefined;
+  let number = 0;
+  for await (const text of linesOf(path)) {
+    number++;
+    if (number === 1) {
+      header = parseHeader(parseJson(text));
+      if (header === undefined) break;
+      continue;
+    }
     if (text === '') continue;
     const change = parseChange(parseJson(text));
-    if (change === undefined) warnings.push(`${path}:${index + 2}: unreadable line skipped`);
+    if (change === undefined) warnings.push(`${path}:${number}: unreadable line skipped`);
     else if ('add' in change) records.set(change.add.id, change.add);
     else records.delete(change.remove);
   }
+  if (header === undefined) warnings.push(`${path}:1: not a journal of format ${FORMAT_VERSION}`);
   return { header, records, warnings };
+}
+
+/** The lines of a file, with a turn of the event loop after each piece of it. */
+async function* linesOf(path: string): AsyncGenerator<string> {
+  const piece = Buffer.alloc(SLICE_BYTES);
+  const decoder = new TextDecoder();
+  const fd = openSync(path, 'r');
+  let torn = '';
+  try {
+    for (let length = readSync(fd, piece); length > 0; length = readSync(fd, piece)) {
+      const text = decoder.decode(piece.subarray(0, length), { stream: true });
+      const lines = `${torn}${text}`.split('\n');
+      torn = lines.pop() ?? '';
+      yield* lines;
+      await turnOfLoop();
+    }
+    yield torn;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** One line of a journal. */
