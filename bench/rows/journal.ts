@@ -7,7 +7,7 @@ import { interleave, median, microseconds, type Row, times } from '../row.ts';
 const SIZES = [10, 100, 1_000, 10_000] as const;
 const ROUNDS = 7;
 /** Enough changes to rewrite the largest journal once: compaction is part of the price. */
-const CHANGES = 11_000;
+const CHANGES = 16_000;
 const PEER_MS = 100;
 
 const OWNER = {

@@ -20,8 +20,8 @@ import {
   type SupervisionRecord,
 } from './record.ts';
 
-/** A journal is rewritten when it holds this many dead lines, or twice its live ones if that is more. */
-const MIN_DEAD_LINES = 1024;
+/** A journal is rewritten when it holds this many dead lines, or three times its live ones if that is more. */
+const MIN_DEAD_LINES = 4096;
 /** More than the longest header takes. */
 const MAX_HEADER_BYTES = 4096;
 /** How much is read before the event loop is let go: some 150 records. */
@@ -55,6 +55,8 @@ export class Journal {
   readonly #openedAt: number;
   readonly #warn: (message: string, error: unknown) => void;
   readonly #records = new Map<string, SupervisionRecord>();
+  /** The live records as they stand in the file: to rewrite it, nothing is serialized again. */
+  readonly #lines = new Map<string, string>();
   #header: string;
   #fd: number;
   #deadLines = 0;
@@ -82,22 +84,22 @@ export class Journal {
   /** Adds a record, or replaces the one with its id. */
   add(record: SupervisionRecord): void {
     if (this.#records.has(record.id)) this.#deadLines++;
-    this.#records.set(record.id, record);
-    this.#write({ add: record });
+    this.#write(this.#keep(record));
   }
 
   remove(id: string): void {
     if (!this.#records.delete(id)) return;
+    this.#lines.delete(id);
     this.#deadLines += 2;
-    this.#write({ remove: id });
+    this.#write(journalLine({ remove: id }));
   }
 
   /** Writes the file anew with an identity that has become known, in the header and in every record. */
   identify(owner: JournalHeader['owner']): void {
     const { bootId, pidNamespace } = owner;
     this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt: this.#openedAt });
-    for (const [id, record] of this.#records)
-      this.#records.set(id, { ...record, bootId, pidNamespace });
+    for (const record of [...this.#records.values()])
+      this.#keep({ ...record, bootId, pidNamespace });
     this.#attempt(() => this.#rewrite());
   }
 
@@ -108,11 +110,18 @@ export class Journal {
     this.#attempt(() => rmSync(this.path, { force: true }));
   }
 
-  #write(change: object): void {
-    const full = this.#deadLines > Math.max(MIN_DEAD_LINES, 2 * this.#records.size);
+  #keep(record: SupervisionRecord): string {
+    const line = journalLine({ add: record });
+    this.#records.set(record.id, record);
+    this.#lines.set(record.id, line);
+    return line;
+  }
+
+  #write(line: string): void {
+    const full = this.#deadLines > Math.max(MIN_DEAD_LINES, 3 * this.#records.size);
     this.#attempt(() => {
       if (full || !this.#intact) this.#rewrite();
-      else append(this.#fd, journalLine(change));
+      else append(this.#fd, line);
     });
   }
 
@@ -130,9 +139,8 @@ export class Journal {
   /** Writes header and live records to a new file and puts it in place of the old one. */
   #rewrite(): void {
     const temporary = `${this.path}.tmp`;
-    const records = Array.from(this.#records.values(), (add) => journalLine({ add }));
     try {
-      writeFileSync(temporary, this.#header + records.join(''), { mode: 0o600 });
+      writeFileSync(temporary, this.#header + [...this.#lines.values()].join(''), { mode: 0o600 });
       // Closed first: Windows replaces no file that is open.
       this.#close();
       renameSync(temporary, this.path);
@@ -227,8 +235,10 @@ function parseJson(text: string): unknown {
 
 /** One write, so that the line is whole or visibly torn, whoever dies in the middle. */
 function append(fd: number, text: string): void {
-  let bytes = Buffer.from(text);
+  const written = writeSync(fd, text);
+  if (written === Buffer.byteLength(text)) return;
   // It takes a second one only on a disk that is full, and that one says so.
+  let bytes = Buffer.from(text).subarray(written);
   while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
 }
 

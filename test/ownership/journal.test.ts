@@ -169,7 +169,7 @@ describe('Journal', () => {
   describe('compaction', () => {
     const inode = ({ path }: Journal) => statSync(path).ino;
 
-    it('costs a rewrite in a thousand changes, and keeps the file short', async () => {
+    it('costs a rewrite in thousands of changes, and keeps the file short', async () => {
       const journal = open();
       for (let index = 0; index < 10; index++) journal.add(record(`live${index}`));
       let rewrites = 0;
@@ -184,7 +184,7 @@ describe('Journal', () => {
       }
       expect(rewrites).toBeGreaterThan(0);
       expect(rewrites).toBeLessThanOrEqual(10);
-      expect(longest).toBeLessThan(1100);
+      expect(longest).toBeLessThan(4200);
       expect(await idsIn(journal.path)).toHaveLength(10);
       expect(mode(journal.path)).toBe(POSIX ? '600' : mode(journal.path));
       expect(readdirSync(stateDir)).toEqual([basename(journal.path)]);
