@@ -87,24 +87,23 @@ const variables = z.lazy(() => variablesWhere(() => undefined));
 
 /** @internal Variables as a copy, none of which `object` objects to. */
 export function variablesWhere(object: (name: string, value: string) => Objection | undefined) {
-  return z
-    .custom<Environment>(
-      (value) => typeof value === 'object' && value !== null && !(Symbol.iterator in value),
-      { error: 'must be an object of strings' },
-    )
-    .transform((env, { addIssue }) => {
-      const copy = { ...env };
-      for (const name of Object.keys(copy)) {
-        const value: unknown = copy[name];
-        if (value === undefined) continue;
-        const objection =
-          typeof value === 'string'
-            ? object(name, value)
-            : { message: 'must be string', path: [name] };
-        if (objection !== undefined) addIssue({ code: 'custom', ...objection });
-      }
-      return copy;
-    });
+  return z.transform((env: Environment, { addIssue }) => {
+    if (typeof env !== 'object' || env === null || Symbol.iterator in env) {
+      addIssue('must be an object of strings');
+      return z.NEVER;
+    }
+    const copy = { ...env };
+    for (const name of Object.keys(copy)) {
+      const value: unknown = copy[name];
+      if (value === undefined) continue;
+      const objection =
+        typeof value === 'string'
+          ? object(name, value)
+          : { message: 'must be string', path: [name] };
+      if (objection !== undefined) addIssue({ code: 'custom', ...objection });
+    }
+    return copy;
+  });
 }
 
 /** @internal The schema of {@link EnvironmentRules}. */
@@ -149,15 +148,16 @@ export function sanitize(env: Environment, options: SanitizeOptions): SanitizedE
   const stays = (name: string, value: string) =>
     keep(name) || !isListed(name) || hostValues().get(fold(name, ignoreCase)) !== value;
 
-  const kept: [string, string][] = [];
+  // Copied whole: assigning one by one would lose a variable named `__proto__`.
+  const kept = { ...env };
   const dropped: string[] = [];
-  for (const [name, value] of Object.entries(env)) {
-    if (value === undefined) continue;
-    if (stays(name, value)) kept.push([name, value]);
-    else dropped.push(name);
+  for (const name of Object.keys(kept)) {
+    const value = kept[name];
+    if (value !== undefined && stays(name, value)) continue;
+    if (value !== undefined) dropped.push(name);
+    delete kept[name];
   }
-  // Not by assignment: that would lose a variable named `__proto__`.
-  return { env: Object.fromEntries(kept), dropped: dropped.sort() };
+  return { env: kept as Record<string, string>, dropped: dropped.sort() };
 }
 
 /** Tells whether a host with this environment was itself started by an agent. */
