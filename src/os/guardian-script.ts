@@ -101,15 +101,15 @@ end() {
   while :; do
     look "$1"
     if [ -z "$ours$others" ]; then
-      empty=$((empty + 1))
+      empty=$((empty + 1)) pause=0.1
       [ $empty -ge 2 ] && return 0
     else
-      empty=0
+      empty=0 pause=0.02
     fi
     now_ms
     [ "$now" -ge "$until" ] && return 1
-    # Before the last look too: whoever is just becoming another program shows no cookie.
-    sleep 0.02 2>/dev/null || sleep 1
+    # Longer before the last look: whoever is just becoming another program shows no cookie.
+    sleep $pause 2>/dev/null || sleep 1
   done
 }
 

@@ -1,5 +1,5 @@
 import type { Os, ProcessTable } from '../os/os.ts';
-import type { ExitReport, Orphan, Survivor } from '../reports.ts';
+import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { Ending, ProcessTree } from '../termination/terminate.ts';
 import { claimsOf, KEPT_SUFFIX } from './cookie.ts';
@@ -23,6 +23,8 @@ export interface OrphanReport {
   readonly survivors: readonly Survivor[];
   /** Every process that was ended, or would be; and why. */
   readonly orphans: readonly Orphan[];
+  /** What could not be told apart from a stranger, and was left alone. */
+  readonly unproven: readonly Unproven[];
   /** How many records were of processes that are gone, or whose pid is someone else's now. */
   readonly forgotten: number;
 }
@@ -89,12 +91,17 @@ async function endTrees(
   const ended: ExitReport[] = [];
   const survivors: Survivor[] = [];
   const orphans: Orphan[] = [];
+  const unproven: Unproven[] = [];
   const endings: Promise<void>[] = [];
   let forgotten = 0;
   const lookFor = async (candidate: Candidate): Promise<void> => {
     const tree = treeOf(owner, candidate, context.os);
     const members = await tree.look();
-    if (members.length === 0) forgotten++;
+    if (members.length === 0) {
+      const doubt = await doubtOf(candidate, context.os);
+      if (doubt === undefined) forgotten++;
+      else unproven.push(doubt);
+    }
     for (const { pid, command } of members)
       orphans.push({ id: candidate.id, pid, command, reason });
     if (members.length > 0 && !context.dryRun) endings.push(end(candidate, tree));
@@ -107,7 +114,15 @@ async function endTrees(
   for (let at = 0; at < candidates.length; at += TREES_PER_SLICE)
     await Promise.all(candidates.slice(at, at + TREES_PER_SLICE).map(lookFor));
   await Promise.all(endings);
-  return { ended, survivors, orphans, forgotten };
+  return { ended, survivors, orphans, unproven, forgotten };
+}
+
+/** A start time that was never learnt proves nothing of whoever has the pid now. */
+async function doubtOf({ record }: Candidate, os: Os): Promise<Unproven | undefined> {
+  if (record === undefined || record.startTime !== undefined) return undefined;
+  const { pid, id } = record;
+  const isAlive = (await os.processes.look()).get(pid)?.alive ?? false;
+  return isAlive ? { pid, reason: `the start time of "${id}" was never known` } : undefined;
 }
 
 async function endTree(

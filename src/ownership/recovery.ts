@@ -69,8 +69,9 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     const report =
       verdict === 'dead'
         ? await endOrphans(owner, content.records, context)
-        : { ended: [], survivors: [], orphans: [], forgotten: content.records.size };
+        : { ended: [], survivors: [], orphans: [], unproven: [], forgotten: content.records.size };
     reports.push(report);
+    unproven.push(...report.unproven);
     if (context.dryRun || report.survivors.length > 0) continue;
     rmSync(claim, { force: true });
     recovered.push(owner);
