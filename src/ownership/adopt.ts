@@ -188,11 +188,13 @@ async function findAdoptable(
 
 /** Takes it, once it stands in our own journal: of two hosts at once at most one does. */
 async function take({ entry, kept }: Adoptable, context: RecoveryContext): Promise<void> {
-  const holder = await holderOf(entry, context);
-  if (holder !== undefined)
+  if (kept === undefined) {
+    const holder = await holderOf(entry, context);
+    if (holder === undefined) return;
     throw notAdoptable(`pid ${entry.pid}`, `supervisor ${holder} holds it, and is alive`);
-  if (kept === undefined) return;
+  }
   try {
+    // Only one can remove the file.
     rmSync(kept.path);
   } catch (cause) {
     throw notAdoptable(`"${kept.record.id}"`, 'another host has just adopted it', cause);
