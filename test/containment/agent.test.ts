@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import type { Death } from '../fixtures/hosts/die.ts';
 import { GRACE_MS, LADDER } from '../support/containment.ts';
 import type { FakeApi } from '../support/fake-api.ts';
 import { endByMarker, eventually, findByMarker } from '../support/process-table.ts';
@@ -22,7 +23,12 @@ interface Place {
 async function busyHost(place: Place, options: object = {}) {
   const { api, home, marker } = place;
   const supervisorOptions = { stateDir: join(home, 'state'), ladder: LADDER, ...options };
-  const args = [HOST, JSON.stringify(supervisorOptions), JSON.stringify(toQuery(BUSY, place))];
+  const args = [
+    '--max-old-space-size=64',
+    HOST,
+    JSON.stringify(supervisorOptions),
+    JSON.stringify(toQuery(BUSY, place)),
+  ];
   const env = { ...agentEnvironment(api.url, home), [MARKER]: marker };
   const host = spawn(process.execPath, args, { cwd: home, env, stdio: ['pipe', 'ignore', 'pipe'] });
   let stderr = '';
@@ -41,11 +47,15 @@ async function busyHost(place: Place, options: object = {}) {
 }
 
 const bySignal = (signal: NodeJS.Signals) => (host: ChildProcess) => void host.kill(signal);
-const byThrow = (host: ChildProcess) => void host.stdin?.write('now\n');
+const byItself = (how: Death) => (host: ChildProcess) => void host.stdin?.write(`${how}\n`);
+const SIGNALS = ['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGSEGV', 'SIGABRT'] as const;
 const DEATHS = [
-  { name: 'SIGKILL', die: bySignal('SIGKILL') },
-  { name: 'SIGSEGV', die: bySignal('SIGSEGV') },
-  { name: 'an uncaught throw, at which the SDK signals its agent too', die: byThrow },
+  ...SIGNALS.map((signal) => ({ name: signal, die: bySignal(signal) })),
+  // At an exit, the SDK signals its agent too.
+  { name: 'process.exit', die: byItself('exit') },
+  { name: 'an uncaught throw', die: byItself('throw') },
+  { name: 'process.abort', die: byItself('abort') },
+  { name: 'running out of memory', die: byItself('out-of-memory') },
 ];
 
 describe.runIf(CAN_WATCH_AGENTS)('a host with a real agent at work dies', () => {
