@@ -3,7 +3,7 @@ import { createSupervisor } from '../built.ts';
 import { spawnBare, spawnExeca, temporaryFolder } from '../children.ts';
 import { interleave, median, milliseconds, type Row, times } from '../row.ts';
 
-const ROUNDS = 300;
+const ROUNDS = 800;
 const COMMAND = '/bin/cat';
 
 /** From the call to the handle: the child runs, and ours is in the registry. Its own run is not counted. */
@@ -50,7 +50,7 @@ export const row: Row = {
           return tookMs;
         },
       },
-      { warmUp: 50 },
+      { warmUp: 100 },
     );
     const ratio = median(supervised) / median(execa);
     return {
