@@ -14,13 +14,14 @@ import {
 } from '../support/containment.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const SCRIPT = 'test/fixtures/hosts/contained.ts';
+const HOSTS = 'test/fixtures/hosts';
+const SCRIPT = `${HOSTS}/contained.ts`;
 
 /** Copies the package as it would be with the next format; returns the copy's own script of a host. */
 function copyNextVersion({ folder }: Area): string {
   const copy = join(folder, 'next');
   mkdirSync(copy);
-  for (const part of ['src', 'package.json', SCRIPT])
+  for (const part of ['src', 'package.json', HOSTS])
     cpSync(join(ROOT, part), join(copy, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   const record = join(copy, 'src/ownership/record.ts');

@@ -158,10 +158,17 @@ const it = base
   });
 
 /** The shape's whole tree stands: its programs have started, not only its forks. */
-function stands({ size }: Shape, outside: () => ProcessRow[]): boolean {
+function stands({ size, leaks }: Shape, outside: () => ProcessRow[]): boolean {
   const rows = outside();
   const settled = rows.filter(({ command }) => ['sh', 'cat', 'sleep'].includes(command));
-  return rows.length === size && settled.length === size && rows.every(isItself);
+  // What a shape leaks is what sleeps; a shell in between has yet to start its own.
+  const asleep = rows.filter(({ command }) => command === 'sleep');
+  return (
+    rows.length === size &&
+    settled.length === size &&
+    asleep.length === leaks &&
+    rows.every(isItself)
+  );
 }
 
 /** Not a fork that has yet to become its own program: that still has the script among its arguments. */
