@@ -1,12 +1,24 @@
+import { uptime } from 'node:os';
+
 /** Time, as the stations see it: injected, so that tests need not wait. */
 export interface Clock {
   /** Wall clock, ms since 1970: for stamps. */
   now(): number;
   /** Monotonic, in ms: for durations. */
   monotonicMs(): number;
+  /** Monotonic, in ms since the machine's boot, the same in all of its processes; on Linux without the time that it slept. */
+  sinceBootMs(): number;
   /** Calls back once after `ms`; the timer keeps a host alive only with `keepAlive`. Returns its cancellation. */
   after(ms: number, callback: () => void, options?: { keepAlive?: boolean }): () => void;
 }
+
+// Bun's hrtime starts with the process, as performance.now does.
+const startedAtBootMs = (): number => {
+  const hrtimeMs = Number(process.hrtime.bigint()) / 1e6;
+  const sinceStartMs = performance.now();
+  return hrtimeMs - sinceStartMs > 1000 ? hrtimeMs - sinceStartMs : uptime() * 1000 - sinceStartMs;
+};
+let bootOffsetMs: number | undefined;
 
 /** Longest delay that a timer of the runtime takes; longer ones fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -14,6 +26,10 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
+  sinceBootMs() {
+    bootOffsetMs ??= startedAtBootMs();
+    return bootOffsetMs + performance.now();
+  },
   after(ms, callback, options) {
     if (ms > MAX_TIMER_MS) return afterLong(ms, callback, options);
     const timer = setTimeout(callback, Math.max(0, ms));

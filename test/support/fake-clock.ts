@@ -8,10 +8,12 @@ interface Timer {
   readonly keepAlive: boolean;
 }
 
+/** How long the machine had been up when the clock was made. */
+const UPTIME_MS = 7_200_000;
 /** How many turns of the event loop count as "whatever follows from this has happened". */
 const SETTLE_TURNS = 6;
 
-/** A clock that is advanced by hand. Its two times differ, so that none is taken for the other. */
+/** A clock that is advanced by hand. Its three times differ, so that none is taken for the other. */
 export class FakeClock implements Clock {
   #elapsedMs = 0;
   #wallMs = Date.UTC(2026, 10, 23);
@@ -29,6 +31,10 @@ export class FakeClock implements Clock {
 
   monotonicMs(): number {
     return this.#elapsedMs;
+  }
+
+  sinceBootMs(): number {
+    return UPTIME_MS + this.#elapsedMs;
   }
 
   after(
