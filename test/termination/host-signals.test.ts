@@ -181,10 +181,15 @@ describe.runIf(CAN_WATCH)('a host that handles signals', SOON, () => {
     );
 
     it('that takes its time: the signal is raised after it', async ({ host, marker }) => {
-      const { kill, end } = await host({ hook: 'asks for more time' });
+      const { kill, line, end } = await host({
+        hook: 'asks for more time',
+        handle: { hookTimeoutMs: 60_000 },
+      });
       kill('SIGHUP');
+      await line('stopped');
+      kill('SIGUSR2');
       const { signal, lines } = await end;
-      expect(story(lines)).toContain('stopped');
+      expect(story(lines).slice(-2)).toEqual(['stopped', 'hook over']);
       expect(signal).toBe('SIGHUP');
       expect(findByMarker(MARKER, marker)).toEqual([]);
     });
