@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { npm } from './npm.ts';
+import { eventually } from './process-table.ts';
 
 /** The runtimes that test/runtimes/package.json pins, and each one's binary in its package. */
 const BINARIES = {
@@ -50,22 +50,23 @@ async function installOnce(): Promise<void> {
   const isInstalled = async (): Promise<boolean> =>
     (await readFile(MARKER, 'utf8').catch(() => '')) === wanted;
 
-  const deadline = performance.now() + INSTALL_DEADLINE_MS;
-  while (!(await isInstalled())) {
-    if (await takeLock()) {
-      try {
-        if (await isInstalled()) return;
-        await npm(['ci', '--no-audit', '--no-fund', '--no-bin-links'], FOLDER);
-        await writeFile(MARKER, wanted);
-      } finally {
-        await rm(LOCK, { force: true });
-      }
-    } else if (performance.now() > deadline) {
-      throw new Error(`The runtimes were not installed in time: remove ${LOCK} and try again`);
-    } else {
-      await sleep(200);
+  const installInTurn = async (): Promise<boolean> => {
+    if (await isInstalled()) return true;
+    if (!(await takeLock())) return false;
+    try {
+      if (await isInstalled()) return true;
+      await npm(['ci', '--no-audit', '--no-fund', '--no-bin-links'], FOLDER);
+      await writeFile(MARKER, wanted);
+      return true;
+    } finally {
+      await rm(LOCK, { force: true });
     }
-  }
+  };
+  await eventually(installInTurn, {
+    timeoutMs: INSTALL_DEADLINE_MS,
+    everyMs: 200,
+    what: `the runtimes are installed (remove ${LOCK} and try again)`,
+  });
 }
 
 /** The lock is a file that only one worker can make; it names its maker, whose death frees it. */
