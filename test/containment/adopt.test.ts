@@ -8,9 +8,7 @@ import {
   it,
   SLEEPER,
 } from '../support/containment.ts';
-import { eventually, type ProcessRow, readRow } from '../support/process-table.ts';
-
-const isAlive = (row: ProcessRow) => readRow(row.pid)?.startTime === row.startTime;
+import { eventually, isAlive, readRow } from '../support/process-table.ts';
 
 async function refusal(host: ContainedHost, pid: number): Promise<string> {
   const { code, error } = await host.ask({ do: 'adopt', options: { pid } });

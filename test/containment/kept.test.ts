@@ -9,7 +9,7 @@ import {
   it,
   SLEEPER,
 } from '../support/containment.ts';
-import { environmentOf, eventually, type ProcessRow, readRow } from '../support/process-table.ts';
+import { environmentOf, eventually, isAlive, type ProcessRow } from '../support/process-table.ts';
 
 /** A process with a child in a session of its own; neither has a stream to say that it runs. */
 const DAEMON: SpawnRequest = {
@@ -39,7 +39,6 @@ async function startDaemon(host: ContainedHost): Promise<Daemon> {
   return { id, ...rows };
 }
 
-const isAlive = (row: ProcessRow) => readRow(row.pid)?.startTime === row.startTime;
 const kept = (message: { readonly [key: string]: unknown }) =>
   (message['report'] as { kept: KeptProcess[] }).kept;
 
