@@ -90,10 +90,7 @@ describe.runIf(CAN_CONTAIN)('a host without a shell', () => {
     const args = ['-c', 'setsid sleep 300 >/dev/null 2>&1 </dev/null & echo ready'];
     const request = { command: 'sh', args, kind: 'tool', leftovers: 'keep' } as const;
     await host.ask({ do: 'spawn', request });
-    await eventually(async () => {
-      const listed = await host.ask({ do: 'list' });
-      return (listed['report'] as unknown[]).length === 0;
-    });
+    await host.listsNothing();
     const kept = area.tree();
     expect(kept).toHaveLength(1);
     await host.ask({ do: 'stop' });

@@ -144,10 +144,7 @@ describe.runIf(CAN_CONTAIN)('the guardian', () => {
     const host = await area.readyHost();
     const guardian = await startedGuardian(host);
     await host.ask({ do: 'spawn', request: LEAVES_A_SERVER });
-    await eventually(async () => {
-      const listed = await host.ask({ do: 'list' });
-      return (listed['report'] as unknown[]).length === 0;
-    });
+    await host.listsNothing();
     const kept = area.tree();
     expect(kept).toHaveLength(1);
 
@@ -221,10 +218,7 @@ describe.runIf(CAN_CONTAIN)('the guardian', () => {
     const answer = await host.ask({ do: 'spawn', request: SLEEPER });
     const child = readRow(answer['pid'] as number);
     if (child !== undefined) await endAndConfirm([child]);
-    await eventually(async () => {
-      const listed = await host.ask({ do: 'list' });
-      return (listed['report'] as unknown[]).length === 0;
-    });
+    await host.listsNothing();
     await waitsForInput(pid);
 
     expect(Number.parseInt(statusOf(pid)['VmRSS'] ?? '', 10)).toBeLessThan(4096);

@@ -73,10 +73,7 @@ describe.runIf(CAN_UNSHARE)('a host that is pid 1', () => {
     // Its children lose it at once, one of them dies, and the other is left over.
     const args = ['-c', 'sleep 300 & sh -c "exit 0" & echo ready'];
     await host.ask({ do: 'spawn', request: { command: 'sh', args, kind: 'tool' } });
-    await eventually(async () => {
-      const listed = await host.ask({ do: 'list' });
-      return (listed['report'] as unknown[]).length === 0;
-    });
+    await host.listsNothing();
     expect(area.tree().map(({ pid }) => pid)).toEqual([init.pid]);
     expect(zombiesOf(init)).not.toEqual([]);
     expect(await host.ask({ do: 'stop' })).toMatchObject({ report: { survivors: [] } });

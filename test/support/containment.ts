@@ -173,6 +173,17 @@ export class ContainedHost {
     );
   }
 
+  /** Waits until its supervisor lists no process any more. */
+  async listsNothing(): Promise<void> {
+    await eventually(
+      async () => {
+        const listed = await this.ask({ do: 'list' });
+        return (listed['report'] as unknown[]).length === 0;
+      },
+      { what: 'the host lists nothing' },
+    );
+  }
+
   /** Ends it from outside, exactly this process. */
   kill(signal: NodeJS.Signals): void {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
