@@ -10,6 +10,7 @@ import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
 import type { RecoveryContext } from './ownership/recovery.ts';
 import { Registry } from './ownership/registry.ts';
 import { sweep } from './ownership/sweep.ts';
+import { Turns } from './ownership/turns.ts';
 import type {
   EndReport,
   ProcessInfo,
@@ -109,13 +110,14 @@ export class Supervisor {
   readonly #live = new Map<string, LiveProcess>();
   readonly #queued = new Set<QueuedStart>();
   readonly #leases = new Set<SlotLease>();
+  readonly #sweeps = new Turns();
+  readonly #adoptions = new Turns();
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
   #corridor: Corridor;
   #registry: Registry | undefined;
   #beginning: Promise<void> | undefined;
   #firstSweep: Promise<SweepReport> | undefined;
-  #sweeping: Promise<SweepReport> | undefined;
   #cancelSweep: () => void = () => undefined;
   #lastId = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
@@ -158,8 +160,7 @@ export class Supervisor {
     const { dryRun } = parseInput(sweepOptions, options, 'sweep');
     const registry = this.#open();
     // One after the other: two at once would claim the same journals.
-    const before = this.#sweeping?.catch(() => undefined);
-    this.#sweeping = Promise.resolve(before).then(async () =>
+    const report = await this.#sweeps.take(async () =>
       sweep(
         { ...(await this.#recovery(registry)), dryRun },
         {
@@ -168,7 +169,6 @@ export class Supervisor {
         },
       ),
     );
-    const report = await this.#sweeping;
     if (!dryRun) this.#events.emit('swept', report);
     return report;
   }
@@ -230,8 +230,11 @@ export class Supervisor {
   async adopt(options: AdoptOptions): Promise<SupervisedProcess> {
     const wish = parseInput(adoptOptions, options, 'adopt');
     await this.#begin();
-    const registry = this.#open();
-    return adopt(this.#corridor, wish, { ...(await this.#recovery(registry)), dryRun: false });
+    // One after the other: two at once would both find that nobody supervises it.
+    return this.#adoptions.take(async () => {
+      const recovery = await this.#recovery(this.#open());
+      return adopt(this.#corridor, wish, { ...recovery, dryRun: false });
+    });
   }
 
   /** Lists the live processes of this supervisor, in start order. */
@@ -336,7 +339,7 @@ export class Supervisor {
     this.#shutdown = undefined;
     this.#cancelSweep();
     // Our claims count as long as our journal does.
-    await this.#sweeping?.catch(() => undefined);
+    await Promise.all([this.#sweeps.over, this.#adoptions.over]);
     this.#registry?.close();
     this.#registry = undefined;
     this.#firstSweep = undefined;

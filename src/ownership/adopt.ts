@@ -48,11 +48,9 @@ export async function adopt(
   context: RecoveryContext,
 ): Promise<SupervisedProcess> {
   const { os, live: all, emit } = corridor;
-  const registry = corridor.registry();
-  const supervised = new Set(Array.from(all.values(), ({ record }) => record.pid));
   const what: AdoptionWish = id === undefined ? { pid: pid ?? 0 } : { id };
-  const adoptable = await findAdoptable(what, context, supervised);
-  const { entry, kept } = adoptable;
+  const { entry, kept } = await findAdoptable(what, context, all);
+  const registry = corridor.registry();
   const handle = new Handle(corridor.nextId());
   const record = {
     id: handle.id,
@@ -70,7 +68,10 @@ export async function adopt(
   };
   registry.add(record);
   try {
-    await take(adoptable, context);
+    if (kept === undefined) await refuseIfHeld(entry, context);
+    // A stop may have begun meanwhile; from here on nothing waits.
+    corridor.registry();
+    if (kept !== undefined) take(kept);
   } catch (error) {
     registry.remove(record);
     throw error;
@@ -153,14 +154,14 @@ interface Adoptable {
 }
 
 /**
- * Finds the process and proves that it is nobody's; `supervised` are the pids that we supervise.
+ * Finds the process and proves that it is nobody's; `live` is what we supervise.
  *
  * @throws SupervisorError `NOT_ADOPTABLE` with the reason
  */
 async function findAdoptable(
   wish: AdoptionWish,
   context: RecoveryContext,
-  supervised: ReadonlySet<number>,
+  live: Corridor['live'],
 ): Promise<Adoptable> {
   const kept = 'id' in wish ? await keptWith(wish.id, context) : undefined;
   const pid = 'pid' in wish ? wish.pid : (kept?.record.pid ?? 0);
@@ -175,6 +176,7 @@ async function findAdoptable(
   if (!entry.alive) refuse('it is dead already (a zombie)');
   if (kept !== undefined && entry.startTime !== kept.record.startTime) refuse('it has ended');
   if (!os.isOwnUsers(pid)) refuse("it is another user's");
+  const supervised = new Set(Array.from(live.values(), ({ record }) => record.pid));
   const tree = [...lineage(table, pid)].find((ancestor) => supervised.has(ancestor));
   if (tree !== undefined) refuse(`it belongs to the tree of pid ${tree}, which is supervised here`);
   const own = claimsOf(os.environment()[COOKIE_VARIABLE]);
@@ -186,18 +188,19 @@ async function findAdoptable(
   return { entry, kept };
 }
 
-/** Takes it, once it stands in our own journal: of two hosts at once at most one does. */
-async function take({ entry, kept }: Adoptable, context: RecoveryContext): Promise<void> {
-  if (kept === undefined) {
-    const holder = await holderOf(entry, context);
-    if (holder === undefined) return;
-    throw notAdoptable(`pid ${entry.pid}`, `supervisor ${holder} holds it, and is alive`);
-  }
+/** Asked once it stands in our own journal: of two hosts at once at most one takes it. */
+async function refuseIfHeld(entry: ProcessEntry, context: RecoveryContext): Promise<void> {
+  const holder = await holderOf(entry, context);
+  if (holder === undefined) return;
+  throw notAdoptable(`pid ${entry.pid}`, `supervisor ${holder} holds it, and is alive`);
+}
+
+function take({ path, record }: KeptFile): void {
   try {
     // Only one can remove the file.
-    rmSync(kept.path);
+    rmSync(path);
   } catch (cause) {
-    throw notAdoptable(`"${kept.record.id}"`, 'another host has just adopted it', cause);
+    throw notAdoptable(`"${record.id}"`, 'another host has just adopted it', cause);
   }
 }
 

@@ -1,13 +1,17 @@
 // Processes that others have started, and who may take them.
 import { describe, expect } from 'vitest';
+import { systemOs } from '../../src/os/system.ts';
+import { Supervisor } from '../../src/supervisor.ts';
 import {
   CAN_CONTAIN,
   type ContainedHost,
   endAndConfirm,
   GRACE_MS,
   it,
+  LADDER,
   SLEEPER,
 } from '../support/containment.ts';
+import { DEAD_OWNER, forgeJournal, recordOf } from '../support/forged-journal.ts';
 import { eventually, isAlive, readRow } from '../support/process-table.ts';
 
 async function refusal(host: ContainedHost, pid: number): Promise<string> {
@@ -132,4 +136,95 @@ describe.runIf(CAN_CONTAIN)('adopt refuses', () => {
       error: expect.stringContaining(message),
     });
   });
+});
+
+/** A supervisor in this process, and a way to step in while it is at work. */
+const here = it.extend('own', async ({ area }, { onCleanup }) => {
+  const os = systemOs();
+  const { look, read } = os.processes;
+  const steps = new Map<string, () => void>();
+  const step = (name: string): void => steps.get(name)?.();
+  const processes = {
+    look: async () => {
+      const table = await look();
+      step('look');
+      return table;
+    },
+    read: (pid: number) => {
+      step(`read ${pid}`);
+      return read?.(pid);
+    },
+  };
+  const supervisor = new Supervisor(
+    { stateDir: area.stateDir, ladder: LADDER },
+    { ...os, processes },
+  );
+  onCleanup(async () => {
+    await supervisor.stop();
+  });
+  /** Calls back in the midst of the `nth` step of this name from now on. */
+  const at = (name: string, nth: number, call: () => void): void => {
+    let left = nth;
+    steps.set(name, () => {
+      if (--left === 0) call();
+    });
+  };
+  return { supervisor, at };
+});
+
+describe.runIf(CAN_CONTAIN)('an adoption', () => {
+  here('twice at once in one host is one', async ({ area, own: { supervisor } }) => {
+    const { pid } = area.canary();
+    await supervisor.start();
+    const adoptions = await Promise.allSettled([1, 2, 3].map(() => supervisor.adopt({ pid })));
+    const refusal = { code: 'NOT_ADOPTABLE', message: expect.stringContaining('supervised here') };
+    expect(adoptions).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: refusal },
+      { status: 'rejected', reason: refusal },
+    ]);
+    expect(supervisor.list()).toMatchObject([{ pid }]);
+    expect(await supervisor.stop()).toMatchObject({ ended: [{ pid }], survivors: [] });
+  });
+
+  here.for(['look', `read ${DEAD_OWNER.pid}`])(
+    'is refused when a stop begins at its %s, and the process lives on',
+    async (step, { area, own: { supervisor, at } }) => {
+      const canary = area.canary();
+      await supervisor.start();
+      const forged = forgeJournal(area.stateDir, { records: [recordOf(canary)] });
+      const stopped = new Promise((resolve) => at(step, 1, () => resolve(supervisor.stop())));
+      await expect(supervisor.adopt({ pid: canary.pid })).rejects.toMatchObject({
+        code: 'STOPPING',
+      });
+      expect(await stopped).toMatchObject({ ended: [], survivors: [] });
+      expect(supervisor.list()).toEqual([]);
+      expect(isAlive(canary)).toBe(true);
+      expect(area.files().map((name) => forged.endsWith(name))).toEqual([true]);
+    },
+  );
+
+  here.for([1, 2])(
+    'refused by a stop at its look %i leaves what lives on to a later one',
+    async (nth, { area, own: { supervisor, at } }) => {
+      const host = await area.readyHost();
+      const request = { command: 'sleep', args: ['300'], kind: 'daemon', outlivesHost: true };
+      const { id, pid } = await host.ask({ do: 'spawn', request });
+      host.kill('SIGKILL');
+      await host.exited;
+      await supervisor.start();
+      const stopped = new Promise((resolve) => at('look', nth, () => resolve(supervisor.stop())));
+      await expect(supervisor.adopt({ id: String(id) })).rejects.toMatchObject({
+        code: 'STOPPING',
+      });
+      await stopped;
+      expect(area.files()).toEqual([expect.stringMatching(/^kept-/)]);
+      expect(area.tree()).toMatchObject([{ pid }]);
+
+      expect(await supervisor.start()).toMatchObject({ kept: [{ id, pid }] });
+      expect(await supervisor.adopt({ id: String(id) })).toMatchObject({ pid });
+      expect(await supervisor.stop()).toMatchObject({ ended: [{ pid }], survivors: [] });
+      expect(area.files()).toEqual([]);
+    },
+  );
 });
