@@ -106,19 +106,22 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
 
   kill(signal: NodeJS.Signals): boolean {
     const { os } = this.#context;
+    // What we hold cannot be anyone else by now.
+    const isThere = this.child !== undefined || this.tree.rootIsThere;
+    if (isThere === false) return false;
     if (ENDING_SIGNALS.has(signal)) {
       this.#killedByCaller ||= this.cause === undefined;
-      this.cause ??= 'terminated';
-      this.forced ||= signal === 'SIGKILL';
-      if (os.endTree !== undefined) {
-        // Windows: every signal is a forced end of this one process, so its tree must go first.
-        void this.end(this.cause, { force: true });
+      // Windows: every signal is a forced end of this one process, so its tree must go first.
+      const force = signal === 'SIGKILL' || os.endTree !== undefined;
+      // Where only a look tells whether it is there, the ladder takes it.
+      if (os.endTree !== undefined || isThere === undefined) {
+        void this.end('terminated', { force });
         return true;
       }
+      this.cause ??= 'terminated';
+      this.forced ||= force;
     }
-    // What we hold cannot be anyone else by now.
-    if (this.child === undefined && this.tree.rootIsThere !== true) return false;
-    return os.signal(this.record.pid, signal) === 'sent';
+    return isThere === true && os.signal(this.record.pid, signal) === 'sent';
   }
 
   terminate({ reason, ...options }: TerminateOptions): Promise<EndReport> {
