@@ -192,7 +192,10 @@ async function findAdoptable(
 async function refuseIfHeld(entry: ProcessEntry, context: RecoveryContext): Promise<void> {
   const holder = await holderOf(entry, context);
   if (holder === undefined) return;
-  throw notAdoptable(`pid ${entry.pid}`, `supervisor ${holder} holds it, and is alive`);
+  throw notAdoptable(
+    `pid ${entry.pid}`,
+    `supervisor ${holder} holds it, and is alive as far as can be told`,
+  );
 }
 
 function take({ path, record }: KeptFile): void {

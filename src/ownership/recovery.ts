@@ -86,7 +86,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
   };
 }
 
-/** The living owner, other than ourselves, in whose journal a process stands. */
+/** The owner in whose journal a process stands, other than ourselves, who lives or may live here. */
 export async function holderOf(
   process: Pick<ProcessEntry, 'pid' | 'startTime'>,
   context: RecoveryContext,
@@ -97,7 +97,10 @@ export async function holderOf(
     const content = await readSafely(join(context.stateDir, name), context.os, []);
     if (content?.header === undefined) continue;
     const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
-    if (holds && judge(content.header.owner, judging) !== 'dead') return owner;
+    if (!holds) continue;
+    // Of another boot, machine or namespace, it is some other process that has the same numbers.
+    const verdict = judge(content.header.owner, judging);
+    if (verdict === 'alive' || verdict === 'unproven') return owner;
   }
   return undefined;
 }

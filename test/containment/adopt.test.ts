@@ -114,6 +114,14 @@ describe.runIf(CAN_CONTAIN)('adopt refuses', () => {
     await eventually(() => !isAlive(canary), { timeoutMs: GRACE_MS });
   });
 
+  it('what an owner has who cannot be told to be dead', async ({ area }) => {
+    const canary = area.canary();
+    const host = await area.readyHost();
+    forgeJournal(area.stateDir, { owner: { bootId: '' }, records: [recordOf(canary)] });
+    expect(await refusal(host, canary.pid)).toContain('alive as far as can be told');
+    expect(isAlive(canary)).toBe(true);
+  });
+
   it.runIf(process.getuid?.() === 0)("another user's", async ({ area }) => {
     const host = await area.readyHost();
     const args = ['-c', 'echo ready; exec sleep 300'];
@@ -185,6 +193,21 @@ describe.runIf(CAN_CONTAIN)('an adoption', () => {
     ]);
     expect(supervisor.list()).toMatchObject([{ pid }]);
     expect(await supervisor.stop()).toMatchObject({ ended: [{ pid }], survivors: [] });
+  });
+
+  it.for([
+    ['is dead', {}],
+    ['is of an earlier boot', { bootId: 'earlier' }],
+    ['is of another machine', { machine: 'another' }],
+    ['is of another PID namespace', { pidNamespace: 'pid:[1]' }],
+  ] as const)('takes what is in the journal of an owner that %s', async ([, owner], { area }) => {
+    const canary = area.canary();
+    const { pid } = canary;
+    const host = await area.readyHost();
+    // A start would deal with the journal first.
+    await host.ask({ do: 'start' });
+    forgeJournal(area.stateDir, { owner, records: [recordOf(canary)] });
+    expect(await host.ask({ do: 'adopt', options: { pid } })).toMatchObject({ done: 'adopt', pid });
   });
 
   here.for(['look', `read ${DEAD_OWNER.pid}`])(
