@@ -137,7 +137,9 @@ export async function findKept(
       unproven.push({ pid: undefined, reason: `${path}: its name is not that of what is in it` });
       continue;
     }
-    const verdict = judgeOwner({ ...header.owner, ...record }, self, (pid) => table.get(pid));
+    // Without a start time of its own it is unproven, whenever its owner started.
+    const identity = { ...header.owner, ...record, startTime: record.startTime };
+    const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
     const segment = cookieSegment({ owner, id, kept: true });
     if (verdict === 'alive' || (verdict === 'dead' && claims.has(segment))) {
       const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';

@@ -9,6 +9,7 @@ import {
   it,
   SLEEPER,
 } from '../support/containment.ts';
+import { DEAD_OWNER, forgeJournal, recordOf } from '../support/forged-journal.ts';
 import { environmentOf, eventually, isAlive, type ProcessRow } from '../support/process-table.ts';
 
 /** A process with a child in a session of its own; neither has a stream to say that it runs. */
@@ -110,6 +111,23 @@ describe.runIf(CAN_CONTAIN)('a process that outlives its host', () => {
     expect(end).toMatchObject({ report: { ended: [{ id }], survivors: [] } });
     expect(area.tree()).toEqual([]);
     expect(area.files().filter((name) => name.startsWith('kept-'))).toEqual([]);
+  });
+
+  it('is left alone where its start time was never known, and so is its file', async ({ area }) => {
+    const canary = area.canary();
+    const name = `kept-${DEAD_OWNER.instance}.r1.jsonl`;
+    const { startTime: _, ...record } = { ...recordOf(canary, 'r1'), outlivesHost: true };
+    const path = forgeJournal(area.stateDir, { name, records: [record] });
+    const host = await area.readyHost();
+    expect(await host.ask({ do: 'start' })).toMatchObject({
+      report: {
+        kept: [],
+        forgotten: 0,
+        unproven: [{ pid: canary.pid, reason: `${path}: it is unproven` }],
+      },
+    });
+    expect(isAlive(canary)).toBe(true);
+    expect(area.files()).toContain(name);
   });
 
   it('negative control: without the wish it dies with its host', async ({ area }) => {
