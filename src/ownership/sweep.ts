@@ -1,15 +1,15 @@
-import type { KeptProcess, Survivor, SweepReport } from '../reports.ts';
-import type { EndOptions, ProcessTree } from '../termination/terminate.ts';
+import type { KeptProcess, SweepReport } from '../reports.ts';
+import type { Endable } from '../termination/shutdown.ts';
+import type { ProcessTree } from '../termination/terminate.ts';
 import { endStrays } from './orphans.ts';
 import { removeStaleFiles } from './pid-file.ts';
 import type { SupervisionRecord } from './record.ts';
 import { findKept, type RecoveryContext, recover } from './recovery.ts';
 
 /** A process that was to be ended and survived it. */
-export interface Overdue {
+export interface Overdue extends Pick<Endable, 'end'> {
   readonly record: { readonly id: string };
   readonly tree: Pick<ProcessTree, 'look'>;
-  climbDown(options: EndOptions): Promise<readonly Survivor[]>;
 }
 
 /** What a sweep is told of the living supervisor on whose behalf it looks. */
@@ -39,7 +39,7 @@ export async function sweep(
     removed,
     unproven: [...unproven, ...living.unproven],
     kept: living.kept.map(({ record }) => describe(record)),
-    ended: [...left.ended, ...strays.ended],
+    ended: [...left.ended, ...strays.ended, ...again.flatMap(({ ended }) => ended)],
     survivors: [
       ...left.survivors,
       ...strays.survivors,
@@ -53,14 +53,13 @@ export async function sweep(
 
 async function endAgain(live: Overdue, dryRun: boolean) {
   const { id } = live.record;
-  const orphans = (await live.tree.look()).map(({ pid, command }) => ({
-    id,
-    pid,
-    command,
-    reason: 'it survived its end',
-  }));
-  const survivors = dryRun || orphans.length === 0 ? [] : await live.climbDown({ force: true });
-  return { orphans, survivors };
+  const reason = 'it survived its end';
+  const members = await live.tree.look();
+  const orphans = members.map(({ pid, command }) => ({ id, pid, command, reason }));
+  if (dryRun) return { orphans, ended: [], survivors: [] };
+  // One that has died since is seen dead by this.
+  const { ended, survivors } = await live.end('reaped', { force: true }, reason);
+  return { orphans, ended, survivors };
 }
 
 function describe(record: SupervisionRecord): KeptProcess {

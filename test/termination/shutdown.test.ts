@@ -317,6 +317,43 @@ describe('a survivor', () => {
   });
 });
 
+describe('a sweep', () => {
+  const survive = async () => {
+    const process = fake.spawn('a', { sessionId: 's' });
+    const child = fake.os.fork(100, { pgid: 300, sid: 300, on: UNKILLABLE });
+    await fake.until(process.terminate({ force: true }));
+    const orphan = { id: process.id, pid: child.pid, reason: 'it survived its end' };
+    return { child, process, orphan };
+  };
+
+  it('ends a survivor if it can be ended by now, and reports its end', async () => {
+    const { child, process, orphan } = await survive();
+    child.on = { SIGTERM: 'ignore' };
+    const dry = await fake.until(fake.supervisor.sweep({ dryRun: true }));
+    expect(dry).toMatchObject({ orphans: [orphan], ended: [], survivors: [] });
+    expect(fake.os.alive).toEqual([child.pid]);
+
+    const swept = await fake.until(fake.supervisor.sweep());
+    const report = await process.exited;
+    expect(report).toMatchObject({ cause: 'terminated', forced: true, sessionId: 's' });
+    expect(swept).toMatchObject({ orphans: [orphan], survivors: [] });
+    expect(swept.ended).toEqual([report]);
+    expect(fake.os.alive).toEqual([]);
+    expect(await fake.until(fake.supervisor.sweep())).toMatchObject({ orphans: [], ended: [] });
+  });
+
+  it('reports one that still cannot be ended, and one that has died since', async () => {
+    const { child, process, orphan } = await survive();
+    const { pid } = child;
+    const swept = await fake.until(fake.supervisor.sweep());
+    expect(swept).toMatchObject({ orphans: [orphan], ended: [], survivors: [{ pid }] });
+    fake.os.die(pid);
+    const next = await fake.until(fake.supervisor.sweep(), 1000);
+    expect(next).toMatchObject({ orphans: [], ended: [{ id: process.id }], survivors: [] });
+    expect(fake.supervisor.list()).toEqual([]);
+  });
+});
+
 describe('a process that ends by itself', () => {
   it('leaves nothing, not even what was born while the look at its end passed by', async () => {
     const process = fake.spawn('a');
