@@ -52,18 +52,20 @@ export interface SupervisorEvents {
 export type SupervisorEvent = keyof SupervisorEvents;
 
 const EVENTS = [
-  ...([
-    'queued',
-    'waiting',
-    'started',
-    'adopted',
-    'refused',
-    'ending',
-    'leftovers',
-    'survivors',
-  ] as const),
-  ...(['exited', 'swept', 'warning', 'stopping', 'stopped'] as const),
-] satisfies SupervisorEvent[];
+  'queued',
+  'waiting',
+  'started',
+  'adopted',
+  'refused',
+  'ending',
+  'leftovers',
+  'survivors',
+  'exited',
+  'swept',
+  'warning',
+  'stopping',
+  'stopped',
+] as const satisfies SupervisorEvent[];
 
 const subscription = z.lazy(() =>
   z.object({

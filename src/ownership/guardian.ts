@@ -25,10 +25,6 @@ export class Guardian {
     this.ready = this.#start();
   }
 
-  get pid(): number | undefined {
-    return this.#guard?.pid;
-  }
-
   register(pgid: number, startTime: string | undefined): void {
     this.#groups.set(pgid, startTime);
     this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);

@@ -74,10 +74,6 @@ export class Registry {
     return this.#guardian?.ready;
   }
 
-  get guardianPid(): number | undefined {
-    return this.#guardian?.pid;
-  }
-
   /** Writes a record, or writes it anew. */
   add(record: SupervisionRecord): void {
     const { bootId } = this.owner;

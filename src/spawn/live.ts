@@ -47,10 +47,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   /** Why it ends; written once, before the first signal. */
   cause: ExitCause | undefined;
   forced = false;
-  /** A way down the ladder found nobody of the tree any more, maybe before the exit was told. */
-  seenDead = false;
-  /** It was to be ended, and was not: the next sweep tries again. */
-  survived = false;
+  /** Whether the last way down the ladder found nobody of the tree any more, maybe before the exit was told. */
+  seenDead: boolean | undefined;
   stdinEndedAtMs: number | undefined;
   readonly #context: LiveContext;
   readonly #signal: AbortSignal | undefined;
@@ -94,6 +92,11 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
   /** Meant to live on: `stop` passes it by. */
   get outlivesHost(): boolean {
     return this.record.outlivesHost === true;
+  }
+
+  /** It was to be ended, and was not: the next sweep tries again. */
+  get survived(): boolean {
+    return this.seenDead === false;
   }
 
   get countsToCap(): boolean {
@@ -153,7 +156,6 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
         // The way down is over: who still wants the survivors ended starts anew.
         this.#ending = undefined;
         this.seenDead = survivors.length === 0;
-        this.survived = !this.seenDead;
         if (this.seenDead) {
           this.#lookAgain();
           this.#onSeenDead?.();
