@@ -1,6 +1,7 @@
 import type { GuardRequest, Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { startedBefore } from '../os/parse.ts';
-import { Ending, type EndOutcome, ProcessTree } from '../termination/terminate.ts';
+import { ProcessTree } from '../termination/process-tree.ts';
+import { Ending, type EndOutcome } from '../termination/terminate.ts';
 import { idsInCookies } from './orphans.ts';
 
 /** What a dead host leaves: all that it told its guardian of, and all that carries its cookie. */

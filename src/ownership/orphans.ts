@@ -1,7 +1,8 @@
 import type { Os, ProcessTable } from '../os/os.ts';
 import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
-import { Ending, ProcessTree } from '../termination/terminate.ts';
+import { ProcessTree } from '../termination/process-tree.ts';
+import { Ending } from '../termination/terminate.ts';
 import { claimsOf, KEPT_SUFFIX } from './cookie.ts';
 import type { Identity } from './identity.ts';
 import type { SupervisionRecord } from './record.ts';

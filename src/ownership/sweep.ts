@@ -1,6 +1,6 @@
 import type { KeptProcess, SweepReport } from '../reports.ts';
+import type { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
-import type { ProcessTree } from '../termination/terminate.ts';
 import { endStrays } from './orphans.ts';
 import { removeStaleFiles } from './pid-file.ts';
 import type { SupervisionRecord } from './record.ts';

@@ -13,8 +13,9 @@ import type {
   Survivor,
 } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
+import { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
-import { Ending, type EndOptions, type EndTarget, ProcessTree } from '../termination/terminate.ts';
+import { Ending, type EndOptions, type EndTarget } from '../termination/terminate.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
 
 /** The signals by which a caller ends a process; the others are between it and the process. */

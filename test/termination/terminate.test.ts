@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LadderOptions } from '../../src/termination/ladder.ts';
+import { ProcessTree } from '../../src/termination/process-tree.ts';
 import {
   Ending,
   type EndOptions,
   type EndOutcome,
   type EndTarget,
-  ProcessTree,
 } from '../../src/termination/terminate.ts';
 import { FakeOs, type FakeProcess, HOST_PID, UNKILLABLE } from '../support/fake-os.ts';
 
