@@ -1,17 +1,8 @@
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SupervisorError } from '../errors.ts';
 import { turnOfLoop } from '../os/clock.ts';
+import { append, createFile, makePrivateFolder, replaceFile } from './files.ts';
 import {
   FORMAT_VERSION,
   type JournalHeader,
@@ -69,9 +60,8 @@ export class Journal {
     this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt });
     this.#warn = warn;
     try {
-      makeFolder(stateDir);
-      assertPrivate(stateDir, userId);
-      this.#fd = create(this.path, this.#header);
+      makePrivateFolder(stateDir, userId);
+      this.#fd = createFile(this.path, this.#header);
     } catch (error) {
       throw unusable(stateDir, error);
     }
@@ -138,17 +128,12 @@ export class Journal {
 
   /** Writes header and live records to a new file and puts it in place of the old one. */
   #rewrite(): void {
-    const temporary = `${this.path}.tmp`;
+    // Closed first: Windows replaces no file that is open.
+    this.#close();
     try {
-      writeFileSync(temporary, this.#header + [...this.#lines.values()].join(''), { mode: 0o600 });
-      // Closed first: Windows replaces no file that is open.
-      this.#close();
-      renameSync(temporary, this.path);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      throw error;
+      replaceFile(this.path, this.#header + [...this.#lines.values()].join(''));
     } finally {
-      if (this.#fd < 0) this.#fd = openSync(this.path, 'a', 0o600);
+      this.#fd = openSync(this.path, 'a', 0o600);
     }
     this.#deadLines = 0;
   }
@@ -231,46 +216,6 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** One write, so that the line is whole or visibly torn, whoever dies in the middle. */
-function append(fd: number, text: string): void {
-  const written = writeSync(fd, text);
-  if (written === Buffer.byteLength(text)) return;
-  // It takes a second one only on a disk that is full, and that one says so.
-  let bytes = Buffer.from(text).subarray(written);
-  while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
-}
-
-/** Creates a file that must be new; leaves nothing behind if it cannot be written. */
-function create(path: string, text: string): number {
-  const fd = openSync(path, 'ax', 0o600);
-  try {
-    append(fd, text);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    rmSync(path, { force: true });
-    throw error;
-  }
-}
-
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch {
-    // A read-only disk is ENOENT to the recursive call; the plain one says what is the matter.
-    mkdirSync(path, { mode: 0o700 });
-  }
-}
-
-/** Refuses a folder in which someone else could plant a journal. */
-function assertPrivate(stateDir: string, userId: number | undefined): void {
-  const { uid, mode } = statSync(stateDir);
-  // Windows has no user ids; its per-user folders are private by inheritance.
-  if (userId === undefined) return;
-  if (uid !== userId) throw new Error(`it belongs to uid ${uid}, not to uid ${userId}`);
-  if (mode & 0o022) throw new Error(`others can write it (mode ${(mode & 0o777).toString(8)})`);
 }
 
 function unusable(stateDir: string, cause: unknown): SupervisorError {

@@ -1,5 +1,6 @@
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from './files.ts';
 import { journalLine } from './journal.ts';
 import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
 
@@ -29,12 +30,7 @@ export class KeptFiles {
     const { openedAt } = this.#options;
     const header = { version: FORMAT_VERSION, owner: this.#owner, openedAt };
     const path = this.#pathOf(record.id);
-    this.#attempt(() => {
-      writeFileSync(`${path}.tmp`, journalLine(header) + journalLine({ add: record }), {
-        mode: 0o600,
-      });
-      renameSync(`${path}.tmp`, path);
-    });
+    this.#attempt(() => replaceFile(path, journalLine(header) + journalLine({ add: record })));
   }
 
   remove(id: string): void {

@@ -1,6 +1,7 @@
-import { lstatSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Os } from '../os/os.ts';
+import { replaceFile, statOwn } from './files.ts';
 import { judgeOwner } from './identity.ts';
 import { FORMAT_VERSION, type PidFile, parsePidFile } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
@@ -9,11 +10,7 @@ const MAX_PID_FILE_BYTES = 64 * 1024;
 
 /** Writes the file by which others find a process and its socket, whole or not at all. */
 export function writePidFile(path: string, content: Omit<PidFile, 'version'>): void {
-  const temporary = `${path}.tmp`;
-  writeFileSync(temporary, `${JSON.stringify({ version: FORMAT_VERSION, ...content })}\n`, {
-    mode: 0o600,
-  });
-  renameSync(temporary, path);
+  replaceFile(path, `${JSON.stringify({ version: FORMAT_VERSION, ...content })}\n`);
 }
 
 /**
@@ -46,9 +43,8 @@ export async function removeStaleFiles(context: RecoveryContext): Promise<string
 
 function readPidFile(path: string, os: Os): PidFile | undefined {
   try {
-    const stat = lstatSync(path);
-    const isOwn = os.userId() === undefined || stat.uid === os.userId();
-    if (!stat.isFile() || !isOwn || stat.size > MAX_PID_FILE_BYTES) return undefined;
+    const stat = statOwn(path, os);
+    if (!stat.isFile() || stat.size > MAX_PID_FILE_BYTES) return undefined;
     return parsePidFile(JSON.parse(readFileSync(path, 'utf8')));
   } catch {
     return undefined;
@@ -57,9 +53,7 @@ function readPidFile(path: string, os: Os): PidFile | undefined {
 
 function isOwnSocket(path: string, stateDir: string, os: Os): boolean {
   try {
-    const stat = lstatSync(path);
-    const isOwn = os.userId() === undefined || stat.uid === os.userId();
-    return dirname(path) === stateDir && stat.isSocket() && isOwn;
+    return dirname(path) === stateDir && statOwn(path, os).isSocket();
   } catch {
     return false;
   }

@@ -1,8 +1,9 @@
-import { lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BareProcess, Os, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { claimsOf, cookieSegment } from './cookie.ts';
+import { statOwn } from './files.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type JournalContent, readHeader, readJournal } from './journal.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
@@ -195,10 +196,8 @@ function headerOf(path: string, os: Os, unproven: Unproven[]): JournalHeader | u
     unproven.push({ pid: undefined, reason: `${path}: ${reason}` });
   };
   try {
-    const stat = lstatSync(path);
-    const own = os.userId();
+    const stat = statOwn(path, os);
     if (!stat.isFile()) return refuse('not a regular file');
-    if (own !== undefined && stat.uid !== own) return refuse(`belongs to uid ${stat.uid}`);
     if (stat.size > MAX_JOURNAL_BYTES) return refuse(`${stat.size} bytes are no journal`);
     return readHeader(path) ?? refuse(`not a journal of format ${FORMAT_VERSION}`);
   } catch (error) {

@@ -1,0 +1,72 @@
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import type { Os } from '../os/os.ts';
+
+const FILE_MODE = 0o600;
+
+/** Makes the folder if there is none, and refuses one in which someone else could plant a file. */
+export function makePrivateFolder(path: string, userId: number | undefined): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch {
+    // A read-only disk is ENOENT to the recursive call; the plain one says what is the matter.
+    mkdirSync(path, { mode: 0o700 });
+  }
+  const { uid, mode } = statSync(path);
+  // Windows has no user ids; its per-user folders are private by inheritance.
+  if (userId === undefined) return;
+  if (uid !== userId) throw new Error(`it belongs to uid ${uid}, not to uid ${userId}`);
+  if (mode & 0o022) throw new Error(`others can write it (mode ${(mode & 0o777).toString(8)})`);
+}
+
+/** Creates a file that must be new, open for appends; leaves nothing behind if it cannot be written. */
+export function createFile(path: string, text: string): number {
+  const fd = openSync(path, 'ax', FILE_MODE);
+  try {
+    append(fd, text);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+/** One write, so that the text is whole or visibly torn, whoever dies in the middle. */
+export function append(fd: number, text: string): void {
+  const written = writeSync(fd, text);
+  if (written === Buffer.byteLength(text)) return;
+  // It takes a second one only on a disk that is full, and that one says so.
+  let bytes = Buffer.from(text).subarray(written);
+  while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
+}
+
+/** Puts a file in the place of the one before, whole or not at all. */
+export function replaceFile(path: string, text: string): void {
+  const temporary = `${path}.tmp`;
+  try {
+    writeFileSync(temporary, text, { mode: FILE_MODE });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** What is at a path, unfollowed if it is a link; throws if somebody else can have put it there. */
+export function statOwn(path: string, os: Pick<Os, 'userId'>): Stats {
+  const stat = lstatSync(path);
+  const own = os.userId();
+  if (own !== undefined && stat.uid !== own) throw new Error(`belongs to uid ${stat.uid}`);
+  return stat;
+}
