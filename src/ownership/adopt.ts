@@ -9,7 +9,8 @@ import { type Corridor, comeBack } from '../spawn/spawn.ts';
 import { lineage } from '../termination/tree.ts';
 import { claimsOf } from './cookie.ts';
 import { isSameProcess } from './identity.ts';
-import { findKept, holderOf, type KeptFile, type RecoveryContext } from './recovery.ts';
+import { findKept, type KeptFile } from './kept.ts';
+import { holderOf, type RecoveryContext } from './recovery.ts';
 
 /** How often an adopted process is looked at: nobody tells us of its exit. */
 const WATCH_MS = 1000;

@@ -1,8 +1,15 @@
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Unproven } from '../reports.ts';
+import { claimsOf, cookieSegment } from './cookie.ts';
 import { replaceFile } from './files.ts';
+import { judgeOwner } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
+import { type RecoveryContext, readSafely } from './recovery.ts';
+
+/** `kept-OWNER.ID.jsonl` */
+const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;
 
 export interface KeptFilesOptions {
   readonly stateDir: string;
@@ -56,4 +63,53 @@ export class KeptFiles {
       this.#options.warn('what outlives this host could not be written down', error);
     }
   }
+}
+
+/** A file that names a process which is meant to outlive its host. */
+export interface KeptFile {
+  readonly path: string;
+  readonly record: SupervisionRecord;
+  readonly ownerIsAlive: boolean;
+  /** The process's segment in the cookies of its tree. */
+  readonly segment: string;
+}
+
+/** What lives on by intention; the files of what does not any more are removed. */
+export async function findKept(
+  context: RecoveryContext,
+): Promise<{ kept: KeptFile[]; forgotten: number; unproven: Unproven[] }> {
+  const { os, self, stateDir, dryRun } = context;
+  const unproven: Unproven[] = [];
+  const kept: KeptFile[] = [];
+  let forgotten = 0;
+  // Listed before the look: what is written down during it may not be in it.
+  const names = readdirSync(stateDir).filter((name) => KEPT_FILE.test(name));
+  if (names.length === 0) return { kept, forgotten, unproven };
+  const table = await os.processes.look();
+  const claims = new Set([...table.values()].flatMap(({ cookie }) => claimsOf(cookie)));
+  for (const name of names) {
+    const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
+    const path = join(stateDir, name);
+    const { header, records } = (await readSafely(path, os, unproven)) ?? {};
+    const record = records?.get(id);
+    if (header === undefined) continue;
+    if (record === undefined || header.owner.instance !== owner) {
+      unproven.push({ pid: undefined, reason: `${path}: its name is not that of what is in it` });
+      continue;
+    }
+    // Without a start time of its own it is unproven, whenever its owner started.
+    const identity = { ...header.owner, ...record, startTime: record.startTime };
+    const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
+    const segment = cookieSegment({ owner, id, kept: true });
+    if (verdict === 'alive' || (verdict === 'dead' && claims.has(segment))) {
+      const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
+      kept.push({ path, record, segment, ownerIsAlive });
+    } else if (verdict === 'dead' || verdict === 'rebooted') {
+      forgotten++;
+      if (!dryRun) rmSync(path, { force: true });
+    } else {
+      unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
+    }
+  }
+  return { kept, forgotten, unproven };
 }

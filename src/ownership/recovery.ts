@@ -2,16 +2,14 @@ import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BareProcess, Os, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
-import { claimsOf, cookieSegment } from './cookie.ts';
 import { statOwn } from './files.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type JournalContent, readHeader, readJournal } from './journal.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
-import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
+import { FORMAT_VERSION, type JournalHeader } from './record.ts';
 
 /** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
 const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
-const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;
 /** Far more than ten thousand records: a file beyond that is none of ours. */
 const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
@@ -106,55 +104,6 @@ export async function holderOf(
   return undefined;
 }
 
-/** A file that names a process which is meant to outlive its host. */
-export interface KeptFile {
-  readonly path: string;
-  readonly record: SupervisionRecord;
-  readonly ownerIsAlive: boolean;
-  /** The process's segment in the cookies of its tree. */
-  readonly segment: string;
-}
-
-/** What lives on by intention; the files of what does not any more are removed. */
-export async function findKept(
-  context: RecoveryContext,
-): Promise<{ kept: KeptFile[]; forgotten: number; unproven: Unproven[] }> {
-  const { os, self, stateDir, dryRun } = context;
-  const unproven: Unproven[] = [];
-  const kept: KeptFile[] = [];
-  let forgotten = 0;
-  // Listed before the look: what is written down during it may not be in it.
-  const names = readdirSync(stateDir).filter((name) => KEPT_FILE.test(name));
-  if (names.length === 0) return { kept, forgotten, unproven };
-  const table = await os.processes.look();
-  const claims = new Set([...table.values()].flatMap(({ cookie }) => claimsOf(cookie)));
-  for (const name of names) {
-    const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
-    const path = join(stateDir, name);
-    const { header, records } = (await readSafely(path, os, unproven)) ?? {};
-    const record = records?.get(id);
-    if (header === undefined) continue;
-    if (record === undefined || header.owner.instance !== owner) {
-      unproven.push({ pid: undefined, reason: `${path}: its name is not that of what is in it` });
-      continue;
-    }
-    // Without a start time of its own it is unproven, whenever its owner started.
-    const identity = { ...header.owner, ...record, startTime: record.startTime };
-    const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
-    const segment = cookieSegment({ owner, id, kept: true });
-    if (verdict === 'alive' || (verdict === 'dead' && claims.has(segment))) {
-      const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
-      kept.push({ path, record, segment, ownerIsAlive });
-    } else if (verdict === 'dead' || verdict === 'rebooted') {
-      forgotten++;
-      if (!dryRun) rmSync(path, { force: true });
-    } else {
-      unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
-    }
-  }
-  return { kept, forgotten, unproven };
-}
-
 /** The journals and claims that are about another owner than ourselves. */
 function filesOfOthers({ stateDir, self }: RecoveryContext) {
   return readdirSync(stateDir).flatMap((name) => {
@@ -205,7 +154,8 @@ function headerOf(path: string, os: Os, unproven: Unproven[]): JournalHeader | u
   }
 }
 
-async function readSafely(
+/** Reads a journal that nobody else can have written; reports any other. */
+export async function readSafely(
   path: string,
   os: Os,
   unproven: Unproven[],

@@ -1,10 +1,11 @@
 import type { KeptProcess, SweepReport } from '../reports.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
+import { findKept } from './kept.ts';
 import { endStrays } from './orphans.ts';
 import { removeStaleFiles } from './pid-file.ts';
 import type { SupervisionRecord } from './record.ts';
-import { findKept, type RecoveryContext, recover } from './recovery.ts';
+import { type RecoveryContext, recover } from './recovery.ts';
 
 /** A process that was to be ended and survived it. */
 export interface Overdue extends Pick<Endable, 'end'> {
