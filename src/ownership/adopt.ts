@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { z } from 'zod';
 import { SupervisorError } from '../errors.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
@@ -8,6 +7,7 @@ import { sessionId } from '../spawn/request.ts';
 import { type Corridor, comeBack } from '../spawn/spawn.ts';
 import { lineage } from '../termination/tree.ts';
 import { claimsOf } from './cookie.ts';
+import { takeFile } from './files.ts';
 import { isSameProcess } from './identity.ts';
 import { findKept, type KeptFile } from './kept.ts';
 import { holderOf, type RecoveryContext } from './recovery.ts';
@@ -201,8 +201,7 @@ async function refuseIfHeld(entry: ProcessEntry, context: RecoveryContext): Prom
 
 function take({ path, record }: KeptFile): void {
   try {
-    // Only one can remove the file.
-    rmSync(path);
+    takeFile(path);
   } catch (cause) {
     throw notAdoptable(`"${record.id}"`, 'another host has just adopted it', cause);
   }

@@ -7,6 +7,7 @@ import {
   rmSync,
   type Stats,
   statSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -69,4 +70,9 @@ export function statOwn(path: string, os: Pick<Os, 'userId'>): Stats {
   const own = os.userId();
   if (own !== undefined && stat.uid !== own) throw new Error(`belongs to uid ${stat.uid}`);
   return stat;
+}
+
+/** Removes a file: of all who try it at once one succeeds (`rmSync` looks first, and lets all believe it). */
+export function takeFile(path: string): void {
+  unlinkSync(path);
 }

@@ -21,7 +21,7 @@ import {
 import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
-// Measured with the corridor, containment and recovery on all systems: 4,876 lines in 51 files, a
+// Measured with the corridor, containment and recovery on all systems: 4,880 lines in 51 files, a
 // sixth of them the twins and parsers for macOS and Windows. The gate stands just above, so that
 // growth is a decision and not a drift.
 const CORE_LIMITS = { files: 51, lines: 4_900 };
