@@ -3,7 +3,6 @@ import { basename } from 'node:path';
 import type { Pool, Slot } from '../admission/pool.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
-import type { Clock } from '../os/clock.ts';
 import { COOKIE_VARIABLE } from '../os/os.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
@@ -15,7 +14,7 @@ import { type LiveContext, LiveProcess } from './live.ts';
 import { type QueueContext, QueuedStart } from './queued.ts';
 import type { CheckedRequest } from './request.ts';
 import { StderrTail, secretValues } from './stderr-tail.ts';
-import { cutOff, silence } from './stdio.ts';
+import { quietStreams } from './stdio.ts';
 
 /** What the stations share; the supervisor composes it. */
 export interface Corridor extends LiveContext, QueueContext {
@@ -107,9 +106,7 @@ function assertMayStart({ live, options, request }: Passage): void {
     throw new SupervisorError(
       'ABORTED',
       'The request was aborted before its start; nothing was started.',
-      {
-        cause: request.signal.reason,
-      },
+      { cause: request.signal.reason },
     );
   }
   const { hardCap } = options.pool;
@@ -230,17 +227,6 @@ export async function comeBack(
   };
   handle.settle(report);
   emit('exited', report);
-}
-
-/** stdout ends for its reader and stderr is complete, even if a descendant holds their pipes. */
-async function quietStreams({ stdout, stderr }: ChildProcess, clock: Clock): Promise<void> {
-  await Promise.all(
-    [stdout, stderr].map(async (stream) => {
-      if (stream === null) return;
-      await silence(stream, clock);
-      void cutOff(stream, clock);
-    }),
-  );
 }
 
 function endLeftovers(

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../os/clock.ts';
 
@@ -6,13 +7,26 @@ const QUIET_MS = 100;
 /** How often we look before we take what still comes as someone else's: a kept descendant may write for ever. */
 const MAX_BUSY_LOOKS = 10;
 
+type Streams = Pick<ChildProcess, 'stdout' | 'stderr'>;
+
+/** stdout ends for its reader and stderr is complete, even if a descendant holds their pipes. */
+export async function quietStreams({ stdout, stderr }: Streams, clock: Clock): Promise<void> {
+  await Promise.all(
+    [stdout, stderr].map(async (stream) => {
+      if (stream === null) return;
+      await silence(stream, clock);
+      void cutOff(stream, clock);
+    }),
+  );
+}
+
 /**
  * Resolves when a dead process's stream has ended or has fallen silent.
  *
  * `'end'` and `'close'` wait for every descendant that inherited the pipe, for hours if need be, and
  * for the reader, who may never come.
  */
-export function silence(stream: Readable, clock: Clock, keepAlive = true): Promise<void> {
+function silence(stream: Readable, clock: Clock, keepAlive = true): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     let cancel = (): void => undefined;
@@ -45,7 +59,7 @@ export function silence(stream: Readable, clock: Clock, keepAlive = true): Promi
  * What the reader has not taken yet stays in the stream's buffer for it; while that is full, there may
  * be more in the pipe.
  */
-export async function cutOff(stream: Readable, clock: Clock): Promise<void> {
+async function cutOff(stream: Readable, clock: Clock): Promise<void> {
   // The pause doubles: a reader that never comes must not cost a look every while for ever.
   for (let pauseMs = QUIET_MS; isBehind(stream); pauseMs *= 2) {
     await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
