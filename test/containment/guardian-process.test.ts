@@ -111,6 +111,8 @@ describe.runIf(CAN_CONTAIN)('a host without a shell', () => {
     await host.next(({ event, code }) => event === 'warning' && code === 'GUARDIAN');
     const second = await eventually(() => area.guardians()[0]);
     expect(second.pid).not.toBe(first.pid);
+    // The host starts it and tells it of its groups in one tick; after its answer, that tick is over.
+    await host.ask({ do: 'list' });
     host.kill('SIGKILL');
     expect(await area.survivors(GRACE_MS)).toEqual([]);
   });
