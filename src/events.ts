@@ -41,6 +41,14 @@ export interface SupervisorEvents {
   readonly survivors: ProcessSubject & { readonly survivors: readonly Survivor[] };
   /** A process and its whole tree are gone. */
   readonly exited: ExitReport;
+  /** A session has lasted longer than it may: what waits for it is refused, and by default what runs is ended. */
+  readonly 'session-expired': {
+    readonly sessionId: string;
+    readonly createdAt: number;
+    readonly ageMs: number;
+    readonly maxWallClockMs: number;
+    readonly live: number;
+  };
   /** The state directory and the process table were looked at. */
   readonly swept: SweepReport;
   /** Something to know that stopped nothing. */
@@ -61,6 +69,7 @@ const EVENTS = [
   'leftovers',
   'survivors',
   'exited',
+  'session-expired',
   'swept',
   'warning',
   'stopping',

@@ -1,6 +1,8 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { conversationOptions, type OnDuplicate } from './admission/conversation.ts';
 import { poolOptions } from './admission/pool.ts';
+import { sessionOptions } from './admission/session.ts';
 import type { Os } from './os/os.ts';
 import { type EmptyValue, emptyValue } from './spawn/arguments.ts';
 import { type EnvironmentRules, environmentRules } from './spawn/environment.ts';
@@ -12,6 +14,8 @@ const supervisorOptions = z.lazy(() =>
     stateDir: systemText().min(1).optional(),
     pool: poolOptions,
     ladder: ladderOptions,
+    session: sessionOptions,
+    conversation: conversationOptions,
     environment: environmentRules.prefault({}),
     args: z.strictObject({ emptyValue }).prefault({}),
     leftovers: z.enum(['terminate', 'keep']).default('terminate'),
@@ -50,6 +54,22 @@ export interface SupervisorOptions {
         termMs?: number | undefined;
         /** From SIGKILL to the report of survivors. @default 1000 */
         killMs?: number | undefined;
+      }
+    | undefined;
+  session?:
+    | {
+        /** How long a session may last from its first request on, in ms; `null` is without end. @default 14_400_000 (4 hours) */
+        maxWallClockMs?: number | null | undefined;
+        /** What becomes of its processes then; nothing new starts in either case. @default 'terminate' */
+        onExpire?: 'terminate' | 'refuse' | undefined;
+        /** How long it is remembered after it was last seen, in ms. @default 2_592_000_000 (30 days) */
+        retentionMs?: number | undefined;
+      }
+    | undefined;
+  conversation?:
+    | {
+        /** What becomes of a request for a conversation that has a live agent. @default 'replace' */
+        onDuplicate?: OnDuplicate | undefined;
       }
     | undefined;
   /** The environment sanitizer's own rules, which come before its built-in lists. */

@@ -123,6 +123,32 @@ export interface ProcessInfo extends ProcessName {
   readonly holdsSlot: boolean;
 }
 
+/** How the last process of a session ended. */
+export interface SessionEnd {
+  /** Wall clock, ms since 1970. */
+  readonly at: number;
+  readonly cause: ExitCause;
+}
+
+/** One session, as `session` shows it: what all hosts of the state directory know of it. */
+export interface SessionInfo {
+  readonly id: string;
+  /** Wall clock, ms since 1970: set once, when the first process was asked for. */
+  readonly createdAt: number;
+  /** By the clock that no one can set, within a boot. */
+  readonly ageMs: number;
+  /** How long it may last; `null` is without end. */
+  readonly maxWallClockMs: number | null;
+  readonly expired: boolean;
+  /** How many processes were started for it so far. */
+  readonly processes: number;
+  /** How many of them live in this host. */
+  readonly live: number;
+  readonly lastEnd: SessionEnd | undefined;
+  /** What its hosts have charged it with. */
+  readonly spent: { readonly usd: number; readonly tokens: number };
+}
+
 /** One live process with what its tree costs, as `inspect` measures it. */
 export interface ProcessInspection extends ProcessInfo {
   readonly ageMs: number;

@@ -1,20 +1,23 @@
 import { z } from 'zod';
+import { Conversations } from './admission/conversations.ts';
 import { Lease } from './admission/lease.ts';
 import { Pool, type Slot } from './admission/pool.ts';
+import { Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
 import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
-import type { RecoveryContext } from './ownership/recovery.ts';
 import { Registry } from './ownership/registry.ts';
+import { SessionFiles } from './ownership/session-files.ts';
 import { sweep } from './ownership/sweep.ts';
 import { Turns } from './ownership/turns.ts';
 import type {
   EndReport,
   ProcessInfo,
   ProcessInspection,
+  SessionInfo,
   StartReport,
   SweepReport,
 } from './reports.ts';
@@ -34,6 +37,7 @@ import {
   handleSignals,
   hostSignalOptions,
 } from './termination/host-signals.ts';
+import type { LadderOptions } from './termination/ladder.ts';
 import { endAll, Shutdown } from './termination/shutdown.ts';
 import { durationMs, parseInput } from './validation.ts';
 
@@ -101,7 +105,11 @@ const reapOptions = z.lazy(() => z.strictObject({ reason: z.string().optional() 
 const NO_INIT =
   'This host is pid 1: descendants that lose their parent become its children, and as nobody reaps them they stay zombies in the process table. Run it under an init: docker run --init, tini or dumb-init.';
 
-const ONE_TO_ONE: Dialect = { emptyValue: 'keep', entrypoint: false };
+/** How long another owner's agent may take to end, and its claim to be given up. */
+const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): number =>
+  2 * (stdinEofMs + termMs + killMs) + 5000;
+
+const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep', entrypoint: false };
 
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
 export class Supervisor {
@@ -112,6 +120,7 @@ export class Supervisor {
   readonly #leases = new Set<SlotLease>();
   readonly #sweeps = new Turns();
   readonly #adoptions = new Turns();
+  readonly #sessionFiles: SessionFiles;
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
   #corridor: Corridor;
@@ -128,6 +137,12 @@ export class Supervisor {
   constructor(options: SupervisorOptions = {}, os: Os = systemOs()) {
     this.#os = os;
     this.#options = resolveOptions(options, os);
+    this.#sessionFiles = new SessionFiles({
+      os,
+      stateDir: () => this.#options.stateDir,
+      bootId: () => (this.#registry?.owner ?? os.identify()).bootId,
+      warn: (message, cause) => this.#warn('SESSION', message, cause),
+    });
     this.#corridor = this.#compose();
   }
 
@@ -160,15 +175,15 @@ export class Supervisor {
     const { dryRun } = parseInput(sweepOptions, options, 'sweep');
     const registry = this.#open();
     // One after the other: two at once would claim the same journals.
-    const report = await this.#sweeps.take(async () =>
-      sweep(
-        { ...(await this.#recovery(registry)), dryRun },
-        {
-          isKnown: (id) => this.#live.has(id) || registry.isKept(id),
-          overdue: [...this.#live.values()].filter((live) => live.survived),
-        },
-      ),
-    );
+    const report = await this.#sweeps.take(async () => {
+      const context = { ...(await registry.recovery()), dryRun };
+      const { retentionMs } = this.#options.session;
+      if (!dryRun) this.#sessionFiles.forgetUnseen(retentionMs, this.#corridor.sessions.inUse);
+      return sweep(context, {
+        isKnown: (id) => this.#live.has(id) || registry.isKept(id),
+        overdue: [...this.#live.values()].filter((live) => live.survived),
+      });
+    });
     if (!dryRun) this.#events.emit('swept', report);
     return report;
   }
@@ -194,7 +209,11 @@ export class Supervisor {
   spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
     parseInput(spawnDefaults, defaults, 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
-      const dialect = { emptyValue: this.#options.args.emptyValue, entrypoint: true };
+      const dialect = {
+        isClaude: true,
+        emptyValue: this.#options.args.emptyValue,
+        entrypoint: true,
+      };
       return this.#spawn({ ...defaults, command, args, cwd, env, signal }, dialect);
     };
   }
@@ -202,13 +221,17 @@ export class Supervisor {
   /**
    * Waits for a slot and hands it to the caller.
    *
-   * @throws SupervisorError `POOL_TIMEOUT`, `ABORTED`, `STOPPING` or `INVALID_OPTIONS`, by rejection
+   * @throws SupervisorError `POOL_TIMEOUT`, `ABORTED`, `SESSION_EXPIRED`, `STOPPING` or `INVALID_OPTIONS`, by rejection
    */
   acquire(options?: AcquireOptions): Promise<SlotLease> {
     return new Promise((resolve, reject) => {
       const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
       if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
       this.#beginUnasked();
+      if (wish.sessionId !== undefined) {
+        this.#open();
+        this.#corridor.sessions.enter(wish.sessionId).assertOpen();
+      }
       this.#corridor.pool.request({
         sessionId: wish.sessionId,
         priority: wish.priority ?? 0,
@@ -232,9 +255,14 @@ export class Supervisor {
     await this.#begin();
     // One after the other: two at once would both find that nobody supervises it.
     return this.#adoptions.take(async () => {
-      const recovery = await this.#recovery(this.#open());
-      return adopt(this.#corridor, wish, { ...recovery, dryRun: false });
+      return adopt(this.#corridor, wish, await this.#open().recovery());
     });
+  }
+
+  /** What is known of a session, whichever host worked for it; `undefined` for one that never was or is forgotten. */
+  session(id: string | number): SessionInfo | undefined {
+    const session = parseInput(sessionId, id, 'session', 'sessionId');
+    return this.#corridor.sessions.describe(session);
   }
 
   /** Lists the live processes of this supervisor, in start order. */
@@ -278,8 +306,7 @@ export class Supervisor {
           `Session "${session}" was reaped while this request waited; nothing was started.`,
         ),
     );
-    const processes = [...this.#live.values()].filter((live) => live.subject.sessionId === session);
-    return endAll(processes, 'reaped', reason, this.#os.clock);
+    return endAll(this.#liveOf(session), 'reaped', reason, this.#os.clock);
   }
 
   /**
@@ -338,6 +365,7 @@ export class Supervisor {
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
     this.#cancelSweep();
+    this.#corridor.sessions.close();
     // Our claims count as long as our journal does.
     await Promise.all([this.#sweeps.over, this.#adoptions.over]);
     this.#registry?.close();
@@ -382,6 +410,17 @@ export class Supervisor {
     for (const lease of [...this.#leases]) if (matches(lease.sessionId)) lease.release();
   }
 
+  #liveOf(session: string): LiveProcess[] {
+    return [...this.#live.values()].filter((live) => live.subject.sessionId === session);
+  }
+
+  /** A session has lasted too long. */
+  #expire(session: string, error: () => SupervisorError): void {
+    this.#refuseWaiting((waiting) => waiting === session, error);
+    if (this.#options.session.onExpire === 'refuse') return;
+    void endAll(this.#liveOf(session), 'wall-clock', error().message, this.#os.clock);
+  }
+
   #beginUnasked(): void {
     try {
       void this.#begin();
@@ -423,17 +462,13 @@ export class Supervisor {
     const { stateDir, ladder, guardian } = this.#options;
     this.#registry ??= new Registry(this.#os, {
       stateDir,
+      ladder,
+      sweep: () => this.sweep(),
       guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
       warn: (code, message, cause) => this.#warn(code, message, cause),
     });
     this.#state = 'running';
     return this.#registry;
-  }
-
-  async #recovery(registry: Registry): Promise<Omit<RecoveryContext, 'dryRun'>> {
-    await registry.identify();
-    const { stateDir, ladder } = this.#options;
-    return { os: this.#os, stateDir, ladder, self: registry.owner };
   }
 
   #closed(): SupervisorError {
@@ -457,6 +492,20 @@ export class Supervisor {
       gate: new Pool(Number.POSITIVE_INFINITY, this.#os.clock),
       live: this.#live,
       queued: this.#queued,
+      sessions: new Sessions({
+        clock: this.#os.clock,
+        emit: this.#events.emit,
+        options: this.#options.session,
+        open: (id, create) => this.#sessionFiles.open(id, create),
+        live: (id) => this.#liveOf(id).length,
+        expired: (id, error) => this.#expire(id, error),
+      }),
+      conversations: new Conversations({
+        clock: this.#os.clock,
+        emit: this.#events.emit,
+        patienceMs: takeoverPatienceMs(this.#options.ladder),
+        claims: () => this.#open().claims,
+      }),
       holders: () =>
         [...this.#live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,

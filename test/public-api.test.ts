@@ -147,6 +147,12 @@ describe('the defaults', () => {
       ladder: { stdinEofMs: 2000, termMs: 5000, killMs: 1000 },
       environment: {},
       args: { emptyValue: 'join' },
+      session: {
+        maxWallClockMs: 4 * 3_600_000,
+        onExpire: 'terminate',
+        retentionMs: 30 * 24 * 3_600_000,
+      },
+      conversation: { onDuplicate: 'replace' },
       leftovers: 'terminate',
       guardian: true,
       sweep: { intervalMs: 30_000 },

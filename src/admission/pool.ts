@@ -39,6 +39,8 @@ export interface SlotRequest {
   /** `undefined` waits for ever. */
   readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal | undefined;
+  /** It is the next to get a slot, and there is none yet; called once. */
+  readonly atHead?: (() => void) | undefined;
   granted(slot: Slot): void;
   refused(error: SupervisorError): void;
 }
@@ -56,8 +58,10 @@ interface Ledger {
   // p-queue's order without its tasks: these end some microtasks after the release, and until then the
   // slot would be free and yet not to be had.
   readonly queue: PriorityQueue;
-  readonly waiting: Set<Waiter>;
+  readonly waiting: Set<Entry>;
   held: number;
+  /** How many of those who wait want to be told that they are next. */
+  curious: number;
   /** Grants what is free to those who wait, in a microtask. */
   handOut(): void;
 }
@@ -76,6 +80,7 @@ export class Pool {
       queue: new PriorityQueue(),
       waiting: new Set(),
       held: 0,
+      curious: 0,
       handOut: () => this.#handOut(),
     };
   }
@@ -104,7 +109,10 @@ export class Pool {
     const entry = new Entry(request, this.#ledger);
     if (request.signal?.aborted) entry.abort();
     else if (this.waiting.size === 0 && this.#hasFree()) entry.grant();
-    else entry.wait();
+    else {
+      entry.wait();
+      this.#tellHead();
+    }
     return entry;
   }
 
@@ -125,7 +133,16 @@ export class Pool {
       while (this.#hasFree() && this.waiting.size > 0) {
         void this.#ledger.queue.dequeue()?.();
       }
+      this.#tellHead();
     });
+  }
+
+  #tellHead(): void {
+    if (this.#ledger.curious === 0 || !this.#isOpen) return;
+    let head: Entry | undefined;
+    for (const entry of this.#ledger.waiting)
+      if (head === undefined || entry.request.priority > head.request.priority) head = entry;
+    head?.tellHead();
   }
 }
 
@@ -137,6 +154,7 @@ class Entry implements Waiter, Slot {
   #turn: (() => Promise<void>) | undefined;
   #onAbort: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
+  #isCurious = false;
 
   constructor(request: SlotRequest, ledger: Ledger) {
     this.request = request;
@@ -160,6 +178,8 @@ class Entry implements Waiter, Slot {
     const { queue, waiting, clock } = this.#ledger;
     const { priority, signal, timeoutMs } = this.request;
     waiting.add(this);
+    this.#isCurious = this.request.atHead !== undefined;
+    if (this.#isCurious) this.#ledger.curious++;
     this.#turn = async () => this.grant();
     queue.enqueue(this.#turn, { priority });
     if (signal !== undefined) {
@@ -170,6 +190,12 @@ class Entry implements Waiter, Slot {
       const timeOut = () => this.refuse(timedOut(timeoutMs));
       this.#cancelTimer = clock.after(timeoutMs, timeOut, { keepAlive: true });
     }
+  }
+
+  tellHead(): void {
+    if (!this.#isCurious) return;
+    this.#satisfy();
+    this.request.atHead?.();
   }
 
   refuse(error: SupervisorError): void {
@@ -190,9 +216,15 @@ class Entry implements Waiter, Slot {
     );
   }
 
+  #satisfy(): void {
+    if (this.#isCurious) this.#ledger.curious--;
+    this.#isCurious = false;
+  }
+
   #leave(state: 'held' | 'over'): void {
     this.#state = state;
     this.#ledger.waiting.delete(this);
+    this.#satisfy();
     this.#cancelTimer?.();
     if (this.#onAbort !== undefined)
       this.request.signal?.removeEventListener('abort', this.#onAbort);

@@ -67,6 +67,9 @@ export async function adopt(
     cwd: kept?.record.cwd ?? '',
     startedAt: os.clock.now(),
   };
+  const session =
+    record.sessionId === undefined ? undefined : corridor.sessions.enter(record.sessionId);
+  session?.assertOpen();
   registry.add(record);
   try {
     if (kept === undefined) await refuseIfHeld(entry, context);
@@ -79,7 +82,7 @@ export async function adopt(
   }
   const watch = new Watch(os, record, () => {
     const end = { code: null, signal: null, unseen: true, stderrTail: () => '' };
-    void comeBack({ ...corridor, request: {}, handle }, registry, undefined, live, end);
+    void comeBack({ ...corridor, request: {}, handle, session }, registry, undefined, live, end);
   });
   const live = new LiveProcess(corridor, {
     handle,
@@ -91,6 +94,7 @@ export async function adopt(
     onSeenDead: () => void watch.look(),
   });
   all.set(handle.id, live);
+  session?.started();
   handle.control(live);
   handle.attach({ pid: entry.pid, stdin: null, stdout: null, stderr: null });
   emit('adopted', { ...live.subject, pid: entry.pid });

@@ -1,22 +1,11 @@
-import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SupervisorError } from '../errors.ts';
-import { turnOfLoop } from '../os/clock.ts';
 import { append, createFile, makePrivateFolder, replaceFile } from './files.ts';
-import {
-  FORMAT_VERSION,
-  type JournalHeader,
-  parseChange,
-  parseHeader,
-  type SupervisionRecord,
-} from './record.ts';
+import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
 
 /** A journal is rewritten when it holds this many dead lines, or three times its live ones if that is more. */
 const MIN_DEAD_LINES = 4096;
-/** More than the longest header takes. */
-const MAX_HEADER_BYTES = 4096;
-/** How much is read before the event loop is let go: some 150 records. */
-const SLICE_BYTES = 32 * 1024;
 
 export interface JournalOptions {
   readonly stateDir: string;
@@ -25,14 +14,6 @@ export interface JournalOptions {
   /** Whose the folder must be; `undefined` where the system has no user ids. */
   readonly userId: number | undefined;
   readonly warn: (message: string, error: unknown) => void;
-}
-
-/** What a journal file holds, and what in it could not be read. */
-export interface JournalContent {
-  /** `undefined` when the file is empty, foreign or of another format version. */
-  readonly header: JournalHeader | undefined;
-  readonly records: ReadonlyMap<string, SupervisionRecord>;
-  readonly warnings: readonly string[];
 }
 
 /**
@@ -146,76 +127,9 @@ export class Journal {
   }
 }
 
-/** Reads whose journal it is; `undefined` for a file that is empty, foreign or of another format version. */
-export function readHeader(path: string): JournalHeader | undefined {
-  const head = Buffer.alloc(MAX_HEADER_BYTES);
-  const fd = openSync(path, 'r');
-  try {
-    const length = readSync(fd, head);
-    const [first = ''] = head.toString('utf8', 0, length).split('\n', 1);
-    return parseHeader(parseJson(first));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/**
- * Reads a journal as it is: a torn last line and lines of noise cost a warning each, never the rest.
- * Done in slices that leave the event loop free.
- */
-export async function readJournal(path: string): Promise<JournalContent> {
-  const records = new Map<string, SupervisionRecord>();
-  const warnings: string[] = [];
-  let header: JournalHeader | undefined;
-  let number = 0;
-  for await (const text of linesOf(path)) {
-    number++;
-    if (number === 1) {
-      header = parseHeader(parseJson(text));
-      if (header === undefined) break;
-      continue;
-    }
-    if (text === '') continue;
-    const change = parseChange(parseJson(text));
-    if (change === undefined) warnings.push(`${path}:${number}: unreadable line skipped`);
-    else if ('add' in change) records.set(change.add.id, change.add);
-    else records.delete(change.remove);
-  }
-  if (header === undefined) warnings.push(`${path}:1: not a journal of format ${FORMAT_VERSION}`);
-  return { header, records, warnings };
-}
-
-/** The lines of a file, with a turn of the event loop after each piece of it. */
-async function* linesOf(path: string): AsyncGenerator<string> {
-  const piece = Buffer.alloc(SLICE_BYTES);
-  const decoder = new TextDecoder();
-  const fd = openSync(path, 'r');
-  let torn = '';
-  try {
-    for (let length = readSync(fd, piece); length > 0; length = readSync(fd, piece)) {
-      const text = decoder.decode(piece.subarray(0, length), { stream: true });
-      const lines = `${torn}${text}`.split('\n');
-      torn = lines.pop() ?? '';
-      yield* lines;
-      await turnOfLoop();
-    }
-    yield torn;
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** One line of a journal. */
 export function journalLine(value: object): string {
   return `${JSON.stringify(value)}\n`;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function unusable(stateDir: string, cause: unknown): SupervisorError {

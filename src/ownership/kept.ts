@@ -5,8 +5,9 @@ import { claimsOf, cookieSegment } from './cookie.ts';
 import { replaceFile } from './files.ts';
 import { judgeOwner } from './identity.ts';
 import { journalLine } from './journal.ts';
+import { readSafely } from './journal-reader.ts';
 import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
-import { type RecoveryContext, readSafely } from './recovery.ts';
+import type { RecoveryContext } from './recovery.ts';
 
 /** `kept-OWNER.ID.jsonl` */
 const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;

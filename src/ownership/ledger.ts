@@ -38,7 +38,7 @@ export class Ledger<Line extends object> {
   /** All lines, with those that others have added since. */
   read(): readonly Line[] {
     this.#attempt('read', () => this.#readOn());
-    return [...this.#lines, ...this.#unwritten];
+    return this.#unwritten.length > 0 ? [...this.#lines, ...this.#unwritten] : this.#lines;
   }
 
   append(line: Line): void {

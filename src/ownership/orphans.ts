@@ -68,6 +68,16 @@ export async function endStrays(
   return endTrees(owner, candidates, 'its process has ended', context);
 }
 
+/** Ends the tree of one recorded process, whoever its owner is. */
+export async function endRecorded(
+  owner: string,
+  record: SupervisionRecord,
+  context: OrphanContext,
+): Promise<void> {
+  const candidate = { record, id: record.id };
+  await endTree(candidate, treeOf(owner, candidate, context.os), context);
+}
+
 function treeOf(owner: string, { record, id }: Candidate, os: Os): ProcessTree {
   const { pid = 0, startTime, group = true } = record ?? {};
   const cookie = `${owner}.${id}`;

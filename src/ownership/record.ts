@@ -31,15 +31,19 @@ const recordSchema = z.lazy(() =>
   }),
 );
 
+const ownerSchema = z.lazy(() =>
+  z.object({
+    instance: z.string().regex(/^[\w-]{8,64}$/),
+    machine: z.string().max(256),
+    pid: z.int().min(1).max(MAX_PID),
+    ...identity(),
+  }),
+);
+
 const headerSchema = z.lazy(() =>
   z.object({
     version: z.literal(FORMAT_VERSION),
-    owner: z.object({
-      instance: z.string().regex(/^[\w-]{8,64}$/),
-      machine: z.string().max(256),
-      pid: z.int().min(1).max(MAX_PID),
-      ...identity(),
-    }),
+    owner: ownerSchema,
     openedAt: z.number(),
   }),
 );
@@ -59,6 +63,40 @@ const pidFileSchema = z.lazy(() =>
   }),
 );
 
+/** A day that no clock reaches: beyond it, dates cannot be written. */
+const MAX_DATE_MS = 8.64e15;
+const stamp = () => z.number().min(0).max(MAX_DATE_MS);
+
+const sessionLineSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    session: z.string().min(1).max(1024),
+    created: z.object({
+      at: stamp(),
+      machine: z.string().max(256),
+      bootId: z.string().max(64),
+      sinceBootMs: z.number(),
+    }),
+    at: stamp(),
+    maxWallClockMs: z.number().min(1).nullable().optional(),
+    /** A process was started for it. */
+    started: z.literal(true).optional(),
+    /** A process of it ended, with this cause. */
+    ended: z.string().max(32).optional(),
+    spent: z.object({ usd: z.number().nonnegative(), tokens: z.number().nonnegative() }).optional(),
+  }),
+);
+
+const claimSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    conversation: z.string().min(1).max(1024),
+    owner: ownerSchema,
+    /** Which of the owner's records it is for. */
+    id: z.string().regex(/^[\w-]{1,64}$/),
+  }),
+);
+
 /**
  * What is known of one supervised process. Arguments and environment are not: both hold secrets.
  */
@@ -69,6 +107,12 @@ export type JournalHeader = Readonly<z.infer<typeof headerSchema>>;
 
 /** What a pid file says: a bare number could be anybody's by now. */
 export type PidFile = Readonly<z.infer<typeof pidFileSchema>>;
+
+/** One line of a session's file. */
+export type SessionLine = Readonly<z.infer<typeof sessionLineSchema>>;
+
+/** Who runs a conversation's agent. */
+export type Claim = Readonly<z.infer<typeof claimSchema>>;
 
 export type JournalChange = z.infer<typeof changeSchema>;
 
@@ -84,4 +128,13 @@ export function parseChange(value: unknown): JournalChange | undefined {
 
 export function parsePidFile(value: unknown): PidFile | undefined {
   return pidFileSchema.safeParse(value).data;
+}
+
+/** Reads one line of a session's file; `undefined` for anything this format does not know. */
+export function parseSessionLine(value: unknown): SessionLine | undefined {
+  return sessionLineSchema.safeParse(value).data;
+}
+
+export function parseClaim(value: unknown): Claim | undefined {
+  return claimSchema.safeParse(value).data;
 }

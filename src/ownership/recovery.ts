@@ -1,17 +1,14 @@
 import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BareProcess, Os, ProcessEntry } from '../os/os.ts';
+import type { BareProcess, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
-import { statOwn } from './files.ts';
+import { removeClaims, reviveJournals } from './claim-files.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
-import { type JournalContent, readHeader, readJournal } from './journal.ts';
+import { contentOf, headerOf, readSafely } from './journal-reader.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
-import { FORMAT_VERSION, type JournalHeader } from './record.ts';
 
 /** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
 const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
-/** Far more than ten thousand records: a file beyond that is none of ours. */
-const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
 /** What was found in the state directory, and what was done about it. */
 export interface RecoveryReport extends OrphanReport {
@@ -41,6 +38,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
   const unproven: Unproven[] = [];
   const recovered: string[] = [];
   const reports: OrphanReport[] = [];
+  await reviveJournals(context);
   const files = filesOfOthers(context);
   const judging = await toJudge(files, context);
   for (const { name, owner, claimer } of files) {
@@ -72,6 +70,8 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     reports.push(report);
     unproven.push(...report.unproven);
     if (context.dryRun || report.survivors.length > 0) continue;
+    removeClaims(owner, context);
+    removeHalfWritten(owner, context.stateDir);
     rmSync(claim, { force: true });
     recovered.push(owner);
   }
@@ -139,43 +139,12 @@ function claimerLives(claimer: string, context: JudgeContext): boolean {
   return unproven.length > 0;
 }
 
-/** Reads whose journal it is, if nobody else can have written it; reports any other. */
-function headerOf(path: string, os: Os, unproven: Unproven[]): JournalHeader | undefined {
-  const refuse = (reason: string): undefined => {
-    unproven.push({ pid: undefined, reason: `${path}: ${reason}` });
-  };
-  try {
-    const stat = statOwn(path, os);
-    if (!stat.isFile()) return refuse('not a regular file');
-    if (stat.size > MAX_JOURNAL_BYTES) return refuse(`${stat.size} bytes are no journal`);
-    return readHeader(path) ?? refuse(`not a journal of format ${FORMAT_VERSION}`);
-  } catch (error) {
-    return isGone(error) ? undefined : refuse((error as Error).message);
+/** Removes what a host was writing in the moment of its death. */
+function removeHalfWritten(owner: string, stateDir: string): void {
+  for (const name of readdirSync(stateDir)) {
+    if (name.endsWith('.tmp') && name.includes(owner))
+      rmSync(join(stateDir, name), { force: true });
   }
-}
-
-/** Reads a journal that nobody else can have written; reports any other. */
-export async function readSafely(
-  path: string,
-  os: Os,
-  unproven: Unproven[],
-): Promise<JournalContent | undefined> {
-  return headerOf(path, os, unproven) && contentOf(path, unproven);
-}
-
-async function contentOf(path: string, unproven: Unproven[]): Promise<JournalContent | undefined> {
-  try {
-    return await readJournal(path);
-  } catch (error) {
-    if (!isGone(error))
-      unproven.push({ pid: undefined, reason: `${path}: ${(error as Error).message}` });
-    return undefined;
-  }
-}
-
-/** Another host was faster. */
-function isGone(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 function rename(from: string, to: string): boolean {

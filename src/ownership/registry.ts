@@ -1,32 +1,41 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import type { LadderOptions } from '../termination/ladder.ts';
+import { ClaimFiles } from './claim-files.ts';
 import { cookieSegment, extendCookie } from './cookie.ts';
 import { Guardian } from './guardian.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
 import { KeptFiles } from './kept.ts';
 import type { SupervisionRecord } from './record.ts';
+import type { RecoveryContext } from './recovery.ts';
 
 export interface RegistryOptions {
   readonly stateDir: string;
   /** How long the guardian gives what we leave behind; `undefined` for no guardian. */
+  readonly ladder: LadderOptions;
   readonly guardian: { readonly politeMs: number; readonly forcedMs: number } | undefined;
   warn(code: string, message: string, cause?: unknown): void;
+  sweep(): Promise<unknown>;
 }
 
 /** Who we are, what we own, how what we start is marked as ours, and who looks after it if we die. */
 export class Registry {
+  readonly claims: ClaimFiles;
   readonly #journal: Journal;
   readonly #guardian: Guardian | undefined;
   readonly #os: Os;
   readonly #keptFiles: KeptFiles;
   readonly #warn: RegistryOptions['warn'];
   readonly #kept = new Set<string>();
+  readonly #options: RegistryOptions;
   #owner: Owner;
   #identifying: Promise<void> | undefined;
   #closing = false;
 
   /** Opens a journal of our own and calls a guardian; throws `STATE_DIR_UNSAFE` if the former cannot be done. */
-  constructor(os: Os, { stateDir, guardian, warn }: RegistryOptions) {
+  constructor(os: Os, options: RegistryOptions) {
+    const { stateDir, guardian, warn } = options;
+    this.#options = options;
     this.#os = os;
     this.#warn = warn;
     this.#owner = { ...os.identify(), instance: crypto.randomUUID() };
@@ -38,6 +47,14 @@ export class Registry {
     };
     this.#journal = new Journal({ ...files, userId: os.userId() });
     this.#keptFiles = new KeptFiles(files);
+    this.claims = new ClaimFiles({
+      os,
+      stateDir,
+      owner: () => this.owner,
+      recovery: () => this.recovery(),
+      sweep: options.sweep,
+      warn: (message, cause) => warn('CONVERSATION', message, cause),
+    });
     if (guardian === undefined || os.guard === undefined) return;
     this.#guardian = new Guardian(
       os,
@@ -58,6 +75,7 @@ export class Registry {
         this.#owner = { ...this.owner, ...identity };
         this.#journal.identify(this.owner);
         this.#keptFiles.identify(this.owner);
+        this.claims.identify();
       },
       (cause) => {
         this.#identifying = undefined;
@@ -67,6 +85,13 @@ export class Registry {
       },
     );
     return this.#identifying;
+  }
+
+  /** What it takes to look after others' processes in our name. */
+  async recovery(): Promise<RecoveryContext> {
+    await this.identify();
+    const { stateDir, ladder } = this.#options;
+    return { os: this.#os, stateDir, ladder, self: this.owner, dryRun: false };
   }
 
   /** Resolves when whatever we start from now on is guarded. */

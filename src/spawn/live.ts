@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import type { Speaker } from '../admission/conversations.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
 import type { Os, Usage } from '../os/os.ts';
 import type { SupervisionRecord } from '../ownership/record.ts';
@@ -34,7 +35,7 @@ export interface LiveContext {
 }
 
 /** One process from its launch to the death of its tree. */
-export class LiveProcess implements EndTarget, Endable, HandleControls {
+export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker {
   readonly handle: Handle;
   readonly subject: ProcessSubject;
   /** `undefined` for one that others have started. */
@@ -142,6 +143,11 @@ export class LiveProcess implements EndTarget, Endable, HandleControls {
     const survivors = this.kept ? [] : await this.climbDown(options);
     const ended = survivors.length === 0 ? [await this.handle.exited] : [];
     return { ended, survivors, unproven: [], durationMs: os.clock.monotonicMs() - beganMs };
+  }
+
+  async endAsDuplicate(): Promise<readonly Survivor[]> {
+    const reason = 'another request resumes its conversation';
+    return (await this.end('duplicate', {}, reason)).survivors;
   }
 
   /** Sends the tree down the ladder, or hurries it on its way; resolves to who survived. */

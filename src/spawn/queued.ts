@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
+import type { Conversations, Turn, TurnRequest } from '../admission/conversations.ts';
 import type { Pool, Slot, Waiter } from '../admission/pool.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
@@ -17,32 +18,45 @@ const NOTICE_MS = 60_000;
 /** What a queued start needs of its supervisor. */
 export interface QueueContext {
   readonly os: Os;
-  readonly pool: Pool;
+  readonly pool: Pick<Pool, 'request' | 'waiting'>;
+  readonly conversations: Conversations;
   readonly emit: Emit;
   readonly queued: Set<QueuedStart>;
   /** The ids of the processes that hold the slots. */
   holders(): string[];
 }
 
+/** What was granted: the slot and, where there is one, the conversation. */
+export interface Admission {
+  readonly turn: Turn | undefined;
+  release(): void;
+}
+
+/** Which conversation the process will run, and what becomes of the agent that runs it now. */
+export type TurnWish = Omit<TurnRequest, 'granted' | 'refused'>;
+
 /** What becomes of it: exactly one of them is called, once. */
 export interface QueueOutcome {
-  start(slot: Slot): void;
+  start(admission: Admission): void;
   /** `signal` is set when the caller took the request back. */
   refuse(error: SupervisorError, signal: NodeJS.Signals | undefined): void;
 }
 
-/** A request for a slot: granted at once if one is free, else queued until it is granted, refused or taken back. */
+/** A request for a slot and a conversation: granted at once if both are free, else queued until it is granted, refused or taken back. */
 export class QueuedStart implements HandleControls {
   readonly sessionId: string | undefined;
   readonly #context: QueueContext;
   readonly #handle: Handle;
   readonly #signal: AbortSignal | undefined;
+  readonly #wish: TurnWish | undefined;
   readonly #outcome: QueueOutcome;
   readonly #waiter: Waiter;
-  #state: 'asking' | 'queued' | 'grace' | 'over' = 'asking';
+  #state: 'asking' | 'queued' | 'over' = 'asking';
   /** The context in which it asked (AsyncLocalStorage): it starts there, whoever released the slot. */
   #asker: AsyncResource | undefined;
   #slot: Slot | undefined;
+  #turn: Turn | undefined;
+  #giveUpTurn: () => void = () => undefined;
   #stdinEndedAtMs: number | undefined;
   #cancelledBy: NodeJS.Signals | undefined;
   #cancelTimer: () => void = () => undefined;
@@ -51,20 +65,22 @@ export class QueuedStart implements HandleControls {
     context: QueueContext,
     handle: Handle,
     request: CheckedRequest,
+    wish: TurnWish | undefined,
     outcome: QueueOutcome,
   ) {
     this.sessionId = request.sessionId;
     this.#context = context;
     this.#handle = handle;
     this.#signal = request.signal;
+    this.#wish = wish;
     this.#outcome = outcome;
     this.#waiter = context.pool.request({
       sessionId: request.sessionId,
       priority: request.priority,
       timeoutMs: undefined,
       signal: request.signal,
-      granted: (slot) =>
-        this.#asker ? this.#asker.runInAsyncScope(this.#granted, this, slot) : this.#granted(slot),
+      atHead: wish && (() => context.conversations.prepare(wish)),
+      granted: (slot) => this.#asAsker(() => this.#granted(slot)),
       refused: (error) => this.#refused(error),
     });
     if (this.#state === 'asking')
@@ -98,7 +114,8 @@ export class QueuedStart implements HandleControls {
 
   /** Refuses the request unless it has started. */
   refuse(error: SupervisorError): void {
-    if (this.#state === 'grace') this.#refused(error);
+    if (this.#state === 'over') return;
+    if (this.#slot !== undefined) this.#refused(error);
     else this.#waiter.refuse(error);
   }
 
@@ -132,34 +149,62 @@ export class QueuedStart implements HandleControls {
   }
 
   #granted(slot: Slot): void {
-    this.#cancelTimer();
+    this.#slot = slot;
+    // The pool does not listen for it any more.
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (this.#wish === undefined) {
+      this.#startInTime();
+      return;
+    }
+    this.#giveUpTurn = this.#context.conversations.request({
+      ...this.#wish,
+      granted: (turn) =>
+        this.#asAsker(() => {
+          this.#turn = turn;
+          this.#startInTime();
+        }),
+      refused: (error) => this.#refused(error),
+    });
+  }
+
+  /** Starts, unless the caller may be about to take the request back. */
+  #startInTime(): void {
     const { clock } = this.#context.os;
     const sinceEndMs =
       this.#stdinEndedAtMs === undefined
         ? CANCEL_GRACE_MS
         : clock.monotonicMs() - this.#stdinEndedAtMs;
     if (sinceEndMs >= CANCEL_GRACE_MS) {
-      this.#start(slot);
+      this.#start();
       return;
     }
-    this.#state = 'grace';
-    this.#slot = slot;
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
-    this.#cancelTimer = clock.after(CANCEL_GRACE_MS - sinceEndMs, () => this.#start(slot), {
+    this.#cancelTimer();
+    this.#cancelTimer = clock.after(CANCEL_GRACE_MS - sinceEndMs, () => this.#start(), {
       keepAlive: true,
     });
   }
 
-  #start(slot: Slot): void {
+  #start(): void {
     this.#leave();
-    this.#outcome.start(slot);
+    this.#outcome.start({ turn: this.#turn, release: () => this.#release() });
   }
 
   #refused(error: SupervisorError): void {
     if (this.#signal?.aborted) this.#cancelledBy ??= 'SIGTERM';
     this.#leave();
-    this.#slot?.release();
+    this.#giveUpTurn();
+    this.#release();
     this.#outcome.refuse(error, this.#cancelledBy);
+  }
+
+  #release(): void {
+    this.#turn?.release();
+    this.#slot?.release();
+  }
+
+  #asAsker(act: () => void): void {
+    if (this.#asker) this.#asker.runInAsyncScope(act);
+    else act();
   }
 
   #leave(): void {

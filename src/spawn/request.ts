@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { type OnDuplicate, onDuplicate } from '../admission/conversation.ts';
+import { wallClockMs } from '../admission/session.ts';
 import { NO_NUL, systemText } from '../validation.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
@@ -29,7 +31,7 @@ const environment = () =>
   });
 
 /** @internal */
-export const spawnRequest = z.lazy(() =>
+const fields = z.lazy(() =>
   z.strictObject({
     command: systemText().min(1),
     args: z.array(systemText()).readonly().optional(),
@@ -37,6 +39,9 @@ export const spawnRequest = z.lazy(() =>
     env: environment().optional(),
     signal: abortSignal.optional(),
     sessionId: sessionId.optional(),
+    maxWallClockMs: wallClockMs.optional(),
+    conversationId: z.string().min(1).max(1024).optional(),
+    onDuplicate: onDuplicate.optional(),
     kind: z.string().min(1).max(256).default('agent'),
     slot: z.boolean().optional(),
     priority: z.number().default(0),
@@ -50,8 +55,19 @@ export const spawnRequest = z.lazy(() =>
   }),
 );
 
+const withSession = <T extends z.ZodType<{ sessionId?: unknown; maxWallClockMs?: unknown }>>(
+  schema: T,
+) =>
+  schema.refine(
+    ({ sessionId, maxWallClockMs }) => maxWallClockMs === undefined || sessionId !== undefined,
+    { error: 'must come with a sessionId, whose clock it is', path: ['maxWallClockMs'] },
+  );
+
+/** @internal */
+export const spawnRequest = z.lazy(() => withSession(fields.unwrap()));
+
 /** @internal What a hook lays under each request. */
-export const spawnDefaults = z.lazy(() => spawnRequest.unwrap().partial());
+export const spawnDefaults = z.lazy(() => withSession(fields.unwrap().partial()));
 
 /** @internal A request as the stations see it: checked, with its defaults. */
 export type CheckedRequest = z.output<typeof spawnRequest>;
@@ -69,6 +85,12 @@ export interface SpawnRequest {
   signal?: AbortSignal | undefined;
   /** The session this process works for. */
   sessionId?: string | number | undefined;
+  /** How long the session may last in all, in ms, from now on and for every host; `null` is without end. Default: the supervisor's `session.maxWallClockMs`. */
+  maxWallClockMs?: number | null | undefined;
+  /** The agent's own session id, of which one agent at a time may run. Default: what `--resume` or `--session-id` names, or the agent's first message. */
+  conversationId?: string | undefined;
+  /** What becomes of the agent that runs the conversation already. Default: the supervisor's `conversation.onDuplicate`. */
+  onDuplicate?: OnDuplicate | undefined;
   /** A label for reports. @default 'agent' */
   kind?: string | undefined;
   /** Whether it needs a slot of the pool. Default: agents do, other kinds do not. */

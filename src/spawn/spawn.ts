@@ -1,17 +1,20 @@
 import type { ChildProcess } from 'node:child_process';
 import { basename } from 'node:path';
+import type { OnDuplicate } from '../admission/conversation.ts';
 import type { Pool, Slot } from '../admission/pool.ts';
+import type { Session, Sessions } from '../admission/session.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
 import { COOKIE_VARIABLE } from '../os/os.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
 import { classifyExit } from '../termination/exit.ts';
+import { assertMayStart, enterSession, ownPool, wishOf } from './admit.ts';
 import { type EmptyValue, normalize } from './arguments.ts';
 import { type EnvironmentRules, restoreEntrypoint, sanitize } from './environment.ts';
 import { Handle, type SupervisedProcess } from './handle.ts';
 import { type LiveContext, LiveProcess } from './live.ts';
-import { type QueueContext, QueuedStart } from './queued.ts';
+import { type Admission, type QueueContext, QueuedStart } from './queued.ts';
 import type { CheckedRequest } from './request.ts';
 import { StderrTail, secretValues } from './stderr-tail.ts';
 import { quietStreams } from './stdio.ts';
@@ -22,7 +25,10 @@ export interface Corridor extends LiveContext, QueueContext {
     readonly pool: { readonly hardCap: number };
     readonly environment: EnvironmentRules;
     readonly leftovers: 'terminate' | 'keep';
+    readonly conversation: { readonly onDuplicate: OnDuplicate };
   };
+  readonly sessions: Sessions;
+  readonly pool: Pool;
   /** For what needs no slot: it only waits until the host is guarded. */
   readonly gate: Pool;
   /** What runs, in start order. */
@@ -34,21 +40,26 @@ export interface Corridor extends LiveContext, QueueContext {
 
 /** How a request is read: the Claude hook knows what its program makes of it, other callers do not. */
 export interface Dialect {
+  /** Arguments and output are Claude's. */
+  readonly isClaude: boolean;
   readonly emptyValue: EmptyValue;
   /** Set the SDK's entrypoint anew where the inherited one was dropped. */
   readonly entrypoint: boolean;
 }
 
-interface Passage extends Corridor, WayBack {
+/** One way out and back. */
+export interface Passage extends Corridor, WayBack {
   readonly request: CheckedRequest;
   readonly dialect: Dialect;
   readonly holdsSlot: boolean;
+  readonly session: Session | undefined;
 }
 
 /** What the way back needs: of an adopted process there is no more. */
 export interface WayBack extends Pick<Corridor, 'os' | 'options' | 'emit' | 'live'> {
   readonly request: Pick<CheckedRequest, 'leftovers'>;
   readonly handle: Handle;
+  readonly session: Session | undefined;
 }
 
 /** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
@@ -61,21 +72,22 @@ export function spawn(
   const handle = new Handle(corridor.nextId());
   const { slot: needsSlot = request.kind === 'agent' } = request;
   const holdsSlot = needsSlot || held !== undefined;
-  const passage: Passage = { ...corridor, request, dialect, handle, holdsSlot };
-  if (held !== undefined) {
-    start(passage, held);
-  } else {
-    const pool = needsSlot ? corridor.pool : corridor.gate;
-    new QueuedStart({ ...corridor, pool }, handle, request, {
-      start: (slot) => start(passage, slot),
+  const passage = { ...corridor, request, dialect, handle, holdsSlot, session: undefined };
+  const pool = held ? ownPool(held) : needsSlot ? corridor.pool : corridor.gate;
+  try {
+    const session = enterSession(passage);
+    new QueuedStart({ ...corridor, pool }, handle, request, wishOf(passage), {
+      start: (admission) => start({ ...passage, session }, admission),
       refuse: (error, signal) => refuse(passage, undefined, error, signal),
     });
+  } catch (error) {
+    refuse(passage, held, error);
   }
   return handle;
 }
 
 /** Goes out: everything from here to the journal happens in one tick, so that no death falls in between. */
-function start(passage: Passage, slot: Slot | undefined): void {
+function start(passage: Passage, admission: Admission): void {
   const { os, request, handle } = passage;
   try {
     const registry = passage.registry();
@@ -89,34 +101,16 @@ function start(passage: Passage, slot: Slot | undefined): void {
       outlivesHost: request.outlivesHost,
     });
     if (child !== undefined) {
-      run(passage, registry, slot, child, env);
+      run(passage, registry, admission, child, env);
     } else {
       handle.queue();
       void failure.then(({ code, message, cause }) =>
-        refuse(passage, slot, new SupervisorError(code, message, { cause })),
+        refuse(passage, admission, new SupervisorError(code, message, { cause })),
       );
     }
   } catch (error) {
-    refuse(passage, slot, error as SupervisorError);
+    refuse(passage, admission, error as SupervisorError);
   }
-}
-
-function assertMayStart({ live, options, request }: Passage): void {
-  if (request.signal?.aborted) {
-    throw new SupervisorError(
-      'ABORTED',
-      'The request was aborted before its start; nothing was started.',
-      { cause: request.signal.reason },
-    );
-  }
-  const { hardCap } = options.pool;
-  const alive = [...live.values()].filter((other) => other.countsToCap).length;
-  if (alive < hardCap || request.outlivesHost) return;
-  throw new SupervisorError(
-    'HARD_CAP',
-    `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
-    { data: { alive, hardCap } },
-  );
 }
 
 function childEnvironment({ os, request, dialect, handle, options }: Passage, registry: Registry) {
@@ -134,11 +128,11 @@ function childEnvironment({ os, request, dialect, handle, options }: Passage, re
 function run(
   passage: Passage,
   registry: Registry,
-  slot: Slot | undefined,
+  admission: Admission,
   child: ChildProcess,
   env: Readonly<Record<string, string>>,
 ): void {
-  const { os, request, handle, emit, live: all } = passage;
+  const { os, request, handle, emit, session, live: all } = passage;
   const pid = child.pid as number;
   const { bootId, pidNamespace } = registry.owner;
   const record = {
@@ -167,11 +161,13 @@ function run(
     holdsSlot: passage.holdsSlot,
   });
   all.set(handle.id, live);
+  admission.turn?.attach(live);
+  session?.started();
   const tail = new StderrTail();
   child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
   child.once('exit', (code, signal) => {
     const end = { code, signal, stderrTail: () => tail.text(secretValues(env)) };
-    void comeBack(passage, registry, slot, live, end);
+    void comeBack(passage, registry, admission, live, end);
   });
   handle.control(live);
   handle.attach(child);
@@ -192,11 +188,13 @@ export interface End {
 export async function comeBack(
   passage: WayBack,
   registry: Registry,
-  slot: Slot | undefined,
+  admission: Admission | undefined,
   live: LiveProcess,
   { code, signal, unseen, stderrTail }: End,
 ): Promise<void> {
-  const { os, handle, emit, live: all } = passage;
+  const { os, handle, emit, session, live: all } = passage;
+  if (admission?.turn && registry.claims.wasTakenOver(admission.turn.key, handle.id))
+    live.cause ??= 'duplicate';
   const verdict = classifyExit(code, signal, { requested: live.cause, unseen });
   const wasEnding = live.ending || live.seenDead;
   handle.exit(code, signal);
@@ -213,7 +211,8 @@ export async function comeBack(
 
   registry.remove(live.record);
   all.delete(handle.id);
-  slot?.release();
+  session?.ended(verdict.cause);
+  admission?.release();
   const report: ExitReport = {
     ...live.subject,
     pid: live.record.pid,
@@ -248,7 +247,7 @@ function endLeftovers(
 /** Ends a passage that leads to no process. `signal`: the caller took the request back. */
 function refuse(
   passage: Passage,
-  slot: Slot | undefined,
+  admission: { release(): void } | undefined,
   reason: unknown,
   signal?: NodeJS.Signals,
 ): void {
@@ -259,7 +258,7 @@ function refuse(
         cause: reason,
       });
   const subject = { id: handle.id, kind: request.kind, sessionId: request.sessionId };
-  slot?.release();
+  admission?.release();
   if (signal === undefined) handle.refuse(error);
   else handle.cancel(error, signal);
   handle.settle({

@@ -21,16 +21,16 @@ import {
 import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
-// Measured with the corridor, containment and recovery on all systems: 4,879 lines in 51 files, a
+// Measured with the corridor, containment recovery and admission on all systems: 6,113 lines in 59 files, a
 // sixth of them the twins and parsers for macOS and Windows. The gate stands just above, so that
 // growth is a decision and not a drift.
-const CORE_LIMITS = { files: 51, lines: 4_900 };
+const CORE_LIMITS = { files: 59, lines: 6_150 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.
 const LONG_FILES: readonly string[] = ['supervisor.ts'];
 /** Deciding modules that a later issue brings. */
-const NOT_YET: readonly string[] = ['admission/conversation.ts'];
+const NOT_YET: readonly string[] = [];
 
 function readHouse(): ImportGraph {
   const root = join(import.meta.dirname, '../../src');

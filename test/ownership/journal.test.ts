@@ -17,7 +17,8 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Journal, readJournal } from '../../src/ownership/journal.ts';
+import { Journal } from '../../src/ownership/journal.ts';
+import { readJournal } from '../../src/ownership/journal-reader.ts';
 import type { SupervisionRecord } from '../../src/ownership/record.ts';
 import { endByMarker } from '../support/process-table.ts';
 

@@ -23,7 +23,7 @@ import {
   type SupervisorError,
   type SupervisorErrorCode,
 } from '../../src/index.ts';
-import { readJournal } from '../../src/ownership/journal.ts';
+import { readJournal } from '../../src/ownership/journal-reader.ts';
 import { Supervisor as SupervisorClass } from '../../src/supervisor.ts';
 import { FakeOs } from '../support/fake-os.ts';
 import { endByMarker, findByMarker } from '../support/process-table.ts';

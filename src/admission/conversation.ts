@@ -1,0 +1,67 @@
+import { z } from 'zod';
+
+/** What becomes of a request for a conversation that has a live agent. */
+export type OnDuplicate = 'replace' | 'takeover' | 'reject' | 'allow';
+
+/** @internal */
+export const onDuplicate = z.lazy(() => z.enum(['replace', 'takeover', 'reject', 'allow']));
+
+/** @internal */
+export const conversationOptions = z.lazy(() =>
+  z.strictObject({ onDuplicate: onDuplicate.default('replace') }).prefault({}),
+);
+
+/** What a request says of the conversation that its agent will run. */
+export interface ConversationWish {
+  /** Which one; `undefined` until the agent's first message names it. */
+  readonly key: string | undefined;
+  /** A new one with a given id: the agent itself refuses an id that is in use. */
+  readonly isNew: boolean;
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const FLAG = /^(--resume|-r|--session-id)(?:=(.*))?$/s;
+
+/** Reads the conversation out of the agent's arguments; `conversationId` is the caller's own word for it. */
+export function conversationOf(
+  args: readonly string[],
+  conversationId?: string | undefined,
+): ConversationWish {
+  const end = args.indexOf('--');
+  const flags = end < 0 ? args : args.slice(0, end);
+  const values = new Map<string, string>();
+  for (const [index, arg] of flags.entries()) {
+    const [, flag, joined] = FLAG.exec(arg) ?? [];
+    const value = joined ?? flags[index + 1] ?? '';
+    // Anything else is a title to search for, or the next flag.
+    if (flag !== undefined && UUID.test(value)) values.set(flag, value.toLowerCase());
+  }
+  const resumed = values.get('--resume') ?? values.get('-r');
+  const chosen = values.get('--session-id');
+  const forks = flags.includes('--fork-session');
+  const found = forks ? chosen : (resumed ?? chosen);
+  return {
+    key: conversationId?.toLowerCase() ?? found,
+    isNew: chosen !== undefined && resumed === undefined && !forks,
+  };
+}
+
+/** Who runs a conversation's agent at this moment. */
+export type Holder = 'nobody' | 'us' | 'another' | 'the dead' | 'unproven';
+
+export type DuplicateVerdict = 'start' | 'share' | 'end ours' | 'end theirs' | 'recover' | 'busy';
+
+/** Decides what a request does about the agent that runs its conversation. */
+export function judgeDuplicate(
+  holder: Holder,
+  policy: OnDuplicate,
+  isNew: boolean,
+): DuplicateVerdict {
+  if (holder === 'nobody') return 'start';
+  if (holder === 'the dead') return 'recover';
+  if (isNew) return 'busy';
+  if (policy === 'allow') return 'share';
+  if (policy === 'reject' || holder === 'unproven') return 'busy';
+  if (holder === 'us') return 'end ours';
+  return policy === 'takeover' ? 'end theirs' : 'busy';
+}

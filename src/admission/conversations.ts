@@ -1,0 +1,253 @@
+import { SupervisorError } from '../errors.ts';
+import type { Emit } from '../events.ts';
+import type { Clock } from '../os/clock.ts';
+import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation.ts';
+
+/** How often a claim is looked at again that somebody else is about to give up. */
+const POLL_MS = 20;
+
+/** The claims on conversations, as all hosts of the state directory see them. */
+export interface Claims {
+  /** Takes a conversation that nobody has for one of our records; `false` if somebody has it. */
+  take(key: string, id: string): boolean;
+  /** Hands our claim on to another record of ours. */
+  pass(key: string, id: string): void;
+  release(key: string): void;
+  /** Who has it, and how to name them. */
+  holder(key: string): Promise<{ readonly holder: Holder; readonly name: string }>;
+  /** Ends what a dead owner left, its claims last. */
+  recover(): Promise<void>;
+  /** Ends a live owner's agent, which gives its claim up then. */
+  takeOver(key: string): Promise<void>;
+}
+
+/** A running agent, as far as its conversation needs to know. */
+export interface Speaker {
+  readonly holdsSlot: boolean;
+  /** Ends it with its tree, and says who survived. */
+  endAsDuplicate(): Promise<readonly unknown[]>;
+}
+
+export interface ConversationsContext {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  /** How long another's end may take. */
+  readonly patienceMs: number;
+  claims(): Claims;
+}
+
+/** Someone who wants to run a conversation's agent. Exactly one of `granted` and `refused` is called, once. */
+export interface TurnRequest {
+  readonly key: string;
+  /** Of the record that will run it. */
+  readonly id: string;
+  readonly policy: OnDuplicate;
+  readonly isNew: boolean;
+  granted(turn: Turn): void;
+  refused(error: SupervisorError): void;
+}
+
+/** The right to run a conversation's agent, from its grant to its release. */
+export class Turn {
+  readonly key: string;
+  readonly #over = Promise.withResolvers<void>();
+  readonly #onRelease: (turn: Turn) => void;
+  #speaker: Speaker | undefined;
+
+  constructor(key: string, onRelease: (turn: Turn) => void) {
+    this.key = key;
+    this.#onRelease = onRelease;
+  }
+
+  /** The agent runs. */
+  attach(speaker: Speaker): void {
+    this.#speaker = speaker;
+  }
+
+  get holdsSlot(): boolean {
+    return this.#speaker?.holdsSlot ?? false;
+  }
+
+  /** Ends its agent; resolves to who survived, or when the turn is over. */
+  async end(): Promise<readonly unknown[]> {
+    const survivors = (await this.#speaker?.endAsDuplicate()) ?? [];
+    if (survivors.length === 0) await this.#over.promise;
+    return survivors;
+  }
+
+  /** Its agent and the whole tree of it are dead, or were never started. */
+  release(): void {
+    this.#onRelease(this);
+    this.#over.resolve();
+  }
+}
+
+/** Lets one agent at a time run each conversation: one after the other, each when the one before is dead. */
+export class Conversations {
+  readonly #context: ConversationsContext;
+  readonly #conversations = new Map<string, Conversation>();
+
+  constructor(context: ConversationsContext) {
+    this.#context = context;
+  }
+
+  /** Asks for a turn, which is granted before this returns if nobody has it; returns how to take the request back. */
+  request(request: TurnRequest): () => void {
+    const { key } = request;
+    let conversation = this.#conversations.get(key);
+    if (conversation === undefined) {
+      conversation = new Conversation(key, this.#context, () => this.#conversations.delete(key));
+      this.#conversations.set(key, conversation);
+    }
+    return conversation.request(request);
+  }
+
+  /** Frees the slot that a request waits for, if the agent that it is to replace holds it. */
+  prepare({ key, policy, isNew }: Pick<TurnRequest, 'key' | 'policy' | 'isNew'>): void {
+    if (judgeDuplicate('us', policy, isNew) === 'end ours')
+      this.#conversations.get(key)?.endThoseWithSlots();
+  }
+}
+
+/** One conversation: who runs its agent, and who wants to. */
+class Conversation {
+  readonly #key: string;
+  readonly #context: ConversationsContext;
+  readonly #onUnused: () => void;
+  /** Those of our registry as it was: a survivor may outlive it. */
+  readonly #claims: Claims;
+  readonly #turns = new Set<Turn>();
+  readonly #waiting: TurnRequest[] = [];
+  #isClaimed = false;
+  #isUnused = false;
+  #isAdmitting = false;
+  #givesUpAtMs: number | undefined;
+
+  constructor(key: string, context: ConversationsContext, onUnused: () => void) {
+    this.#key = key;
+    this.#context = context;
+    this.#onUnused = onUnused;
+    this.#claims = context.claims();
+  }
+
+  request(request: TurnRequest): () => void {
+    this.#waiting.push(request);
+    this.#admit();
+    return () => {
+      this.#drop(request);
+      this.#admit();
+    };
+  }
+
+  endThoseWithSlots(): void {
+    for (const turn of this.#turns) if (turn.holdsSlot) void turn.end();
+  }
+
+  /** Goes through those who wait, in order, until one has to wait for somebody's death. */
+  #admit(): void {
+    if (this.#isAdmitting) return;
+    this.#isAdmitting = true;
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const pause = this.#decide(first);
+      if (pause === undefined) continue;
+      void pause
+        .catch((error) => this.#refuse(first, `it could not be looked after: ${String(error)}`))
+        .then(() => {
+          this.#isAdmitting = false;
+          this.#admit();
+        });
+      return;
+    }
+    this.#isAdmitting = false;
+    this.#leaveUnused();
+  }
+
+  /** Grants or refuses the request, or says what it waits for. */
+  #decide(request: TurnRequest): Promise<void> | undefined {
+    if (this.#turns.size === 0) {
+      if (this.#isClaimed) this.#claims.pass(this.#key, request.id);
+      else if (!this.#claims.take(this.#key, request.id)) return this.#contend(request);
+      this.#isClaimed = true;
+      this.#grant(request);
+      return undefined;
+    }
+    switch (judgeDuplicate('us', request.policy, request.isNew)) {
+      case 'end ours':
+        return this.#endOurs(request);
+      case 'share':
+        this.#share(request, 'this host');
+        return undefined;
+      default:
+        this.#refuse(request, 'this host runs it');
+        return undefined;
+    }
+  }
+
+  async #endOurs(request: TurnRequest): Promise<void> {
+    const left = await Promise.all(Array.from(this.#turns, (turn) => turn.end()));
+    if (left.flat().length > 0) this.#refuse(request, 'its older agent survived its end');
+  }
+
+  /** Somebody else has the claim, or had it a moment ago. */
+  async #contend(request: TurnRequest): Promise<void> {
+    const { clock, patienceMs } = this.#context;
+    this.#givesUpAtMs ??= clock.monotonicMs() + patienceMs;
+    const { holder, name } = await this.#claims.holder(this.#key);
+    if (!this.#waiting.includes(request)) return;
+    const verdict = judgeDuplicate(holder, request.policy, request.isNew);
+    if (verdict === 'share') this.#share(request, name);
+    else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
+    if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
+    if (clock.monotonicMs() >= this.#givesUpAtMs) {
+      this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
+      return;
+    }
+    if (verdict === 'recover') await this.#claims.recover();
+    else await this.#claims.takeOver(this.#key);
+    await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve, { keepAlive: true }));
+  }
+
+  #share(request: TurnRequest, name: string): void {
+    const message = `Conversation "${this.#key}" has another live agent (${name}); both write to it.`;
+    this.#context.emit('warning', { code: 'CONVERSATION_SHARED', message });
+    this.#grant(request);
+  }
+
+  #grant(request: TurnRequest): void {
+    this.#drop(request);
+    this.#givesUpAtMs = undefined;
+    const turn = new Turn(this.#key, () => {
+      this.#turns.delete(turn);
+      this.#admit();
+    });
+    this.#turns.add(turn);
+    request.granted(turn);
+  }
+
+  #refuse(request: TurnRequest, reason: string): void {
+    if (!this.#drop(request)) return;
+    this.#givesUpAtMs = undefined;
+    request.refused(
+      new SupervisorError(
+        'CONVERSATION_BUSY',
+        `Conversation "${this.#key}" has a live agent already: ${reason}. Nothing was started. End that agent, pass onDuplicate: 'takeover', or resume with forkSession.`,
+        { data: { conversationId: this.#key, reason } },
+      ),
+    );
+  }
+
+  #drop(request: TurnRequest): boolean {
+    const at = this.#waiting.indexOf(request);
+    if (at >= 0) this.#waiting.splice(at, 1);
+    return at >= 0;
+  }
+
+  #leaveUnused(): void {
+    if (this.#isUnused || this.#turns.size > 0 || this.#waiting.length > 0) return;
+    // Another one may be made for the same key from now on.
+    this.#isUnused = true;
+    if (this.#isClaimed) this.#claims.release(this.#key);
+    this.#isClaimed = false;
+    this.#onUnused();
+  }
+}

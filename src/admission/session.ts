@@ -1,0 +1,236 @@
+import { z } from 'zod';
+import { SupervisorError } from '../errors.ts';
+import type { Emit } from '../events.ts';
+import type { Clock } from '../os/clock.ts';
+import type { ExitCause, SessionEnd, SessionInfo } from '../reports.ts';
+import { durationMs } from '../validation.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** @internal How long a session may last; `null` is without end. */
+export const wallClockMs = z.lazy(() => durationMs().min(1).nullable());
+
+/** @internal */
+export const sessionOptions = z.lazy(() =>
+  z
+    .strictObject({
+      maxWallClockMs: wallClockMs.default(4 * HOUR_MS),
+      onExpire: z.enum(['terminate', 'refuse']).default('terminate'),
+      retentionMs: durationMs()
+        .min(1)
+        .default(30 * 24 * HOUR_MS),
+    })
+    .prefault({})
+    .superRefine(({ maxWallClockMs, retentionMs }, context) => {
+      if (maxWallClockMs === null || retentionMs >= maxWallClockMs) return;
+      context.addIssue({
+        code: 'custom',
+        path: ['retentionMs'],
+        message: `must be at least maxWallClockMs (${maxWallClockMs}), or a forgotten session would begin anew`,
+      });
+    }),
+);
+
+/** What is known of a session from its own file, whichever host wrote it. */
+export interface SessionLedger {
+  /** When it was created; the first call creates it. */
+  readonly created: SessionCreation;
+  /** Its own limit, if one was ever set. */
+  readonly maxWallClockMs: number | null | undefined;
+  readonly processes: number;
+  readonly lastEnd: SessionEnd | undefined;
+  readonly spent: { readonly usd: number; readonly tokens: number };
+  limit(maxWallClockMs: number | null): void;
+  started(): void;
+  ended(cause: ExitCause): void;
+  charge(spent: { readonly usd: number; readonly tokens: number }): void;
+}
+
+/** When a session was created, and how old it was when this host first saw it. */
+export interface SessionCreation {
+  /** Wall clock, ms since 1970. */
+  readonly at: number;
+  readonly ageMs: number;
+}
+
+/** What the sessions need of their supervisor. */
+export interface SessionsContext {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly options: {
+    readonly maxWallClockMs: number | null;
+    readonly onExpire: 'terminate' | 'refuse';
+  };
+  /** Opens the session's file; `undefined` if there is none and it shall not be made. */
+  open(id: string, create: boolean): SessionLedger | undefined;
+  /** How many of its processes live here. */
+  live(id: string): number;
+  /** It has lasted longer than it may. */
+  expired(id: string, error: () => SupervisorError): void;
+}
+
+/** The sessions that this host works for, each with its wall clock. */
+export class Sessions {
+  readonly #context: SessionsContext;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(context: SessionsContext) {
+    this.#context = context;
+  }
+
+  /** Begins or goes on with a session; its wall clock runs from its very first beginning. */
+  enter(id: string, maxWallClockMs?: number | null): Session {
+    const session = this.#find(id, true) as Session;
+    if (maxWallClockMs !== undefined) session.limit(maxWallClockMs);
+    return session;
+  }
+
+  describe(id: string): SessionInfo | undefined {
+    return this.#find(id, false)?.describe();
+  }
+
+  /** The sessions that still have processes here. */
+  get inUse(): string[] {
+    return [...this.#sessions.keys()].filter((id) => this.#context.live(id) > 0);
+  }
+
+  close(): void {
+    for (const session of this.#sessions.values()) session.close();
+    this.#sessions.clear();
+  }
+
+  #find(id: string, create: boolean): Session | undefined {
+    const known = this.#sessions.get(id);
+    if (known !== undefined) return known;
+    const ledger = this.#context.open(id, create);
+    if (ledger === undefined) return undefined;
+    const session = new Session(id, ledger, this.#context);
+    if (create) this.#sessions.set(id, session);
+    return session;
+  }
+}
+
+/** One session and its wall clock. */
+export class Session {
+  readonly id: string;
+  readonly #ledger: SessionLedger;
+  readonly #context: SessionsContext;
+  readonly #created: SessionCreation;
+  readonly #seenAtMs: number;
+  #cancel: () => void = () => undefined;
+  #isAnnounced = false;
+
+  constructor(id: string, ledger: SessionLedger, context: SessionsContext) {
+    this.id = id;
+    this.#ledger = ledger;
+    this.#context = context;
+    this.#created = ledger.created;
+    this.#seenAtMs = context.clock.monotonicMs();
+  }
+
+  /** How old it is; counted on from what it was when first seen, so that a jump of the wall clock changes nothing. */
+  get ageMs(): number {
+    return this.#created.ageMs + this.#context.clock.monotonicMs() - this.#seenAtMs;
+  }
+
+  get maxWallClockMs(): number | null {
+    const own = this.#ledger.maxWallClockMs;
+    return own === undefined ? this.#context.options.maxWallClockMs : own;
+  }
+
+  /** Exactly the limit is allowed. */
+  get isExpired(): boolean {
+    return this.maxWallClockMs !== null && this.ageMs > this.maxWallClockMs;
+  }
+
+  limit(maxWallClockMs: number | null): void {
+    if (this.#ledger.maxWallClockMs !== maxWallClockMs) this.#ledger.limit(maxWallClockMs);
+    this.watch();
+  }
+
+  /** Says when it expires, from now on: once. */
+  watch(): void {
+    this.#cancel();
+    const limitMs = this.maxWallClockMs;
+    if (this.#isAnnounced || limitMs === null) return;
+    const look = (): void => {
+      if (this.isExpired) this.#announce();
+      else this.watch();
+    };
+    // A whole millisecond more: exactly the limit is allowed, and timers come a little early.
+    this.#cancel = this.#context.clock.after(Math.max(0, limitMs - this.ageMs) + 1, look);
+  }
+
+  /** @throws SupervisorError `SESSION_EXPIRED` */
+  assertOpen(): void {
+    if (!this.isExpired) return;
+    this.#announce();
+    throw this.#error();
+  }
+
+  started(): void {
+    this.#ledger.started();
+    const { live, emit } = this.#context;
+    const processes = live(this.id);
+    if (processes < 2) return;
+    const message = `${processes} processes of session "${this.id}" run at once.`;
+    emit('warning', { code: 'SESSION_SHARED', message });
+  }
+
+  ended(cause: ExitCause): void {
+    this.#ledger.ended(cause);
+  }
+
+  charge(spent: { readonly usd: number; readonly tokens: number }): void {
+    this.#ledger.charge(spent);
+  }
+
+  get spent(): { readonly usd: number; readonly tokens: number } {
+    return this.#ledger.spent;
+  }
+
+  close(): void {
+    this.#cancel();
+  }
+
+  describe(): SessionInfo {
+    const { processes, lastEnd, spent } = this.#ledger;
+    const { ageMs, maxWallClockMs } = this;
+    return {
+      id: this.id,
+      createdAt: this.#created.at,
+      ageMs,
+      maxWallClockMs,
+      expired: this.isExpired,
+      processes,
+      live: this.#context.live(this.id),
+      lastEnd,
+      spent,
+    };
+  }
+
+  #announce(): void {
+    if (this.#isAnnounced) return;
+    this.#isAnnounced = true;
+    this.#cancel();
+    const { emit, expired } = this.#context;
+    const { id, createdAt, ageMs, maxWallClockMs, live } = this.describe();
+    emit('session-expired', {
+      sessionId: id,
+      createdAt,
+      ageMs,
+      maxWallClockMs: maxWallClockMs as number,
+      live,
+    });
+    expired(id, () => this.#error());
+  }
+
+  #error(): SupervisorError {
+    const { ageMs, maxWallClockMs } = this;
+    return new SupervisorError(
+      'SESSION_EXPIRED',
+      `Session "${this.id}" is ${Math.floor(ageMs)} ms old, and may last ${maxWallClockMs} ms; nothing was started. Begin a new session, or raise session.maxWallClockMs (null is without end).`,
+      { data: { sessionId: this.id, createdAt: this.#created.at, ageMs, maxWallClockMs } },
+    );
+  }
+}

@@ -1,0 +1,52 @@
+import { conversationOf } from '../admission/conversation.ts';
+import type { Pool, Slot } from '../admission/pool.ts';
+import type { Session } from '../admission/session.ts';
+import { SupervisorError } from '../errors.ts';
+import type { QueueContext, TurnWish } from './queued.ts';
+import type { Passage } from './spawn.ts';
+
+/** For who has a slot already. */
+export function ownPool(slot: Slot): QueueContext['pool'] {
+  const request: Pool['request'] = (request) => {
+    request.granted(slot);
+    return { request, refuse: () => undefined };
+  };
+  return { request, waiting: new Set() };
+}
+
+/** Begins the session, or goes on with it if it has not lasted too long. */
+export function enterSession({ request, sessions, registry }: Passage): Session | undefined {
+  const { sessionId, maxWallClockMs } = request;
+  if (sessionId === undefined) return undefined;
+  registry();
+  const session = sessions.enter(sessionId, maxWallClockMs);
+  session.assertOpen();
+  return session;
+}
+
+export function wishOf({ request, dialect, handle, options }: Passage): TurnWish | undefined {
+  const args = dialect.isClaude ? request.args : undefined;
+  const { key, isNew } = conversationOf(args ?? [], request.conversationId);
+  const policy = request.onDuplicate ?? options.conversation.onDuplicate;
+  return key === undefined ? undefined : { key, id: handle.id, policy, isNew };
+}
+
+/** What may have changed while it waited. */
+export function assertMayStart({ live, options, request, session }: Passage): void {
+  if (request.signal?.aborted) {
+    throw new SupervisorError(
+      'ABORTED',
+      'The request was aborted before its start; nothing was started.',
+      { cause: request.signal.reason },
+    );
+  }
+  session?.assertOpen();
+  const { hardCap } = options.pool;
+  const alive = [...live.values()].filter((other) => other.countsToCap).length;
+  if (alive < hardCap || request.outlivesHost) return;
+  throw new SupervisorError(
+    'HARD_CAP',
+    `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
+    { data: { alive, hardCap } },
+  );
+}
