@@ -1,3 +1,4 @@
+export type { OnDuplicate } from './admission/conversation.ts';
 export {
   ERROR_CODES,
   isSupervisorError,
@@ -17,6 +18,8 @@ export type {
   ProcessInfo,
   ProcessInspection,
   ProcessName,
+  SessionEnd,
+  SessionInfo,
   StartReport,
   Survivor,
   SweepReport,

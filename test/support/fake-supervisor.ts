@@ -12,20 +12,25 @@ import { FakeOs } from './fake-os.ts';
 
 export const EVENTS = [
   ...(['queued', 'waiting', 'started', 'refused', 'ending', 'leftovers', 'survivors'] as const),
-  ...(['exited', 'warning', 'stopping', 'stopped'] as const),
+  ...(['exited', 'warning', 'session-expired', 'stopping', 'stopped'] as const),
 ] satisfies SupervisorEvent[];
 
 export class FakeSupervision {
   readonly os: FakeOs;
-  readonly stateDir = mkdtempSync(join(tmpdir(), 'agent-supervisor-fake-'));
+  readonly stateDir: string;
   readonly supervisor: Supervisor;
   /** Every event, in order. */
   readonly events: {
     [E in SupervisorEvent]: { name: E; detail: SupervisorEvents[E] };
   }[SupervisorEvent][] = [];
 
-  constructor(options: SupervisorOptions = {}, platform: Platform = 'linux') {
-    this.os = new FakeOs(platform);
+  constructor(
+    options: SupervisorOptions = {},
+    platform: Platform = 'linux',
+    os = new FakeOs(platform),
+  ) {
+    this.os = os;
+    this.stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-fake-'));
     this.supervisor = new Supervisor({ stateDir: this.stateDir, ...options }, this.os);
     for (const name of EVENTS) {
       this.supervisor.on(name, (detail) => {
