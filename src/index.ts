@@ -6,6 +6,7 @@ export {
   type SupervisorErrorCode,
 } from './errors.ts';
 export type { ProcessSubject, SupervisorEvent, SupervisorEvents } from './events.ts';
+export type { LimitOptions, Limits } from './limits/limits.ts';
 export type { SupervisorOptions } from './options.ts';
 export { isProcessAlive } from './os/system.ts';
 export type { AdoptOptions } from './ownership/adopt.ts';

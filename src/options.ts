@@ -3,6 +3,12 @@ import { z } from 'zod';
 import { conversationOptions, type OnDuplicate } from './admission/conversation.ts';
 import { poolOptions } from './admission/pool.ts';
 import { sessionOptions } from './admission/session.ts';
+import {
+  assertOptionsConsistent,
+  type LimitOptions,
+  limitOptions,
+  samplingOptions,
+} from './limits/limits.ts';
 import type { Os } from './os/os.ts';
 import { type EmptyValue, emptyValue } from './spawn/arguments.ts';
 import { type EnvironmentRules, environmentRules } from './spawn/environment.ts';
@@ -21,6 +27,8 @@ const supervisorOptions = z.lazy(() =>
     leftovers: z.enum(['terminate', 'keep']).default('terminate'),
     guardian: z.boolean().default(true),
     sweep: z.strictObject({ intervalMs: durationMs().min(10).default(30_000) }).prefault({}),
+    limits: limitOptions,
+    sampling: samplingOptions,
   }),
 );
 
@@ -90,6 +98,10 @@ export interface SupervisorOptions {
   guardian?: boolean | undefined;
   /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */
   sweep?: { intervalMs?: number | undefined } | undefined;
+  /** What ends a process that is stuck, idle, too large or too old. Default: no limit. */
+  limits?: LimitOptions | undefined;
+  /** How often limits look at memory and CPU time, in ms. @default { intervalMs: 5000 } */
+  sampling?: { intervalMs?: number | undefined } | undefined;
 }
 
 /** @internal The options with every default filled in. */
@@ -132,6 +144,7 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
     }),
     'options',
   );
+  assertOptionsConsistent(options.limits);
   const stateDir =
     options.stateDir ??
     (environment['AGENT_SUPERVISOR_STATE_DIR'] || join(os.stateHome(), 'agent-supervisor'));

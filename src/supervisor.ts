@@ -5,6 +5,7 @@ import { Pool, type Slot } from './admission/pool.ts';
 import { Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
 import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
+import { assertConsistent, Limiter, mergeLimits, processLimits } from './limits/limits.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
@@ -24,13 +25,7 @@ import type {
 import type { SupervisedProcess } from './spawn/handle.ts';
 import type { LiveProcess } from './spawn/live.ts';
 import type { QueuedStart } from './spawn/queued.ts';
-import {
-  abortSignal,
-  type SpawnRequest,
-  sessionId,
-  spawnDefaults,
-  spawnRequest,
-} from './spawn/request.ts';
+import { abortSignal, type SpawnRequest, sessionId, spawnRequest } from './spawn/request.ts';
 import { type Corridor, type Dialect, spawn } from './spawn/spawn.ts';
 import {
   type HostSignalOptions,
@@ -75,6 +70,10 @@ export interface HookOptions {
 /** What goes into the SDK's `spawnClaudeCodeProcess`. */
 export type SpawnHook = (options: HookOptions) => SupervisedProcess;
 
+const limitedRequest = z.lazy(() =>
+  spawnRequest.unwrap().extend({ limits: processLimits.optional() }),
+);
+const spawnDefaults = z.lazy(() => limitedRequest.unwrap().partial());
 const acquireOptions = z.lazy(() =>
   z
     .strictObject({
@@ -109,7 +108,7 @@ const NO_INIT =
 const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): number =>
   2 * (stdinEofMs + termMs + killMs) + 5000;
 
-const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep', entrypoint: false };
+const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
 
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
 export class Supervisor {
@@ -209,11 +208,7 @@ export class Supervisor {
   spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
     parseInput(spawnDefaults, defaults, 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
-      const dialect = {
-        isClaude: true,
-        emptyValue: this.#options.args.emptyValue,
-        entrypoint: true,
-      };
+      const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
       return this.#spawn({ ...defaults, command, args, cwd, env, signal }, dialect);
     };
   }
@@ -379,10 +374,12 @@ export class Supervisor {
   }
 
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
-    const request = parseInput(spawnRequest, input, 'spawn');
+    const { limits: wishes, ...request } = parseInput(limitedRequest, input, 'spawn');
+    const limits = mergeLimits(this.#options.limits, request.kind, wishes);
+    assertConsistent(limits, 'spawn');
     if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
     this.#beginUnasked();
-    return spawn(this.#corridor, request, dialect, held);
+    return spawn(this.#corridor, { ...request, limits }, dialect, held);
   }
 
   #lease(slot: Slot, session: string | undefined): SlotLease {
@@ -484,6 +481,7 @@ export class Supervisor {
   }
 
   #compose(): Corridor {
+    const limiter = new Limiter(this.#os, this.#options.sampling);
     return {
       os: this.#os,
       options: this.#options,
@@ -510,6 +508,7 @@ export class Supervisor {
         [...this.#live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
       registry: () => this.#open(),
+      arm: (process, limits) => limiter.arm(process, limits),
     };
   }
 }

@@ -75,11 +75,12 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, seen through defaults, transforms and z.lazy. */
+/** What a strict object at `path` knows, seen through records, defaults, transforms and z.lazy. */
 function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
   const {
     shape,
     innerType,
+    valueType,
     in: source,
     getter,
   } = (schema as z.ZodType)._zod.def as unknown as {
@@ -87,6 +88,7 @@ function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
     shape?: Record<string, unknown>;
     getter?: () => unknown;
   };
+  if (valueType !== undefined) return knownKeys(valueType, path.slice(1));
   if (shape === undefined) return knownKeys(innerType ?? source ?? getter?.(), path);
   const [key, ...rest] = path;
   return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);

@@ -47,6 +47,8 @@ describe('the main entry', () => {
       'HostSignal',
       'HostSignalOptions',
       'KeptProcess',
+      'LimitOptions',
+      'Limits',
       'NamePattern',
       'OnDuplicate',
       'Orphan',
@@ -160,6 +162,8 @@ describe('the defaults', () => {
       leftovers: 'terminate',
       guardian: true,
       sweep: { intervalMs: 30_000 },
+      limits: { perKind: {} },
+      sampling: { intervalMs: 5000 },
     });
   });
 

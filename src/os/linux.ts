@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { type Clock, turnOfLoop } from './clock.ts';
@@ -9,7 +10,7 @@ import {
   type ProcessTable,
   type SelfIdentity,
 } from './os.ts';
-import { type BareProcess, parseProcStat } from './parse.ts';
+import { type BareProcess, parseProcStat, parsePss } from './parse.ts';
 
 /** How long one slice of a look may hold the event loop. */
 const SLICE_MS = 8;
@@ -148,6 +149,20 @@ export function linuxProcesses(clock: Clock): Processes {
     },
     read: readStat,
   };
+}
+
+/** Each process's share of its memory, off the event loop: the kernel walks all of its pages for it. */
+export async function linuxPss(pids: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  const shares = new Map<number, number>();
+  await Promise.all(
+    pids.map(async (pid) => {
+      // Gone, another user's, or a kernel without it.
+      const text = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1').catch(() => '');
+      const bytes = parsePss(text);
+      if (bytes !== undefined) shares.set(pid, bytes);
+    }),
+  );
+  return shares;
 }
 
 /** Who this host is: start time, boot and PID namespace, as the kernel tells them. */

@@ -68,6 +68,8 @@ export interface Processes {
 export interface Usage {
   /** Percent of one core, since the sample before. */
   readonly cpuPercent: number;
+  /** User and system time since its start; that of its children is not in it. */
+  readonly cpuTimeMs: number;
   readonly rssBytes: number;
 }
 
@@ -127,6 +129,8 @@ export interface Os {
   /** Starts a guardian on a pipe that only this host holds; absent where no host needs one. */
   readonly guard?: (request: GuardRequest) => Guard;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
+  /** Each process's own share of the memory it uses, in bytes; who is gone or hides it is left out; absent where the system does not tell. */
+  readonly pss?: (pids: readonly number[]) => Promise<ReadonlyMap<number, number>>;
   /** Listens for a signal to the host, before everyone else; returns how to stop. */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void;
   /** Who listens for a signal to the host at this moment: the host itself, or any supervisor. */

@@ -28,6 +28,12 @@ export function parseProcStat(text: string): BareProcess | undefined {
   };
 }
 
+/** Reads the proportional set size from `/proc/PID/smaps_rollup`, in bytes; `undefined` if it is not there. */
+export function parsePss(text: string): number | undefined {
+  const kibibytes = /^Pss: {1,20}(\d{1,15}) kB$/m.exec(text)?.[1];
+  return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+}
+
 const MONTHS = new Map(
   'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ').map((name, month) => [name, month]),
 );

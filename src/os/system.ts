@@ -5,7 +5,7 @@ import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
 import { launch } from './launch.ts';
-import { linuxIdentity, linuxProcesses } from './linux.ts';
+import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { sampleUsage } from './usage.ts';
 import { endWindowsTree, windowsProcesses } from './windows.ts';
@@ -123,7 +123,10 @@ function composeSystem(): Os {
         endTree: endWindowsTree,
       };
     default:
-      return compose('linux', linuxProcesses(systemClock), linuxIdentity);
+      return {
+        ...compose('linux', linuxProcesses(systemClock), linuxIdentity),
+        pss: linuxPss,
+      };
   }
 }
 

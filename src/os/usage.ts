@@ -15,7 +15,10 @@ export async function sampleUsage(pids: readonly number[]): Promise<ReadonlyMap<
   const stats = await pidusage([...pids]).catch(() => ({}));
   for (const [pid, stat] of Object.entries(stats)) {
     // pidusage gives null for a process that is gone, whatever its types say.
-    if (stat) usage.set(Number(pid), { cpuPercent: stat.cpu, rssBytes: stat.memory });
+    if (stat) {
+      const { cpu: cpuPercent, ctime: cpuTimeMs, memory: rssBytes } = stat;
+      usage.set(Number(pid), { cpuPercent, cpuTimeMs, rssBytes });
+    }
   }
   return usage;
 }

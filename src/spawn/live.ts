@@ -18,11 +18,14 @@ import { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
 import { Ending, type EndOptions, type EndTarget } from '../termination/terminate.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
+import type { Traffic } from './traffic.ts';
 
 /** The signals by which a caller ends a process; the others are between it and the process. */
 const ENDING_SIGNALS: ReadonlySet<string> = new Set([
   ...['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGABRT'],
 ]);
+
+const NO_USAGE: Usage = { rssBytes: 0, cpuPercent: 0, cpuTimeMs: 0 };
 
 /** What a live process needs of its supervisor. */
 export interface LiveContext {
@@ -41,7 +44,11 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker 
   /** `undefined` for one that others have started. */
   readonly child: ChildProcess | undefined;
   readonly tree: ProcessTree;
+  /** Only where it has streams, and somebody wants it counted. */
+  readonly traffic: Traffic | undefined;
   readonly startedAtMs: number;
+  /** Takes its limits off. */
+  disarm: () => void = () => undefined;
   /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
   kept = false;
   readonly holdsSlot: boolean;
@@ -61,12 +68,13 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker 
 
   constructor(
     context: LiveContext,
-    { handle, child, record, segment, signal, holdsSlot, onSeenDead }: LiveParts,
+    { handle, child, traffic, record, segment, signal, holdsSlot, onSeenDead }: LiveParts,
   ) {
     this.#context = context;
     this.#signal = signal;
     this.handle = handle;
     this.child = child;
+    this.traffic = traffic;
     this.record = record;
     this.holdsSlot = holdsSlot;
     this.#onSeenDead = onSeenDead;
@@ -223,10 +231,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker 
   /** Adds what the tree costs, from a look at it and a sample of its members. */
   inspect(members: readonly ProcessName[], usage: ReadonlyMap<number, Usage>): ProcessInspection {
     const total = (part: (of: Usage) => number): number =>
-      members.reduce(
-        (sum, { pid }) => sum + part(usage.get(pid) ?? { rssBytes: 0, cpuPercent: 0 }),
-        0,
-      );
+      members.reduce((sum, { pid }) => sum + part(usage.get(pid) ?? NO_USAGE), 0);
     return {
       ...this.describe(),
       ageMs: this.#context.os.clock.monotonicMs() - this.startedAtMs,
@@ -254,6 +259,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker 
 export interface LiveParts {
   readonly handle: Handle;
   readonly child: ChildProcess | undefined;
+  readonly traffic?: Traffic | undefined;
   readonly record: SupervisionRecord;
   /** Our segment in the process's cookie. */
   readonly segment: string;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type OnDuplicate, onDuplicate } from '../admission/conversation.ts';
 import { wallClockMs } from '../admission/session.ts';
+import type { Limits, ProcessLimits } from '../limits/limits.ts';
 import { NO_NUL, systemText } from '../validation.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
@@ -70,7 +71,10 @@ export const spawnRequest = z.lazy(() => withSession(fields.unwrap()));
 export const spawnDefaults = z.lazy(() => withSession(fields.unwrap().partial()));
 
 /** @internal A request as the stations see it: checked, with its defaults. */
-export type CheckedRequest = z.output<typeof spawnRequest>;
+export type CheckedRequest = z.output<typeof spawnRequest> & {
+  /** Merged with those of its kind and its supervisor. */
+  readonly limits: ProcessLimits;
+};
 
 /** What to start, and what for. */
 export interface SpawnRequest {
@@ -97,6 +101,8 @@ export interface SpawnRequest {
   slot?: boolean | undefined;
   /** Higher goes first in the queue. @default 0 */
   priority?: number | undefined;
+  /** What ends it; each that is left out is that of its kind, or of the supervisor. */
+  limits?: Limits | undefined;
   /** What becomes of descendants that outlive the process. Default: the supervisor's `leftovers`. */
   leftovers?: 'terminate' | 'keep' | undefined;
   /**

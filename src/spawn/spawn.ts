@@ -12,12 +12,14 @@ import { classifyExit } from '../termination/exit.ts';
 import { assertMayStart, enterSession, ownPool, wishOf } from './admit.ts';
 import { type EmptyValue, normalize } from './arguments.ts';
 import { type EnvironmentRules, restoreEntrypoint, sanitize } from './environment.ts';
+import { Frames } from './frames.ts';
 import { Handle, type SupervisedProcess } from './handle.ts';
 import { type LiveContext, LiveProcess } from './live.ts';
 import { type Admission, type QueueContext, QueuedStart } from './queued.ts';
 import type { CheckedRequest } from './request.ts';
 import { StderrTail, secretValues } from './stderr-tail.ts';
 import { quietStreams } from './stdio.ts';
+import { countTraffic, type Traffic } from './traffic.ts';
 
 /** What the stations share; the supervisor composes it. */
 export interface Corridor extends LiveContext, QueueContext {
@@ -36,15 +38,15 @@ export interface Corridor extends LiveContext, QueueContext {
   nextId(): string;
   /** Our registry, opened at first use; throws while nothing may start. */
   registry(): Registry;
+  /** Puts limits on a process; returns how to take them off. */
+  arm(process: LiveProcess, limits: CheckedRequest['limits']): () => void;
 }
 
 /** How a request is read: the Claude hook knows what its program makes of it, other callers do not. */
 export interface Dialect {
-  /** Arguments and output are Claude's. */
+  /** Arguments and environment are Claude's, and its stdout is: a frame of JSON a line. */
   readonly isClaude: boolean;
   readonly emptyValue: EmptyValue;
-  /** Set the SDK's entrypoint anew where the inherited one was dropped. */
-  readonly entrypoint: boolean;
 }
 
 /** One way out and back. */
@@ -120,7 +122,7 @@ function childEnvironment({ os, request, dialect, handle, options }: Passage, re
     hostEnv,
     ignoreCase: os.platform === 'win32',
   });
-  const { env } = dialect.entrypoint ? restoreEntrypoint(sanitized) : sanitized;
+  const { env } = dialect.isClaude ? restoreEntrypoint(sanitized) : sanitized;
   env[COOKIE_VARIABLE] = registry.cookie(handle.id, request.outlivesHost);
   return env;
 }
@@ -155,6 +157,7 @@ function run(
   const live = new LiveProcess(passage, {
     handle,
     child,
+    traffic: trafficOf(passage, child),
     record,
     segment,
     signal: request.signal,
@@ -171,9 +174,21 @@ function run(
   });
   handle.control(live);
   handle.attach(child);
+  live.disarm = passage.arm(live, request.limits);
   if (record.startTime === undefined) void live.identify(registry);
   emit('started', { ...live.subject, pid });
   callHost(() => request.onSpawn?.(handle));
+}
+
+/** Counts what is said, if a limit asks for it or frames tell what it means. */
+function trafficOf(
+  { handle, dialect, request }: Passage,
+  child: ChildProcess,
+): Traffic | undefined {
+  const { startupMs, idleMs } = request.limits;
+  const isWanted = dialect.isClaude || startupMs !== null || idleMs !== null;
+  if (!isWanted || child.stdout === null) return undefined;
+  return countTraffic(handle, child, dialect.isClaude ? new Frames() : undefined);
 }
 
 export interface End {
@@ -193,6 +208,7 @@ export async function comeBack(
   { code, signal, unseen, stderrTail }: End,
 ): Promise<void> {
   const { os, handle, emit, session, live: all } = passage;
+  live.disarm();
   if (admission?.turn && registry.claims.wasTakenOver(admission.turn.key, handle.id))
     live.cause ??= 'duplicate';
   const verdict = classifyExit(code, signal, { requested: live.cause, unseen });

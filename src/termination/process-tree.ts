@@ -25,6 +25,13 @@ export class ProcessTree {
     return members.length > 0 ? members : (await this.#find()).members;
   }
 
+  /** Finds them in a look that was taken for many trees; it must have begun after the root did. */
+  membersIn(table: ProcessTable): ProcessEntry[] {
+    const members = treeOf(table, this.root, this.#known, this.#os.identify().pid);
+    for (const member of members) this.#known.set(member.pid, member);
+    return members;
+  }
+
   /** Finds them and signals each that `chosen` picks, proven once more in the moment of the signal. */
   async signal(
     signal: NodeJS.Signals,
@@ -90,8 +97,7 @@ export class ProcessTree {
   async #find(): Promise<{ table?: ProcessTable; members: ProcessEntry[] }> {
     try {
       const table = await this.#os.processes.look();
-      const members = treeOf(table, this.root, this.#known, this.#os.identify().pid);
-      for (const member of members) this.#known.set(member.pid, member);
+      const members = this.membersIn(table);
       if (--this.#heldForLooks <= 0) this.root.held = false;
       return { table, members };
     } catch {

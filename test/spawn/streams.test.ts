@@ -17,10 +17,13 @@ import {
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 
-const STARTS = ['at once', 'after queueing'] as const;
+const STARTS = ['at once', 'at once, its bytes counted', 'after queueing'] as const;
 
 /** A grandchild in a session of its own that inherits all streams; goes on when it has its own name. */
 const SLEEPER = ['setsid sleep 300 &', 'until grep -q sleep /proc/$!/comm; do :; done'];
+
+/** A limit that is never reached, for which what goes through the streams is counted. */
+const COUNTED = { startupMs: 3_600_000 };
 
 /** For a child whose end nothing holds up. */
 const SOON = { timeout: 10_000 };
@@ -38,6 +41,7 @@ const it = base
 describe.runIf(CAN_WATCH).for(STARTS)('a child that starts %s', SOON, (when) => {
   const start = async (supervisor: Supervisor, request: SpawnRequest) => {
     if (when === 'at once') return supervisor.spawn(request);
+    if (when !== 'after queueing') return supervisor.spawn({ ...request, limits: COUNTED });
     const lease = await supervisor.acquire();
     const child = supervisor.spawn(request);
     lease.release();

@@ -16,6 +16,7 @@ import {
   type ProcessTable,
   type SelfIdentity,
   type SignalResult,
+  type Usage,
 } from '../../src/os/os.ts';
 import { FakeClock } from './fake-clock.ts';
 
@@ -38,6 +39,8 @@ export interface FakeProcess extends Omit<ProcessEntry, 'alive' | 'cookie'> {
 
 export const HOST_PID = 50;
 const FIRST_PID = 100;
+
+const NO_USAGE: Usage = { cpuPercent: 0, cpuTimeMs: 0, rssBytes: 0 };
 
 class FakeChild extends EventEmitter {
   readonly pid: number;
@@ -76,6 +79,12 @@ export class FakeOs implements Os {
   /** Whether signals to groups are refused. */
   groupsDenied = false;
   looks = 0;
+  /** What processes use; of the others there is no sample. */
+  readonly usage = new Map<number, Partial<Usage>>();
+  /** The pids of each sample that was taken. */
+  readonly samples: number[][] = [];
+  /** Each process's own share of its memory, on a system that tells it. */
+  pss?: NonNullable<Os['pss']>;
   variables: Record<string, string | undefined> = {};
   readonly #table = new Map<number, FakeProcess>();
   readonly #children = new Map<number, FakeChild>();
@@ -264,8 +273,14 @@ export class FakeOs implements Os {
     throw new Error('a test names its state directory');
   }
 
-  async sample() {
-    return new Map();
+  async sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>> {
+    this.samples.push([...pids]);
+    return new Map(
+      pids.flatMap((pid) => {
+        const usage = this.usage.get(pid);
+        return usage === undefined ? [] : [[pid, { ...NO_USAGE, ...usage }] as const];
+      }),
+    );
   }
 
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void {

@@ -1,0 +1,15 @@
+import type { Clock } from '../os/clock.ts';
+import type { Limit } from './limits.ts';
+
+/** Ends what has said nothing `ms` after its launch: an agent on stdout, anything else there or on stderr. */
+export function startupLimit(ms: number, clock: Clock): Limit {
+  return ({ traffic }, end) => {
+    if (traffic === undefined) return () => undefined;
+    const check = (): void => {
+      const said = traffic.stdout + (traffic.frames === undefined ? traffic.stderr : 0);
+      if (said === 0) end('startup', `no output within ${ms} ms`);
+    };
+    // After the loop has polled: if the host was blocked, the timer is due before the output is read.
+    return clock.after(ms, () => void setImmediate(check));
+  };
+}

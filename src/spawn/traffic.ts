@@ -1,0 +1,38 @@
+import type { ChildProcess } from 'node:child_process';
+import type { Frames } from './frames.ts';
+import type { Handle } from './handle.ts';
+
+/** How much has gone through a process's streams, in bytes. */
+export interface Traffic {
+  readonly stdin: number;
+  readonly stdout: number;
+  readonly stderr: number;
+  /** What its stdout tells, where that is an agent's. */
+  readonly frames: Frames | undefined;
+}
+
+/**
+ * Counts what goes through the streams of a child that the caller is not joined to yet.
+ *
+ * The caller gets streams of our own, as in a queued start: a listener on the child's would take from
+ * it what comes before it reads. (The child's own counters would do in Node; Bun has none.)
+ */
+export function countTraffic(
+  handle: Handle,
+  { stdout, stderr }: Pick<ChildProcess, 'stdout' | 'stderr'>,
+  frames: Frames | undefined,
+): Traffic {
+  handle.queue();
+  const traffic = { stdin: 0, stdout: 0, stderr: 0, frames };
+  handle.stdin.on('data', (chunk: Uint8Array) => {
+    traffic.stdin += chunk.length;
+  });
+  stdout?.on('data', (chunk: Uint8Array) => {
+    traffic.stdout += chunk.length;
+    frames?.push(chunk);
+  });
+  stderr?.on('data', (chunk: Uint8Array) => {
+    traffic.stderr += chunk.length;
+  });
+  return traffic;
+}
