@@ -13,6 +13,8 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   guardian: () => import('./rows/guardian.ts'),
   look: () => import('./rows/look.ts'),
   sweep: () => import('./rows/sweep.ts'),
+  limits: () => import('./rows/limits.ts'),
+  sampling: () => import('./rows/sampling.ts'),
   import: () => import('./rows/import.ts'),
   heap: () => import('./rows/heap.ts'),
   query: () => import('./rows/query.ts'),

@@ -18,7 +18,13 @@ export interface Asked {
 
 export interface Queries {
   /** Asks the real SDK; the query's name is its session too. */
-  ask(name: string, prompt: string | AsyncIterable<SDKUserMessage>, options?: Options): Asked;
+  ask(
+    name: string,
+    prompt: string | AsyncIterable<SDKUserMessage>,
+    options?: Options,
+    /** Called with the text of each result. */
+    onResult?: (text: string | undefined) => void,
+  ): Asked;
   /** The names of the queries whose agents were started, in order: none is missed, however short its life. */
   started(): string[];
 }
@@ -36,7 +42,7 @@ export async function prepareQueries(
   await supervisor.start();
   await writeFile(script, `${lines.join('\n')}\n`, { mode: 0o755 });
   return {
-    ask(name, prompt, options = {}) {
+    ask(name, prompt, options = {}, onResult = () => undefined) {
       const hook = supervisor.spawnHook({ sessionId: name });
       const spawned: SupervisedProcess[] = [];
       const running = query({
@@ -54,7 +60,7 @@ export async function prepareQueries(
       });
       const [process] = spawned;
       if (process === undefined) throw new Error('query() has not called the hook');
-      const result = resultOf(running);
+      const result = resultOf(running, onResult);
       // A test that fails before it asks for the result has said why already.
       result.catch(() => undefined);
       return { process, result, close: () => running.close() };
@@ -65,8 +71,13 @@ export async function prepareQueries(
 
 async function resultOf(
   running: AsyncIterable<{ type: string; result?: string }>,
+  onResult: (text: string | undefined) => void,
 ): Promise<string | undefined> {
   let result: string | undefined;
-  for await (const message of running) if (message.type === 'result') result = message.result;
+  for await (const message of running) {
+    if (message.type !== 'result') continue;
+    result = message.result;
+    onResult(result);
+  }
   return result;
 }
