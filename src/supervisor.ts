@@ -70,10 +70,18 @@ export interface HookOptions {
 /** What goes into the SDK's `spawnClaudeCodeProcess`. */
 export type SpawnHook = (options: HookOptions) => SupervisedProcess;
 
-const limitedRequest = z.lazy(() =>
+const requestFields = z.lazy(() =>
   spawnRequest.unwrap().extend({ limits: processLimits.optional() }),
 );
-const spawnDefaults = z.lazy(() => limitedRequest.unwrap().partial());
+const spawnDefaults = z.lazy(() => requestFields.unwrap().partial());
+const limitedRequest = z.lazy(() =>
+  requestFields
+    .unwrap()
+    .refine(
+      ({ sessionId, maxWallClockMs }) => maxWallClockMs === undefined || sessionId !== undefined,
+      { error: 'must come with a sessionId, whose clock it is', path: ['maxWallClockMs'] },
+    ),
+);
 const acquireOptions = z.lazy(() =>
   z
     .strictObject({

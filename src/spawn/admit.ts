@@ -2,7 +2,9 @@ import { conversationOf } from '../admission/conversation.ts';
 import type { Pool, Slot } from '../admission/pool.ts';
 import type { Session } from '../admission/session.ts';
 import { SupervisorError } from '../errors.ts';
-import type { QueueContext, TurnWish } from './queued.ts';
+import type { Registry } from '../ownership/registry.ts';
+import type { LiveProcess } from './live.ts';
+import type { Admission, QueueContext, TurnWish } from './queued.ts';
 import type { Passage } from './spawn.ts';
 
 /** For who has a slot already. */
@@ -29,6 +31,41 @@ export function wishOf({ request, dialect, handle, options }: Passage): TurnWish
   const { key, isNew } = conversationOf(args ?? [], request.conversationId);
   const policy = request.onDuplicate ?? options.conversation.onDuplicate;
   return key === undefined ? undefined : { key, id: handle.id, policy, isNew };
+}
+
+/**
+ * The agent itself has said which conversation it runs: a new one, a fork, or one that its arguments do
+ * not name. It runs already, so what finds the conversation taken can only be ended.
+ */
+export function learnConversation(
+  { conversations, handle, request, options }: Passage,
+  admission: Admission,
+  live: LiveProcess,
+  sessionId: string,
+): void {
+  const key = sessionId.toLowerCase();
+  if (handle.over || admission.turns.some((turn) => turn.key === key)) return;
+  const giveUp = conversations.request({
+    key,
+    id: handle.id,
+    policy: request.onDuplicate ?? options.conversation.onDuplicate,
+    isNew: false,
+    granted(turn) {
+      turn.attach(live);
+      admission.turns.push(turn);
+    },
+    refused: (error) => void live.end('duplicate', {}, error.message),
+  });
+  handle.once('exit', giveUp);
+}
+
+/** Whether another host has ended our agent, to run its conversation itself. */
+export function wasTakenOver(
+  admission: Admission | undefined,
+  { claims }: Registry,
+  id: string,
+): boolean {
+  return admission?.turns.some(({ key }) => claims.wasTakenOver(key, id)) ?? false;
 }
 
 /** What may have changed while it waited. */

@@ -26,9 +26,9 @@ export interface QueueContext {
   holders(): string[];
 }
 
-/** What was granted: the slot and, where there is one, the conversation. */
+/** What was granted: the slot and the conversations, of which there may be none, and more later. */
 export interface Admission {
-  readonly turn: Turn | undefined;
+  readonly turns: Turn[];
   release(): void;
 }
 
@@ -186,20 +186,24 @@ export class QueuedStart implements HandleControls {
 
   #start(): void {
     this.#leave();
-    this.#outcome.start({ turn: this.#turn, release: () => this.#release() });
+    const turns = this.#turn ? [this.#turn] : [];
+    const slot = this.#slot;
+    this.#outcome.start({
+      turns,
+      release() {
+        for (const turn of turns) turn.release();
+        slot?.release();
+      },
+    });
   }
 
   #refused(error: SupervisorError): void {
     if (this.#signal?.aborted) this.#cancelledBy ??= 'SIGTERM';
     this.#leave();
     this.#giveUpTurn();
-    this.#release();
-    this.#outcome.refuse(error, this.#cancelledBy);
-  }
-
-  #release(): void {
     this.#turn?.release();
     this.#slot?.release();
+    this.#outcome.refuse(error, this.#cancelledBy);
   }
 
   #asAsker(act: () => void): void {

@@ -32,7 +32,7 @@ const environment = () =>
   });
 
 /** @internal */
-const fields = z.lazy(() =>
+export const spawnRequest = z.lazy(() =>
   z.strictObject({
     command: systemText().min(1),
     args: z.array(systemText()).readonly().optional(),
@@ -55,20 +55,6 @@ const fields = z.lazy(() =>
       .optional(),
   }),
 );
-
-const withSession = <T extends z.ZodType<{ sessionId?: unknown; maxWallClockMs?: unknown }>>(
-  schema: T,
-) =>
-  schema.refine(
-    ({ sessionId, maxWallClockMs }) => maxWallClockMs === undefined || sessionId !== undefined,
-    { error: 'must come with a sessionId, whose clock it is', path: ['maxWallClockMs'] },
-  );
-
-/** @internal */
-export const spawnRequest = z.lazy(() => withSession(fields.unwrap()));
-
-/** @internal What a hook lays under each request. */
-export const spawnDefaults = z.lazy(() => withSession(fields.unwrap().partial()));
 
 /** @internal A request as the stations see it: checked, with its defaults. */
 export type CheckedRequest = z.output<typeof spawnRequest> & {

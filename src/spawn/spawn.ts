@@ -9,17 +9,23 @@ import { COOKIE_VARIABLE } from '../os/os.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
 import { classifyExit } from '../termination/exit.ts';
-import { assertMayStart, enterSession, ownPool, wishOf } from './admit.ts';
+import {
+  assertMayStart,
+  enterSession,
+  learnConversation,
+  ownPool,
+  wasTakenOver,
+  wishOf,
+} from './admit.ts';
 import { type EmptyValue, normalize } from './arguments.ts';
 import { type EnvironmentRules, restoreEntrypoint, sanitize } from './environment.ts';
-import { Frames } from './frames.ts';
 import { Handle, type SupervisedProcess } from './handle.ts';
 import { type LiveContext, LiveProcess } from './live.ts';
 import { type Admission, type QueueContext, QueuedStart } from './queued.ts';
 import type { CheckedRequest } from './request.ts';
 import { StderrTail, secretValues } from './stderr-tail.ts';
 import { quietStreams } from './stdio.ts';
-import { countTraffic, type Traffic } from './traffic.ts';
+import { trafficOf } from './traffic.ts';
 
 /** What the stations share; the supervisor composes it. */
 export interface Corridor extends LiveContext, QueueContext {
@@ -154,17 +160,17 @@ function run(
   const segment = registry.segment(handle.id, request.outlivesHost);
   registry.add(record);
 
-  const live = new LiveProcess(passage, {
+  const live: LiveProcess = new LiveProcess(passage, {
     handle,
     child,
-    traffic: trafficOf(passage, child),
+    traffic: trafficOf(passage, child, (id) => learnConversation(passage, admission, live, id)),
     record,
     segment,
     signal: request.signal,
     holdsSlot: passage.holdsSlot,
   });
   all.set(handle.id, live);
-  admission.turn?.attach(live);
+  for (const turn of admission.turns) turn.attach(live);
   session?.started();
   const tail = new StderrTail();
   child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
@@ -178,17 +184,6 @@ function run(
   if (record.startTime === undefined) void live.identify(registry);
   emit('started', { ...live.subject, pid });
   callHost(() => request.onSpawn?.(handle));
-}
-
-/** Counts what is said, if a limit asks for it or frames tell what it means. */
-function trafficOf(
-  { handle, dialect, request }: Passage,
-  child: ChildProcess,
-): Traffic | undefined {
-  const { startupMs, idleMs } = request.limits;
-  const isWanted = dialect.isClaude || startupMs !== null || idleMs !== null;
-  if (!isWanted || child.stdout === null) return undefined;
-  return countTraffic(handle, child, dialect.isClaude ? new Frames() : undefined);
 }
 
 export interface End {
@@ -209,8 +204,7 @@ export async function comeBack(
 ): Promise<void> {
   const { os, handle, emit, session, live: all } = passage;
   live.disarm();
-  if (admission?.turn && registry.claims.wasTakenOver(admission.turn.key, handle.id))
-    live.cause ??= 'duplicate';
+  if (wasTakenOver(admission, registry, handle.id)) live.cause ??= 'duplicate';
   const verdict = classifyExit(code, signal, { requested: live.cause, unseen });
   const wasEnding = live.ending || live.seenDead;
   handle.exit(code, signal);

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
-import type { Frames } from './frames.ts';
+import { Frames } from './frames.ts';
 import type { Handle } from './handle.ts';
+import type { Passage } from './spawn.ts';
 
 /** How much has gone through a process's streams, in bytes. */
 export interface Traffic {
@@ -11,13 +12,25 @@ export interface Traffic {
   readonly frames: Frames | undefined;
 }
 
+/** Counts what is said, if a limit asks for it or frames tell what it means. */
+export function trafficOf(
+  { handle, dialect, request }: Passage,
+  child: ChildProcess,
+  onSessionId: (id: string) => void,
+): Traffic | undefined {
+  const { startupMs, idleMs } = request.limits;
+  const isWanted = dialect.isClaude || startupMs !== null || idleMs !== null;
+  if (!isWanted || child.stdout === null) return undefined;
+  return countTraffic(handle, child, dialect.isClaude ? new Frames(onSessionId) : undefined);
+}
+
 /**
  * Counts what goes through the streams of a child that the caller is not joined to yet.
  *
  * The caller gets streams of our own, as in a queued start: a listener on the child's would take from
  * it what comes before it reads. (The child's own counters would do in Node; Bun has none.)
  */
-export function countTraffic(
+function countTraffic(
   handle: Handle,
   { stdout, stderr }: Pick<ChildProcess, 'stdout' | 'stderr'>,
   frames: Frames | undefined,
