@@ -24,9 +24,10 @@ import type {
 } from './reports.ts';
 import type { SupervisedProcess } from './spawn/handle.ts';
 import type { LiveProcess } from './spawn/live.ts';
+import type { Corridor, Dialect } from './spawn/passage.ts';
 import type { QueuedStart } from './spawn/queued.ts';
 import { abortSignal, type SpawnRequest, sessionId, spawnRequest } from './spawn/request.ts';
-import { type Corridor, type Dialect, spawn } from './spawn/spawn.ts';
+import { spawn } from './spawn/spawn.ts';
 import {
   type HostSignalOptions,
   handleSignals,

@@ -4,8 +4,8 @@ import type { Session } from '../admission/session.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type { LiveProcess } from './live.ts';
+import type { Passage } from './passage.ts';
 import type { Admission, QueueContext, TurnWish } from './queued.ts';
-import type { Passage } from './spawn.ts';
 
 /** For who has a slot already. */
 export function ownPool(slot: Slot): QueueContext['pool'] {

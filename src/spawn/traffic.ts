@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { Frames } from './frames.ts';
 import type { Handle } from './handle.ts';
-import type { Passage } from './spawn.ts';
+import type { Passage } from './passage.ts';
 
 /** How much has gone through a process's streams, in bytes. */
 export interface Traffic {

@@ -1,0 +1,53 @@
+import type { OnDuplicate } from '../admission/conversation.ts';
+import type { Pool } from '../admission/pool.ts';
+import type { Session, Sessions } from '../admission/session.ts';
+import type { Registry } from '../ownership/registry.ts';
+import type { EmptyValue } from './arguments.ts';
+import type { EnvironmentRules } from './environment.ts';
+import type { Handle } from './handle.ts';
+import type { LiveContext, LiveProcess } from './live.ts';
+import type { QueueContext } from './queued.ts';
+import type { CheckedRequest } from './request.ts';
+
+/** What the stations share; the supervisor composes it. */
+export interface Corridor extends LiveContext, QueueContext {
+  readonly options: LiveContext['options'] & {
+    readonly pool: { readonly hardCap: number };
+    readonly environment: EnvironmentRules;
+    readonly leftovers: 'terminate' | 'keep';
+    readonly conversation: { readonly onDuplicate: OnDuplicate };
+  };
+  readonly sessions: Sessions;
+  readonly pool: Pool;
+  /** For what needs no slot: it only waits until the host is guarded. */
+  readonly gate: Pool;
+  /** What runs, in start order. */
+  readonly live: Map<string, LiveProcess>;
+  nextId(): string;
+  /** Our registry, opened at first use; throws while nothing may start. */
+  registry(): Registry;
+  /** Puts limits on a process; returns how to take them off. */
+  arm(process: LiveProcess, limits: CheckedRequest['limits']): () => void;
+}
+
+/** How a request is read: the Claude hook knows what its program makes of it, other callers do not. */
+export interface Dialect {
+  /** Arguments and environment are Claude's, and its stdout is: a frame of JSON a line. */
+  readonly isClaude: boolean;
+  readonly emptyValue: EmptyValue;
+}
+
+/** One way out and back. */
+export interface Passage extends Corridor, WayBack {
+  readonly request: CheckedRequest;
+  readonly dialect: Dialect;
+  readonly holdsSlot: boolean;
+  readonly session: Session | undefined;
+}
+
+/** What the way back needs: of an adopted process there is no more. */
+export interface WayBack extends Pick<Corridor, 'os' | 'options' | 'emit' | 'live'> {
+  readonly request: Pick<CheckedRequest, 'leftovers'>;
+  readonly handle: Handle;
+  readonly session: Session | undefined;
+}
