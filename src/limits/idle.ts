@@ -3,8 +3,12 @@ import type { Traffic } from '../spawn/traffic.ts';
 import type { Limit } from './limits.ts';
 import type { Sampler } from './sampler.ts';
 
-/** An end comes within this part of the limit after it was due. */
-const PRECISION = 1 / 4;
+/**
+ * The part of the limit after which we look again. To see that something has changed takes up to one
+ * such part, and that nothing has changed for long enough another: an end comes within a quarter of
+ * the limit after it was due, with time to spare for a machine that is busy.
+ */
+const POLL_PART = 1 / 10;
 const MIN_POLL_MS = 10;
 
 /**
@@ -15,7 +19,7 @@ const MIN_POLL_MS = 10;
  * nothing goes through its streams, its tree uses no CPU time and it has no descendant.
  */
 export function idleLimit(ms: number, clock: Clock, sampler: Sampler): Limit {
-  const everyMs = Math.max(MIN_POLL_MS, ms * PRECISION);
+  const everyMs = Math.max(MIN_POLL_MS, ms * POLL_PART);
   return (process, end) => {
     const { traffic } = process;
     if (traffic === undefined) return () => undefined;

@@ -48,18 +48,21 @@ export class Sampler {
    */
   watch(process: Sampled, everyMs = this.#intervalMs, take: Watcher['take']): () => void {
     const watcher = { process, everyMs: Math.min(everyMs, this.#intervalMs), dueMs: 0, take };
-    watcher.dueMs = this.#nextDueMs(watcher);
+    this.#plan(watcher);
     this.#watchers.add(watcher);
     this.#schedule();
     return () => {
       this.#watchers.delete(watcher);
-      if (this.#watchers.size === 0) this.#cancelTimer?.();
+      this.#schedule();
     };
   }
 
   /** On a grid that all share, so that whoever has the same interval has the same rounds. */
-  #nextDueMs({ everyMs }: Watcher): number {
-    return (Math.floor(this.#os.clock.monotonicMs() / everyMs) + 1) * everyMs;
+  #plan(watcher: Watcher): void {
+    const { everyMs, dueMs } = watcher;
+    const next = (Math.floor(this.#os.clock.monotonicMs() / everyMs) + 1) * everyMs;
+    // A timer may be a little early, and its round is the one that was due.
+    watcher.dueMs = next <= dueMs ? dueMs + everyMs : next;
   }
 
   #schedule(): void {
@@ -73,14 +76,13 @@ export class Sampler {
   async #round(): Promise<void> {
     this.#isInRound = true;
     const nowMs = this.#os.clock.monotonicMs();
-    // A timer may be a little early.
     const due = [...this.#watchers].filter(({ dueMs }) => dueMs <= nowMs + 1);
     try {
       await this.#measure(due);
     } catch {
       // No look, no news: the next round is another chance.
     }
-    for (const watcher of due) watcher.dueMs = this.#nextDueMs(watcher);
+    for (const watcher of due) this.#plan(watcher);
     this.#isInRound = false;
     this.#schedule();
   }

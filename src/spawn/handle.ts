@@ -204,6 +204,10 @@ export class Handle
     this.stdin.pipe(child.stdin);
     child.stdout.pipe(this.stdout as PassThrough);
     child.stderr.pipe(this.stderr as PassThrough);
+    // A pipe tells nobody that its other end was destroyed: the child would wait for ever.
+    this.stdin.once('close', () => child.stdin.end());
+    this.stdout.once('close', () => child.stdout.destroy());
+    this.stderr.once('close', () => child.stderr.destroy());
   }
 
   /** Nobody reads what the caller writes, and there is nothing for it to read. */

@@ -240,6 +240,27 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     });
   });
 
+  it('samples what runs, and leaves out who is gone', async () => {
+    const script =
+      'const held = Buffer.alloc(1e8, 1); console.log(held.length); setTimeout(() => held, 3e5)';
+    await whileRunning(process.execPath, ['-e', script], async (child) => {
+      await once(child.stdout as NodeJS.ReadableStream, 'data');
+      const idle = spawn('sleep', ['300'], { env: { [MARKER]: marker } });
+      const nobody = [0x7ffffffe, 0x7fffffff];
+      const pids = [child.pid, idle.pid ?? 0, ...nobody];
+      const usage = await os.sample(pids);
+      const shares = await os.pss?.(pids);
+      idle.kill('SIGKILL');
+      expect([...usage.keys()]).toEqual(pids.slice(0, 2));
+      expect([...(shares?.keys() ?? [])].sort()).toEqual(pids.slice(0, 2).sort());
+      expect(usage.get(child.pid)?.rssBytes).toBeGreaterThan(1e8);
+      expect(shares?.get(child.pid)).toBeGreaterThan(1e8);
+      expect(shares?.get(child.pid)).toBeLessThan(usage.get(child.pid)?.rssBytes ?? 0);
+      expect(usage.get(child.pid)?.cpuTimeMs).toBeGreaterThanOrEqual(10);
+      expect(usage.get(idle.pid ?? 0)?.cpuTimeMs).toBeLessThan(10);
+    });
+  });
+
   it('finds nobody where somebody was', async () => {
     let gone = 0;
     await whileRunning('sleep', ['300'], async (child) => {

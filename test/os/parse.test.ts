@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { darwinBootId, darwinProcesses } from '../../src/os/darwin.ts';
-import { parseBootId, parseCim, parseProcStat, parsePs } from '../../src/os/parse.ts';
+import { parseBootId, parseCim, parseProcStat, parsePs, parsePss } from '../../src/os/parse.ts';
 import { systemOs } from '../../src/os/system.ts';
 import { endWindowsTree, windowsProcesses } from '../../src/os/windows.ts';
 
@@ -325,6 +325,21 @@ describe('parseProcStat', () => {
     ['parentheses the wrong way round', `412 )node( S 411 412 412 ${TAIL} 8675`],
   ])('refuses %s', (_what, text) => {
     expect(parseProcStat(text)).toBeUndefined();
+  });
+});
+
+describe('parsePss', () => {
+  const rollup = (...lines: string[]): string =>
+    ['560404b99000-7fff04659000 ---p 00000000 00:00 0    [rollup]', ...lines, ''].join('\n');
+  it.each([
+    [rollup('Rss:                1752 kB', 'Pss:                 247 kB'), 252_928],
+    [rollup('Pss_Dirty:           112 kB', 'Pss:          2097152 kB'), 2 ** 31],
+    [rollup('Pss:                   0 kB'), 0],
+    [rollup('Pss_Anon:            112 kB', 'SwapPss:             112 kB'), undefined],
+    [rollup('Pss:                 247 MB'), undefined],
+    ['', undefined],
+  ])('reads %j', (text, bytes) => {
+    expect(parsePss(text)).toBe(bytes);
   });
 });
 

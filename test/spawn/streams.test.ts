@@ -1,5 +1,6 @@
 // Real children that treat their streams badly: whatever they do, their end is told, right and soon.
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -79,6 +80,22 @@ describe.runIf(CAN_WATCH).for(STARTS)('a child that starts %s', SOON, (when) => 
       expect(await child.exited).toMatchObject({ cause: 'completed' });
     }
     expect(bytes).toBe(100_000);
+  });
+
+  it('has a reader that gives up', async ({ supervisor, script }) => {
+    const child = await start(supervisor, script('exec yes'));
+    for await (const _chunk of child.stdout) break;
+    // By SIGPIPE, or by an error where something was left unread.
+    expect((await child.exited).cause).toMatch(/^(crashed|failed)$/);
+  });
+
+  it('has a writer that gives up', async ({ supervisor, script }) => {
+    const child = await start(supervisor, script('exec cat'));
+    child.stdin.write('last words');
+    await once(child.stdout, 'readable');
+    child.stdin.destroy();
+    expect(await text(child.stdout)).toBe('last words');
+    expect(await child.exited).toMatchObject({ cause: 'completed', code: 0 });
   });
 
   it('exits before it has read its stdin', async ({ supervisor, script }) => {
