@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { conversationOptions, type OnDuplicate } from './admission/conversation.ts';
 import { poolOptions } from './admission/pool.ts';
+import { maxDepthOption, type SpawnRateOptions, spawnRateOptions } from './admission/rate.ts';
 import { sessionOptions } from './admission/session.ts';
 import {
   assertOptionsConsistent,
@@ -25,6 +26,8 @@ const supervisorOptions = z.lazy(() =>
     environment: environmentRules.prefault({}),
     args: z.strictObject({ emptyValue }).prefault({}),
     leftovers: z.enum(['terminate', 'keep']).default('terminate'),
+    maxDepth: maxDepthOption,
+    spawnRate: spawnRateOptions.optional(),
     guardian: z.boolean().default(true),
     sweep: z.strictObject({ intervalMs: durationMs().min(10).default(30_000) }).prefault({}),
     limits: limitOptions,
@@ -94,6 +97,10 @@ export interface SupervisorOptions {
   args?: { emptyValue?: EmptyValue | undefined } | undefined;
   /** What becomes of descendants that outlive a process that ended by itself. @default 'terminate' */
   leftovers?: 'terminate' | 'keep' | undefined;
+  /** How deep agents that host supervisors may be nested; an agent of a host that nobody supervises is at depth 1. @default 4 */
+  maxDepth?: number | undefined;
+  /** How many processes may start within a sliding window. Default: any number. */
+  spawnRate?: SpawnRateOptions | undefined;
   /** Whether a helper process ends what is left if the host itself dies. @default true */
   guardian?: boolean | undefined;
   /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Conversations } from './admission/conversations.ts';
 import { Lease } from './admission/lease.ts';
 import { Pool, type Slot } from './admission/pool.ts';
+import { SpawnRate } from './admission/rate.ts';
 import { Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
 import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
@@ -491,12 +492,14 @@ export class Supervisor {
 
   #compose(): Corridor {
     const limiter = new Limiter(this.#os, this.#options.sampling);
+    const { spawnRate } = this.#options;
     return {
       os: this.#os,
       options: this.#options,
       emit: this.#events.emit,
       pool: new Pool(this.#options.pool.concurrency, this.#os.clock),
       gate: new Pool(Number.POSITIVE_INFINITY, this.#os.clock),
+      rate: spawnRate && new SpawnRate(spawnRate, this.#os.clock),
       live: this.#live,
       queued: this.#queued,
       sessions: new Sessions({

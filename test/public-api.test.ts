@@ -160,6 +160,7 @@ describe('the defaults', () => {
       },
       conversation: { onDuplicate: 'replace' },
       leftovers: 'terminate',
+      maxDepth: 4,
       guardian: true,
       sweep: { intervalMs: 30_000 },
       limits: { perKind: {} },

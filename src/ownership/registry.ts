@@ -1,7 +1,7 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { ClaimFiles } from './claim-files.ts';
-import { cookieSegment, extendCookie } from './cookie.ts';
+import { cookieSegment, extendCookie, parseCookie } from './cookie.ts';
 import { Guardian } from './guardian.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
@@ -143,6 +143,11 @@ export class Registry {
   cookie(id: string, kept = false): string {
     const inherited = this.#os.environment()[COOKIE_VARIABLE];
     return extendCookie(inherited, { owner: this.owner.instance, id, kept });
+  }
+
+  /** How many supervisors this host is below: as many as its own cookie names. */
+  get depth(): number {
+    return parseCookie(this.#os.environment()[COOKIE_VARIABLE]).length;
   }
 
   /** Closes the journal and sends the guardian home, at once or when the last record is gone. */

@@ -1,5 +1,6 @@
 import { conversationOf } from '../admission/conversation.ts';
 import type { Pool, Slot } from '../admission/pool.ts';
+import { assertDepth } from '../admission/rate.ts';
 import type { Session } from '../admission/session.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Registry } from '../ownership/registry.ts';
@@ -69,7 +70,10 @@ export function wasTakenOver(
 }
 
 /** What may have changed while it waited. */
-export function assertMayStart({ live, options, request, session }: Passage): void {
+export function assertMayStart(
+  { live, options, rate, request, session }: Passage,
+  { depth }: Registry,
+): void {
   if (request.signal?.aborted) {
     throw new SupervisorError(
       'ABORTED',
@@ -78,12 +82,14 @@ export function assertMayStart({ live, options, request, session }: Passage): vo
     );
   }
   session?.assertOpen();
+  assertDepth(depth, options.maxDepth);
   const { hardCap } = options.pool;
   const alive = [...live.values()].filter((other) => other.countsToCap).length;
-  if (alive < hardCap || request.outlivesHost) return;
-  throw new SupervisorError(
-    'HARD_CAP',
-    `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
-    { data: { alive, hardCap } },
-  );
+  if (alive >= hardCap && !request.outlivesHost)
+    throw new SupervisorError(
+      'HARD_CAP',
+      `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
+      { data: { alive, hardCap } },
+    );
+  rate?.assertFree(request.sessionId);
 }

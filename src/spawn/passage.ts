@@ -1,5 +1,6 @@
 import type { OnDuplicate } from '../admission/conversation.ts';
 import type { Pool } from '../admission/pool.ts';
+import type { SpawnRate } from '../admission/rate.ts';
 import type { Session, Sessions } from '../admission/session.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type { EmptyValue } from './arguments.ts';
@@ -15,9 +16,12 @@ export interface Corridor extends LiveContext, QueueContext {
     readonly pool: { readonly hardCap: number };
     readonly environment: EnvironmentRules;
     readonly leftovers: 'terminate' | 'keep';
+    readonly maxDepth: number;
     readonly conversation: { readonly onDuplicate: OnDuplicate };
   };
   readonly sessions: Sessions;
+  /** `undefined` without a limit. */
+  readonly rate: SpawnRate | undefined;
   readonly pool: Pool;
   /** For what needs no slot: it only waits until the host is guarded. */
   readonly gate: Pool;

@@ -55,7 +55,7 @@ function start(passage: Passage, admission: Admission): void {
   const { os, request, handle } = passage;
   try {
     const registry = passage.registry();
-    assertMayStart(passage);
+    assertMayStart(passage, registry);
     const env = childEnvironment(passage, registry);
     const { child, failure } = os.launch({
       command: request.command,
@@ -65,6 +65,8 @@ function start(passage: Passage, admission: Admission): void {
       outlivesHost: request.outlivesHost,
     });
     if (child !== undefined) {
+      // Before anything of the host's runs, which may start more.
+      passage.rate?.count(request.sessionId);
       run(passage, registry, admission, child, env);
     } else {
       handle.queue();

@@ -321,6 +321,46 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
       /"ladder\.termMs" is -1, but must be at least 0/,
     ],
     ['a step of NaN', { ladder: { termMs: Number.NaN } }, /"ladder\.termMs" is NaN/],
+    [
+      'a rate without a window',
+      { spawnRate: { max: 5 } },
+      /"spawnRate\.windowMs" is undefined, but must be number/,
+    ],
+    [
+      'a rate of none',
+      { spawnRate: { max: 0, windowMs: 1000 } },
+      /"spawnRate\.max" is 0, but must be at least 1/,
+    ],
+    [
+      'a negative rate',
+      { spawnRate: { max: -1, windowMs: 1000 } },
+      /"spawnRate\.max" is -1, but must be at least 1/,
+    ],
+    [
+      'a rate in words',
+      { spawnRate: { max: '5', windowMs: 1000 } },
+      /"spawnRate\.max" is "5", but must be number/,
+    ],
+    [
+      'a window of NaN',
+      { spawnRate: { max: 5, windowMs: Number.NaN } },
+      /"spawnRate\.windowMs" is NaN, but must be number/,
+    ],
+    [
+      'more for a session than for all',
+      { spawnRate: { max: 5, windowMs: 1000, maxPerSession: 6 } },
+      /"spawnRate\.maxPerSession" is 6, but maxPerSession must be at most max/,
+    ],
+    [
+      'an unknown option of the rate',
+      { spawnRate: { max: 5, windowMs: 1000, colour: 1 } },
+      /unknown option "spawnRate\.colour"\. Known here: max, windowMs, maxPerSession/,
+    ],
+    ['a negative depth', { maxDepth: -1 }, /"maxDepth" is -1, but must be at least 0/],
+    ['half a depth', { maxDepth: 1.5 }, /"maxDepth" is 1\.5, but must be int/],
+    ['a depth of NaN', { maxDepth: Number.NaN }, /"maxDepth" is NaN, but must be number/],
+    ['a depth in words', { maxDepth: '4' }, /"maxDepth" is "4", but must be number/],
+    ['a depth that no cookie holds', { maxDepth: 33 }, /"maxDepth" is 33, but must be at most 32/],
     ['an empty state directory', { stateDir: '' }, /"stateDir" is "", but must not be empty/],
     ['a NUL in the state directory', { stateDir: 'a\0b' }, /"stateDir" is .*NUL/],
     [
