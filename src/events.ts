@@ -49,6 +49,15 @@ export interface SupervisorEvents {
     readonly maxWallClockMs: number;
     readonly live: number;
   };
+  /** A process of a run has crashed; the next attempt is made in `delayMs`. */
+  readonly restarting: {
+    readonly sessionId: string | undefined;
+    readonly name: string | undefined;
+    /** 2 for the first restart. */
+    readonly attempt: number;
+    readonly delayMs: number;
+    readonly after: ExitReport;
+  };
   /** The state directory and the process table were looked at. */
   readonly swept: SweepReport;
   /** Something to know that stopped nothing. */
@@ -70,6 +79,7 @@ const EVENTS = [
   'survivors',
   'exited',
   'session-expired',
+  'restarting',
   'swept',
   'warning',
   'stopping',

@@ -1,4 +1,6 @@
 export type { OnDuplicate } from './admission/conversation.ts';
+export type { RunOutcome } from './admission/restart.ts';
+export type { Run, RunAttempt, RunReport } from './admission/run.ts';
 export {
   ERROR_CODES,
   isSupervisorError,
@@ -41,6 +43,7 @@ export type { SpawnRequest } from './spawn/request.ts';
 export type {
   AcquireOptions,
   HookOptions,
+  RunOptions,
   SlotLease,
   SpawnHook,
   StopOptions,

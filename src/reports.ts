@@ -98,7 +98,7 @@ export interface SweepReport extends EndReport {
   readonly forgotten: number;
   /** Every process that was ended as an orphan, or would have been in a dry run. */
   readonly orphans: readonly Orphan[];
-  /** The pid files of processes that are proven dead, and their sockets: removed, or to be in a dry run. */
+  /** The pid files of processes that are proven dead, with their sockets, and what told of restarts long ago: removed, or to be in a dry run. */
   readonly removed: readonly string[];
   /** What lives on by intention, whichever host started it. */
   readonly kept: readonly KeptProcess[];

@@ -3,6 +3,8 @@ import { Conversations } from './admission/conversations.ts';
 import { Lease } from './admission/lease.ts';
 import { Pool, type Slot } from './admission/pool.ts';
 import { SpawnRate } from './admission/rate.ts';
+import { restartPolicy, withBackoff } from './admission/restart.ts';
+import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './admission/run.ts';
 import { Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
 import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
@@ -12,6 +14,7 @@ import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
 import { Registry } from './ownership/registry.ts';
+import { restartFile } from './ownership/restarts.ts';
 import { SessionFiles } from './ownership/session-files.ts';
 import { sweep } from './ownership/sweep.ts';
 import { Turns } from './ownership/turns.ts';
@@ -58,6 +61,28 @@ export interface StopOptions {
   /** How long the ladder may take in all. Default: the sum of its steps. */
   deadlineMs?: number | undefined;
   reason?: string | undefined;
+}
+
+/** When a run starts its process again. */
+export interface RunOptions {
+  /** Whose run it is: reaping the session ends it. */
+  sessionId?: string | number | undefined;
+  /** Whose restarts are counted, by this host and by the next one. Default: the session's. */
+  name?: string | undefined;
+  /** So many restarts within `windowMs`. @default 5 */
+  maxRestarts?: number | undefined;
+  /** At most 30 days. @default 600_000 */
+  windowMs?: number | undefined;
+  /** From a crash to the first restart; doubled for each one more within `windowMs`. @default 1000 */
+  backoffMs?: number | undefined;
+  /** @default 60_000 */
+  maxBackoffMs?: number | undefined;
+  /** By which part, from 0 to 1, chance may shorten a backoff. @default 0.5 */
+  jitter?: number | undefined;
+  /** So many crashes in a row that look the same end the run. @default 3 */
+  sameCrashLimit?: number | undefined;
+  /** Ends the run. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What the SDK's spawn hook receives; unknown keys pass. */
@@ -111,6 +136,20 @@ const sweepOptions = z.lazy(() =>
 );
 const reapOptions = z.lazy(() => z.strictObject({ reason: z.string().optional() }).prefault({}));
 
+const runOptions = z.lazy(() =>
+  restartPolicy
+    .unwrap()
+    .extend({
+      sessionId: sessionId.optional(),
+      name: z.string().min(1).optional(),
+      signal: abortSignal.optional(),
+    })
+    .prefault({}),
+);
+const runAttempt = z.lazy(() =>
+  z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
+);
+
 const NO_INIT =
   'This host is pid 1: descendants that lose their parent become its children, and as nobody reaps them they stay zombies in the process table. Run it under an init: docker run --init, tini or dumb-init.';
 
@@ -130,6 +169,7 @@ export class Supervisor {
   readonly #sweeps = new Turns();
   readonly #adoptions = new Turns();
   readonly #sessionFiles: SessionFiles;
+  readonly #runs = new Set<SupervisedRun>();
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
   #corridor: Corridor;
@@ -249,6 +289,48 @@ export class Supervisor {
   }
 
   /**
+   * Starts a process and, when it crashes, another one: after a backoff, within a budget that outlasts
+   * the host. What ends on purpose, whoever's purpose it is, is not started again.
+   *
+   * @throws SupervisorError `INVALID_OPTIONS` or `STOPPING`
+   *
+   * @example
+   * ```ts
+   * const run = supervisor.run({ name: 'indexer' }, ({ signal }) => supervisor.spawn({ command, signal }));
+   * const { outcome } = await run.done;
+   * ```
+   */
+  run(
+    options: RunOptions,
+    attempt: (attempt: RunAttempt) => SupervisedProcess | PromiseLike<SupervisedProcess>,
+  ): Run {
+    const wish = parseInput(runOptions, options, 'run');
+    parseInput(runAttempt, attempt, 'run', 'attempt');
+    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    const { sessionId: session, name, signal, ...policy } = wish;
+    // A name and a session that read the same are not the same.
+    const of = name !== undefined ? `name ${name}` : session && `session ${session}`;
+    const warn = (message: string, cause: unknown) => this.#warn('RESTARTS', message, cause);
+    const { stateDir } = this.#options;
+    const run = new SupervisedRun({
+      name,
+      sessionId: session,
+      policy: withBackoff(policy),
+      budget: of ? restartFile({ os: this.#os, stateDir, of, warn }) : budgetInMemory(),
+      clock: this.#os.clock,
+      signal,
+      random: Math.random,
+      attempt,
+      onEnding: (listener) => this.#events.on('ending', ({ id }) => listener(id)),
+      restarting: (event) => this.#events.emit('restarting', event),
+      ended: () => this.#runs.delete(run),
+    });
+    this.#runs.add(run);
+    run.begin();
+    return run;
+  }
+
+  /**
    * Supervises a process that somebody else has started, from now on: `list`, `reapSession`, `stop` and
    * containment hold for it as for any other, as far as its group allows. It has no streams, and its
    * exit code stays unknown.
@@ -303,15 +385,17 @@ export class Supervisor {
   ): Promise<EndReport> {
     const session = parseInput(sessionId, id, 'reapSession', 'sessionId');
     const { reason } = parseInput(reapOptions, options, 'reapSession');
-    this.#refuseWaiting(
-      (waiting) => waiting === session,
-      () =>
-        new SupervisorError(
-          'ABORTED',
-          `Session "${session}" was reaped while this request waited; nothing was started.`,
-        ),
-    );
-    return endAll(this.#liveOf(session), 'reaped', reason, this.#os.clock);
+    const error = () =>
+      new SupervisorError(
+        'ABORTED',
+        `Session "${session}" was reaped while this request waited; nothing was started.`,
+      );
+    const runs = [...this.#runs].filter((run) => run.sessionId === session);
+    this.#refuseWaiting((waiting) => waiting === session, error);
+    const report = endAll(this.#liveOf(session), 'reaped', reason, this.#os.clock);
+    // After it: what is reaped says so, and not that its run was aborted.
+    for (const run of runs) run.abort(error());
+    return report;
   }
 
   /**
@@ -412,6 +496,7 @@ export class Supervisor {
     matches: (sessionId: string | undefined) => boolean,
     error: () => SupervisorError,
   ): void {
+    for (const run of [...this.#runs]) if (matches(run.sessionId)) run.cease(error());
     for (const queued of [...this.#queued]) if (matches(queued.sessionId)) queued.refuse(error());
     this.#corridor.pool.refuse((request) => matches(request.sessionId), error);
     for (const lease of [...this.#leases]) if (matches(lease.sessionId)) lease.release();

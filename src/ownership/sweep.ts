@@ -6,6 +6,7 @@ import { endStrays } from './orphans.ts';
 import { removeStaleFiles } from './pid-file.ts';
 import type { SupervisionRecord } from './record.ts';
 import { type RecoveryContext, recover } from './recovery.ts';
+import { removeOldRestarts } from './restarts.ts';
 
 /** A process that was to be ended and survived it. */
 export interface Overdue extends Pick<Endable, 'end'> {
@@ -32,7 +33,7 @@ export async function sweep(
   const beganMs = clock.monotonicMs();
   const { recovered, unproven, ...left } = await recover(context);
   const living = await findKept(context);
-  const removed = await removeStaleFiles(context);
+  const removed = [...(await removeStaleFiles(context)), ...removeOldRestarts(context)];
   const strays = await endStrays(context.self.instance, isKnown, context);
   const again = await Promise.all(overdue.map((live) => endAgain(live, context.dryRun)));
   return {

@@ -200,6 +200,8 @@ export function findSystemAccess(graph: ImportGraph): string[] {
 /** Modules that decide and do nothing: the tables and properties of the tests run on them. */
 export const DECIDING_MODULES = [
   'admission/conversation.ts',
+  'admission/rate.ts',
+  'admission/restart.ts',
   'os/parse.ts',
   'ownership/cookie.ts',
   'ownership/identity.ts',

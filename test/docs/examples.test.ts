@@ -30,6 +30,10 @@ watcher reaped it is morning
 agent reaped it is morning
 2 ended 0 survived
 `,
+  'restart.ts': `attempt 2 after failed, code 1
+attempt 3 after failed, code 2
+completed 2
+`,
   'shutdown.ts': "done\n[ 'completed' ] []\n",
   'errors.ts': 'not-started COMMAND_NOT_FOUND\nPOOL_TIMEOUT { timeoutMs: 100 }\n',
   'helpers.ts': `[ '--tools=', '--verbose', '-p', '' ]

@@ -235,6 +235,35 @@ describe('every other call is told INVALID_OPTIONS for', () => {
       /^reapSession: unknown option "colour"/,
     ],
     [
+      'no attempt',
+      (to) => to.run({}, undefined as never),
+      /^run: "attempt" is undefined, but must/,
+    ],
+    ...(
+      [
+        ['an unknown wish of run', { colour: 1 }, /^run: unknown option "colour"\. Known here: /],
+        ['negative restarts', { maxRestarts: -1 }, /"maxRestarts" is -1, but must be at least 0/],
+        ['half a restart', { maxRestarts: 0.5 }, /"maxRestarts" is 0\.5, but must be int/],
+        ['restarts in words', { maxRestarts: 'x' }, /"maxRestarts" is "x", but must be number/],
+        ['a window of NaN', { windowMs: Number.NaN }, /"windowMs" is NaN, but must be number/],
+        ['a window beyond memory', { windowMs: 2_592_000_001 }, /must be at most 2592000000/],
+        ['a negative backoff', { backoffMs: -1 }, /"backoffMs" is -1, but must be at least 0/],
+        [
+          'a backoff beyond its end',
+          { backoffMs: 11, maxBackoffMs: 10 },
+          /"backoffMs" is 11, but backoffMs must be at most maxBackoffMs/,
+        ],
+        ['jitter in percent', { jitter: 50 }, /"jitter" is 50, but must be at most 1/],
+        ['a limit of one crash', { sameCrashLimit: 1 }, /"sameCrashLimit" is 1, .* at least 2/],
+        ['a signal that is no signal', { signal: {} }, /"signal" .*be an AbortSignal/],
+        ['a name of nothing', { name: '' }, /"name" is "", but must not be empty/],
+      ] as const
+    ).map(([what, options, message]): (typeof CASES)[number] => [
+      `${what}, in a run`,
+      (to) => to.run(options as never, () => expect.unreachable('it was tried')),
+      message,
+    ]),
+    [
       'an unknown event',
       (to) => to.on('colour' as never, () => undefined),
       /^on: "event" is "colour", but must be "queued" or/,

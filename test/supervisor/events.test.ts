@@ -38,6 +38,7 @@ describe('the events', () => {
       'leftovers',
       'survivors',
       'exited',
+      'restarting',
       'warning',
       'session-expired',
       'stopping',

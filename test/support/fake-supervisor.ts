@@ -12,7 +12,7 @@ import { FakeOs } from './fake-os.ts';
 
 export const EVENTS = [
   ...(['queued', 'waiting', 'started', 'refused', 'ending', 'leftovers', 'survivors'] as const),
-  ...(['exited', 'warning', 'session-expired', 'stopping', 'stopped'] as const),
+  ...(['exited', 'restarting', 'warning', 'session-expired', 'stopping', 'stopped'] as const),
 ] satisfies SupervisorEvent[];
 
 export class FakeSupervision {

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RestartBudget } from '../admission/run.ts';
+import type { Os } from '../os/os.ts';
+import { Ledger } from './ledger.ts';
+
+const FILE = /^restarts-[\da-f]{32}\.jsonl$/;
+const RETENTION_MS = 30 * 24 * 3_600_000;
+
+export interface RestartFileOptions {
+  readonly os: Os;
+  readonly stateDir: string;
+  /** Whose restarts they are. */
+  readonly of: string;
+  warn(message: string, cause?: unknown): void;
+}
+
+/** The restarts of a run in a file, so that a host which is itself started again goes on counting. */
+export function restartFile({ os, stateDir, of, warn }: RestartFileOptions): RestartBudget {
+  const hash = createHash('sha256').update(of).digest('hex').slice(0, 32);
+  const ledger = new Ledger<{ at: number }>({
+    path: join(stateDir, `restarts-${hash}.jsonl`),
+    userId: os.userId(),
+    parse(value) {
+      const at = (value as { at?: unknown } | null | undefined)?.at;
+      if (typeof at !== 'number' || !Number.isFinite(at)) return undefined;
+      // It would otherwise stay in the future, and in every window.
+      return { at: Math.min(at, os.clock.now()) };
+    },
+    warn,
+  });
+  return {
+    read: () => ledger.read().map(({ at }) => at),
+    add: (at) => ledger.append({ at }),
+  };
+}
+
+/** Removes the files that no restart was added to for 30 days; returns what was removed, or would be. */
+export function removeOldRestarts({
+  os,
+  stateDir,
+  dryRun,
+}: {
+  readonly os: Os;
+  readonly stateDir: string;
+  readonly dryRun: boolean;
+}): string[] {
+  return readdirSync(stateDir)
+    .filter((name) => FILE.test(name))
+    .map((name) => join(stateDir, name))
+    .filter((path) => {
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      if (!stat?.isFile() || os.clock.now() - stat.mtimeMs < RETENTION_MS) return false;
+      if (!dryRun) rmSync(path, { force: true });
+      return true;
+    });
+}
