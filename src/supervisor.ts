@@ -321,7 +321,7 @@ export class Supervisor {
       signal,
       random: Math.random,
       attempt,
-      onEnding: (listener) => this.#events.on('ending', ({ id }) => listener(id)),
+      wasAsked: (id) => this.#live.get(id)?.cause !== undefined,
       restarting: (event) => this.#events.emit('restarting', event),
       ended: () => this.#runs.delete(run),
     });

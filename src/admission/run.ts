@@ -38,6 +38,7 @@ export interface Attempted {
   readonly id: string;
   readonly killed: boolean;
   readonly exited: Promise<ExitReport>;
+  once(event: 'exit', listener: () => void): void;
   terminate(): Promise<unknown>;
 }
 
@@ -64,8 +65,8 @@ export interface RunContext {
   readonly signal: AbortSignal | undefined;
   random(): number;
   attempt(attempt: RunAttempt): Attempted | PromiseLike<Attempted>;
-  /** Listens for the ids of processes that this host begins to end; returns how to stop. */
-  onEnding(listener: (id: string) => void): () => void;
+  /** Whether this host has asked for the end of a process; known until its exit has been told. */
+  wasAsked(id: string): boolean;
   restarting(event: SupervisorEvents['restarting']): void;
   /** It is over. */
   ended(): void;
@@ -175,11 +176,7 @@ export class SupervisedRun implements Run {
 
   /** Makes one attempt and waits for its end; `undefined` if it was given up because the run is. */
   async #try(attempt: number): Promise<End | undefined> {
-    const { attempt: start, onEnding } = this.#context;
-    const asked = new Set<string>();
-    const off = onEnding((id) => {
-      if (this.#process === undefined || this.#process.id === id) asked.add(id);
-    });
+    const { attempt: start, wasAsked } = this.#context;
     try {
       const last = this.#ends.at(-1);
       const brought = start({ attempt, signal: this.signal, last });
@@ -188,14 +185,18 @@ export class SupervisedRun implements Run {
       assertProcess(process);
       this.#process = process;
       if (this.signal.aborted) this.#endProcess();
+      // One that has exited already does not say so again.
+      let asked = process.killed;
+      process.once('exit', () => {
+        asked = wasAsked(process.id);
+      });
       const report = await process.exited;
-      return { report, asked: asked.has(process.id) || process.killed };
+      return { report, asked };
     } catch (error) {
       if (this.#over === undefined) throw error;
       return undefined;
     } finally {
       this.#process = undefined;
-      off();
     }
   }
 

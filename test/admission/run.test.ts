@@ -206,6 +206,15 @@ describe('an end on purpose', () => {
     expect(pending()).toEqual([]);
   });
 
+  it('from outside, after a signal of this host that asked for no end', async () => {
+    fake.os.reactions = { SIGUSR1: 'ignore' };
+    const series = run();
+    current().kill('SIGUSR1');
+    await end(null, 'SIGTERM');
+    expect(await series.done).toMatchObject({ outcome: 'intentional' });
+    expect(series.signal.aborted).toBe(true);
+  });
+
   it('in the very attempt is known, too', async () => {
     const series = fake.supervisor.run({}, () => {
       const process = fake.spawn('a');
