@@ -20,7 +20,9 @@ export interface ConversationWish {
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const FLAG = /^(--resume|-r|--session-id)(?:=(.*))?$/s;
+/** The flag of either spelling, and its value if it is joined to it. */
+const RESUME = /^(?:--resume(?:=(.*))?|-r(?:=?(.+))?)$/s;
+const SESSION_ID = /^--session-id(?:=(.*))?$/s;
 
 /** Reads the conversation out of the agent's arguments; `conversationId` is the caller's own word for it. */
 export function conversationOf(
@@ -29,21 +31,22 @@ export function conversationOf(
 ): ConversationWish {
   const end = args.indexOf('--');
   const flags = end < 0 ? args : args.slice(0, end);
-  const values = new Map<string, string>();
-  for (const [index, arg] of flags.entries()) {
-    const [, flag, joined] = FLAG.exec(arg) ?? [];
-    const value = joined ?? flags[index + 1] ?? '';
-    // Anything else is a title to search for, or the next flag.
-    if (flag !== undefined && UUID.test(value)) values.set(flag, value.toLowerCase());
-  }
-  const resumed = values.get('--resume') ?? values.get('-r');
-  const chosen = values.get('--session-id');
+  const resumed = lastUuid(flags, RESUME);
+  const chosen = lastUuid(flags, SESSION_ID);
   const forks = flags.includes('--fork-session');
-  const found = forks ? chosen : (resumed ?? chosen);
-  return {
-    key: conversationId?.toLowerCase() ?? found,
-    isNew: chosen !== undefined && resumed === undefined && !forks,
-  };
+  const key = conversationId?.toLowerCase() ?? (forks ? chosen : (resumed ?? chosen));
+  return { key, isNew: chosen !== undefined && chosen === key && resumed === undefined && !forks };
+}
+
+/** Anything but a UUID is a title to search for, or the next flag. */
+function lastUuid(flags: readonly string[], flag: RegExp): string | undefined {
+  let found: string | undefined;
+  for (const [index, arg] of flags.entries()) {
+    const match = flag.exec(arg);
+    const value = match && (match[1] ?? match[2] ?? flags[index + 1] ?? '');
+    if (value && UUID.test(value)) found = value.toLowerCase();
+  }
+  return found;
 }
 
 /** Who runs a conversation's agent at this moment. */
