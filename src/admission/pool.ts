@@ -202,6 +202,8 @@ class Entry implements Waiter, Slot {
     if (this.#state !== 'waiting') return;
     this.#leave('over');
     if (this.#turn !== undefined) this.#ledger.queue.remove(this.#turn);
+    // Whoever comes next may be at the head now.
+    if (this.#ledger.curious > 0) this.#ledger.handOut();
     this.request.refused(error);
   }
 
