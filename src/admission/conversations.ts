@@ -50,9 +50,10 @@ export interface TurnRequest {
 /** The right to run a conversation's agent, from its grant to its release. */
 export class Turn {
   readonly key: string;
+  /** Resolves once the agent runs; to nobody if it never does. */
+  readonly #attached = Promise.withResolvers<Speaker | undefined>();
   readonly #over = Promise.withResolvers<void>();
   readonly #onRelease: (turn: Turn) => void;
-  #speaker: Speaker | undefined;
 
   constructor(key: string, onRelease: (turn: Turn) => void) {
     this.key = key;
@@ -61,16 +62,14 @@ export class Turn {
 
   /** The agent runs. */
   attach(speaker: Speaker): void {
-    this.#speaker = speaker;
+    this.#attached.resolve(speaker);
   }
 
-  get holdsSlot(): boolean {
-    return this.#speaker?.holdsSlot ?? false;
-  }
-
-  /** Ends its agent; resolves to who survived, or when the turn is over. */
-  async end(): Promise<readonly unknown[]> {
-    const survivors = (await this.#speaker?.endAsDuplicate()) ?? [];
+  /** Ends its agent as soon as it runs, if it `isDue` then; resolves to who survived, or when the turn is over. */
+  async end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
+    const speaker = await this.#attached.promise;
+    if (speaker === undefined || !isDue(speaker)) return [];
+    const survivors = await speaker.endAsDuplicate();
     if (survivors.length === 0) await this.#over.promise;
     return survivors;
   }
@@ -78,6 +77,7 @@ export class Turn {
   /** Its agent and the whole tree of it are dead, or were never started. */
   release(): void {
     this.#onRelease(this);
+    this.#attached.resolve(undefined);
     this.#over.resolve();
   }
 }
@@ -103,9 +103,12 @@ export class Conversations {
   }
 
   /** Frees the slot that a request waits for, if the agent that it is to replace holds it. */
-  prepare({ key, policy, isNew }: Pick<TurnRequest, 'key' | 'policy' | 'isNew'>): void {
-    if (judgeDuplicate('us', policy, isNew) === 'end ours')
-      this.#conversations.get(key)?.endThoseWithSlots();
+  prepare(
+    { key, policy, isNew }: Pick<TurnRequest, 'key' | 'policy' | 'isNew'>,
+    waits: () => boolean,
+  ): void {
+    if (judgeDuplicate('us', policy, isNew) !== 'end ours') return;
+    void this.#conversations.get(key)?.end(({ holdsSlot }) => holdsSlot && waits());
   }
 }
 
@@ -114,11 +117,12 @@ class Conversation {
   readonly #key: string;
   readonly #context: ConversationsContext;
   readonly #onUnused: () => void;
-  /** Those of our registry as it was: a survivor may outlive it. */
-  readonly #claims: Claims;
+  /** Those of our registry as it is. */
+  #claims: Claims;
+  /** Where our claim lies: a survivor may outlive the registry that it was started under. */
+  #claimedIn: Claims | undefined;
   readonly #turns = new Set<Turn>();
   readonly #waiting: TurnRequest[] = [];
-  #isClaimed = false;
   #isUnused = false;
   #isAdmitting = false;
   #givesUpAtMs: number | undefined;
@@ -131,6 +135,7 @@ class Conversation {
   }
 
   request(request: TurnRequest): () => void {
+    this.#claims = this.#context.claims();
     this.#waiting.push(request);
     this.#admit();
     return () => {
@@ -139,8 +144,8 @@ class Conversation {
     };
   }
 
-  endThoseWithSlots(): void {
-    for (const turn of this.#turns) if (turn.holdsSlot) void turn.end();
+  end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
+    return Promise.all(Array.from(this.#turns, (turn) => turn.end(isDue)));
   }
 
   /** Goes through those who wait, in order, until one has to wait for somebody's death. */
@@ -165,9 +170,7 @@ class Conversation {
   /** Grants or refuses the request, or says what it waits for. */
   #decide(request: TurnRequest): Promise<void> | undefined {
     if (this.#turns.size === 0) {
-      if (this.#isClaimed) this.#claims.pass(this.#key, request.id);
-      else if (!this.#claims.take(this.#key, request.id)) return this.#contend(request);
-      this.#isClaimed = true;
+      if (!this.#claim(request.id)) return this.#contend(request);
       this.#grant(request);
       return undefined;
     }
@@ -183,8 +186,19 @@ class Conversation {
     }
   }
 
+  #claim(id: string): boolean {
+    if (this.#claimedIn === this.#claims) {
+      this.#claims.pass(this.#key, id);
+      return true;
+    }
+    // We have been stopped and started since: a claim counts as long as its owner's journal does.
+    this.#claimedIn?.release(this.#key);
+    this.#claimedIn = this.#claims.take(this.#key, id) ? this.#claims : undefined;
+    return this.#claimedIn !== undefined;
+  }
+
   async #endOurs(request: TurnRequest): Promise<void> {
-    const left = await Promise.all(Array.from(this.#turns, (turn) => turn.end()));
+    const left = await this.end(() => this.#waiting.includes(request));
     if (left.flat().length > 0) this.#refuse(request, 'its older agent survived its end');
   }
 
@@ -215,7 +229,6 @@ class Conversation {
 
   #grant(request: TurnRequest): void {
     this.#drop(request);
-    this.#givesUpAtMs = undefined;
     const turn = new Turn(this.#key, () => {
       this.#turns.delete(turn);
       this.#admit();
@@ -226,7 +239,6 @@ class Conversation {
 
   #refuse(request: TurnRequest, reason: string): void {
     if (!this.#drop(request)) return;
-    this.#givesUpAtMs = undefined;
     request.refused(
       new SupervisorError(
         'CONVERSATION_BUSY',
@@ -239,6 +251,8 @@ class Conversation {
   #drop(request: TurnRequest): boolean {
     const at = this.#waiting.indexOf(request);
     if (at >= 0) this.#waiting.splice(at, 1);
+    // Each has its own time.
+    if (at === 0) this.#givesUpAtMs = undefined;
     return at >= 0;
   }
 
@@ -246,8 +260,8 @@ class Conversation {
     if (this.#isUnused || this.#turns.size > 0 || this.#waiting.length > 0) return;
     // Another one may be made for the same key from now on.
     this.#isUnused = true;
-    if (this.#isClaimed) this.#claims.release(this.#key);
-    this.#isClaimed = false;
+    this.#claimedIn?.release(this.#key);
+    this.#claimedIn = undefined;
     this.#onUnused();
   }
 }

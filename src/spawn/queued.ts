@@ -79,7 +79,7 @@ export class QueuedStart implements HandleControls {
       priority: request.priority,
       timeoutMs: undefined,
       signal: request.signal,
-      atHead: wish && (() => context.conversations.prepare(wish)),
+      atHead: wish && (() => context.conversations.prepare(wish, () => this.#state === 'queued')),
       granted: (slot) => this.#asAsker(() => this.#granted(slot)),
       refused: (error) => this.#refused(error),
     });
@@ -152,19 +152,27 @@ export class QueuedStart implements HandleControls {
     this.#slot = slot;
     // The pool does not listen for it any more.
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
-    if (this.#wish === undefined) {
-      this.#startInTime();
-      return;
+    if (this.#wish === undefined) this.#startInTime();
+    // Nobody is ended for a request that is over: a lease's own slot is granted whatever its signal says.
+    else if (this.#signal?.aborted) this.#onAbort();
+    else this.#askForTurn(this.#wish);
+  }
+
+  #askForTurn(wish: TurnWish): void {
+    try {
+      this.#giveUpTurn = this.#context.conversations.request({
+        ...wish,
+        granted: (turn) =>
+          this.#asAsker(() => {
+            this.#turn = turn;
+            this.#startInTime();
+          }),
+        refused: (error) => this.#refused(error),
+      });
+    } catch (error) {
+      // There is no registry to be had, and thus no claim.
+      this.#refused(error as SupervisorError);
     }
-    this.#giveUpTurn = this.#context.conversations.request({
-      ...this.#wish,
-      granted: (turn) =>
-        this.#asAsker(() => {
-          this.#turn = turn;
-          this.#startInTime();
-        }),
-      refused: (error) => this.#refused(error),
-    });
   }
 
   /** Starts, unless the caller may be about to take the request back. */
