@@ -1,14 +1,23 @@
 // How long the event loop of a host is held.
 
-/** Finds the longest time during which the event loop could not turn. */
-export function probeLoop(): { longestBlockMs(): Promise<number> } {
-  let longestMs = 0;
+export interface LoopProbe {
+  /** The longest time during which the event loop could not turn. */
+  longestBlockMs(): Promise<number>;
+  /** The most that the thread itself worked without a turn: without the time that the machine gave to others. */
+  longestWorkMs(): number;
+}
+
+/** Turns the event loop without a pause, and watches how long each turn takes. */
+export function probeLoop(): LoopProbe {
+  let [longestMs, longestWorkMs] = [0, 0];
   let lastMs = performance.now();
+  let lastWorkMs = workMs();
   let next = setImmediate(turn);
   function turn(): void {
-    const nowMs = performance.now();
+    const [nowMs, nowWorkMs] = [performance.now(), workMs()];
     longestMs = Math.max(longestMs, nowMs - lastMs);
-    lastMs = nowMs;
+    longestWorkMs = Math.max(longestWorkMs, nowWorkMs - lastWorkMs);
+    [lastMs, lastWorkMs] = [nowMs, nowWorkMs];
     next = setImmediate(turn);
   }
   return {
@@ -18,5 +27,11 @@ export function probeLoop(): { longestBlockMs(): Promise<number> } {
       clearImmediate(next);
       return longestMs;
     },
+    longestWorkMs: () => longestWorkMs,
   };
+}
+
+function workMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
 }

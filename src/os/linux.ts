@@ -13,7 +13,7 @@ import {
 import { type BareProcess, parseProcStat, parsePss } from './parse.ts';
 
 /** How long one slice of a look may hold the event loop. */
-const SLICE_MS = 8;
+const SLICE_MS = 4;
 /**
  * How often the processes are listed: a listing misses who is forked during it, and the dying parent
  * of a daemon hands down nothing that would tell whose it is.

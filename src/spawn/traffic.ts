@@ -3,6 +3,8 @@ import { Frames } from './frames.ts';
 import type { Handle } from './handle.ts';
 import type { Passage } from './passage.ts';
 
+const encoder = new TextEncoder();
+
 /** How much has gone through a process's streams, in bytes. */
 export interface Traffic {
   readonly stdin: number;
@@ -37,15 +39,14 @@ function countTraffic(
 ): Traffic {
   handle.queue();
   const traffic = { stdin: 0, stdout: 0, stderr: 0, frames };
-  handle.stdin.on('data', (chunk: Uint8Array) => {
-    traffic.stdin += chunk.length;
-  });
-  stdout?.on('data', (chunk: Uint8Array) => {
-    traffic.stdout += chunk.length;
-    frames?.push(chunk);
-  });
-  stderr?.on('data', (chunk: Uint8Array) => {
-    traffic.stderr += chunk.length;
-  });
+  const count = (name: 'stdin' | 'stdout' | 'stderr', chunk: Uint8Array | string): void => {
+    // Bun 1.2.2 hands out text.
+    const bytes = typeof chunk === 'string' ? encoder.encode(chunk) : chunk;
+    traffic[name] += bytes.length;
+    if (name === 'stdout') frames?.push(bytes);
+  };
+  handle.stdin.on('data', (chunk) => count('stdin', chunk));
+  stdout?.on('data', (chunk) => count('stdout', chunk));
+  stderr?.on('data', (chunk) => count('stderr', chunk));
   return traffic;
 }
