@@ -477,6 +477,17 @@ describe('on a clock that stands still', () => {
       expect(os.samples.length).toBe(2);
     });
 
+    it('takes no second round for a timer that was early', async () => {
+      const supervision = supervise({ sampling: { intervalMs: 1000 } });
+      const { os } = supervision;
+      const { clock } = os;
+      const after = clock.after.bind(clock);
+      clock.after = (ms, callback, options) => after(Math.max(0, ms - 0.4), callback, options);
+      start(supervision, limits);
+      await clock.advance(5500);
+      expect(os.samples).toHaveLength(5);
+    });
+
     it('goes on after a look that failed', async () => {
       const supervision = supervise();
       const { os } = supervision;
