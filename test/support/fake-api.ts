@@ -25,13 +25,25 @@ export interface RequestRecord {
   step?: number | undefined;
   /** The names of the tools that the agent offered. */
   tools?: readonly string[];
+  /** What it costs: the input from the answer's first event on, the output as far as it was told. */
+  usage?: Required<Usage>;
   /** The API has no such path. */
   unknown?: boolean;
+}
+
+/** What the API bills. */
+export interface Bill {
+  readonly usd: number;
+  /** Of all kinds. */
+  readonly tokens: number;
+  readonly requests: number;
 }
 
 export interface FakeApi {
   readonly url: string;
   readonly requests: readonly RequestRecord[];
+  /** What all requests have cost since the one with this index. @default 0 */
+  bill(since?: number): Bill;
   /** How many answers wait at a gate right now. */
   waiting(gate: string): number;
   /** Opens a gate for good: what waits there and what comes later is answered. */
@@ -61,6 +73,12 @@ const DEFAULT_USAGE: Required<Usage> = {
   cache_creation_input_tokens: 0,
   cache_read_input_tokens: 0,
 };
+/** US dollars per million tokens, as the agent of SDK 0.3.330 itself computes them (test/agent/money.test.ts). */
+export const PRICES: Readonly<Record<string, Required<Usage>>> = {
+  'claude-opus-5-5': prices(4, 20, 5, 0.2),
+  'claude-sonnet-4-5': prices(3, 15, 3.75, 0.3),
+  'claude-haiku-4-5': prices(1, 5, 1.25, 0.1),
+};
 const PING_MS = 1_000;
 
 let serial = 0;
@@ -85,6 +103,7 @@ export async function startFakeApi(): Promise<FakeApi> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    bill: (since = 0) => billOf(requests.slice(since)),
     waiting: (gate) => gates.waiting(gate),
     open: (gate) => gates.open(gate),
     close: () =>
@@ -93,6 +112,28 @@ export async function startFakeApi(): Promise<FakeApi> {
         server.closeAllConnections();
       }),
   };
+}
+
+function prices(input: number, output: number, write: number, read: number): Required<Usage> {
+  return {
+    input_tokens: input,
+    output_tokens: output,
+    cache_creation_input_tokens: write,
+    cache_read_input_tokens: read,
+  };
+}
+
+function billOf(requests: readonly RequestRecord[]): Bill {
+  const bill = { usd: 0, tokens: 0, requests: 0 };
+  for (const { model = '', usage } of requests) {
+    if (usage === undefined) continue;
+    bill.requests += 1;
+    for (const [kind, tokens] of Object.entries(usage)) {
+      bill.tokens += tokens;
+      bill.usd += (tokens * (PRICES[model]?.[kind as keyof Usage] ?? Number.NaN)) / 1_000_000;
+    }
+  }
+  return bill;
 }
 
 async function route(
@@ -138,10 +179,11 @@ async function answerMessages(
   if (step.delayMs !== undefined) await delay(step.delayMs, undefined, { ref: false });
   if (step.status !== undefined) return sendError(res, step.status, step.error ?? 'api_error');
   const answer = toAnswer(step, body.model ?? 'fake');
-  if (body.stream === true) return streamAnswer(res, answer, gates);
+  if (body.stream === true) return streamAnswer(res, answer, gates, record);
   if (step.hang === true) return;
   if (step.dropAfter !== undefined) return void res.destroy();
   if (step.gate !== undefined && !(await gates.pass(step.gate, res))) return;
+  record.usage = answer.usage;
   const { head, content, stopReason: stop_reason, usage } = answer;
   sendJson(res, 200, { ...head, content, stop_reason, usage });
 }
@@ -164,15 +206,16 @@ function toAnswer(step: Step, model: string): Answer {
   };
 }
 
-async function streamAnswer(res: ServerResponse, answer: Answer, gates: Gates): Promise<void> {
+async function streamAnswer(
+  res: ServerResponse,
+  answer: Answer,
+  gates: Gates,
+  record: RequestRecord,
+): Promise<void> {
   const { step, content, head, usage } = answer;
   res.writeHead(200, { 'content-type': 'text/event-stream', 'request-id': nextId('req') });
-  const started = {
-    ...head,
-    content: [],
-    stop_reason: null,
-    usage: { ...usage, output_tokens: 1 },
-  };
+  record.usage = { ...usage, output_tokens: 1 };
+  const started = { ...head, content: [], stop_reason: null, usage: record.usage };
   sendEvent(res, 'message_start', { message: started });
   if (step.hang === true || step.gate !== undefined) {
     // Pings keep the client's idle watchdog quiet.
@@ -194,6 +237,7 @@ async function streamAnswer(res: ServerResponse, answer: Answer, gates: Gates): 
     sendEvent(res, 'content_block_stop', { index });
   }
   const delta = { stop_reason: answer.stopReason, stop_sequence: null };
+  record.usage = usage;
   sendEvent(res, 'message_delta', { delta, usage });
   sendEvent(res, 'message_stop', {});
   res.end();

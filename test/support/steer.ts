@@ -65,9 +65,11 @@ export function readStep(
 ): { readonly index: number; readonly step: Step | undefined } | undefined {
   for (let i = messages.length - 1; i >= 0; i--) {
     const message = messages[i];
-    const directive = message?.role === 'user' ? /@@(\{.*?\})@@/s.exec(textOf(message)) : null;
-    if (directive?.[1] === undefined) continue;
-    const { steps } = JSON.parse(directive[1]) as { steps: readonly Step[] };
+    if (message?.role !== 'user') continue;
+    // A turn that was never answered shares its message with the next: the last directive counts.
+    const directive = [...textOf(message).matchAll(/@@(\{.*?\})@@/gs)].at(-1)?.[1];
+    if (directive === undefined) continue;
+    const { steps } = JSON.parse(directive) as { steps: readonly Step[] };
     const index = messages.slice(i + 1).filter((later) => later.role === 'assistant').length;
     return { index, step: steps[index] };
   }
