@@ -1,3 +1,4 @@
+export type { Budget, Spent } from './admission/budget.ts';
 export type { OnDuplicate } from './admission/conversation.ts';
 export type { RunOutcome } from './admission/restart.ts';
 export type { Run, RunAttempt, RunReport } from './admission/run.ts';

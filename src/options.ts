@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { type Budget, budget } from './admission/budget.ts';
 import { conversationOptions, type OnDuplicate } from './admission/conversation.ts';
 import { poolOptions } from './admission/pool.ts';
 import { maxDepthOption, type SpawnRateOptions, spawnRateOptions } from './admission/rate.ts';
@@ -23,6 +24,7 @@ const supervisorOptions = z.lazy(() =>
     ladder: ladderOptions,
     session: sessionOptions,
     conversation: conversationOptions,
+    budget: budget.prefault({}),
     environment: environmentRules.prefault({}),
     args: z.strictObject({ emptyValue }).prefault({}),
     leftovers: z.enum(['terminate', 'keep']).default('terminate'),
@@ -91,6 +93,8 @@ export interface SupervisorOptions {
         onDuplicate?: OnDuplicate | undefined;
       }
     | undefined;
+  /** What may be spent before nothing more is started; a request may set its own. Default: without end. */
+  budget?: Budget | undefined;
   /** The environment sanitizer's own rules, which come before its built-in lists. */
   environment?: EnvironmentRules | undefined;
   /** What the Claude hook makes of `--flag ''`. @default { emptyValue: 'join' } */

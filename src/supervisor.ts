@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { charge, Spending, type Spent } from './admission/budget.ts';
 import { Conversations } from './admission/conversations.ts';
 import { Lease } from './admission/lease.ts';
 import { Pool, type Slot } from './admission/pool.ts';
@@ -13,6 +14,7 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
+import { DayFiles } from './ownership/day-files.ts';
 import { Registry } from './ownership/registry.ts';
 import { restartFile } from './ownership/restarts.ts';
 import { SessionFiles } from './ownership/session-files.ts';
@@ -352,6 +354,20 @@ export class Supervisor {
     return this.#corridor.sessions.describe(session);
   }
 
+  /**
+   * Counts what was spent for a session, or for none: it is kept with the session, this host and the
+   * day. What has no budget left is refused from then on, and ended if its budget says so.
+   *
+   * @throws SupervisorError `INVALID_OPTIONS` or `STATE_DIR_UNSAFE`
+   */
+  charge(id: string | number | undefined, spent: Partial<Spent>): void {
+    const session = id === undefined ? id : parseInput(sessionId, id, 'charge', 'sessionId');
+    const sum = parseInput(charge, spent, 'charge', 'spent');
+    // What ends has spent, too.
+    if (this.#state === 'new' || this.#state === 'running') this.#open();
+    this.#corridor.spending.charge(session, sum);
+  }
+
   /** Lists the live processes of this supervisor, in start order. */
   list(filter?: {
     sessionId?: string | number | undefined;
@@ -578,6 +594,14 @@ export class Supervisor {
   #compose(): Corridor {
     const limiter = new Limiter(this.#os, this.#options.sampling);
     const { spawnRate } = this.#options;
+    const sessions = new Sessions({
+      clock: this.#os.clock,
+      emit: this.#events.emit,
+      options: this.#options.session,
+      open: (id, create) => this.#sessionFiles.open(id, create),
+      live: (id) => this.#liveOf(id).length,
+      expired: (id, error) => this.#expire(id, error),
+    });
     return {
       os: this.#os,
       options: this.#options,
@@ -587,13 +611,15 @@ export class Supervisor {
       rate: spawnRate && new SpawnRate(spawnRate, this.#os.clock),
       live: this.#live,
       queued: this.#queued,
-      sessions: new Sessions({
-        clock: this.#os.clock,
-        emit: this.#events.emit,
-        options: this.#options.session,
-        open: (id, create) => this.#sessionFiles.open(id, create),
-        live: (id) => this.#liveOf(id).length,
-        expired: (id, error) => this.#expire(id, error),
+      sessions,
+      spending: new Spending({
+        sessions,
+        days: new DayFiles({
+          os: this.#os,
+          stateDir: () => this.#options.stateDir,
+          warn: (message, cause) => this.#warn('BUDGET', message, cause),
+        }),
+        running: () => this.#live.values(),
       }),
       conversations: new Conversations({
         clock: this.#os.clock,

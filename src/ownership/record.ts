@@ -67,6 +67,8 @@ const pidFileSchema = z.lazy(() =>
 const MAX_DATE_MS = 8.64e15;
 const stamp = () => z.number().min(0).max(MAX_DATE_MS);
 
+const spent = () => z.object({ usd: z.number().nonnegative(), tokens: z.number().nonnegative() });
+
 const sessionLineSchema = z.lazy(() =>
   z.object({
     version: z.literal(FORMAT_VERSION),
@@ -83,7 +85,16 @@ const sessionLineSchema = z.lazy(() =>
     started: z.literal(true).optional(),
     /** A process of it ended, with this cause. */
     ended: z.string().max(32).optional(),
-    spent: z.object({ usd: z.number().nonnegative(), tokens: z.number().nonnegative() }).optional(),
+    spent: spent().optional(),
+  }),
+);
+
+const spendLineSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    session: z.string().max(1024).optional(),
+    at: stamp(),
+    spent: spent(),
   }),
 );
 
@@ -111,6 +122,9 @@ export type PidFile = Readonly<z.infer<typeof pidFileSchema>>;
 /** One line of a session's file. */
 export type SessionLine = Readonly<z.infer<typeof sessionLineSchema>>;
 
+/** One line of a day's file. */
+export type SpendLine = Readonly<z.infer<typeof spendLineSchema>>;
+
 /** Who runs a conversation's agent. */
 export type Claim = Readonly<z.infer<typeof claimSchema>>;
 
@@ -133,6 +147,11 @@ export function parsePidFile(value: unknown): PidFile | undefined {
 /** Reads one line of a session's file; `undefined` for anything this format does not know. */
 export function parseSessionLine(value: unknown): SessionLine | undefined {
   return sessionLineSchema.safeParse(value).data;
+}
+
+/** Reads a line of a day's file; `undefined` for anything this format does not know. */
+export function parseSpendLine(value: unknown): SpendLine | undefined {
+  return spendLineSchema.safeParse(value).data;
 }
 
 export function parseClaim(value: unknown): Claim | undefined {

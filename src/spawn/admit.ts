@@ -1,3 +1,4 @@
+import { type Budget, mergeBudgets } from '../admission/budget.ts';
 import { conversationOf } from '../admission/conversation.ts';
 import type { Pool, Slot } from '../admission/pool.ts';
 import { assertDepth } from '../admission/rate.ts';
@@ -69,11 +70,13 @@ export function wasTakenOver(
   return admission?.turns.some(({ key }) => claims.wasTakenOver(key, id)) ?? false;
 }
 
+export function budgetOf({ options, request }: Pick<Passage, 'options' | 'request'>): Budget {
+  return mergeBudgets(options.budget, request.budget);
+}
+
 /** What may have changed while it waited. */
-export function assertMayStart(
-  { live, options, rate, request, session }: Passage,
-  { depth }: Registry,
-): void {
+export function assertMayStart(passage: Passage, { depth }: Registry): void {
+  const { live, options, rate, request, session, spending } = passage;
   if (request.signal?.aborted) {
     throw new SupervisorError(
       'ABORTED',
@@ -83,6 +86,7 @@ export function assertMayStart(
   }
   session?.assertOpen();
   assertDepth(depth, options.maxDepth);
+  spending.assertWithin(budgetOf(passage), request.sessionId);
   const { hardCap } = options.pool;
   const alive = [...live.values()].filter((other) => other.countsToCap).length;
   if (alive >= hardCap && !request.outlivesHost)

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import type { Budget, Spender } from '../admission/budget.ts';
 import type { Speaker } from '../admission/conversations.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
 import type { Os, Usage } from '../os/os.ts';
@@ -38,7 +39,7 @@ export interface LiveContext {
 }
 
 /** One process from its launch to the death of its tree. */
-export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker {
+export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker, Spender {
   readonly handle: Handle;
   readonly subject: ProcessSubject;
   /** `undefined` for one that others have started. */
@@ -52,6 +53,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker 
   /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
   kept = false;
   readonly holdsSlot: boolean;
+  readonly budget: Budget | undefined;
   record: SupervisionRecord;
   /** Why it ends; written once, before the first signal. */
   cause: ExitCause | undefined;
@@ -68,7 +70,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker 
 
   constructor(
     context: LiveContext,
-    { handle, child, traffic, record, segment, signal, holdsSlot, onSeenDead }: LiveParts,
+    { handle, child, traffic, record, segment, signal, holdsSlot, budget, onSeenDead }: LiveParts,
   ) {
     this.#context = context;
     this.#signal = signal;
@@ -77,6 +79,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker 
     this.traffic = traffic;
     this.record = record;
     this.holdsSlot = holdsSlot;
+    this.budget = budget;
     this.#onSeenDead = onSeenDead;
     this.subject = { id: record.id, kind: record.kind, sessionId: record.sessionId };
     this.startedAtMs = context.os.clock.monotonicMs();
@@ -265,6 +268,7 @@ export interface LiveParts {
   readonly segment: string;
   readonly signal: AbortSignal | undefined;
   readonly holdsSlot: boolean;
+  readonly budget?: Budget;
   /** Called when a way down the ladder has found nobody any more. */
   readonly onSeenDead?: () => void;
 }

@@ -1,3 +1,4 @@
+import type { Budget, Spending } from '../admission/budget.ts';
 import type { OnDuplicate } from '../admission/conversation.ts';
 import type { Pool } from '../admission/pool.ts';
 import type { SpawnRate } from '../admission/rate.ts';
@@ -18,10 +19,12 @@ export interface Corridor extends LiveContext, QueueContext {
     readonly leftovers: 'terminate' | 'keep';
     readonly maxDepth: number;
     readonly conversation: { readonly onDuplicate: OnDuplicate };
+    readonly budget: Budget;
   };
   readonly sessions: Sessions;
   /** `undefined` without a limit. */
   readonly rate: SpawnRate | undefined;
+  readonly spending: Spending;
   readonly pool: Pool;
   /** For what needs no slot: it only waits until the host is guarded. */
   readonly gate: Pool;

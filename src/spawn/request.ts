@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type Budget, budget } from '../admission/budget.ts';
 import { type OnDuplicate, onDuplicate } from '../admission/conversation.ts';
 import { wallClockMs } from '../admission/session.ts';
 import type { Limits, ProcessLimits } from '../limits/limits.ts';
@@ -46,6 +47,7 @@ export const spawnRequest = z.lazy(() =>
     kind: z.string().min(1).max(256).default('agent'),
     slot: z.boolean().optional(),
     priority: z.number().default(0),
+    budget: budget.optional(),
     leftovers: z.enum(['terminate', 'keep']).optional(),
     outlivesHost: z.boolean().default(false),
     onSpawn: z
@@ -89,6 +91,8 @@ export interface SpawnRequest {
   priority?: number | undefined;
   /** What ends it; each that is left out is that of its kind, or of the supervisor. */
   limits?: Limits | undefined;
+  /** What may be spent before its start is refused, each part over the supervisor's own. */
+  budget?: Budget | undefined;
   /** What becomes of descendants that outlive the process. Default: the supervisor's `leftovers`. */
   leftovers?: 'terminate' | 'keep' | undefined;
   /**

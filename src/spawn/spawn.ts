@@ -9,6 +9,7 @@ import type { ExitReport, ProcessName } from '../reports.ts';
 import { classifyExit } from '../termination/exit.ts';
 import {
   assertMayStart,
+  budgetOf,
   enterSession,
   learnConversation,
   ownPool,
@@ -126,6 +127,7 @@ function run(
     segment,
     signal: request.signal,
     holdsSlot: passage.holdsSlot,
+    budget: budgetOf(passage),
   });
   all.set(handle.id, live);
   for (const turn of admission.turns) turn.attach(live);
