@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import * as claude from '../src/claude/index.ts';
 import * as api from '../src/index.ts';
 import { resolveOptions } from '../src/options.ts';
 import { FakeOs } from './support/fake-os.ts';
@@ -36,6 +37,7 @@ describe('the main entry', () => {
     expect(types.sort()).toEqual([
       'AcquireOptions',
       'AdoptOptions',
+      'Budget',
       'EmptyValue',
       'EndReport',
       'EnvironmentRules',
@@ -68,6 +70,7 @@ describe('the main entry', () => {
       'SlotLease',
       'SpawnHook',
       'SpawnRequest',
+      'Spent',
       'StartReport',
       'StopOptions',
       'SupervisedProcess',
@@ -123,6 +126,7 @@ describe('the main entry', () => {
     expect(names.filter((name) => name !== 'constructor').sort()).toEqual([
       'acquire',
       'adopt',
+      'charge',
       // Internal.
       'configure',
       'handleSignals',
@@ -139,6 +143,12 @@ describe('the main entry', () => {
       'sweep',
     ]);
     expect(supervisor[Symbol.asyncDispose]).toBeTypeOf('function');
+  });
+});
+
+describe('agent-supervisor/claude', () => {
+  it('exports these values', () => {
+    expect(Object.keys(claude)).toEqual(['superviseQuery']);
   });
 });
 
@@ -171,6 +181,7 @@ describe('the defaults', () => {
       sweep: { intervalMs: 30_000 },
       limits: { perKind: {} },
       sampling: { intervalMs: 5000 },
+      budget: {},
     });
   });
 

@@ -1,0 +1,107 @@
+import type { QueryParams, RunningQuery } from './run.ts';
+import { type Amount, Meter, readTotal, type SpendingReport } from './spending.ts';
+
+interface Message {
+  readonly type?: unknown;
+  readonly session_id?: unknown;
+  readonly message?: { readonly id?: unknown };
+}
+
+interface Usage {
+  readonly session?: { readonly total_cost_usd?: unknown; readonly model_usage?: unknown };
+  readonly rate_limits_available?: unknown;
+}
+
+const RESUMING = ['resume', 'continue', 'forkSession', 'resumeSessionAt'];
+const RESUMING_ARGS = ['resume', 'r', 'continue', 'c'];
+
+/** Charges what a query spends: by its results, and in between by asking its agent after each answer. */
+export class Bookkeeping {
+  readonly #query: RunningQuery;
+  readonly #charge: (spent: Amount) => void;
+  readonly #meter = new Meter();
+  /** Resolves when it is known, or never will be, what its conversation had cost before. */
+  readonly #beginning: Promise<void> | undefined;
+  #baseline: Amount | undefined;
+  #hasBegun = false;
+  #conversation = '';
+  #lastAnswer: unknown;
+  /** Where an answer has come since we asked. */
+  #unread: string | undefined;
+  #isAsking = false;
+  #mayAsk = true;
+
+  constructor(query: RunningQuery, params: QueryParams, charge: (spent: Amount) => void) {
+    this.#query = query;
+    this.#charge = charge;
+    if (!resumes(params)) return;
+    this.#beginning = this.#ask().then((total) => {
+      this.#baseline = total;
+    });
+  }
+
+  async read(message: unknown): Promise<void> {
+    const { type, session_id: conversation, message: answer } = (message ?? {}) as Message;
+    if (typeof conversation !== 'string') return;
+    this.#conversation ||= conversation;
+    if (type === 'result') {
+      // The agent's reply came before the result; it may have a few microtasks still to go.
+      await Promise.race([this.#beginning, new Promise((resolve) => setImmediate(resolve))]);
+      this.#begin();
+      this.#add(this.#meter.result(conversation, readTotal(message as SpendingReport)));
+    } else if (type === 'assistant' && answer?.id !== this.#lastAnswer) {
+      this.#lastAnswer = answer?.id;
+      this.#unread = conversation;
+      if (!this.#isAsking) void this.#readOn();
+    }
+  }
+
+  /** Reads the total in mid-turn: a crash, or the budget's end, may come before the result. */
+  async #readOn(): Promise<void> {
+    this.#isAsking = true;
+    while (this.#unread !== undefined && this.#mayAsk) {
+      const conversation = this.#unread;
+      this.#unread = undefined;
+      const total = await this.#ask();
+      await this.#beginning;
+      this.#begin();
+      if (total !== undefined) this.#add(this.#meter.reading(conversation, total));
+    }
+    this.#isAsking = false;
+  }
+
+  /** Before the first total is counted, and never after it. */
+  #begin(): void {
+    if (!this.#hasBegun && this.#baseline !== undefined)
+      this.#meter.begin(this.#conversation, this.#baseline);
+    this.#hasBegun = true;
+  }
+
+  #add(spent: Amount): void {
+    if (spent.usd > 0 || spent.tokens > 0) this.#charge(spent);
+  }
+
+  /** Asks the agent for its running total; `undefined` when it is of a version that does not tell. */
+  async #ask(): Promise<Amount | undefined> {
+    try {
+      const usage = (await this.#query.usage_EXPERIMENTAL_MAY_CHANGE_DO_NOT_RELY_ON_THIS_API_YET?.({
+        skip_behaviors: true,
+      })) as Usage | undefined;
+      // With a plan, each question costs a request to its server, and no dollar is spent anyway.
+      if (usage === undefined || usage.rate_limits_available === true) this.#mayAsk = false;
+      const { total_cost_usd, model_usage: modelUsage } = usage?.session ?? {};
+      return usage?.session && readTotal({ total_cost_usd, modelUsage });
+    } catch {
+      // It has ended, or cannot be asked now.
+      return undefined;
+    }
+  }
+}
+
+function resumes({ options = {} }: QueryParams): boolean {
+  const args = (options['extraArgs'] ?? {}) as object;
+  return (
+    RESUMING.some((name) => options[name]) ||
+    RESUMING_ARGS.some((name) => Object.hasOwn(args, name))
+  );
+}

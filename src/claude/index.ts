@@ -1,0 +1,1 @@
+export { type SuperviseQueryOptions, superviseQuery } from './supervise-query.ts';

@@ -1,0 +1,166 @@
+import { callHost } from '../events.ts';
+import {
+  type ExitCause,
+  type ExitReport,
+  type SupervisedProcess,
+  type Supervisor,
+  SupervisorError,
+  type SupervisorErrorCode,
+} from '../index.ts';
+import { Bookkeeping } from './bookkeeping.ts';
+
+/** What we use of the SDK's query object, whichever version it is of. */
+export interface RunningQuery extends AsyncGenerator<unknown, unknown> {
+  close?(): void;
+  usage_EXPERIMENTAL_MAY_CHANGE_DO_NOT_RELY_ON_THIS_API_YET?(options: object): Promise<unknown>;
+}
+
+/** What we read of a query's parameters. */
+export interface QueryParams {
+  readonly options?: {
+    readonly abortController?: AbortController | undefined;
+    readonly spawnClaudeCodeProcess?: unknown;
+    readonly [option: string]: unknown;
+  };
+}
+
+export interface RunContext {
+  readonly supervisor: Supervisor;
+  readonly sessionId: string | number | undefined;
+  readonly onExit: ((report: ExitReport) => void) | undefined;
+}
+
+/** The causes of an end that was ours, and what the query then throws. */
+const OUR_ENDS: Partial<Record<ExitCause, SupervisorErrorCode>> = {
+  budget: 'BUDGET_EXCEEDED',
+  'wall-clock': 'SESSION_EXPIRED',
+  shutdown: 'STOPPING',
+  duplicate: 'CONVERSATION_BUSY',
+  reaped: 'ABORTED',
+  startup: 'ABORTED',
+  idle: 'ABORTED',
+  memory: 'ABORTED',
+  lifetime: 'ABORTED',
+};
+
+/** One query: ties its iterator, its abort controller and its processes together. */
+export class Run {
+  readonly controller: AbortController;
+  readonly #context: RunContext;
+  readonly #params: QueryParams;
+  readonly #exits: Promise<ExitReport>[] = [];
+  readonly #alive = new Set<SupervisedProcess>();
+  /** Why we end it, if we do so before its last input was given. */
+  readonly #interruptions = new Map<string, string | undefined>();
+  #isClosed = false;
+
+  constructor(context: RunContext, params: QueryParams) {
+    this.#context = context;
+    this.#params = params;
+    this.controller = params.options?.abortController ?? new AbortController();
+  }
+
+  /** Takes a process that the query has started. */
+  watch(process: SupervisedProcess): SupervisedProcess {
+    const { supervisor, onExit } = this.#context;
+    this.#alive.add(process);
+    const forget = supervisor.on('ending', ({ id, reason }) => {
+      if (id === process.id && !process.stdin.writableEnded) this.#interruptions.set(id, reason);
+    });
+    const exit = process.exited.then((report) => {
+      forget();
+      this.#alive.delete(process);
+      // Nobody else's: a run that was told to end takes only itself along.
+      if (report.intentional && !this.#isClosed) this.controller.abort(this.#errorOf(report));
+      if (onExit !== undefined) callHost(() => onExit(report));
+      return report;
+    });
+    this.#exits.push(exit);
+    return process;
+  }
+
+  /** Gives the query back with all that it can, tied to its processes. */
+  attach(inner: RunningQuery): RunningQuery {
+    const books = new Bookkeeping(inner, this.#params, (spent) =>
+      this.#context.supervisor.charge(this.#context.sessionId, spent),
+    );
+    const own: Record<PropertyKey, unknown> = {
+      next: async (...input: [] | [unknown]) => {
+        const step = await inner.next(...input).catch((error) => this.#failed(inner, error));
+        if (step.done) await this.#over();
+        else await books.read(step.value);
+        return step;
+      },
+      return: async (value: unknown) => {
+        const closing = inner.return(value);
+        this.#close();
+        return closing.finally(() => Promise.all(this.#exits));
+      },
+      throw: async (error: unknown) => {
+        const closing = inner.throw(error);
+        this.#close();
+        return closing.finally(() => Promise.all(this.#exits));
+      },
+      close: () => {
+        inner.close?.();
+        this.#close();
+      },
+      [Symbol.asyncIterator]: () => query,
+      [Symbol.asyncDispose]: async () => void (await query.return(undefined)),
+    };
+    const query = overlay(inner, own);
+    return query;
+  }
+
+  /** The caller has no more use for it. */
+  #close(): void {
+    this.#isClosed = true;
+    for (const process of this.#alive) void process.terminate({ reason: 'its query was closed' });
+  }
+
+  /** Waits for the death of all that was started; throws if we have cut the query short. */
+  async #over(): Promise<void> {
+    for (const report of await Promise.all(this.#exits)) {
+      const isCut = OUR_ENDS[report.cause] !== undefined && this.#interruptions.has(report.id);
+      if (isCut && !this.#isClosed) throw this.#errorOf(report);
+    }
+  }
+
+  /** The same for a query that throws: with what we know of its end. */
+  async #failed(inner: RunningQuery, error: unknown): Promise<never> {
+    // It may have thrown over one message, and its process would wait for the next prompt for ever.
+    if (inner.close !== undefined) inner.close();
+    else void inner.return(undefined).catch(() => undefined);
+    for (const report of await Promise.all(this.#exits)) {
+      if (report.error !== undefined && !report.intentional) throw report.error;
+      if (OUR_ENDS[report.cause] !== undefined) throw this.#errorOf(report, error);
+    }
+    throw error;
+  }
+
+  #errorOf(report: ExitReport, cause?: unknown): SupervisorError {
+    const { id, code, signal } = report;
+    const reason = this.#interruptions.get(id) ?? `exit code ${code}, signal ${signal}`;
+    return new SupervisorError(
+      OUR_ENDS[report.cause] ?? 'ABORTED',
+      `The query's agent was ended, with the cause "${report.cause}": ${reason}`,
+      { cause, data: { report } },
+    );
+  }
+}
+
+/** An object with what `own` has of its own, and of all the rest what `inner` has, bound to it. */
+function overlay<T extends object>(inner: T, own: Record<PropertyKey, unknown>): T {
+  const bound = new Map<unknown, unknown>();
+  return new Proxy(inner, {
+    get(target, key) {
+      if (Object.hasOwn(own, key)) return own[key];
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== 'function') return value;
+      if (!bound.has(value)) bound.set(value, value.bind(target));
+      return bound.get(value);
+    },
+    has: (target, key) => Object.hasOwn(own, key) || Reflect.has(target, key),
+    set: (target, key, value) => Reflect.set(target, key, value, target),
+  });
+}

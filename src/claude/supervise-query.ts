@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import {
+  type ExitReport,
+  getSupervisor,
+  type HookOptions,
+  type SpawnRequest,
+  type Supervisor,
+  SupervisorError,
+} from '../index.ts';
+import { parseInput } from '../validation.ts';
+import { type QueryParams, Run, type RunningQuery } from './run.ts';
+
+/** The SDK's `query`, of whichever version. */
+type QueryFunction = (params: never) => AsyncGenerator<unknown, unknown>;
+
+/** What the supervision of queries may be told; what is left out is the supervisor's default. */
+export interface SuperviseQueryOptions
+  extends Pick<
+    SpawnRequest,
+    | 'sessionId'
+    | 'maxWallClockMs'
+    | 'conversationId'
+    | 'onDuplicate'
+    | 'kind'
+    | 'priority'
+    | 'budget'
+    | 'limits'
+    | 'leftovers'
+  > {
+  /** Default: `getSupervisor()`. */
+  supervisor?: Supervisor | undefined;
+  /** Called with the report of each process that was started for a query, or refused. */
+  onExit?: ((report: ExitReport) => void) | undefined;
+}
+
+const ofRequest = z.unknown().optional();
+const options = z.lazy(() =>
+  z.strictObject({
+    supervisor: z
+      .custom<Supervisor>((value) => typeof (value as Supervisor)?.spawnHook === 'function', {
+        error: 'must be a supervisor',
+      })
+      .optional(),
+    onExit: z
+      .custom<(report: ExitReport) => void>((value) => typeof value === 'function', {
+        error: 'must be a function',
+      })
+      .optional(),
+    // The hook checks these.
+    sessionId: ofRequest,
+    maxWallClockMs: ofRequest,
+    conversationId: ofRequest,
+    onDuplicate: ofRequest,
+    kind: ofRequest,
+    priority: ofRequest,
+    budget: ofRequest,
+    limits: ofRequest,
+    leftovers: ofRequest,
+  }),
+);
+
+/**
+ * Makes a `query` of the same signature whose agents are supervised: each waits for its slot, what it
+ * spends is charged to its session, and a query is over only when its agent's whole tree is dead.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`; the returned function throws what the spawn hook throws.
+ * What ends a query otherwise comes out of its iterator
+ *
+ * @example
+ * ```ts
+ * const supervised = superviseQuery(query, { sessionId: 'nightly', budget: { perSessionUsd: 5 } });
+ * for await (const message of supervised({ prompt: 'What is in this folder?' })) console.log(message);
+ * ```
+ */
+export function superviseQuery<Q extends QueryFunction>(
+  query: Q,
+  supervision: SuperviseQueryOptions = {},
+): Q {
+  const {
+    supervisor = getSupervisor(),
+    onExit,
+    ...request
+  } = parseInput(options, supervision, 'superviseQuery') as SuperviseQueryOptions;
+  const hook = supervisor.spawnHook(request);
+  const ask = query as unknown as (params: QueryParams) => RunningQuery;
+  return ((params: QueryParams) => {
+    if (params?.options?.spawnClaudeCodeProcess !== undefined) throw twoHooks();
+    const run = new Run({ supervisor, sessionId: request.sessionId, onExit }, params);
+    const abortController = run.controller;
+    const spawnClaudeCodeProcess = (spawn: HookOptions) => run.watch(hook(spawn));
+    const running = { ...params?.options, abortController, spawnClaudeCodeProcess };
+    return run.attach(ask({ ...params, options: running }));
+  }) as unknown as Q;
+}
+
+function twoHooks(): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    'superviseQuery: "options.spawnClaudeCodeProcess" is set, but an agent has one supervisor. Leave it out, or use the SDK\'s own query with supervisor.spawnHook() in it.',
+    { data: { field: 'options.spawnClaudeCodeProcess' } },
+  );
+}
