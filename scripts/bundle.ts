@@ -1,21 +1,40 @@
 // One file instead of fifty: reading them one by one was a third of the time that our import took.
 import { readFileSync } from 'node:fs';
-import { rolldown } from 'rolldown';
+import { dirname, resolve } from 'node:path';
+import { type Plugin, rolldown } from 'rolldown';
 
 const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   dependencies: Record<string, string>;
 };
 
-// The guardian's process is a bundle of its own: with chunks in common, the import would read two files.
-for (const input of ['src/index.ts', 'src/ownership/guardian-process.ts']) {
+/** Whose exports the main entry has all: a surface takes them from there, so that there is one of each. */
+const MAIN = ['src/index.ts', 'src/errors.ts', 'src/singleton.ts'].map((path) => resolve(path));
+
+const mainEntry: Plugin = {
+  name: 'main-entry',
+  resolveId(source, importer = '') {
+    if (!MAIN.includes(resolve(dirname(importer), source))) return null;
+    return { id: '../index.js', external: true };
+  },
+};
+
+// Each is a bundle of its own: with chunks in common, the import would read two files.
+const BUNDLES = [
+  { input: 'src/index.ts', dir: 'dist' },
+  { input: 'src/ownership/guardian-process.ts', dir: 'dist' },
+  { input: 'src/claude/index.ts', dir: 'dist/claude', plugins: [mainEntry] },
+];
+
+for (const { input, dir, plugins = [] } of BUNDLES) {
   const bundle = await rolldown({
     input,
+    plugins,
     external: Object.keys(dependencies),
     platform: 'node',
     transform: { target: 'node22.12' },
     // The schemas that the guardian's process has no use for would cost it a quarter of its memory.
     treeshake: { moduleSideEffects: false, manualPureFunctions: ['z'] },
   });
-  await bundle.write({ dir: 'dist', chunkFileNames: 'chunks/[name].js', comments: true });
+  await bundle.write({ dir, chunkFileNames: 'chunks/[name].js', comments: true });
   await bundle.close();
 }

@@ -1,5 +1,6 @@
+import type { Spent } from '../index.ts';
 import type { QueryParams, RunningQuery } from './run.ts';
-import { type Amount, Meter, readTotal, type SpendingReport } from './spending.ts';
+import { Meter, readTotal, type SpendingReport } from './spending.ts';
 
 interface Message {
   readonly type?: unknown;
@@ -18,11 +19,11 @@ const RESUMING_ARGS = ['resume', 'r', 'continue', 'c'];
 /** Charges what a query spends: by its results, and in between by asking its agent after each answer. */
 export class Bookkeeping {
   readonly #query: RunningQuery;
-  readonly #charge: (spent: Amount) => void;
+  readonly #charge: (spent: Spent) => void;
   readonly #meter = new Meter();
   /** Resolves when it is known, or never will be, what its conversation had cost before. */
   readonly #beginning: Promise<void> | undefined;
-  #baseline: Amount | undefined;
+  #baseline: Spent | undefined;
   #hasBegun = false;
   #conversation = '';
   #lastAnswer: unknown;
@@ -31,7 +32,7 @@ export class Bookkeeping {
   #isAsking = false;
   #mayAsk = true;
 
-  constructor(query: RunningQuery, params: QueryParams, charge: (spent: Amount) => void) {
+  constructor(query: RunningQuery, params: QueryParams, charge: (spent: Spent) => void) {
     this.#query = query;
     this.#charge = charge;
     if (!resumes(params)) return;
@@ -77,12 +78,12 @@ export class Bookkeeping {
     this.#hasBegun = true;
   }
 
-  #add(spent: Amount): void {
+  #add(spent: Spent): void {
     if (spent.usd > 0 || spent.tokens > 0) this.#charge(spent);
   }
 
   /** Asks the agent for its running total; `undefined` when it is of a version that does not tell. */
-  async #ask(): Promise<Amount | undefined> {
+  async #ask(): Promise<Spent | undefined> {
     try {
       const usage = (await this.#query.usage_EXPERIMENTAL_MAY_CHANGE_DO_NOT_RELY_ON_THIS_API_YET?.({
         skip_behaviors: true,

@@ -1,8 +1,4 @@
-/** An amount of money and tokens, all kinds of tokens together. */
-export interface Amount {
-  readonly usd: number;
-  readonly tokens: number;
-}
+import type { Spent } from '../index.ts';
 
 /** The part of the SDK's result message that tells what was spent; the SDK may leave any of it out. */
 export interface SpendingReport {
@@ -16,7 +12,7 @@ const TOKEN_COUNTS = [
 ];
 
 /** Reads the running total out of a result message; what is missing or no number counts as nothing. */
-export function readTotal({ total_cost_usd, modelUsage }: SpendingReport): Amount {
+export function readTotal({ total_cost_usd, modelUsage }: SpendingReport): Spent {
   const models: readonly object[] = Object.values(modelUsage ?? {});
   const tokens = models.flatMap((usage) =>
     TOKEN_COUNTS.map((count) => amountOf((usage as Record<string, unknown>)?.[count])),
@@ -32,15 +28,15 @@ export function readTotal({ total_cost_usd, modelUsage }: SpendingReport): Amoun
  * (measured, SDK 0.3.330). What is added is never negative, and nothing is added twice.
  */
 export class Meter {
-  readonly #conversations = new Map<string, { counted: Amount; lastResult: Amount }>();
+  readonly #conversations = new Map<string, { counted: Spent; lastResult: Spent }>();
 
   /** Tells what others have spent in a conversation before this query: it is counted already. */
-  begin(conversation: string, total: Amount): void {
+  begin(conversation: string, total: Spent): void {
     this.#conversations.set(conversation, { counted: total, lastResult: total });
   }
 
   /** Takes the total of a result; returns what it adds. */
-  result(conversation: string, total: Amount): Amount {
+  result(conversation: string, total: Spent): Spent {
     const state = this.#of(conversation);
     // Less than before, and not the zero of a crash: it has begun anew without a name of its own.
     if (total.usd > 0 && total.usd < state.lastResult.usd) state.counted = NOTHING;
@@ -49,7 +45,7 @@ export class Meter {
   }
 
   /** Takes a total told in mid-turn, which may be told out of order: it can only add. */
-  reading(conversation: string, total: Amount): Amount {
+  reading(conversation: string, total: Spent): Spent {
     return this.#raise(this.#of(conversation), total);
   }
 
@@ -61,7 +57,7 @@ export class Meter {
     return state;
   }
 
-  #raise(state: { counted: Amount }, total: Amount): Amount {
+  #raise(state: { counted: Spent }, total: Spent): Spent {
     const { counted } = state;
     state.counted = {
       usd: Math.max(counted.usd, total.usd),
@@ -71,7 +67,7 @@ export class Meter {
   }
 }
 
-const NOTHING: Amount = { usd: 0, tokens: 0 };
+const NOTHING: Spent = { usd: 0, tokens: 0 };
 
 function amountOf(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0;

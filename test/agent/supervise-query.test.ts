@@ -9,7 +9,7 @@ import {
 import { describe, expect } from 'vitest';
 import { type SuperviseQueryOptions, superviseQuery } from '../../src/claude/index.ts';
 import type { ExitReport, SupervisorError } from '../../src/index.ts';
-import { eventually, findByMarker } from '../support/process-table.ts';
+import { endByMarker, eventually, findByMarker } from '../support/process-table.ts';
 import { agentOptions } from '../support/real-agent.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { type Step, steer } from '../support/steer.ts';
@@ -47,13 +47,18 @@ const it = base
     ({ marker }) =>
       () =>
         findByMarker(MARKER, marker),
-  );
+  )
+  /** The negative control: the same unsupervised leaves its sleep behind. */
+  .extend('expectLeak', ({ marker }) => async () => {
+    const left = await endByMarker(MARKER, marker);
+    expect(left.map(({ command }) => command)).toContain('sleep');
+  });
 
 describe.runIf(CAN_WATCH_AGENTS)('a supervised query', () => {
   it('yields the messages of a bare one, unchanged', async ({ supervised, optionsOf }) => {
     const prompt = steer([
       { text: 'A tool.', ...bash('echo hello') },
-      { text: 'Two.', tools: [...bash('echo a').tools, ...bash('echo b').tools] },
+      { text: 'Another.', ...bash('false') },
       { text: 'Done.' },
     ]);
     const options = optionsOf({ includePartialMessages: true, model: 'opus' });
@@ -88,15 +93,19 @@ describe.runIf(CAN_WATCH_AGENTS)('a supervised query', () => {
     expect(await running.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('is over only when the whole tree is dead', async ({ supervised, optionsOf, alive }) => {
+  it('is over only when the whole tree is dead', async ({
+    supervised,
+    optionsOf,
+    alive,
+    expectLeak,
+  }) => {
     const prompt = steer([LEAVES_A_SLEEP, { text: 'Done.' }]);
     const ask = supervised();
     await all(ask({ prompt, options: optionsOf() }));
     expect(alive()).toEqual([]);
     expect(ask.reports).toMatchObject([{ cause: 'completed', leftovers: [{ command: 'sleep' }] }]);
-    // The negative control: bare, the sleep lives on.
     await all(query({ prompt, options: optionsOf() }));
-    expect(namesOf(alive())).toContain('sleep');
+    await expectLeak();
   });
 
   const ENDS: readonly [string, (running: Query) => Promise<unknown>][] = [
@@ -136,7 +145,7 @@ describe.runIf(CAN_WATCH_AGENTS)('a supervised query', () => {
       },
     ],
   ];
-  it.for(ENDS)('ends all by %s', async ([, end], { supervised, optionsOf, alive }) => {
+  it.for(ENDS)('ends all by %s', async ([, end], { supervised, optionsOf, alive, expectLeak }) => {
     const prompt = steer([LEAVES_A_SLEEP, { hang: true, text: 'Never.' }]);
     const ask = supervised();
     const abortController = new AbortController();
@@ -145,12 +154,11 @@ describe.runIf(CAN_WATCH_AGENTS)('a supervised query', () => {
     expect(ask.reports).toMatchObject([{ cause: 'terminated', intentional: true }]);
     // It is the caller's, who may have more queries on it.
     expect(abortController.signal.aborted).toBe(false);
-    // The negative control: bare, something lives on.
     await end(query({ prompt, options: optionsOf() }));
-    expect(namesOf(alive())).toContain('sleep');
+    await expectLeak();
   });
 
-  it('ends all by its abort', async ({ supervised, optionsOf, alive }) => {
+  it('ends all by its abort', async ({ supervised, optionsOf, alive, expectLeak }) => {
     const prompt = steer([LEAVES_A_SLEEP, { hang: true, text: 'Never.' }]);
     const end = async (ask: typeof query) => {
       const abortController = new AbortController();
@@ -164,7 +172,7 @@ describe.runIf(CAN_WATCH_AGENTS)('a supervised query', () => {
     expect(alive()).toEqual([]);
     expect(ask.reports).toMatchObject([{ cause: 'aborted' }]);
     await end(query);
-    expect(namesOf(alive())).toContain('sleep');
+    await expectLeak();
   });
 
   it('takes only itself along when its agent gets a SIGTERM from outside', async ({
@@ -449,10 +457,6 @@ async function result(running: Query): Promise<Extract<SDKMessage, { type: 'resu
 /** Reads on to the result of its tool. */
 function untilTool(running: Query): Promise<SDKMessage> {
   return until(running, ({ type }) => type === 'user');
-}
-
-function namesOf(rows: readonly { command: string }[]): string[] {
-  return rows.map(({ command }) => command);
 }
 
 /** Prompts of one query, said one by one. */

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Amount, Meter, readTotal } from '../../src/claude/spending.ts';
+import { Meter, readTotal } from '../../src/claude/spending.ts';
+import type { Spent } from '../../src/index.ts';
 
 /** What the agent says, in order: `result` and `reading` are running totals in dollars. */
 type Word = { begin: number } | { result: number; of?: string } | { reading: number; of?: string };
 
-const amount = (usd: number): Amount => ({ usd, tokens: Math.round(usd * 1000) });
+const amount = (usd: number): Spent => ({ usd, tokens: Math.round(usd * 1000) });
 
-function told(words: readonly Word[]): Amount[] {
+function told(words: readonly Word[]): Spent[] {
   const meter = new Meter();
   return words.flatMap((word) => {
     if ('begin' in word) {
@@ -19,7 +20,7 @@ function told(words: readonly Word[]): Amount[] {
   });
 }
 
-const sumOf = (added: readonly Amount[]): number => added.reduce((sum, { usd }) => sum + usd, 0);
+const sumOf = (added: readonly Spent[]): number => added.reduce((sum, { usd }) => sum + usd, 0);
 
 describe('a meter adds', () => {
   it.each<[string, Word[], number[]]>([
