@@ -229,7 +229,11 @@ export class Supervisor {
     const report = await this.#sweeps.take(async () => {
       const context = { ...(await registry.recovery()), dryRun };
       const { retentionMs } = this.#options.session;
-      if (!dryRun) this.#sessionFiles.forgetUnseen(retentionMs, this.#corridor.sessions.inUse);
+      const { sessions } = this.#corridor;
+      if (!dryRun) {
+        sessions.releaseUnused();
+        this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
+      }
       return sweep(context, {
         isKnown: (id) => this.#live.has(id) || registry.isKept(id),
         overdue: [...this.#live.values()].filter((live) => live.survived),

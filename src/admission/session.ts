@@ -73,6 +73,8 @@ export interface SessionsContext {
 export class Sessions {
   readonly #context: SessionsContext;
   readonly #sessions = new Map<string, Session>();
+  /** Those that were said to have expired: once is enough. */
+  readonly #announced = new Set<string>();
 
   constructor(context: SessionsContext) {
     this.#context = context;
@@ -94,6 +96,14 @@ export class Sessions {
     return [...this.#sessions.keys()].filter((id) => this.#context.live(id) > 0);
   }
 
+  /** Lets go of what has no process here and no clock to watch: its file knows all of it. */
+  releaseUnused(): void {
+    for (const [id, session] of this.#sessions) {
+      if (session.isWatched || this.#context.live(id) > 0) continue;
+      this.#sessions.delete(id);
+    }
+  }
+
   close(): void {
     for (const session of this.#sessions.values()) session.close();
     this.#sessions.clear();
@@ -104,7 +114,7 @@ export class Sessions {
     if (known !== undefined) return known;
     const ledger = this.#context.open(id, create);
     if (ledger === undefined) return undefined;
-    const session = new Session(id, ledger, this.#context);
+    const session = new Session(id, ledger, this.#context, this.#announced);
     if (create) {
       this.#sessions.set(id, session);
       session.watch();
@@ -120,10 +130,11 @@ export class Session {
   readonly #context: SessionsContext;
   readonly #created: SessionCreation;
   readonly #seenAtMs: number;
-  #cancel: () => void = () => undefined;
-  #isAnnounced = false;
+  readonly #announced: Set<string>;
+  #cancel: (() => void) | undefined;
 
-  constructor(id: string, ledger: SessionLedger, context: SessionsContext) {
+  constructor(id: string, ledger: SessionLedger, context: SessionsContext, announced: Set<string>) {
+    this.#announced = announced;
     this.id = id;
     this.#ledger = ledger;
     this.#context = context;
@@ -149,15 +160,20 @@ export class Session {
   limit(maxWallClockMs: number | null): void {
     if (this.#ledger.maxWallClockMs === maxWallClockMs) return;
     this.#ledger.limit(maxWallClockMs);
-    this.#isAnnounced &&= this.isExpired;
+    if (!this.isExpired) this.#announced.delete(this.id);
     this.watch();
+  }
+
+  /** Whether a timer waits for its end. */
+  get isWatched(): boolean {
+    return this.#cancel !== undefined;
   }
 
   /** Says when it expires, from now on: once. */
   watch(): void {
-    this.#cancel();
+    this.close();
     const limitMs = this.maxWallClockMs;
-    if (this.#isAnnounced || limitMs === null) return;
+    if (this.#announced.has(this.id) || limitMs === null) return;
     const look = (): void => {
       if (this.isExpired) this.#announce();
       else this.watch();
@@ -195,7 +211,8 @@ export class Session {
   }
 
   close(): void {
-    this.#cancel();
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 
   describe(): SessionInfo {
@@ -215,9 +232,9 @@ export class Session {
   }
 
   #announce(): void {
-    if (this.#isAnnounced) return;
-    this.#isAnnounced = true;
-    this.#cancel();
+    this.close();
+    if (this.#announced.has(this.id)) return;
+    this.#announced.add(this.id);
     const { emit, expired } = this.#context;
     const { id, createdAt, ageMs, maxWallClockMs, live } = this.describe();
     emit('session-expired', {

@@ -76,7 +76,12 @@ export class ClaimFiles implements Claims {
       return { holder: 'nobody', name: '' };
     }
     const name = `process ${id} of supervisor ${owner.instance} (host pid ${owner.pid})`;
-    return { holder: HOLDERS[await judge(owner, await this.#options.recovery())], name };
+    const holder = HOLDERS[await judge(owner, await this.#options.recovery())];
+    if (holder !== 'unproven') return { holder, name };
+    return {
+      holder,
+      name: `${name}, which cannot be judged from here (if it is gone, remove ${path})`,
+    };
   }
 
   async recover(): Promise<void> {
