@@ -27,11 +27,16 @@ export const restartPolicy = z.lazy(() =>
 );
 
 /** The restart policy with every default filled in. */
-export type RestartPolicy = {
-  readonly [K in keyof z.output<typeof restartPolicy>]-?: number;
-};
+export interface RestartPolicy {
+  readonly maxRestarts: number;
+  readonly windowMs: number;
+  readonly backoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly jitter: number;
+  readonly sameCrashLimit: number;
+}
 
-/** Fills in what is left out of the backoff; whoever states one end of it moves the other's default. */
+/** @internal Fills in what is left out of the backoff; whoever states one end of it moves the other's default. */
 export function withBackoff(policy: z.output<typeof restartPolicy>): RestartPolicy {
   const maxBackoffMs = policy.maxBackoffMs ?? Math.max(60_000, policy.backoffMs ?? 0);
   const backoffMs = policy.backoffMs ?? Math.min(1000, maxBackoffMs);
