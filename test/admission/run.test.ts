@@ -483,20 +483,24 @@ describe('the budget of a run with a name', () => {
     expect(reports.reduce((sum, { restarts }) => sum + restarts, 0)).toBe(3);
   });
 
-  it('survives a clock that was set back, and is not exhausted for ever', async () => {
+  it('counts a time in the future as the moment at which a run finds it', async () => {
     await exhaust({ ...SHORT, name: 'n' });
     fake.os.clock.setWall(fake.os.clock.now() - 365 * DAY_MS);
     const supervisor = successor();
     expect(await exhaust({ ...SHORT, name: 'n' }, supervisor)).toBe(0);
-    const later = run({ ...SHORT, name: 'n' }, {}, supervisor);
-    // One that has read the file counts what it found there as of that moment.
-    await fake.os.clock.advance(600_000);
+    const wish = { ...SHORT, name: 'n', maxRestarts: 4, windowMs: 5000 };
+    const later = run(wish, {}, supervisor);
     await end(1);
-    expect(await isDone(later)).toBe(true);
-    const latest = run({ ...SHORT, name: 'n', windowMs: 1000 }, {}, supervisor);
-    await end(1);
-    await fake.os.clock.advance(10);
-    expect(await isDone(latest)).toBe(true);
+    expect(await isDone(later)).toBe(false);
+    // A window later it counts no more.
+    await fake.os.clock.advance(5000);
+    for (const code of [2, 3, 4, 5]) {
+      await end(code);
+      expect(await isDone(later)).toBe(false);
+      await fake.os.clock.advance(10);
+    }
+    await end(6);
+    expect(await later.done).toMatchObject({ outcome: 'exhausted', restarts: 5 });
   });
 
   it('costs a warning where it cannot be read, and goes on', async () => {
