@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Holder } from '../admission/conversation.ts';
 import type { Claims } from '../admission/conversations.ts';
 import type { Os } from '../os/os.ts';
@@ -15,6 +15,11 @@ import type { RecoveryContext } from './recovery.ts';
 
 const FILE = /^conversation-[0-9a-f]{32}\.json$/;
 const MAX_CLAIM_BYTES = 64 * 1024;
+/**
+ * How long a conversation is left to the host that has taken it over from us: who starts its agent
+ * again at its end would always be faster, and lose it again.
+ */
+const CEDED_MS = 500;
 /** What a file system says that knows no second name for a file. */
 const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
@@ -32,6 +37,8 @@ export interface ClaimFilesOptions {
 export class ClaimFiles implements Claims {
   readonly #options: ClaimFilesOptions;
   readonly #held = new Map<string, string>();
+  /** Until when, on the monotonic clock. */
+  readonly #ceded = new Map<string, number>();
 
   constructor(options: ClaimFilesOptions) {
     this.#options = options;
@@ -39,10 +46,13 @@ export class ClaimFiles implements Claims {
 
   take(key: string, id: string): boolean {
     const path = this.#pathOf(key);
+    if (this.#isCeded(key)) return false;
     try {
       if (!createWhole(path, this.#text(key, id), this.#options.owner().instance)) return false;
       rmSync(takeoverOf(path), { force: true });
     } catch (error) {
+      // What cannot be written may still be read.
+      if (this.#isAnothers(path)) return false;
       this.#options.warn(`conversation "${key}" could not be claimed for all hosts`, error);
     }
     this.#held.set(key, id);
@@ -51,19 +61,32 @@ export class ClaimFiles implements Claims {
 
   pass(key: string, id: string): void {
     this.#held.set(key, id);
-    this.#attempt(key, () => replaceFile(this.#pathOf(key), this.#text(key, id)));
+    const path = this.#pathOf(key);
+    const { instance } = this.#options.owner();
+    this.#attempt(key, () => {
+      if (!this.#isAnothers(path)) replaceFile(path, this.#text(key, id), instance);
+    });
   }
 
   release(key: string): void {
+    const path = this.#pathOf(key);
+    const { clock } = this.#options.os;
+    if (this.wasTakenOver(key, this.#held.get(key) ?? ''))
+      this.#ceded.set(key, clock.monotonicMs() + CEDED_MS);
     this.#held.delete(key);
     this.#attempt(key, () => {
-      if (this.#isOurs(key)) rmSync(this.#pathOf(key), { force: true });
+      if (this.#isAnothers(path)) return;
+      rmSync(takeoverOf(path), { force: true });
+      rmSync(path, { force: true });
     });
   }
 
   async holder(key: string): Promise<{ holder: Holder; name: string }> {
     const path = this.#pathOf(key);
     const claim = readClaim(path, this.#options.os);
+    if (claim === undefined && this.#isCeded(key))
+      return { holder: 'another', name: 'the host that has just taken it over' };
+    this.#ceded.delete(key);
     if (claim === undefined) return { holder: 'nobody', name: '' };
     if (claim === 'unreadable') {
       const advice = 'remove it if no agent runs that conversation';
@@ -76,12 +99,15 @@ export class ClaimFiles implements Claims {
       return { holder: 'nobody', name: '' };
     }
     const name = `process ${id} of supervisor ${owner.instance} (host pid ${owner.pid})`;
-    const holder = HOLDERS[await judge(owner, await this.#options.recovery())];
+    const context = await this.#options.recovery();
+    const verdict = await judge(owner, context);
+    const kept = cookieSegment({ owner: owner.instance, id, kept: true });
+    if (verdict === 'dead' && (await isCarried([kept], context.os)))
+      return { holder: 'unproven', name: `${name}, which it has outlived,` };
+    const holder = HOLDERS[verdict];
     if (holder !== 'unproven') return { holder, name };
-    return {
-      holder,
-      name: `${name}, which cannot be judged from here (if it is gone, remove ${path})`,
-    };
+    const advice = `cannot be judged from here; remove ${path} if it is gone`;
+    return { holder, name: `${name} (which ${advice})` };
   }
 
   async recover(): Promise<void> {
@@ -99,10 +125,8 @@ export class ClaimFiles implements Claims {
       const record = (await readSafely(join(stateDir, name), os, []))?.records.get(id);
       if (record === undefined) continue;
       // Before the first signal: its host tells by it why its agent ends.
-      replaceFile(
-        takeoverOf(path),
-        JSON.stringify({ of: cookieSegment({ owner: owner.instance, id }) }),
-      );
+      const note = JSON.stringify({ of: cookieSegment({ owner: owner.instance, id }) });
+      replaceFile(takeoverOf(path), note, this.#options.owner().instance);
       await endRecorded(owner.instance, record, await this.#options.recovery());
     }
   }
@@ -122,9 +146,14 @@ export class ClaimFiles implements Claims {
     for (const [key, id] of this.#held) this.pass(key, id);
   }
 
-  #isOurs(key: string): boolean {
-    const claim = readClaim(this.#pathOf(key), this.#options.os);
-    return typeof claim === 'object' && claim.owner.instance === this.#options.owner().instance;
+  #isCeded(key: string): boolean {
+    return this.#options.os.clock.monotonicMs() < (this.#ceded.get(key) ?? 0);
+  }
+
+  #isAnothers(path: string): boolean {
+    const claim = readClaim(path, this.#options.os);
+    if (claim === undefined || claim === 'unreadable') return claim !== undefined;
+    return claim.owner.instance !== this.#options.owner().instance;
   }
 
   #text(conversation: string, id: string): string {
@@ -138,8 +167,7 @@ export class ClaimFiles implements Claims {
   }
 
   #pathOf(key: string): string {
-    const name = createHash('sha256').update(key).digest('hex').slice(0, 32);
-    return join(this.#options.stateDir, `conversation-${name}.json`);
+    return join(this.#options.stateDir, fileNameOf(key));
   }
 
   #attempt(key: string, change: () => void): void {
@@ -186,7 +214,9 @@ export async function reviveJournals(context: RecoveryContext): Promise<void> {
     if (hasJournal(owner.instance, names) || isKept(claim, names)) continue;
     const verdict = await judge(owner, context);
     if (verdict !== 'dead' && verdict !== 'rebooted') continue;
-    if (verdict === 'dead' && (await isCarried({ owner: owner.instance, id }, os))) continue;
+    const segment = { owner: owner.instance, id };
+    const either = [cookieSegment(segment), cookieSegment({ ...segment, kept: true })];
+    if (verdict === 'dead' && (await isCarried(either, os))) continue;
     revive(owner, context);
   }
 }
@@ -214,8 +244,7 @@ function isKept({ owner, id }: Claim, names: readonly string[]): boolean {
   return names.includes(`kept-${owner.instance}.${id}.jsonl`);
 }
 
-async function isCarried(segment: { owner: string; id: string }, os: Os): Promise<boolean> {
-  const wanted = [cookieSegment(segment), cookieSegment({ ...segment, kept: true })];
+async function isCarried(wanted: readonly string[], os: Os): Promise<boolean> {
   const table = await os.processes.look();
   return [...table.values()].some(({ cookie }) =>
     claimsOf(cookie).some((claim) => wanted.includes(claim)),
@@ -230,6 +259,11 @@ async function judge(owner: Owner, { os, self }: RecoveryContext): Promise<Owner
   } catch {
     return 'unproven';
   }
+}
+
+function fileNameOf(key: string): string {
+  const name = createHash('sha256').update(key).digest('hex').slice(0, 32);
+  return `conversation-${name}.json`;
 }
 
 function claimPaths(stateDir: string): string[] {
@@ -248,18 +282,25 @@ function readClaim(path: string, os: Os): Claim | 'unreadable' | undefined {
   try {
     const stat = statOwn(path, os);
     if (!stat.isFile() || stat.size > MAX_CLAIM_BYTES) return 'unreadable';
-    return parseClaim(JSON.parse(readFileSync(path, 'utf8'))) ?? 'unreadable';
+    const claim = parseClaim(JSON.parse(readFileSync(path, 'utf8')));
+    // One of another conversation proves nothing about this one.
+    return claim && fileNameOf(claim.conversation) === basename(path) ? claim : 'unreadable';
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
   }
 }
 
-/** Creates a file that must be new, with all of its content at once; `false` if there is one. */
-function createWhole(path: string, text: string, owner: string): boolean {
+/** @internal Creates a file that must be new, with all of its content at once; `false` if there is one. */
+export function createWhole(
+  path: string,
+  text: string,
+  owner: string,
+  link: (existing: string, path: string) => void = linkSync,
+): boolean {
   const temporary = `${path}.${owner}.tmp`;
   try {
     writeFileSync(temporary, text, { mode: 0o600 });
-    linkSync(temporary, path);
+    link(temporary, path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return false;

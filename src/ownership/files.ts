@@ -52,9 +52,9 @@ export function append(fd: number, text: string): void {
   while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
 }
 
-/** Puts a file in the place of the one before, whole or not at all. */
-export function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.tmp`;
+/** Puts a file in the place of the one before, whole or not at all; `writer` where there may be several at once. */
+export function replaceFile(path: string, text: string, writer?: string): void {
+  const temporary = `${path}${writer === undefined ? '' : `.${writer}`}.tmp`;
   try {
     writeFileSync(temporary, text, { mode: FILE_MODE });
     renameSync(temporary, path);

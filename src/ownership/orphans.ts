@@ -3,7 +3,7 @@ import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
 import { Ending } from '../termination/terminate.ts';
-import { claimsOf, KEPT_SUFFIX } from './cookie.ts';
+import { claimsOf, cookieSegment, KEPT_SUFFIX } from './cookie.ts';
 import type { Identity } from './identity.ts';
 import type { SupervisionRecord } from './record.ts';
 
@@ -79,8 +79,8 @@ export async function endRecorded(
 }
 
 function treeOf(owner: string, { record, id }: Candidate, os: Os): ProcessTree {
-  const { pid = 0, startTime, group = true } = record ?? {};
-  const cookie = `${owner}.${id}`;
+  const { pid = 0, startTime, group = true, outlivesHost: kept } = record ?? {};
+  const cookie = cookieSegment({ owner, id, ...(kept && { kept }) });
   return new ProcessTree(os, { pid, startTime, leadsGroup: group, held: false, cookie });
 }
 
