@@ -53,7 +53,8 @@ async function supervised(limits: Limits): Promise<number> {
   for (let child = 0; child < CHILDREN; child++) supervisor.spawn(request);
   // The first round loads what it needs.
   await delay(6000);
-  return cpuPercent();
+  // Not before the supervisor is stopped.
+  return await cpuPercent();
 }
 
 async function cpuPercent(): Promise<number> {

@@ -12,6 +12,9 @@ const MIB = 2 ** 20;
 const SOON = { timeout: 30_000, concurrent: true };
 vi.setConfig({ maxConcurrency: 4 });
 
+/** Busy for some time, and no longer, if nobody ends it. */
+const BUSY = 'i=0; while [ $((i=i+1)) -lt 50000000 ]; do :; done';
+
 const it = base
   .extend('supervisor', ({ supervise }) => supervise({ sampling: { intervalMs: 100 } }))
   .extend('request', ({ marker }) => {
@@ -56,7 +59,6 @@ describe.runIf(CAN_WATCH)('startup', SOON, () => {
 describe.runIf(CAN_WATCH)('idle', SOON, () => {
   const IDLE_MS = 800;
   const limits = { idleMs: IDLE_MS, lifetimeMs: 4 * IDLE_MS };
-  const BUSY = 'while :; do :; done';
 
   it.for<[string, string, Limits, string]>([
     ['silent', 'exec cat', limits, 'idle'],
@@ -67,7 +69,12 @@ describe.runIf(CAN_WATCH)('idle', SOON, () => {
     ['with a descendant that left', '(setsid sleep 300 &); exec cat', limits, 'lifetime'],
     ['busy', BUSY, limits, 'lifetime'],
     ['with a busy descendant', `${BUSY} & wait`, limits, 'lifetime'],
-    ['talking on stderr', 'while sleep 0.2; do echo more >&2; done', limits, 'lifetime'],
+    [
+      'talking on stderr',
+      'while sleep 0.2 && [ $((n=n+1)) -lt 500 ]; do echo more >&2; done',
+      limits,
+      'lifetime',
+    ],
   ])(
     '%s: %s ends by %o: %s',
     async ([, script, limits, cause], { supervisor, request, marker, endings }) => {
@@ -180,7 +187,7 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
 
 describe.runIf(CAN_WATCH)('lifetime', SOON, () => {
   it('ends what talks and works', async ({ supervisor, request, marker, endings }) => {
-    const script = 'while sleep 0.05; do echo more; done & while :; do :; done';
+    const script = `while sleep 0.05 && [ $((n=n+1)) -lt 2000 ]; do echo more; done & ${BUSY}`;
     const child = supervisor.spawn(request(script, { lifetimeMs: 600 }));
     child.stdout.resume();
     const report = await child.exited;
@@ -191,7 +198,7 @@ describe.runIf(CAN_WATCH)('lifetime', SOON, () => {
   });
 
   it('and without it, it lives on', async ({ supervisor, request, endings }) => {
-    const script = 'while sleep 0.05; do echo more; done';
+    const script = 'while sleep 0.05 && [ $((n=n+1)) -lt 2000 ]; do echo more; done';
     const child = supervisor.spawn(request(script, { lifetimeMs: null }));
     child.stdout.resume();
     const beganMs = performance.now();
