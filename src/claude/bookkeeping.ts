@@ -1,6 +1,6 @@
 import type { Spent } from '../index.ts';
-import type { QueryParams, RunningQuery } from './run.ts';
 import { Meter, readTotal, type SpendingReport } from './spending.ts';
+import type { QueryParams, RunningQuery } from './tied-query.ts';
 
 interface Message {
   readonly type?: unknown;

@@ -8,7 +8,7 @@ import {
   SupervisorError,
 } from '../index.ts';
 import { parseInput } from '../validation.ts';
-import { type QueryParams, Run, type RunningQuery } from './run.ts';
+import { type QueryParams, type RunningQuery, TiedQuery } from './tied-query.ts';
 
 /** The SDK's `query`, of whichever version. */
 type QueryFunction = (params: never) => AsyncGenerator<unknown, unknown>;
@@ -85,11 +85,11 @@ export function superviseQuery<Q extends QueryFunction>(
   const ask = query as unknown as (params: QueryParams) => RunningQuery;
   return ((params: QueryParams) => {
     if (params?.options?.spawnClaudeCodeProcess !== undefined) throw twoHooks();
-    const run = new Run({ supervisor, sessionId: request.sessionId, onExit }, params);
-    const abortController = run.controller;
-    const spawnClaudeCodeProcess = (spawn: HookOptions) => run.watch(hook(spawn));
+    const tied = new TiedQuery({ supervisor, sessionId: request.sessionId, onExit }, params);
+    const abortController = tied.controller;
+    const spawnClaudeCodeProcess = (spawn: HookOptions) => tied.watch(hook(spawn));
     const running = { ...params?.options, abortController, spawnClaudeCodeProcess };
-    return run.attach(ask({ ...params, options: running }));
+    return tied.attach(ask({ ...params, options: running }));
   }) as unknown as Q;
 }
 

@@ -1,14 +1,18 @@
 // What superviseQuery charges, against the bill of the API itself.
+import { join } from 'node:path';
 import {
   type Options,
+  type Query,
   query,
   type SDKMessage,
   type SDKUserMessage,
 } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect } from 'vitest';
-import { superviseQuery } from '../../src/claude/index.ts';
+import { type SuperviseQueryOptions, superviseQuery } from '../../src/claude/index.ts';
 import { PRICES } from '../support/fake-api.ts';
-import { agentOptions } from '../support/real-agent.ts';
+import { startHost } from '../support/host.ts';
+import { eventually } from '../support/process-table.ts';
+import { agentEnvironment, agentOptions } from '../support/real-agent.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { type Step, steer, type Usage } from '../support/steer.ts';
 import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
@@ -21,17 +25,19 @@ interface Asked {
 }
 
 type Result = Extract<SDKMessage, { type: 'result' }>;
-type OnMessage = (message: SDKMessage, running: ReturnType<typeof query>) => unknown;
+interface Asking extends SuperviseQueryOptions {
+  readonly onMessage?: (message: SDKMessage, running: Query) => unknown;
+}
 
 const it = base
-  .extend('supervisor', ({ supervise }) => supervise({ conversation: { onDuplicate: 'allow' } }))
+  .extend('supervisor', ({ supervise }) => supervise())
   .extend('ask', ({ api, home, marker, supervisor }) => {
-    const supervised = superviseQuery(query, { supervisor, sessionId: 'money' });
     return async (
       prompt: string | readonly string[],
       options: Options = {},
-      onMessage: OnMessage = () => undefined,
+      { onMessage = () => undefined, ...more }: Asking = {},
     ): Promise<Asked> => {
+      const supervised = superviseQuery(query, { supervisor, sessionId: 'money', ...more });
       const turns = typeof prompt === 'string' ? undefined : new Turns(prompt);
       const running = supervised({
         prompt: turns?.prompts() ?? (prompt as string),
@@ -141,10 +147,12 @@ describe.runIf(CAN_WATCH_AGENTS)('the sums are what the API bills:', () => {
     const { messages } = await ask(
       turns,
       { includePartialMessages: true },
-      async (message, running) => {
-        if (message.type === 'result') results += 1;
-        const begins = message.type === 'stream_event' && message.event.type === 'message_start';
-        if (begins && results === 1) await running.interrupt();
+      {
+        onMessage: async (message, running) => {
+          if (message.type === 'result') results += 1;
+          const begins = message.type === 'stream_event' && message.event.type === 'message_start';
+          if (begins && results === 1) await running.interrupt();
+        },
       },
     );
     expect(resultsOf(messages).map(({ subtype }) => subtype)).toEqual([
@@ -197,6 +205,32 @@ describe.runIf(CAN_WATCH_AGENTS)('the sums are what the API bills:', () => {
   it('/compact', async ({ ask, charged }) => {
     const { messages } = await ask([say('One.', 1), '/compact', say('Two.', 2)]);
     expect(charged().usd).toBeCloseTo(totalsOf(messages).at(-1) ?? 0, 9);
+  });
+});
+
+describe.runIf(CAN_WATCH_AGENTS)('what a host has charged outlives it:', () => {
+  it('a SIGKILL in mid-turn', async ({ api, home, marker, supervisor, ask, billed, charged }) => {
+    const steps = [says('One.', 1, bash('true')), says('Never.', 2, { gate: marker })];
+    const env = { ...agentEnvironment(api.url, home), [MARKER]: marker };
+    const args = [join(home, 'state'), steer(steps)];
+    const host = startHost('supervised-query.ts', { args, env, cwd: home });
+    await host.line('charged');
+    await eventually(() => api.waiting(marker) === 1);
+    process.kill(host.pid, 'SIGKILL');
+    expect(await host.end).toMatchObject({ signal: 'SIGKILL' });
+
+    // The answer that was being streamed is billed and was never told.
+    expect(charged()).toEqual({ usd: 0.006, tokens: 1100 });
+    expect(billed().tokens).toBe(1100 + 2001);
+    const refused = await ask(say('Never.', 1), {}, { budget: { perSessionUsd: 0.006 } });
+    expect(refused.error).toMatchObject({ code: 'BUDGET_EXCEEDED', data: { spent: 0.006 } });
+    const today = await ask(say('Never.', 1), {}, { budget: { perDayUsd: 0.006 } });
+    expect(today.error).toMatchObject({ code: 'BUDGET_EXCEEDED' });
+    // The negative controls: no such budget, and one that only counts what its own host spends.
+    expect(totalsOf((await ask(say('Said.', 1))).messages)).toEqual([0.006]);
+    const own = await ask(say('Said.', 1), {}, { budget: { perHostUsd: 0.0061 } });
+    expect(totalsOf(own.messages)).toEqual([0.006]);
+    await supervisor.stop();
   });
 });
 

@@ -24,7 +24,7 @@ export interface QueryParams {
   };
 }
 
-export interface RunContext {
+export interface TiedQueryContext {
   readonly supervisor: Supervisor;
   readonly sessionId: string | number | undefined;
   readonly onExit: ((report: ExitReport) => void) | undefined;
@@ -44,9 +44,9 @@ const OUR_ENDS: Partial<Record<ExitCause, SupervisorErrorCode>> = {
 };
 
 /** One query: ties its iterator, its abort controller and its processes together. */
-export class Run {
+export class TiedQuery {
   readonly controller: AbortController;
-  readonly #context: RunContext;
+  readonly #context: TiedQueryContext;
   readonly #params: QueryParams;
   readonly #exits: Promise<ExitReport>[] = [];
   readonly #alive = new Set<SupervisedProcess>();
@@ -54,7 +54,7 @@ export class Run {
   readonly #interruptions = new Map<string, string | undefined>();
   #isClosed = false;
 
-  constructor(context: RunContext, params: QueryParams) {
+  constructor(context: TiedQueryContext, params: QueryParams) {
     this.#context = context;
     this.#params = params;
     this.controller = params.options?.abortController ?? new AbortController();
@@ -70,7 +70,7 @@ export class Run {
     const exit = process.exited.then((report) => {
       forget();
       this.#alive.delete(process);
-      // Nobody else's: a run that was told to end takes only itself along.
+      // Nobody else's: a query that was told to end takes only itself along.
       if (report.intentional && !this.#isClosed) this.controller.abort(this.#errorOf(report));
       if (onExit !== undefined) callHost(() => onExit(report));
       return report;
