@@ -13,7 +13,13 @@ import { copyTree } from '../support/tree.ts';
 
 const run = promisify(execFile);
 
-/** What each example prints; `query.ts` has a test of its own. */
+/** What the examples print that ask the API. */
+const ANSWERS: Readonly<Record<string, string>> = {
+  'query.ts': 'Hello from the fake API.\nsurvivors: 0\n',
+  'supervise-query.ts': 'Hello from the fake API.\n15 tokens\nsurvivors: 0\n',
+};
+
+/** What each of the others prints. */
 const OUTPUTS: Readonly<Record<string, string>> = {
   'spawn.ts': `hello
 {
@@ -81,18 +87,18 @@ async function runExample(
 describe('the examples', () => {
   it('are all run here', async () => {
     const files = (await readdir(examples)).filter((name) => name.endsWith('.ts'));
-    expect(files.sort()).toEqual([...Object.keys(OUTPUTS), 'query.ts'].sort());
+    expect(files.sort()).toEqual([...Object.keys(OUTPUTS), ...Object.keys(ANSWERS)].sort());
   });
 
   it.each(Object.keys(OUTPUTS))('%s prints what it says', async (name) => {
     expect(await runExample(name)).toBe(OUTPUTS[name]);
   });
 
-  it.runIf(agentAvailable())(agentAvailable() ? 'query.ts answers' : AGENT_MISSING, async () => {
+  const title = agentAvailable() ? '%s answers' : AGENT_MISSING;
+  it.runIf(agentAvailable()).each(Object.keys(ANSWERS))(title, async (name) => {
     const api = await startFakeApi();
     try {
-      const output = await runExample('query.ts', { apiUrl: api.url });
-      expect(output).toBe('Hello from the fake API.\nsurvivors: 0\n');
+      expect(await runExample(name, { apiUrl: api.url })).toBe(ANSWERS[name]);
     } finally {
       await api.close();
     }

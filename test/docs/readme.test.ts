@@ -41,7 +41,7 @@ describe('the README', () => {
     const firstScreen = README.split('\n').slice(0, 40);
     expect(firstScreen).toContain('npm ci && npm run demo');
     expect(firstScreen).toContain('npm ci && npm test');
-    expect(firstScreen).toContain('<!-- examples/query.ts -->');
+    expect(firstScreen).toContain('<!-- examples/supervise-query.ts -->');
   });
 
   it('shows every example', () => {
