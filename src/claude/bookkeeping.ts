@@ -1,11 +1,11 @@
 import type { Spent } from '../index.ts';
+import { systemClock, turnOfLoop } from '../os/clock.ts';
 import { Meter, readTotal, type SpendingReport } from './spending.ts';
 import type { QueryParams, RunningQuery } from './tied-query.ts';
 
 interface Message {
   readonly type?: unknown;
   readonly session_id?: unknown;
-  readonly message?: { readonly id?: unknown };
 }
 
 interface Usage {
@@ -15,6 +15,9 @@ interface Usage {
 
 const RESUMING = ['resume', 'continue', 'forkSession', 'resumeSessionAt'];
 const RESUMING_ARGS = ['resume', 'r', 'continue', 'c'];
+
+/** How long a message may be held back for the agent's reply, which takes it 2 to 50 ms. */
+const PATIENCE_MS = 1000;
 
 /** Charges what a query spends: by its results, and in between by asking its agent after each answer. */
 export class Bookkeeping {
@@ -26,9 +29,6 @@ export class Bookkeeping {
   #baseline: Spent | undefined;
   #hasBegun = false;
   #conversation = '';
-  #lastAnswer: unknown;
-  /** Where an answer has come since we asked. */
-  #unread: string | undefined;
   #isAsking = false;
   #mayAsk = true;
 
@@ -41,33 +41,28 @@ export class Bookkeeping {
     });
   }
 
+  /** Takes a message before the caller does, so that what it tells of is charged whatever the caller does then. */
   async read(message: unknown): Promise<void> {
-    const { type, session_id: conversation, message: answer } = (message ?? {}) as Message;
+    const { type, session_id: conversation } = (message ?? {}) as Message;
     if (typeof conversation !== 'string') return;
     this.#conversation ||= conversation;
     if (type === 'result') {
       // The agent's reply came before the result; it may have a few microtasks still to go.
-      await Promise.race([this.#beginning, new Promise((resolve) => setImmediate(resolve))]);
+      await Promise.race([this.#beginning, turnOfLoop()]);
       this.#begin();
       this.#add(this.#meter.result(conversation, readTotal(message as SpendingReport)));
-    } else if (type === 'assistant' && answer?.id !== this.#lastAnswer) {
-      this.#lastAnswer = answer?.id;
-      this.#unread = conversation;
-      if (!this.#isAsking) void this.#readOn();
+    } else if ((type === 'assistant' || type === 'user') && this.#mayAsk && !this.#isAsking) {
+      await within(PATIENCE_MS, this.#readOn(conversation));
     }
   }
 
-  /** Reads the total in mid-turn: a crash, or the budget's end, may come before the result. */
-  async #readOn(): Promise<void> {
+  /** Reads the total in mid-turn: a crash, the caller's or the budget's end may come before the result. */
+  async #readOn(conversation: string): Promise<void> {
     this.#isAsking = true;
-    while (this.#unread !== undefined && this.#mayAsk) {
-      const conversation = this.#unread;
-      this.#unread = undefined;
-      const total = await this.#ask();
-      await this.#beginning;
-      this.#begin();
-      if (total !== undefined) this.#add(this.#meter.reading(conversation, total));
-    }
+    const total = await this.#ask();
+    await this.#beginning;
+    this.#begin();
+    if (total !== undefined) this.#add(this.#meter.reading(conversation, total));
     this.#isAsking = false;
   }
 
@@ -97,6 +92,16 @@ export class Bookkeeping {
       return undefined;
     }
   }
+}
+
+function within(ms: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = systemClock.after(ms, resolve);
+    void work.then(() => {
+      cancel();
+      resolve();
+    });
+  });
 }
 
 function resumes({ options = {} }: QueryParams): boolean {

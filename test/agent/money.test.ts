@@ -1,4 +1,5 @@
 // What superviseQuery charges, against the bill of the API itself.
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Options,
@@ -177,18 +178,40 @@ describe.runIf(CAN_WATCH_AGENTS)('the sums are what the API bills:', () => {
 
   it.for(['KILL', 'TERM'])(
     'SIG%s in mid-turn, and the same conversation resumed',
-    async (signal, { ask, billed, charged }) => {
-      // It dies when the reading of its first answer is proven to be there.
-      const died = await ask([
+    async (signal, { home, ask, billed, charged }) => {
+      const go = join(home, 'go');
+      const last = bash(`true; until [ -e '${go}' ]; do sleep 0.02; done; kill -${signal} $PPID`);
+      const turns = [
         say('One.', 1),
-        steer([says('Two.', 2, bash('true')), says('Three.', 3, bash(`kill -${signal} $PPID`))]),
-      ]);
+        steer([says('Two.', 2, bash('true')), says('Three.', 3, last)]),
+      ];
+      const onMessage = async () => {
+        if (charged().tokens === 6600) await writeFile(go, '');
+      };
+      const died = await ask(turns, {}, { onMessage });
       expect(died.error).toBeInstanceOf(Error);
       expect(totalsOf(died.messages)).toEqual([0.006]);
       expect(charged()).toEqual(billed());
       const { messages } = await ask(say('After.', 8), { resume: died.conversation });
       // After a SIGKILL the conversation has forgotten what it had cost.
       expect(totalsOf(messages)).toEqual([signal === 'KILL' ? 0.048 : 0.084]);
+      expect(charged()).toEqual(billed());
+    },
+  );
+
+  it.for(['break', 'close()', 'abort'])(
+    'a query that is left at its first answer: %s',
+    async (how, { ask, billed, charged }) => {
+      const abortController = new AbortController();
+      const onMessage = ({ type }: SDKMessage, running: Query) => {
+        if (type !== 'assistant') return;
+        if (how === 'abort') abortController.abort();
+        if (how === 'close()') running.close();
+        if (how === 'break') throw new Error('left');
+      };
+      const steps = [says('One.', 1, bash('true; sleep 300')), says('Never.', 2)];
+      await ask(steer(steps), { abortController }, { onMessage });
+      expect(charged()).toEqual({ usd: 0.006, tokens: 1100 });
       expect(charged()).toEqual(billed());
     },
   );
