@@ -103,7 +103,8 @@ describe('the tarball', () => {
         ),
       ),
     );
-    const seen = reachableFrom(graph, 'index.ts');
+    const entries = ['index.ts', 'claude/index.ts'];
+    const seen = new Set(entries.flatMap((entry) => [...reachableFrom(graph, entry)]));
     expect(seen.size).toBeGreaterThan(1);
     const outside = graph.edges.filter(({ from, to }) => seen.has(from) && !graph.sources.has(to));
     expect(
@@ -176,6 +177,12 @@ describe('the import alone', () => {
     const { names, ...effects } = await observe();
     expect(effects).toEqual({ changed: [], handles: [], stderr: '', files: [] });
     expect(names).toContain('createSupervisor');
+  });
+
+  it('does nothing by a subpath either', async () => {
+    const { names, ...effects } = await observe(['agent-supervisor/claude']);
+    expect(effects).toEqual({ changed: [], handles: [], stderr: '', files: [] });
+    expect(names).toEqual(['superviseQuery']);
   });
 
   it('would be seen doing something', async () => {
