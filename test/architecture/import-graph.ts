@@ -199,9 +199,11 @@ export function findSystemAccess(graph: ImportGraph): string[] {
 
 /** Modules that decide and do nothing: the tables and properties of the tests run on them. */
 export const DECIDING_MODULES = [
+  'admission/budget.ts',
   'admission/conversation.ts',
   'admission/rate.ts',
   'admission/restart.ts',
+  'claude/spending.ts',
   'os/parse.ts',
   'ownership/cookie.ts',
   'ownership/identity.ts',
