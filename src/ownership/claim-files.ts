@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { closeSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Holder } from '../admission/conversation.ts';
 import type { Claims } from '../admission/conversations.ts';
 import type { Os } from '../os/os.ts';
 import { claimsOf, cookieSegment } from './cookie.ts';
-import { createFile, replaceFile, statOwn } from './files.ts';
+import { createFile, createWhole, replaceFile, statOwn } from './files.ts';
 import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { readSafely } from './journal-reader.ts';
@@ -20,8 +20,6 @@ const MAX_CLAIM_BYTES = 64 * 1024;
  * again at its end would always be faster, and lose it again.
  */
 const CEDED_MS = 500;
-/** What a file system says that knows no second name for a file. */
-const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 export interface ClaimFilesOptions {
   readonly os: Os;
@@ -287,37 +285,5 @@ function readClaim(path: string, os: Os): Claim | 'unreadable' | undefined {
     return claim && fileNameOf(claim.conversation) === basename(path) ? claim : 'unreadable';
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
-  }
-}
-
-/** @internal Creates a file that must be new, with all of its content at once; `false` if there is one. */
-export function createWhole(
-  path: string,
-  text: string,
-  owner: string,
-  link: (existing: string, path: string) => void = linkSync,
-): boolean {
-  const temporary = `${path}.${owner}.tmp`;
-  try {
-    writeFileSync(temporary, text, { mode: 0o600 });
-    link(temporary, path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return false;
-    if (!NO_LINKS.has(code)) throw error;
-    return createAtOnce(path, text);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-  return true;
-}
-
-function createAtOnce(path: string, text: string): boolean {
-  try {
-    closeSync(createFile(path, text));
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
   }
 }

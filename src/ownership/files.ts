@@ -1,5 +1,6 @@
 import {
   closeSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -14,6 +15,8 @@ import {
 import type { Os } from '../os/os.ts';
 
 const FILE_MODE = 0o600;
+/** What a file system says that knows no second name for a file. */
+const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /** Makes the folder if there is none, and refuses one in which someone else could plant a file. */
 export function makePrivateFolder(path: string, userId: number | undefined): void {
@@ -39,6 +42,38 @@ export function createFile(path: string, text: string): number {
   } catch (error) {
     closeSync(fd);
     rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+/** Creates a file that must be new, with all of its content at once; `false` if there is one. */
+export function createWhole(
+  path: string,
+  text: string,
+  owner: string,
+  link: (existing: string, path: string) => void = linkSync,
+): boolean {
+  const temporary = `${path}.${owner}.tmp`;
+  try {
+    writeFileSync(temporary, text, { mode: FILE_MODE });
+    link(temporary, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    if (!NO_LINKS.has(code)) throw error;
+    return createAtOnce(path, text);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  return true;
+}
+
+function createAtOnce(path: string, text: string): boolean {
+  try {
+    closeSync(createFile(path, text));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
   }
 }

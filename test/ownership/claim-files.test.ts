@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createWhole } from '../../src/ownership/claim-files.ts';
+import { createWhole } from '../../src/ownership/files.ts';
 import { UNKILLABLE } from '../support/fake-os.ts';
 import { type FakeHost, FakeWorld, PATIENCE_MS, type Request } from '../support/fake-world.ts';
 
