@@ -1,20 +1,18 @@
-import { createHash } from 'node:crypto';
-import { closeSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Holder } from '../admission/conversation.ts';
 import type { Claims } from '../admission/conversations.ts';
 import type { Os } from '../os/os.ts';
-import { claimsOf, cookieSegment } from './cookie.ts';
-import { createFile, createWhole, replaceFile, statOwn } from './files.ts';
-import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
+import { claimFileName, isCarried, judgeHere, readClaim, takeoverOf } from './claim.ts';
+import { cookieSegment } from './cookie.ts';
+import { createWhole, replaceFile } from './files.ts';
+import type { Owner, OwnerVerdict } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { readSafely } from './journal-reader.ts';
 import { endRecorded } from './orphans.ts';
-import { type Claim, FORMAT_VERSION, parseClaim } from './record.ts';
+import { type Claim, FORMAT_VERSION } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
 
-const FILE = /^conversation-[0-9a-f]{32}\.json$/;
-const MAX_CLAIM_BYTES = 64 * 1024;
 /**
  * How long a conversation is left to the host that has taken it over from us: who starts its agent
  * again at its end would always be faster, and lose it again.
@@ -98,7 +96,7 @@ export class ClaimFiles implements Claims {
     }
     const name = `process ${id} of supervisor ${owner.instance} (host pid ${owner.pid})`;
     const context = await this.#options.recovery();
-    const verdict = await judge(owner, context);
+    const verdict = await judgeHere(owner, context);
     const kept = cookieSegment({ owner: owner.instance, id, kept: true });
     if (verdict === 'dead' && (await isCarried([kept], context.os)))
       return { holder: 'unproven', name: `${name}, which it has outlived,` };
@@ -165,7 +163,7 @@ export class ClaimFiles implements Claims {
   }
 
   #pathOf(key: string): string {
-    return join(this.#options.stateDir, fileNameOf(key));
+    return join(this.#options.stateDir, claimFileName(key));
   }
 
   #attempt(key: string, change: () => void): void {
@@ -184,106 +182,3 @@ const HOLDERS: Readonly<Record<OwnerVerdict, Holder>> = {
   elsewhere: 'unproven',
   unproven: 'unproven',
 };
-
-/** Removes the claims of an owner that is proven dead, as nothing of it lives; the caller alone acts for that owner. */
-export function removeClaims(owner: string, { os, stateDir }: RecoveryContext): void {
-  for (const path of claimPaths(stateDir)) {
-    const claim = readClaim(path, os);
-    if (typeof claim !== 'object' || claim.owner.instance !== owner) continue;
-    if (isKept(claim, readdirSync(stateDir))) continue;
-    rmSync(path, { force: true });
-    rmSync(takeoverOf(path), { force: true });
-  }
-}
-
-/**
- * Gives a dead owner a journal again if only a claim still names it (its process lived on by intention,
- * or somebody removed the journal): by that, one host alone can act for it.
- */
-export async function reviveJournals(context: RecoveryContext): Promise<void> {
-  const { os, self, stateDir } = context;
-  const paths = claimPaths(stateDir);
-  if (paths.length === 0) return;
-  const names = readdirSync(stateDir);
-  for (const path of paths) {
-    const claim = readClaim(path, os);
-    if (typeof claim !== 'object' || claim.owner.instance === self.instance) continue;
-    const { owner, id } = claim;
-    if (hasJournal(owner.instance, names) || isKept(claim, names)) continue;
-    const verdict = await judge(owner, context);
-    if (verdict !== 'dead' && verdict !== 'rebooted') continue;
-    const segment = { owner: owner.instance, id };
-    const either = [cookieSegment(segment), cookieSegment({ ...segment, kept: true })];
-    if (verdict === 'dead' && (await isCarried(either, os))) continue;
-    revive(owner, context);
-  }
-}
-
-function revive(owner: Owner, { os, stateDir, dryRun }: RecoveryContext): void {
-  if (dryRun) return;
-  const path = join(stateDir, `host-${owner.instance}.jsonl`);
-  const header = { version: FORMAT_VERSION, owner, openedAt: os.clock.now() };
-  try {
-    closeSync(createFile(path, journalLine(header)));
-  } catch {
-    // Another host was faster.
-    return;
-  }
-  // One that began before may still be at it.
-  const names = readdirSync(stateDir).filter((name) => name.startsWith('claim-'));
-  if (hasJournal(owner.instance, names)) rmSync(path, { force: true });
-}
-
-function hasJournal(owner: string, names: readonly string[]): boolean {
-  return names.some((name) => name === `host-${owner}.jsonl` || name.startsWith(`claim-${owner}+`));
-}
-
-function isKept({ owner, id }: Claim, names: readonly string[]): boolean {
-  return names.includes(`kept-${owner.instance}.${id}.jsonl`);
-}
-
-async function isCarried(wanted: readonly string[], os: Os): Promise<boolean> {
-  const table = await os.processes.look();
-  return [...table.values()].some(({ cookie }) =>
-    claimsOf(cookie).some((claim) => wanted.includes(claim)),
-  );
-}
-
-async function judge(owner: Owner, { os, self }: RecoveryContext): Promise<OwnerVerdict> {
-  const { read, look } = os.processes;
-  const table = read === undefined ? await look() : undefined;
-  try {
-    return judgeOwner(owner, self, read ?? ((pid) => table?.get(pid)));
-  } catch {
-    return 'unproven';
-  }
-}
-
-function fileNameOf(key: string): string {
-  const name = createHash('sha256').update(key).digest('hex').slice(0, 32);
-  return `conversation-${name}.json`;
-}
-
-function claimPaths(stateDir: string): string[] {
-  return readdirSync(stateDir)
-    .filter((name) => FILE.test(name))
-    .map((name) => join(stateDir, name));
-}
-
-/** Where a host says whose agent it ends to run the conversation itself. */
-function takeoverOf(path: string): string {
-  return path.replace(/\.json$/, '.takeover');
-}
-
-/** `undefined` for a claim that is not there. */
-function readClaim(path: string, os: Os): Claim | 'unreadable' | undefined {
-  try {
-    const stat = statOwn(path, os);
-    if (!stat.isFile() || stat.size > MAX_CLAIM_BYTES) return 'unreadable';
-    const claim = parseClaim(JSON.parse(readFileSync(path, 'utf8')));
-    // One of another conversation proves nothing about this one.
-    return claim && fileNameOf(claim.conversation) === basename(path) ? claim : 'unreadable';
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
-  }
-}

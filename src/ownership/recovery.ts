@@ -2,7 +2,7 @@ import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BareProcess, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
-import { removeClaims, reviveJournals } from './claim-files.ts';
+import { removeClaims, reviveJournals } from './dead-claims.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { contentOf, headerOf, readSafely } from './journal-reader.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';

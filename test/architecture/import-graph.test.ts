@@ -21,10 +21,10 @@ import {
 import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
-// Measured with the corridor, containment recovery and admission on all systems: 7,500 lines in 74 files, a
+// Measured with the corridor, containment, recovery, admission and limits on all systems: 7,600 lines in 76 files, a
 // sixth of them the twins and parsers for macOS and Windows. The gate stands just above, so that
 // growth is a decision and not a drift.
-const CORE_LIMITS = { files: 74, lines: 7_520 };
+const CORE_LIMITS = { files: 76, lines: 7_650 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.

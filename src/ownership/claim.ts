@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Os } from '../os/os.ts';
+import { claimsOf } from './cookie.ts';
+import { statOwn } from './files.ts';
+import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
+import { type Claim, parseClaim } from './record.ts';
+import type { RecoveryContext } from './recovery.ts';
+
+const FILE = /^conversation-[0-9a-f]{32}\.json$/;
+const MAX_CLAIM_BYTES = 64 * 1024;
+
+/** Whether anything that lives carries one of these segments in its cookie. */
+export async function isCarried(wanted: readonly string[], os: Os): Promise<boolean> {
+  const table = await os.processes.look();
+  return [...table.values()].some(({ cookie }) =>
+    claimsOf(cookie).some((claim) => wanted.includes(claim)),
+  );
+}
+
+/** Judges an owner from here, with a look where nothing less tells who lives. */
+export async function judgeHere(
+  owner: Owner,
+  { os, self }: RecoveryContext,
+): Promise<OwnerVerdict> {
+  const { read, look } = os.processes;
+  const table = read === undefined ? await look() : undefined;
+  try {
+    return judgeOwner(owner, self, read ?? ((pid) => table?.get(pid)));
+  } catch {
+    return 'unproven';
+  }
+}
+
+/** A conversation may have any name; its file has one of a fixed form. */
+export function claimFileName(key: string): string {
+  const name = createHash('sha256').update(key).digest('hex').slice(0, 32);
+  return `conversation-${name}.json`;
+}
+
+export function claimPaths(stateDir: string): string[] {
+  return readdirSync(stateDir)
+    .filter((name) => FILE.test(name))
+    .map((name) => join(stateDir, name));
+}
+
+/** Where a host says whose agent it ends to run the conversation itself. */
+export function takeoverOf(path: string): string {
+  return path.replace(/\.json$/, '.takeover');
+}
+
+/** Reads whose a conversation is, if nobody else can have written it; `undefined` for a claim that is not there. */
+export function readClaim(path: string, os: Os): Claim | 'unreadable' | undefined {
+  try {
+    const stat = statOwn(path, os);
+    if (!stat.isFile() || stat.size > MAX_CLAIM_BYTES) return 'unreadable';
+    const claim = parseClaim(JSON.parse(readFileSync(path, 'utf8')));
+    // One of another conversation proves nothing about this one.
+    return claim && claimFileName(claim.conversation) === basename(path) ? claim : 'unreadable';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
+  }
+}
