@@ -2,7 +2,7 @@
 import { describe, expect } from 'vitest';
 import { type SuperviseQueryOptions, superviseQuery } from '../../src/claude/index.ts';
 import type { ExitReport, SpawnHook } from '../../src/index.ts';
-import { findByMarker } from '../support/process-table.ts';
+import { eventually, findByMarker } from '../support/process-table.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 
@@ -29,6 +29,8 @@ const it = base.extend('ask', async ({ supervise, marker }) => {
   async function* plain(hook: SpawnHook, messages: readonly unknown[]) {
     const env = { PATH: process.env['PATH'], [MARKER]: marker };
     const agent = hook({ command: 'sh', args: ['-c', AGENT], env });
+    const isSleep = ({ command }: { command: string }) => command === 'sleep';
+    await eventually(() => findByMarker(MARKER, marker).some(isSleep));
     try {
       for (const message of messages) {
         if (message instanceof Error) throw message;
