@@ -9,7 +9,8 @@ import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './admi
 import { Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
 import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
-import { assertConsistent, Limiter, mergeLimits, processLimits } from './limits/limits.ts';
+import { Limiter } from './limits/limiter.ts';
+import { assertConsistent, mergeLimits, processLimits } from './limits/limits.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';

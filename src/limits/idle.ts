@@ -1,6 +1,6 @@
 import type { Clock } from '../os/clock.ts';
 import type { Traffic } from '../spawn/traffic.ts';
-import type { Limit } from './limits.ts';
+import type { Limit } from './limiter.ts';
 import type { Sampler } from './sampler.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { Clock } from '../os/clock.ts';
-import type { Limit } from './limits.ts';
+import type { Limit } from './limiter.ts';
 
 /** Ends what has run for `ms`, whatever it does. */
 export function lifetimeLimit(ms: number, clock: Clock): Limit {

@@ -1,5 +1,5 @@
 import type { Clock } from '../os/clock.ts';
-import type { Limit } from './limits.ts';
+import type { Limit } from './limiter.ts';
 
 /** Ends what has said nothing `ms` after its launch: an agent on stdout, anything else there or on stderr. */
 export function startupLimit(ms: number, clock: Clock): Limit {
