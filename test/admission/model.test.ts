@@ -13,7 +13,7 @@ import { type FakeProcess, UNKILLABLE } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
 
 const SLOTS = 2;
-const CONVERSATIONS = 3;
+const CONVERSATIONS = 2;
 const SWEEP_MS = 30_000;
 const POLICIES = ['replace', 'replace', 'takeover', 'reject', 'allow'] as const;
 const NATURES: readonly FakeProcess['on'][] = [
@@ -250,7 +250,7 @@ const spawn = wish.map((one) => say(`spawn ${fc.stringify(one)}`, (model) => mod
 const onOne = (what: string, act: (model: Model, index: number) => unknown) =>
   index.map((at) => say(`${what} ${at}`, (model) => act(model, at)));
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 8, arbitrary: spawn },
+  { weight: 10, arbitrary: spawn },
   {
     weight: 2,
     arbitrary: fc
@@ -281,7 +281,12 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   onOne('terminate', (model, at) => void model.at(model.askers, at)?.handle.terminate()),
   onOne('end stdin', (model, at) => model.at(model.askers, at)?.handle.stdin.end()),
   { weight: 3, arbitrary: onOne('die', (model, at) => model.die(at)) },
-  fc.tuple(index, nature).map(([at, on]) => say(`fork ${at}`, (model) => model.fork(at, on))),
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(index, nature)
+      .map(([at, on]) => say(`fork ${at} ${fc.stringify(on)}`, (model) => model.fork(at, on))),
+  },
   fc
     .nat({ max: 1 })
     .map((session) =>
