@@ -17,8 +17,8 @@ export interface Claims {
   holder(key: string): Promise<{ readonly holder: Holder; readonly name: string }>;
   /** Ends what a dead owner left, its claims last. */
   recover(): Promise<void>;
-  /** Ends a live owner's agent, which gives its claim up then. */
-  takeOver(key: string): Promise<void>;
+  /** Ends a live owner's agent, which gives its claim up then; says whether it is dead. */
+  takeOver(key: string): Promise<boolean>;
 }
 
 /** A running agent, as far as its conversation needs to know. */
@@ -126,6 +126,8 @@ class Conversation {
   #isUnused = false;
   #isAdmitting = false;
   #givesUpAtMs: number | undefined;
+  /** Whom we have ended, and who is about to give the conversation up. */
+  #ended: string | undefined;
 
   constructor(key: string, context: ConversationsContext, onUnused: () => void) {
     this.#key = key;
@@ -212,12 +214,14 @@ class Conversation {
     if (verdict === 'share') this.#share(request, name);
     else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
-    if (clock.monotonicMs() >= this.#givesUpAtMs) {
+    // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
+    const moreMs = name === this.#ended ? patienceMs : 0;
+    if (clock.monotonicMs() >= this.#givesUpAtMs + moreMs) {
       this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
       return;
     }
     if (verdict === 'recover') await this.#claims.recover();
-    else await this.#claims.takeOver(this.#key);
+    else if (await this.#claims.takeOver(this.#key)) this.#ended = name;
     await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve, { keepAlive: true }));
   }
 
@@ -252,7 +256,7 @@ class Conversation {
     const at = this.#waiting.indexOf(request);
     if (at >= 0) this.#waiting.splice(at, 1);
     // Each has its own time.
-    if (at === 0) this.#givesUpAtMs = undefined;
+    if (at === 0) this.#givesUpAtMs = this.#ended = undefined;
     return at >= 0;
   }
 

@@ -110,11 +110,11 @@ export class ClaimFiles implements Claims {
     await this.#options.sweep();
   }
 
-  async takeOver(key: string): Promise<void> {
+  async takeOver(key: string): Promise<boolean> {
     const path = this.#pathOf(key);
     const { os, stateDir } = this.#options;
     const claim = readClaim(path, os);
-    if (claim === undefined || claim === 'unreadable') return;
+    if (claim === undefined || claim === 'unreadable') return false;
     const { owner, id } = claim;
     const files = [`host-${owner.instance}.jsonl`, `kept-${owner.instance}.${id}.jsonl`];
     for (const name of files) {
@@ -123,8 +123,9 @@ export class ClaimFiles implements Claims {
       // Before the first signal: its host tells by it why its agent ends.
       const note = JSON.stringify({ of: cookieSegment({ owner: owner.instance, id }) });
       replaceFile(takeoverOf(path), note, this.#options.owner().instance);
-      await endRecorded(owner.instance, record, await this.#options.recovery());
+      return endRecorded(owner.instance, record, await this.#options.recovery());
     }
+    return false;
   }
 
   /** Whether another host has just ended this process of ours, to run the conversation itself. */

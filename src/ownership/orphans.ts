@@ -68,14 +68,15 @@ export async function endStrays(
   return endTrees(owner, candidates, 'its process has ended', context);
 }
 
-/** Ends the tree of one recorded process, whoever its owner is. */
+/** Ends the tree of one recorded process, whoever its owner is; says whether it is dead. */
 export async function endRecorded(
   owner: string,
   record: SupervisionRecord,
   context: OrphanContext,
-): Promise<void> {
+): Promise<boolean> {
   const candidate = { record, id: record.id };
-  await endTree(candidate, treeOf(owner, candidate, context.os), context);
+  const tree = treeOf(owner, candidate, context.os);
+  return (await endTree(candidate, tree, context)).survivors.length === 0;
 }
 
 function treeOf(owner: string, { record, id }: Candidate, os: Os): ProcessTree {

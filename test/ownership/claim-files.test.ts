@@ -123,6 +123,22 @@ describe('the agent of another live host', () => {
     expect(readFileSync(world.claimPath, 'utf8')).toContain(agent.handle.id);
   });
 
+  it('is waited for by whoever has ended it, although patience runs out meanwhile', async () => {
+    using world = new FakeWorld();
+    const [theirs, ours] = [world.host(), world.host()];
+    world.os.reactions = UNKILLABLE;
+    // Nobody reads what it says: its host waits a while for that before it gives the claim up.
+    const { conversation: conversationId } = world;
+    const agent = theirs.supervisor.spawn({ command: 'agent', conversationId });
+    world.os.reactions = {};
+    const request = ours.ask('request', { onDuplicate: 'takeover' });
+    await world.pass(PATIENCE_MS - 60);
+    world.os.get(agent.pid ?? 0).on = {};
+    await world.pass(1000);
+    expect(world.os.alive).not.toContain(agent.pid);
+    expect(request.told).toEqual(['started']);
+  });
+
   it('is taken over by several, one after the other', async () => {
     using world = new FakeWorld();
     const hosts = Array.from({ length: 4 }, () => world.host());
