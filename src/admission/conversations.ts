@@ -43,6 +43,8 @@ export interface TurnRequest {
   readonly id: string;
   readonly policy: OnDuplicate;
   readonly isNew: boolean;
+  /** Throws what would refuse its start anyway: nobody is ended for that. */
+  assertMayStart(): void;
   granted(turn: Turn): void;
   refused(error: SupervisorError): void;
 }
@@ -104,10 +106,16 @@ export class Conversations {
 
   /** Frees the slot that a request waits for, if the agent that it is to replace holds it. */
   prepare(
-    { key, policy, isNew }: Pick<TurnRequest, 'key' | 'policy' | 'isNew'>,
+    { key, policy, isNew, assertMayStart }: Omit<TurnRequest, 'granted' | 'refused'>,
     waits: () => boolean,
   ): void {
     if (judgeDuplicate('us', policy, isNew) !== 'end ours') return;
+    try {
+      assertMayStart();
+    } catch {
+      // It is told when its turn comes, if that is still so.
+      return;
+    }
     void this.#conversations.get(key)?.end(({ holdsSlot }) => holdsSlot && waits());
   }
 }
@@ -178,7 +186,7 @@ class Conversation {
     }
     switch (judgeDuplicate('us', request.policy, request.isNew)) {
       case 'end ours':
-        return this.#endOurs(request);
+        return this.#mayStart(request) ? this.#endOurs(request) : undefined;
       case 'share':
         this.#share(request, 'this host');
         return undefined;
@@ -221,8 +229,20 @@ class Conversation {
       return;
     }
     if (verdict === 'recover') await this.#claims.recover();
+    else if (!this.#mayStart(request)) return;
     else if (await this.#claims.takeOver(this.#key)) this.#ended = name;
     await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve, { keepAlive: true }));
+  }
+
+  #mayStart(request: TurnRequest): boolean {
+    try {
+      request.assertMayStart();
+      return true;
+    } catch (error) {
+      this.#drop(request);
+      request.refused(error as SupervisorError);
+      return false;
+    }
   }
 
   #share(request: TurnRequest, name: string): void {

@@ -28,11 +28,13 @@ export function enterSession({ request, sessions, registry }: Passage): Session 
   return session;
 }
 
-export function wishOf({ request, dialect, handle, options }: Passage): TurnWish | undefined {
+export function wishOf(passage: Passage): TurnWish | undefined {
+  const { request, dialect, handle, options, registry } = passage;
   const args = dialect.isClaude ? request.args : undefined;
   const { key, isNew } = conversationOf(args ?? [], request.conversationId);
   const policy = request.onDuplicate ?? options.conversation.onDuplicate;
-  return key === undefined ? undefined : { key, id: handle.id, policy, isNew };
+  const assertMayStart = () => assertAllowed(passage, registry());
+  return key === undefined ? undefined : { key, id: handle.id, policy, isNew, assertMayStart };
 }
 
 /**
@@ -52,6 +54,7 @@ export function learnConversation(
     id: handle.id,
     policy: request.onDuplicate ?? options.conversation.onDuplicate,
     isNew: false,
+    assertMayStart: () => undefined,
     granted(turn) {
       turn.attach(live);
       admission.turns.push(turn);
@@ -74,9 +77,9 @@ export function budgetOf({ options, request }: Pick<Passage, 'options' | 'reques
   return mergeBudgets(options.budget, request.budget);
 }
 
-/** What may have changed while it waited. */
-export function assertMayStart(passage: Passage, { depth }: Registry): void {
-  const { live, options, rate, request, session, spending } = passage;
+/** What forbids a start whatever else is alive; it may have changed while it waited. */
+function assertAllowed(passage: Passage, { depth }: Registry): void {
+  const { options, rate, request, session, spending } = passage;
   if (request.signal?.aborted) {
     throw new SupervisorError(
       'ABORTED',
@@ -87,6 +90,12 @@ export function assertMayStart(passage: Passage, { depth }: Registry): void {
   session?.assertOpen();
   assertDepth(depth, options.maxDepth);
   spending.assertWithin(budgetOf(passage), request.sessionId);
+  rate?.assertFree(request.sessionId);
+}
+
+export function assertMayStart(passage: Passage, registry: Registry): void {
+  assertAllowed(passage, registry);
+  const { live, options, request } = passage;
   const { hardCap } = options.pool;
   const alive = [...live.values()].filter((other) => other.countsToCap).length;
   if (alive >= hardCap && !request.outlivesHost)
@@ -95,5 +104,4 @@ export function assertMayStart(passage: Passage, { depth }: Registry): void {
       `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
       { data: { alive, hardCap } },
     );
-  rate?.assertFree(request.sessionId);
 }

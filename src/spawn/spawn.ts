@@ -37,16 +37,16 @@ export function spawn(
   const handle = new Handle(corridor.nextId());
   const { slot: needsSlot = request.kind === 'agent' } = request;
   const holdsSlot = needsSlot || held !== undefined;
-  const passage = { ...corridor, request, dialect, handle, holdsSlot, session: undefined };
+  const begun = { ...corridor, request, dialect, handle, holdsSlot, session: undefined };
   const pool = held ? ownPool(held) : needsSlot ? corridor.pool : corridor.gate;
   try {
-    const session = enterSession(passage);
+    const passage = { ...begun, session: enterSession(begun) };
     new QueuedStart({ ...corridor, pool }, handle, request, wishOf(passage), {
-      start: (admission) => start({ ...passage, session }, admission),
+      start: (admission) => start(passage, admission),
       refuse: (error, signal) => refuse(passage, undefined, error, signal),
     });
   } catch (error) {
-    refuse(passage, held, error);
+    refuse(begun, held, error);
   }
   return handle;
 }

@@ -342,6 +342,41 @@ describe('with a pool of one', () => {
   });
 });
 
+describe('a start that would be refused anyway ends nobody:', () => {
+  const REASONS: [string, SupervisorOptions, Partial<SpawnRequest>, code: string][] = [
+    ['a spent budget', { budget: { perHostUsd: 1 } }, {}, 'BUDGET_EXCEEDED'],
+    ['a used rate', { spawnRate: { max: 1, windowMs: 1e6 } }, {}, 'SPAWN_RATE'],
+  ];
+  const POOLS = [1, 5];
+
+  it.each(REASONS.flatMap((reason) => POOLS.map((slots) => [...reason, slots] as const)))(
+    '%s',
+    async (_what, options, request, code, concurrency) => {
+      using host = new Host({ ...options, pool: { concurrency } });
+      const older = host.ask('older');
+      host.supervisor.charge(undefined, { usd: 1 });
+      const newer = host.ask('newer', request);
+      await host.pass();
+      expect(older.told).toEqual(['started']);
+      expect(host.claims).toEqual([older.handle.id]);
+      // It waits for a slot, and is told when there is one.
+      if (concurrency === 1) host.os.die(older.pid);
+      await host.pass();
+      expect(newer.report).toMatchObject({ cause: 'not-started', error: { code } });
+      await host.until(host.supervisor.stop());
+    },
+  );
+
+  it('without these the older agent goes', async () => {
+    using host = new Host({ budget: { perHostUsd: 1 }, spawnRate: { max: 2, windowMs: 1e6 } });
+    const older = host.ask('older');
+    host.ask('newer');
+    await host.pass();
+    expect(older.report?.cause).toBe('duplicate');
+    await host.until(host.supervisor.stop());
+  });
+});
+
 describe('leases', () => {
   it('replace and are replaced like any other agent', async () => {
     using host = new Host();
