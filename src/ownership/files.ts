@@ -12,6 +12,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Os } from '../os/os.ts';
 
 const FILE_MODE = 0o600;
@@ -20,17 +21,26 @@ const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP'
 
 /** Makes the folder if there is none, and refuses one in which someone else could plant a file. */
 export function makePrivateFolder(path: string, userId: number | undefined): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch {
-    // A read-only disk is ENOENT to the recursive call; the plain one says what is the matter.
-    mkdirSync(path, { mode: 0o700 });
-  }
+  makeFolder(path);
   const { uid, mode } = statSync(path);
   // Windows has no user ids; its per-user folders are private by inheritance.
   if (userId === undefined) return;
   if (uid !== userId) throw new Error(`it belongs to uid ${uid}, not to uid ${userId}`);
   if (mode & 0o022) throw new Error(`others can write it (mode ${(mode & 0o777).toString(8)})`);
+}
+
+/** Makes a folder and those above it. (Node's own way to do so never returns below `/proc`, and hides that a disk is read-only.) */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+    const parent = dirname(path);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' || statSync(parent, { throwIfNoEntry: false })) throw error;
+    makeFolder(parent);
+    makeFolder(path);
+  }
 }
 
 /** Creates a file that must be new, open for appends; leaves nothing behind if it cannot be written. */
