@@ -35,6 +35,6 @@ for (const { input, dir, plugins = [] } of BUNDLES) {
     // The schemas that the guardian's process has no use for would cost it a quarter of its memory.
     treeshake: { moduleSideEffects: false, manualPureFunctions: ['z'] },
   });
-  await bundle.write({ dir, chunkFileNames: 'chunks/[name].js', comments: true });
+  await bundle.write({ dir, chunkFileNames: 'chunks/[name].js', comments: false });
   await bundle.close();
 }

@@ -1,5 +1,4 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { type Clock, turnOfLoop } from './clock.ts';
@@ -153,6 +152,7 @@ export function linuxProcesses(clock: Clock): Processes {
 
 /** Each process's share of its memory, off the event loop: the kernel walks all of its pages for it. */
 export async function linuxPss(pids: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  const { readFile } = await import('node:fs/promises');
   const shares = new Map<number, number>();
   await Promise.all(
     pids.map(async (pid) => {

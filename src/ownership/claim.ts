@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { claimsOf } from './cookie.ts';
 import { statOwn } from './files.ts';
@@ -35,7 +35,7 @@ export async function judgeHere(
 
 /** A conversation may have any name; its file has one of a fixed form. */
 export function claimFileName(key: string): string {
-  const name = createHash('sha256').update(key).digest('hex').slice(0, 32);
+  const name = hashName(key);
   return `conversation-${name}.json`;
 }
 

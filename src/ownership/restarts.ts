@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RestartBudget } from '../admission/run.ts';
+import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { Ledger } from './ledger.ts';
 
@@ -18,7 +18,7 @@ export interface RestartFileOptions {
 
 /** The restarts of a run in a file, so that a host which is itself started again goes on counting. */
 export function restartFile({ os, stateDir, of, warn }: RestartFileOptions): RestartBudget {
-  const hash = createHash('sha256').update(of).digest('hex').slice(0, 32);
+  const hash = hashName(of);
   const ledger = new Ledger<{ at: number }>({
     path: join(stateDir, `restarts-${hash}.jsonl`),
     userId: os.userId(),

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SessionCreation, SessionLedger } from '../admission/session.ts';
+import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import type { ExitCause, SessionEnd } from '../reports.ts';
 import { Ledger } from './ledger.ts';
@@ -49,7 +49,7 @@ export class SessionFiles {
 
   #pathOf(id: string): string {
     // Ids are the host's: they may be long, or hold what no file name can.
-    const name = createHash('sha256').update(id).digest('hex').slice(0, 32);
+    const name = hashName(id);
     return join(this.#options.stateDir(), `session-${name}.jsonl`);
   }
 }
