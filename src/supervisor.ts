@@ -8,7 +8,7 @@ import { restartPolicy, withBackoff } from './admission/restart.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './admission/run.ts';
 import { Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
-import { Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
+import { type Emit, Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
 import { Limiter } from './limits/limiter.ts';
 import { assertConsistent, mergeLimits, processLimits } from './limits/limits.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
@@ -99,6 +99,14 @@ export interface HookOptions {
 
 /** What goes into the SDK's `spawnClaudeCodeProcess`. */
 export type SpawnHook = (options: HookOptions) => SupervisedProcess;
+
+/** @internal What the package's other entries build on: the same system, the same folder, the same events. */
+export interface Foundation {
+  readonly os: Os;
+  readonly stateDir: string;
+  readonly emit: Emit;
+  warn(code: string, message: string, cause?: unknown): void;
+}
 
 const requestFields = z.lazy(() =>
   spawnRequest.unwrap().extend({ limits: processLimits.optional() }),
@@ -204,6 +212,16 @@ export class Supervisor {
     this.#options = resolveOptions(options, this.#os);
     this.#corridor = this.#compose();
     return true;
+  }
+
+  /** @internal */
+  get foundation(): Foundation {
+    return {
+      os: this.#os,
+      stateDir: this.#options.stateDir,
+      emit: this.#events.emit,
+      warn: (code, message, cause) => this.#warn(code, message, cause),
+    };
   }
 
   /**

@@ -127,8 +127,9 @@ describe('the main entry', () => {
       'acquire',
       'adopt',
       'charge',
-      // Internal.
+      // Internal, as `foundation` is.
       'configure',
+      'foundation',
       'handleSignals',
       'inspect',
       'list',
