@@ -10,7 +10,8 @@ const TIMEOUT_MS = 10_000;
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const COLUMNS = 'pid=,ppid=,pgid=,stat=,lstart=,ucomm=,command=';
 
-async function output(file: string, args: readonly string[]): Promise<string> {
+/** What a program of the system prints. */
+export async function output(file: string, args: readonly string[]): Promise<string> {
   // Loaded at the first look, as everything is that only some hosts need.
   const { execFile } = require('node:child_process') as typeof import('node:child_process');
   const { stdout } = await promisify(execFile)(file, args, {

@@ -12,7 +12,7 @@ import {
 import { type BareProcess, parseProcStat, parsePss } from './parse.ts';
 
 /** How long one slice of a look may hold the event loop. */
-const SLICE_MS = 4;
+export const SLICE_MS = 4;
 /**
  * How often the processes are listed: a listing misses who is forked during it, and the dying parent
  * of a daemon hands down nothing that would tell whose it is.
@@ -53,7 +53,8 @@ function readProc(path: string): number {
   }
 }
 
-function readStat(pid: number | string): BareProcess | undefined {
+/** Reads one process now; `undefined` when it is gone. */
+export function readStat(pid: number | string): BareProcess | undefined {
   const length = readProc(`/proc/${pid}/stat`);
   const process = length < 0 ? undefined : parseProcStat(buffer.toString('latin1', 0, length));
   return process?.command === 'MainThread' ? { ...process, command: programOf(pid) } : process;
@@ -113,7 +114,7 @@ function isInExec(pid: string): boolean {
   return (Number(flags) & PF_KTHREAD) === 0 && (end === '0' || start !== end);
 }
 
-function listPids(): string[] {
+export function listPids(): string[] {
   return readdirSync('/proc').filter((name) => name >= '1' && name < ':');
 }
 

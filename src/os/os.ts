@@ -86,6 +86,21 @@ export interface SelfIdentity {
   readonly pidNamespace: string;
 }
 
+/** Where a process listens: a TCP port, by default of this machine's loopback addresses, or a socket of the file system (`\0name` for an abstract one). */
+export type Endpoint =
+  | { readonly port: number; readonly host?: string | undefined }
+  | { readonly socket: string };
+
+/** Who holds a socket that takes connections. */
+export interface Listener {
+  /** `undefined` where the system does not show it: another user's process, or none of those that were asked for. */
+  readonly pid: number | undefined;
+  /** The program's name; `''` without a pid. */
+  readonly command: string;
+  /** Whose the socket is, where the system tells. */
+  readonly uid?: number | undefined;
+}
+
 /** What a guardian has to know before it hears of any process. */
 export interface GuardRequest {
   /** The owner's instance, which names it in the cookies of all it starts. */
@@ -131,6 +146,15 @@ export interface Os {
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
   /** Each process's own share of the memory it uses, in bytes; who is gone or hides it is left out; absent where the system does not tell. */
   readonly pss?: (pids: readonly number[]) => Promise<ReadonlyMap<number, number>>;
+  /**
+   * Finds who listens there, for each socket at least one entry; resolves to `undefined` when the
+   * system cannot tell, and never rejects. With `among`, one of these is enough, and only they are
+   * looked at where that is cheaper (Linux); absent where no system call tells.
+   */
+  readonly listeners?: (
+    endpoint: Endpoint,
+    among?: readonly number[],
+  ) => Promise<readonly Listener[] | undefined>;
   /** Listens for a signal to the host, before everyone else; returns how to stop. */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void;
   /** Who listens for a signal to the host at this moment: the host itself, or any supervisor. */

@@ -6,6 +6,7 @@ import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
 import { launch } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
+import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { sampleUsage } from './usage.ts';
 import { endWindowsTree, windowsProcesses } from './windows.ts';
@@ -109,10 +110,10 @@ export function systemOs(): Os {
 function composeSystem(): Os {
   switch (process.platform) {
     case 'darwin':
-      return withLateIdentity(
-        compose('darwin', darwinProcesses(), anonymousIdentity),
-        darwinBootId,
-      );
+      return {
+        ...withLateIdentity(compose('darwin', darwinProcesses(), anonymousIdentity), darwinBootId),
+        listeners: darwinListeners,
+      };
     case 'win32':
       return {
         // Start times are absolute there: they tell the boots apart.
@@ -121,11 +122,13 @@ function composeSystem(): Os {
           async () => '',
         ),
         endTree: endWindowsTree,
+        listeners: windowsListeners,
       };
     default:
       return {
         ...compose('linux', linuxProcesses(systemClock), linuxIdentity),
         pss: linuxPss,
+        listeners: linuxListeners(systemClock),
       };
   }
 }

@@ -28,7 +28,8 @@ function powershellEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(variables.filter(([name]) => !/^PSModulePath$/i.test(name)));
 }
 
-async function query(script: string): Promise<string> {
+/** What a PowerShell script prints. */
+export async function query(script: string): Promise<string> {
   const { SystemRoot = 'C:\\Windows' } = process.env;
   // Loaded at the first look, as everything is that only some hosts need.
   const { execFile } = require('node:child_process') as typeof import('node:child_process');

@@ -204,6 +204,7 @@ export const DECIDING_MODULES = [
   'admission/rate.ts',
   'admission/restart.ts',
   'claude/spending.ts',
+  'os/parse-listeners.ts',
   'os/parse.ts',
   'ownership/cookie.ts',
   'ownership/identity.ts',

@@ -1,0 +1,167 @@
+import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { type Clock, turnOfLoop } from './clock.ts';
+import { output } from './darwin.ts';
+import { listPids, readStat, SLICE_MS } from './linux.ts';
+import type { Endpoint, Listener, Os } from './os.ts';
+import {
+  type ListeningSocket,
+  parseLsof,
+  parseNetTcpConnections,
+  parseProcNetTcp,
+  parseProcNetUnix,
+} from './parse-listeners.ts';
+import { query } from './windows.ts';
+
+type FindListeners = NonNullable<Os['listeners']>;
+
+/** What `/proc` says of a process that is gone, or another user's. */
+const HIDDEN: ReadonlySet<unknown> = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENOTDIR']);
+
+const isPort = (port: number): boolean => Number.isInteger(port) && port > 0 && port < 65_536;
+
+/**
+ * Who listens on Linux: the tables of `/proc/net`, and the descriptors of processes that hold what is
+ * in them. It sees the network namespace of this host only.
+ *
+ * Most of its time is the kernel's, which walks all of its connections for a table: 4 ms each on a
+ * machine with much memory, off the event loop.
+ */
+export function linuxListeners(clock: Clock): FindListeners {
+  return async (endpoint, among) => {
+    const found: Listener[] = [];
+    let isTold = false;
+    try {
+      for (const name of 'socket' in endpoint ? ['unix'] : ['tcp', 'tcp6']) {
+        const sockets = await listeningSockets(name, endpoint);
+        isTold ||= sockets !== undefined;
+        if (sockets === undefined || sockets.length === 0) continue;
+        const pids = among ?? listPids().map(Number);
+        found.push(...(await holdersOf(sockets, pids, clock)));
+        // Nobody asks for the others then, and the next table has its price.
+        if (among !== undefined && found.some(({ pid }) => pid !== undefined)) break;
+      }
+    } catch {
+      // Without a file descriptor to look with, nothing can be told.
+      return undefined;
+    }
+    return isTold ? found : undefined;
+  };
+}
+
+async function listeningSockets(
+  table: string,
+  endpoint: Endpoint,
+): Promise<ListeningSocket[] | undefined> {
+  if ('port' in endpoint && !isPort(endpoint.port)) return [];
+  const { readFile } = await import('node:fs/promises');
+  const text = await readFile(`/proc/net/${table}`, 'latin1').catch((error) => {
+    // A kernel without IPv6 has no table of it.
+    if (HIDDEN.has(error.code)) return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  if ('socket' in endpoint) return parseProcNetUnix(text, isNamed(endpoint.socket));
+  return parseProcNetTcp(text, endpoint.port, { anyAddress: endpoint.host !== undefined });
+}
+
+/** Whether a socket was bound as this one; who bound it by a relative path was in a folder that nobody knows. */
+function isNamed(socket: string): (printed: string) => boolean {
+  const isAbstract = socket.startsWith('\0') || socket.startsWith('@');
+  const wanted = isAbstract ? socket.replaceAll('\0', '@') : realPath(resolve(socket));
+  return (printed) => {
+    // The table was read byte by byte.
+    const name = Buffer.from(printed, 'latin1').toString();
+    if (isAbstract || name.startsWith('@')) return name === wanted;
+    if (basename(name) !== basename(wanted)) return false;
+    return !isAbsolute(name) || realPath(name) === wanted;
+  };
+}
+
+/** A path without links; the last part of it may be gone. */
+function realPath(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    return path;
+  }
+}
+
+async function holdersOf(
+  sockets: readonly ListeningSocket[],
+  pids: readonly number[],
+  clock: Clock,
+): Promise<Listener[]> {
+  const wanted = new Map(sockets.map((socket) => [`socket:[${socket.inode}]`, socket]));
+  const held = new Set<string>();
+  const listeners: Listener[] = [];
+  let sliceStartMs = clock.monotonicMs();
+  for (const pid of pids) {
+    const links = new Set<string>();
+    for (const fd of descriptorsOf(pid)) {
+      const link = linkOf(`/proc/${pid}/fd/${fd}`);
+      if (wanted.has(link)) links.add(link);
+      if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
+      await turnOfLoop();
+      sliceStartMs = clock.monotonicMs();
+    }
+    for (const link of links) {
+      held.add(link);
+      const command = readStat(pid)?.command ?? '';
+      listeners.push({ pid, command, uid: wanted.get(link)?.uid });
+    }
+  }
+  const unseen = [...wanted].filter(([link]) => !held.has(link));
+  const strangers = unseen.map(([, { uid }]) => ({ pid: undefined, command: '', uid }));
+  return [...listeners, ...strangers];
+}
+
+function descriptorsOf(pid: number): string[] {
+  return whereShown(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
+}
+
+function linkOf(path: string): string {
+  return whereShown(() => readlinkSync(path)) ?? '';
+}
+
+function whereShown<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (HIDDEN.has((error as NodeJS.ErrnoException).code)) return undefined;
+    throw error;
+  }
+}
+
+/** Who listens on macOS, by `/usr/sbin/lsof`; without root it shows the user's own processes only. */
+export const darwinListeners: FindListeners = async (endpoint) => {
+  if ('port' in endpoint && !isPort(endpoint.port)) return [];
+  const where =
+    'port' in endpoint
+      ? ['-nP', `-iTCP:${endpoint.port}`, '-sTCP:LISTEN', '-Fpcu']
+      : ['-Fpcu', '--', endpoint.socket];
+  try {
+    return parseLsof(await output('/usr/sbin/lsof', where));
+  } catch (error) {
+    // It exits with 1 when it finds nobody, too.
+    const { code, stdout, stderr } = error as { code?: unknown; stdout?: string; stderr?: string };
+    return code === 1 && stderr === '' ? parseLsof(stdout ?? '') : undefined;
+  }
+};
+
+/** Who listens on Windows, by one query through PowerShell; of pipes it cannot tell. */
+export const windowsListeners: FindListeners = async (endpoint) => {
+  if ('socket' in endpoint) return undefined;
+  const { port } = endpoint;
+  if (!isPort(port)) return [];
+  const script = [
+    `Get-NetTCPConnection -State Listen -LocalPort ${port} -ErrorAction SilentlyContinue | `,
+    `ForEach-Object { '{0} {1}' -f $_.OwningProcess, `,
+    '(Get-Process -Id $_.OwningProcess -ErrorAction SilentlyContinue).ProcessName }; exit 0',
+  ].join('');
+  try {
+    return parseNetTcpConnections(await query(script));
+  } catch {
+    return undefined;
+  }
+};
