@@ -10,6 +10,20 @@ export interface ProcessSubject {
   readonly sessionId: string | undefined;
 }
 
+/**
+ * What a service is at: `waiting` for its next restart, `open` when it has failed too often and nothing
+ * is started, `half-open` when one start may show whether it works again.
+ */
+export type ServiceState =
+  | 'idle'
+  | 'starting'
+  | 'ready'
+  | 'waiting'
+  | 'open'
+  | 'half-open'
+  | 'closing'
+  | 'closed';
+
 /** Every event a supervisor emits, with what it carries. */
 export interface SupervisorEvents {
   /** A request waits for a slot. */
@@ -58,6 +72,16 @@ export interface SupervisorEvents {
     readonly delayMs: number;
     readonly after: ExitReport;
   };
+  /** A service of this host goes from one state to the next. */
+  readonly service: {
+    readonly name: string;
+    readonly from: ServiceState;
+    readonly state: ServiceState;
+    /** Of its process, where there is one. */
+    readonly pid: number | undefined;
+    /** Why, where it is not plain. */
+    readonly reason: string | undefined;
+  };
   /** The state directory and the process table were looked at. */
   readonly swept: SweepReport;
   /** Something to know that stopped nothing. */
@@ -80,6 +104,7 @@ const EVENTS = [
   'exited',
   'session-expired',
   'restarting',
+  'service',
   'swept',
   'warning',
   'stopping',

@@ -8,7 +8,7 @@ export {
   SupervisorError,
   type SupervisorErrorCode,
 } from './errors.ts';
-export type { ProcessSubject, SupervisorEvent, SupervisorEvents } from './events.ts';
+export type { ProcessSubject, ServiceState, SupervisorEvent, SupervisorEvents } from './events.ts';
 export type { LimitOptions, Limits } from './limits/limits.ts';
 export type { SupervisorOptions } from './options.ts';
 export { isProcessAlive } from './os/system.ts';

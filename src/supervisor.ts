@@ -16,6 +16,8 @@ import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
 import { DayFiles } from './ownership/day-files.ts';
+import type { SupervisionRecord } from './ownership/record.ts';
+import type { RecoveryContext } from './ownership/recovery.ts';
 import { Registry } from './ownership/registry.ts';
 import { restartFile } from './ownership/restarts.ts';
 import { SessionFiles } from './ownership/session-files.ts';
@@ -25,6 +27,7 @@ import type {
   EndReport,
   ProcessInfo,
   ProcessInspection,
+  ProcessName,
   SessionInfo,
   StartReport,
   SweepReport,
@@ -33,7 +36,13 @@ import type { SupervisedProcess } from './spawn/handle.ts';
 import type { LiveProcess } from './spawn/live.ts';
 import type { Corridor, Dialect } from './spawn/passage.ts';
 import type { QueuedStart } from './spawn/queued.ts';
-import { abortSignal, type SpawnRequest, sessionId, spawnRequest } from './spawn/request.ts';
+import {
+  abortSignal,
+  type CheckedRequest,
+  type SpawnRequest,
+  sessionId,
+  spawnRequest,
+} from './spawn/request.ts';
 import { spawn } from './spawn/spawn.ts';
 import {
   type HostSignalOptions,
@@ -105,7 +114,19 @@ export interface Foundation {
   readonly os: Os;
   readonly stateDir: string;
   readonly emit: Emit;
+  /** By name; kept here, so that two loaded copies of the package share them. */
+  readonly services: Map<string, object>;
   warn(code: string, message: string, cause?: unknown): void;
+  /** Checks a request without starting anything; throws `INVALID_OPTIONS` in the name of `subject`. */
+  check(request: SpawnRequest, subject: string): void;
+  /** What it takes to judge others' processes and files in our name. */
+  recovery(): Promise<RecoveryContext>;
+  /** What is written down of a live process. */
+  recordOf(id: string): SupervisionRecord | undefined;
+  /** Who is alive of a live process's tree. */
+  membersOf(id: string): Promise<readonly ProcessName[]>;
+  /** Whether this host has asked for the end of a process; known until its exit has been told. */
+  wasAsked(id: string): boolean;
 }
 
 const requestFields = z.lazy(() =>
@@ -181,6 +202,7 @@ export class Supervisor {
   readonly #adoptions = new Turns();
   readonly #sessionFiles: SessionFiles;
   readonly #runs = new Set<SupervisedRun>();
+  readonly #services = new Map<string, object>();
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
   #corridor: Corridor;
@@ -220,7 +242,13 @@ export class Supervisor {
       os: this.#os,
       stateDir: this.#options.stateDir,
       emit: this.#events.emit,
+      services: this.#services,
       warn: (code, message, cause) => this.#warn(code, message, cause),
+      check: (request, subject) => void this.#check(request, subject),
+      recovery: () => this.#open().recovery(),
+      recordOf: (id) => this.#live.get(id)?.record,
+      membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
+      wasAsked: (id) => this.#wasAsked(id),
     };
   }
 
@@ -346,7 +374,7 @@ export class Supervisor {
       signal,
       random: Math.random,
       attempt,
-      wasAsked: (id) => this.#live.get(id)?.cause !== undefined,
+      wasAsked: (id) => this.#wasAsked(id),
       restarting: (event) => this.#events.emit('restarting', event),
       ended: () => this.#runs.delete(run),
     });
@@ -507,12 +535,17 @@ export class Supervisor {
   }
 
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
-    const { limits: wishes, ...request } = parseInput(limitedRequest, input, 'spawn');
-    const limits = mergeLimits(this.#options.limits, request.kind, wishes);
-    assertConsistent(limits, 'spawn');
+    const request = this.#check(input, 'spawn');
     if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
     this.#beginUnasked();
-    return spawn(this.#corridor, { ...request, limits }, dialect, held);
+    return spawn(this.#corridor, request, dialect, held);
+  }
+
+  #check(input: SpawnRequest, subject: string): CheckedRequest {
+    const { limits: wishes, ...request } = parseInput(limitedRequest, input, subject);
+    const limits = mergeLimits(this.#options.limits, request.kind, wishes);
+    assertConsistent(limits, subject);
+    return { ...request, limits };
   }
 
   #lease(slot: Slot, session: string | undefined): SlotLease {
@@ -550,6 +583,10 @@ export class Supervisor {
     this.#refuseWaiting((waiting) => waiting === session, error);
     if (this.#options.session.onExpire === 'refuse') return;
     void endAll(this.#liveOf(session), 'wall-clock', error().message, this.#os.clock);
+  }
+
+  #wasAsked(id: string): boolean {
+    return this.#live.get(id)?.cause !== undefined;
   }
 
   #beginUnasked(): void {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as claude from '../src/claude/index.ts';
 import * as api from '../src/index.ts';
 import { resolveOptions } from '../src/options.ts';
+import * as service from '../src/service/index.ts';
 import { FakeOs } from './support/fake-os.ts';
 
 describe('the main entry', () => {
@@ -65,6 +66,7 @@ describe('the main entry', () => {
       'RunReport',
       'SanitizeOptions',
       'SanitizedEnv',
+      'ServiceState',
       'SessionEnd',
       'SessionInfo',
       'SlotLease',
@@ -150,6 +152,12 @@ describe('the main entry', () => {
 describe('agent-supervisor/claude', () => {
   it('exports these values', () => {
     expect(Object.keys(claude)).toEqual(['superviseQuery']);
+  });
+});
+
+describe('agent-supervisor/service', () => {
+  it('exports these values', () => {
+    expect(Object.keys(service)).toEqual(['defineService']);
   });
 });
 

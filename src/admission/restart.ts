@@ -94,18 +94,35 @@ export function decideRestart(
   }
   if (intentional) return { outcome: 'intentional', fromOutside: cause === 'terminated' && !asked };
 
-  if (alike([...ends, report], policy) >= policy.sameCrashLimit) return { outcome: 'same-crash' };
-  // A stamp in the future is one of a clock that was set back: it counts as now.
-  const recent = restartedAt.filter((at) => now - at < policy.windowMs).length;
+  if (countAlike([...ends, report], policy) >= policy.sameCrashLimit)
+    return { outcome: 'same-crash' };
+  const recent = countRecent(restartedAt, now, policy);
   if (recent >= policy.maxRestarts) return { outcome: 'exhausted' };
-  const { backoffMs, maxBackoffMs, jitter } = policy;
+  return { delayMs: backoffAfter(recent, random, policy) };
+}
+
+/** How many restarts the window has already; a stamp in the future is one of a clock that was set back: it counts as now. */
+export function countRecent(
+  restartedAt: readonly number[],
+  now: number,
+  { windowMs }: RestartPolicy,
+): number {
+  return restartedAt.filter((at) => now - at < windowMs).length;
+}
+
+/** How long to wait before the next restart. */
+export function backoffAfter(
+  recent: number,
+  random: number,
+  { backoffMs, maxBackoffMs, jitter }: RestartPolicy,
+): number {
   // A power beyond this is infinite, and no number when it multiplies 0.
   const fullMs = Math.min(maxBackoffMs, backoffMs * 2 ** Math.min(recent, 1000));
-  return { delayMs: fullMs * (1 - jitter * random) };
+  return fullMs * (1 - jitter * random);
 }
 
 /** How many of the last ends have one signature; one that had lived for a whole window starts a new series. */
-function alike(ends: readonly ExitReport[], { windowMs }: RestartPolicy): number {
+export function countAlike(ends: readonly ExitReport[], { windowMs }: RestartPolicy): number {
   const last = ends.at(-1);
   let count = 0;
   for (const end of ends.toReversed()) {

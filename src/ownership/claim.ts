@@ -1,15 +1,14 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { claimsOf } from './cookie.ts';
-import { statOwn } from './files.ts';
+import { readOwnFile } from './files.ts';
 import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type Claim, parseClaim } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
 
 const FILE = /^conversation-[0-9a-f]{32}\.json$/;
-const MAX_CLAIM_BYTES = 64 * 1024;
 
 /** Whether anything that lives carries one of these segments in its cookie. */
 export async function isCarried(wanted: readonly string[], os: Os): Promise<boolean> {
@@ -53,9 +52,7 @@ export function takeoverOf(path: string): string {
 /** Reads whose a conversation is, if nobody else can have written it; `undefined` for a claim that is not there. */
 export function readClaim(path: string, os: Os): Claim | 'unreadable' | undefined {
   try {
-    const stat = statOwn(path, os);
-    if (!stat.isFile() || stat.size > MAX_CLAIM_BYTES) return 'unreadable';
-    const claim = parseClaim(JSON.parse(readFileSync(path, 'utf8')));
+    const claim = parseClaim(JSON.parse(readOwnFile(path, os)));
     // One of another conversation proves nothing about this one.
     return claim && claimFileName(claim.conversation) === basename(path) ? claim : 'unreadable';
   } catch (error) {

@@ -4,6 +4,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   type Stats,
@@ -16,6 +17,8 @@ import { dirname } from 'node:path';
 import type { Os } from '../os/os.ts';
 
 const FILE_MODE = 0o600;
+/** Far more than a claim, a pid file or the like has. */
+const MAX_SMALL_BYTES = 64 * 1024;
 /** What a file system says that knows no second name for a file. */
 const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
@@ -115,6 +118,14 @@ export function statOwn(path: string, os: Pick<Os, 'userId'>): Stats {
   const own = os.userId();
   if (own !== undefined && stat.uid !== own) throw new Error(`belongs to uid ${stat.uid}`);
   return stat;
+}
+
+/** Reads a small file whole; throws for what is none, and for what somebody else can have put there. */
+export function readOwnFile(path: string, os: Pick<Os, 'userId'>): string {
+  const stat = statOwn(path, os);
+  if (!stat.isFile()) throw new Error('is no regular file');
+  if (stat.size > MAX_SMALL_BYTES) throw new Error(`has ${stat.size} bytes, and is none of ours`);
+  return readFileSync(path, 'utf8');
 }
 
 /** Removes a file: of all who try it at once one succeeds (`rmSync` looks first, and lets all believe it). */

@@ -45,7 +45,7 @@ describe('the events', () => {
       'stopped',
     ]);
     type Missing = Exclude<SupervisorEvent, (typeof EVENTS)[number]>;
-    expectTypeOf<Missing>().toEqualTypeOf<'adopted' | 'swept'>();
+    expectTypeOf<Missing>().toEqualTypeOf<'adopted' | 'service' | 'swept'>();
   });
 
   it('of a normal life', async () => {

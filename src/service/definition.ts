@@ -1,0 +1,154 @@
+import { isAbsolute } from 'node:path';
+import { z } from 'zod';
+import { type RestartPolicy, restartPolicy, withBackoff } from '../admission/restart.ts';
+import type { RunOptions, SpawnRequest } from '../index.ts';
+import type { Foundation } from '../supervisor.ts';
+import { durationMs, parseInput, systemText } from '../validation.ts';
+
+/** What a check is given. */
+export interface ReadyCheck {
+  /** Aborted when the answer is not wanted any more. */
+  readonly signal: AbortSignal;
+  readonly pid: number;
+}
+
+/** How it shows that a service is ready; the listener must be of the service's own tree. */
+export type ReadyBy =
+  /** A line on stdout that matches. */
+  | { stdout: RegExp }
+  /** It listens on this TCP port of the loopback. */
+  | { port: number }
+  /** It answers a GET with 2xx. */
+  | { url: string }
+  /** It listens on this socket: an absolute path, or on Windows a named pipe. */
+  | { socket: string }
+  /** Resolves to true; what it throws is no answer yet. */
+  | { check: (context: ReadyCheck) => boolean | PromiseLike<boolean> };
+
+export interface ReadyOptions {
+  /** From the start of the process, in ms. @default 30_000 */
+  timeoutMs?: number | undefined;
+}
+
+/** When a service is started again; what is counted is shared with all hosts of the state directory. */
+export type ServiceRestart = Pick<
+  RunOptions,
+  'maxRestarts' | 'windowMs' | 'backoffMs' | 'maxBackoffMs' | 'jitter' | 'sameCrashLimit'
+>;
+
+/** When a service that fails is left alone for a while. */
+export interface ServiceBreaker {
+  /** So many failures in a row. @default 3 */
+  failures?: number | undefined;
+  /** For how long, in ms. @default 60_000 */
+  openMs?: number | undefined;
+  /** How long an instance must have been ready to count as none of them, in ms. @default 10_000 */
+  stableMs?: number | undefined;
+}
+
+/** A process that is to run once, for as long as it is wanted. */
+export interface ServiceDefinition
+  extends Pick<
+    SpawnRequest,
+    'command' | 'args' | 'env' | 'cwd' | 'sessionId' | 'limits' | 'leftovers'
+  > {
+  /** Names it in events, errors and the state directory, where its hosts share what they know of it. */
+  name: string;
+  /** A label for reports. @default 'service' */
+  kind?: string | undefined;
+  /** When it is ready. Default: as soon as it runs. */
+  ready?: (ReadyBy & ReadyOptions) | undefined;
+  /** How it is started again; `false`: only when somebody asks for it. */
+  restart?: ServiceRestart | false | undefined;
+  breaker?: ServiceBreaker | undefined;
+  /** Files that it makes while it runs and that would be in the way of the next one (absolute paths). */
+  lockFiles?: readonly string[] | undefined;
+}
+
+const LONGEST_OPEN_MS = 24 * 3_600_000;
+
+const absolutePath = () =>
+  systemText().refine(isAbsolute, { error: 'must be an absolute path: the folder may change' });
+const timeoutMs = () => durationMs().min(1).default(30_000);
+const httpUrl = () =>
+  z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' });
+
+/** Says at once which kinds there are: of a union, zod would tell about each of them. */
+const ready = () =>
+  z
+    .strictObject({
+      stdout: z.instanceof(RegExp, { error: 'must be a regular expression' }).optional(),
+      port: z.int().min(1).max(65_535).optional(),
+      url: httpUrl().optional(),
+      socket: absolutePath().optional(),
+      check: z
+        .custom<(context: ReadyCheck) => boolean | PromiseLike<boolean>>(
+          (value) => typeof value === 'function',
+          { error: 'must be a function' },
+        )
+        .optional(),
+      timeoutMs: timeoutMs(),
+    })
+    .refine(
+      ({ timeoutMs: _, ...by }) =>
+        Object.values(by).filter((value) => value !== undefined).length === 1,
+      { error: 'must name exactly one of stdout, port, url, socket and check' },
+    );
+
+const definition = z.lazy(() =>
+  z.strictObject({
+    name: z.string().min(1).max(256),
+    ready: ready().optional(),
+    restart: restartPolicy,
+    breaker: z
+      .strictObject({
+        failures: z.int().min(1).default(3),
+        openMs: durationMs().min(1).max(LONGEST_OPEN_MS).default(60_000),
+        stableMs: durationMs().default(10_000),
+      })
+      .prefault({}),
+    lockFiles: z.array(absolutePath()).readonly().default([]),
+    // These are the spawn's to check.
+    command: z.unknown(),
+    args: z.unknown().optional(),
+    env: z.unknown().optional(),
+    cwd: z.unknown().optional(),
+    sessionId: z.unknown().optional(),
+    limits: z.unknown().optional(),
+    leftovers: z.unknown().optional(),
+    kind: z.unknown().optional(),
+  }),
+);
+
+/** @internal How a service is known to be ready, checked. */
+export type CheckedReady = NonNullable<z.output<typeof definition>['ready']>;
+
+/** @internal A definition with every default filled in. */
+export interface CheckedDefinition {
+  readonly name: string;
+  readonly ready: CheckedReady | undefined;
+  /** Whether it comes back without being asked for. */
+  readonly comesBack: boolean;
+  readonly policy: RestartPolicy;
+  readonly breaker: Readonly<Record<keyof ServiceBreaker, number>>;
+  readonly lockFiles: readonly string[];
+  readonly request: SpawnRequest;
+}
+
+/** @internal Checks what a user wrote; `check` is for what the spawn will ask of it. */
+export function checkDefinition(
+  input: ServiceDefinition,
+  check: Foundation['check'],
+): CheckedDefinition {
+  const comesBack = input?.restart !== false;
+  const { name, ready, restart, breaker, lockFiles, ...request } = parseInput(
+    definition,
+    comesBack ? input : { ...input, restart: undefined },
+    'defineService',
+    'definition',
+  );
+  const spawned = { kind: 'service', slot: false, ...(request as unknown as SpawnRequest) };
+  check(spawned, 'defineService');
+  const policy = withBackoff(restart);
+  return { name, ready, comesBack, policy, breaker, lockFiles, request: spawned };
+}

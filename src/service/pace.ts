@@ -1,0 +1,69 @@
+import {
+  backoffAfter,
+  countAlike,
+  countRecent,
+  ENDS_KEPT,
+  type RestartPolicy,
+} from '../admission/restart.ts';
+import type { RestartBudget } from '../admission/run.ts';
+import type { ExitReport } from '../index.ts';
+import type { Clock } from '../os/clock.ts';
+import type { Breaker } from './breaker.ts';
+
+/** When the next start may be: after a backoff, or after the breaker has closed, which says why it opened. */
+export type Pause =
+  | { readonly delayMs: number; readonly openForMs?: never }
+  | { readonly openForMs: number; readonly why: string };
+
+export interface PaceContext {
+  readonly clock: Clock;
+  readonly policy: RestartPolicy;
+  readonly breaker: Breaker;
+  /** The restarts of all hosts. */
+  readonly budget: RestartBudget;
+  random(): number;
+}
+
+/** Counts the ends of a service and says when it may be started again. */
+export class Pace {
+  readonly #context: PaceContext;
+  readonly #ends: ExitReport[] = [];
+
+  constructor(context: PaceContext) {
+    this.#context = context;
+  }
+
+  /** Counts an end, or a start that failed; `isFailure`: it has not worked for long enough to be none. */
+  count(report: ExitReport | undefined, isFailure: boolean): Pause {
+    const { clock, policy, breaker, budget, random } = this.#context;
+    const now = clock.now();
+    budget.add(now);
+    const restartedAt = budget.read();
+    const recent = countRecent(restartedAt, now, policy);
+    if (!isFailure) breaker.reset();
+    const openForMs = isFailure ? breaker.fail() : 0;
+    if (recent > policy.maxRestarts) {
+      const why = `it was to be started again ${recent} times within ${policy.windowMs} ms`;
+      return { openForMs: breaker.open(this.#roomInMs(restartedAt, now)), why };
+    }
+    if (report !== undefined && this.#isLikeTheOthers(report))
+      return { openForMs: breaker.open(), why: 'it fails alike each time' };
+    if (openForMs > 0) return { openForMs, why: 'it has failed too often in a row' };
+    return { delayMs: backoffAfter(recent - 1, random(), policy) };
+  }
+
+  /** When there are few enough restarts in the window again. */
+  #roomInMs(restartedAt: readonly number[], now: number): number {
+    const { maxRestarts, windowMs } = this.#context.policy;
+    const newest = restartedAt.map((at) => Math.min(at, now)).sort((a, b) => b - a);
+    const inTheWay = newest[maxRestarts] ?? now;
+    return inTheWay + windowMs - now;
+  }
+
+  #isLikeTheOthers(report: ExitReport): boolean {
+    const { policy } = this.#context;
+    this.#ends.push(report);
+    if (this.#ends.length > ENDS_KEPT) this.#ends.shift();
+    return countAlike(this.#ends, policy) >= policy.sameCrashLimit;
+  }
+}

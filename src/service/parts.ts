@@ -1,0 +1,28 @@
+import type { Supervisor } from '../index.ts';
+import { restartFile } from '../ownership/restarts.ts';
+import { Breaker } from './breaker.ts';
+import type { CheckedDefinition } from './definition.ts';
+import { Pace } from './pace.ts';
+import { Place } from './place.ts';
+import { ServiceFile } from './service-file.ts';
+
+/** What a service decides by, and what it remembers. */
+export interface ServiceParts {
+  readonly file: ServiceFile;
+  readonly breaker: Breaker;
+  readonly pace: Pace;
+  readonly place: Place;
+}
+
+/** Composes them on the system and the state directory of a supervisor. */
+export function partsOf(supervisor: Supervisor, definition: CheckedDefinition): ServiceParts {
+  const { os, stateDir, warn: tell } = supervisor.foundation;
+  const { name, policy, breaker: options } = definition;
+  const warn = (message: string, cause?: unknown) => tell('SERVICE', message, cause);
+  const longestOpenMs = Math.max(options.openMs, policy.windowMs);
+  const file = new ServiceFile({ os, stateDir, name, longestOpenMs, warn });
+  const breaker = new Breaker(options, file);
+  const budget = restartFile({ os, stateDir, of: `service ${name}`, warn });
+  const pace = new Pace({ clock: os.clock, policy, breaker, budget, random: Math.random });
+  return { file, breaker, pace, place: new Place(supervisor, definition, file) };
+}

@@ -1,0 +1,102 @@
+import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import type { Supervisor } from '../index.ts';
+import { canConnect } from '../os/probe.ts';
+import { judgeOwner } from '../ownership/identity.ts';
+import type { RecoveryContext } from '../ownership/recovery.ts';
+import type { CheckedDefinition } from './definition.ts';
+import { assertFree, endpointOf } from './endpoint.ts';
+import type { ServiceFile } from './service-file.ts';
+
+const CONNECT_MS = 1000;
+/** The journals of hosts, and those that are being acted for. */
+const JOURNAL = /^(?:host|claim)-/;
+
+/** Where a service listens, and the files that it makes. */
+export class Place {
+  readonly #supervisor: Supervisor;
+  readonly #definition: CheckedDefinition;
+  readonly #file: ServiceFile;
+  /** What was there before the start, and is none of its own. */
+  #before: ReadonlyMap<string, string | undefined> = new Map();
+
+  constructor(supervisor: Supervisor, definition: CheckedDefinition, file: ServiceFile) {
+    this.#supervisor = supervisor;
+    this.#definition = definition;
+    this.#file = file;
+  }
+
+  /**
+   * Ends and removes what dead hosts and dead instances have left there.
+   *
+   * @throws SupervisorError `ALREADY_RUNNING` if a stranger is there
+   */
+  async clear(): Promise<void> {
+    const { os, stateDir, recovery } = this.#supervisor.foundation;
+    if (hasOthers(stateDir)) await this.#supervisor.sweep();
+    await removeRemains(this.#file, await recovery());
+    const endpoint = endpointOf(this.#definition.ready);
+    if (endpoint !== undefined) await assertFree(endpoint, this.#definition.name, os);
+    this.#before = new Map(this.#paths.map((path) => [path, keyOf(path)]));
+  }
+
+  /** Remembers whose the files are from now on. */
+  take(id: string): void {
+    if (this.#paths.length === 0) return;
+    const { os, recordOf } = this.#supervisor.foundation;
+    const { pid, startTime, bootId, pidNamespace } = recordOf(id) ?? {};
+    // Without them, nothing could be proven later.
+    if (pid === undefined || startTime === undefined) return;
+    const files = this.#paths.flatMap((path) => {
+      const key = keyOf(path);
+      return key === undefined || key === this.#before.get(path) ? [] : [{ path, key }];
+    });
+    const { machine } = os.identify();
+    this.#file.instance = {
+      machine,
+      pid,
+      startTime,
+      bootId: bootId ?? '',
+      pidNamespace: pidNamespace ?? '',
+      files,
+    };
+  }
+
+  get #paths(): readonly string[] {
+    const { ready, lockFiles } = this.#definition;
+    return ready?.socket === undefined ? lockFiles : [...lockFiles, ready.socket];
+  }
+}
+
+/**
+ * Removes the sockets and locks of the last instance: the very files that it had made, and only when it
+ * is proven dead and nobody listens there.
+ */
+async function removeRemains({ instance }: ServiceFile, context: RecoveryContext): Promise<void> {
+  if (instance === undefined || instance.files.length === 0) return;
+  const { read, look } = context.os.processes;
+  const table = read === undefined ? await look() : undefined;
+  const find = read ?? ((pid: number) => table?.get(pid));
+  const verdict = judgeOwner({ ...instance, instance: '' }, context.self, find);
+  if (verdict !== 'dead' && verdict !== 'rebooted') return;
+  for (const { path, key } of instance.files) {
+    if (keyOf(path) !== key || (await isListenedOn(path))) continue;
+    if (keyOf(path) === key) rmSync(path, { force: true });
+  }
+}
+
+/** Tells a file from a later one of the same name; `undefined` when there is none. */
+function keyOf(path: string): string | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false, bigint: true });
+  // An inode's number alone is soon given to another.
+  return stat?.isDirectory() === false ? `${stat.dev} ${stat.ino} ${stat.birthtimeNs}` : undefined;
+}
+
+async function isListenedOn(path: string): Promise<boolean> {
+  const isSocket = lstatSync(path, { throwIfNoEntry: false })?.isSocket();
+  return isSocket === true && canConnect({ socket: path }, CONNECT_MS);
+}
+
+/** Whether hosts other than this one have left their journal, or have it still. */
+function hasOthers(stateDir: string): boolean {
+  return readdirSync(stateDir).filter((name) => JOURNAL.test(name)).length > 1;
+}

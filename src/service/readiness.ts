@@ -1,0 +1,187 @@
+import {
+  type ExitCause,
+  type ExitReport,
+  type SupervisedProcess,
+  SupervisorError,
+  type SupervisorErrorCode,
+} from '../index.ts';
+import type { Endpoint } from '../os/os.ts';
+import { answersOk, canConnect } from '../os/probe.ts';
+import type { Foundation } from '../supervisor.ts';
+import type { CheckedReady } from './definition.ts';
+import { endpointOf, taken } from './endpoint.ts';
+
+/** How often is asked at first, and how often when it takes longer. */
+const POLL_MS = 5;
+const LATE_POLL_MS = 25;
+const LATE_AFTER_MS = 1000;
+/** How long one question may stay without an answer. */
+const PROBE_MS = 1000;
+/** What of a line on stdout is looked at. */
+const MAX_LINE_LENGTH = 64 * 1024;
+
+export interface ReadinessContext {
+  readonly name: string;
+  readonly foundation: Foundation;
+  /** Aborted when nobody wants the service any more. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Resolves when a process that has just been spawned is ready.
+ *
+ * @throws SupervisorError `READY_TIMEOUT`, `SPAWN_FAILED` if it exits before, `ALREADY_RUNNING` if a
+ * stranger answers in its place, or what prevented its start
+ */
+export async function untilReady(
+  process: SupervisedProcess,
+  ready: CheckedReady | undefined,
+  context: ReadinessContext,
+): Promise<void> {
+  const { foundation, signal } = context;
+  const over = new AbortController();
+  const failure = Promise.withResolvers<never>();
+  const onAbort = () => failure.reject(signal.reason);
+  const onExit = () =>
+    void process.exited.then((report) => failure.reject(exited(context, report)));
+  let lastError: unknown;
+  const onTimeout = () => failure.reject(timedOut(context, ready, process.pid, lastError));
+  const cancel =
+    ready && foundation.os.clock.after(ready.timeoutMs, onTimeout, { keepAlive: true });
+  signal.addEventListener('abort', onAbort, { once: true });
+  process.once('exit', onExit);
+  try {
+    if (signal.aborted) onAbort();
+    const note = (error: unknown) => {
+      lastError = error;
+    };
+    await Promise.race([failure.promise, answer(process, ready, context, over.signal, note)]);
+  } finally {
+    cancel?.();
+    over.abort();
+    signal.removeEventListener('abort', onAbort);
+    process.off('exit', onExit);
+  }
+}
+
+async function answer(
+  process: SupervisedProcess,
+  ready: CheckedReady | undefined,
+  context: ReadinessContext,
+  over: AbortSignal,
+  note: (error: unknown) => void,
+): Promise<void> {
+  // Heard from its first word on.
+  const said = ready?.stdout && line(process, ready.stdout, over);
+  // What it says while nobody listens must not fill its pipe.
+  process.stdout.resume();
+  await process.started;
+  if (ready === undefined) return;
+  if (said !== undefined) return said;
+  const { clock } = context.foundation.os;
+  const beganMs = clock.monotonicMs();
+  while (!over.aborted) {
+    const isReady = await ask(process, ready, context, over).catch((error) => {
+      if (error instanceof SupervisorError) throw error;
+      note(error);
+      return false;
+    });
+    if (isReady) return;
+    const pauseMs = clock.monotonicMs() - beganMs < LATE_AFTER_MS ? POLL_MS : LATE_POLL_MS;
+    await new Promise<void>((resolve) => void clock.after(pauseMs, resolve, { keepAlive: true }));
+  }
+}
+
+async function ask(
+  process: SupervisedProcess,
+  ready: CheckedReady,
+  { foundation, name }: ReadinessContext,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (ready.check !== undefined) return await ready.check({ signal, pid: process.pid ?? 0 });
+  const endpoint = endpointOf(ready);
+  const answers =
+    ready.url === undefined
+      ? endpoint !== undefined && (await canConnect(endpoint, PROBE_MS))
+      : await answersOk(ready.url, PROBE_MS);
+  return answers && (endpoint === undefined || isOwn(process, endpoint, name, foundation));
+}
+
+/**
+ * Whether who listens there belongs to the process's tree.
+ *
+ * @throws SupervisorError `ALREADY_RUNNING` if it is somebody else
+ */
+async function isOwn(
+  { id, pid = 0 }: SupervisedProcess,
+  endpoint: Endpoint,
+  name: string,
+  foundation: Foundation,
+): Promise<boolean> {
+  const { listeners } = foundation.os;
+  // Where the system does not tell, nobody listened there before, and somebody does now.
+  const found = await listeners?.(endpoint, [pid]);
+  if (found === undefined || found.length > 0) return true;
+  const all = (await listeners?.(endpoint)) ?? [];
+  const members = new Set((await foundation.membersOf(id)).map((member) => member.pid));
+  if (all.some((listener) => members.has(listener.pid ?? 0))) return true;
+  if (all[0] !== undefined) throw taken(endpoint, name, all[0]);
+  throw new Error('it answers, but the system shows nobody who listens there');
+}
+
+/** Resolves when a line of its stdout matches. */
+function line({ stdout }: SupervisedProcess, pattern: RegExp, over: AbortSignal): Promise<void> {
+  // Without the flags by which a pattern remembers where it was.
+  const wanted = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
+  const decoder = new TextDecoder();
+  let torn = '';
+  return new Promise((resolve) => {
+    const onData = (chunk: Uint8Array): void => {
+      const lines = `${torn}${decoder.decode(chunk, { stream: true })}`.split('\n');
+      // A prompt never ends its line.
+      if (lines.some((text) => wanted.test(text))) {
+        stdout.off('data', onData);
+        resolve();
+      }
+      torn = (lines.pop() ?? '').slice(-MAX_LINE_LENGTH);
+    };
+    stdout.on('data', onData);
+    over.addEventListener('abort', () => stdout.off('data', onData), { once: true });
+  });
+}
+
+/** Somebody meant it to end: no failure of the service's. */
+const GIVEN_UP: Partial<Record<ExitCause, SupervisorErrorCode>> = {
+  shutdown: 'STOPPING',
+  reaped: 'ABORTED',
+  aborted: 'ABORTED',
+  duplicate: 'ABORTED',
+  'wall-clock': 'SESSION_EXPIRED',
+  budget: 'BUDGET_EXCEEDED',
+};
+
+function exited({ name }: ReadinessContext, report: ExitReport): SupervisorError {
+  if (report.error !== undefined) return report.error;
+  const { cause, signal, code, stderrTail } = report;
+  const how = `${cause}, ${signal ?? `code ${code}`}`;
+  const lastWords = stderrTail.trimEnd().split('\n').at(-1);
+  return new SupervisorError(
+    GIVEN_UP[cause] ?? 'SPAWN_FAILED',
+    `Service "${name}" has ended (${how}) before it was ready${lastWords ? `: ${lastWords}` : '.'}`,
+    { data: { name, report } },
+  );
+}
+
+function timedOut(
+  { name }: ReadinessContext,
+  ready: CheckedReady | undefined,
+  pid: number | undefined,
+  cause: unknown,
+): SupervisorError {
+  const { timeoutMs, ...by } = ready ?? {};
+  return new SupervisorError(
+    'READY_TIMEOUT',
+    `Service "${name}" was not ready within ${timeoutMs} ms (by its ${Object.keys(by)[0]}), and was ended. See why, or raise ready.timeoutMs.`,
+    { cause, data: { name, pid, timeoutMs } },
+  );
+}

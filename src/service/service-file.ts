@@ -1,0 +1,170 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { hashName } from '../os/hash.ts';
+import type { Os } from '../os/os.ts';
+import { readOwnFile, replaceFile } from '../ownership/files.ts';
+import type { Owner } from '../ownership/identity.ts';
+import { FORMAT_VERSION } from '../ownership/record.ts';
+import type { BreakerMemory, BreakerState } from './breaker.ts';
+
+const stamp = () =>
+  z.object({
+    at: z.number().min(0),
+    machine: z.string().max(256),
+    bootId: z.string().max(64),
+    sinceBootMs: z.number(),
+    /** For how long it was to be open then. */
+    forMs: z.number().min(0),
+  });
+
+const instance = () =>
+  z.object({
+    machine: z.string().max(256),
+    pid: z.int().min(2),
+    startTime: z.string().min(1).max(32),
+    bootId: z.string().max(64),
+    pidNamespace: z.string().max(64),
+    files: z
+      .array(z.object({ path: z.string().max(4096), key: z.string().max(128) }))
+      .max(100)
+      .readonly(),
+  });
+
+const content = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    service: z.string().min(1).max(256),
+    failures: z.int().min(0),
+    open: stamp().optional(),
+    instance: instance().optional(),
+  }),
+);
+
+/** The last process of a service that was ready, and the files that it had made by then. */
+export type Instance = Readonly<z.output<ReturnType<typeof instance>>>;
+
+export interface ServiceFileOptions {
+  readonly os: Os;
+  readonly stateDir: string;
+  readonly name: string;
+  /** No stamp opens a breaker for longer: it may be forged. */
+  readonly longestOpenMs: number;
+  warn(message: string, cause?: unknown): void;
+}
+
+/** What the hosts of a state directory know of a service: its breaker, and its last instance. */
+export class ServiceFile implements BreakerMemory {
+  readonly #options: ServiceFileOptions;
+  readonly #path: string;
+  #text: string | undefined;
+  #failures = 0;
+  /** On the monotonic clock: what has been read once is not moved by a clock that is set. */
+  #openUntilMs = 0;
+  #instance: Instance | undefined;
+  #isIntact = true;
+  /** Who we are, as far as it is known. */
+  #self: Owner;
+
+  constructor(options: ServiceFileOptions) {
+    this.#options = options;
+    this.#self = { ...options.os.identify(), instance: crypto.randomUUID() };
+    this.#path = join(options.stateDir, `service-${hashName(options.name)}.json`);
+  }
+
+  /** Takes an identity that has become known. */
+  identify(self: Owner): void {
+    this.#self = self;
+  }
+
+  read(): BreakerState {
+    const text = this.#load();
+    // What cannot be read takes nothing back.
+    if (text !== undefined && text !== this.#text) this.#take(text);
+    const { clock } = this.#options.os;
+    return {
+      failures: this.#failures,
+      openForMs: Math.max(0, this.#openUntilMs - clock.monotonicMs()),
+    };
+  }
+
+  write({ failures, openForMs }: BreakerState): void {
+    this.#failures = failures;
+    this.#openUntilMs = this.#options.os.clock.monotonicMs() + openForMs;
+    this.#save();
+  }
+
+  get instance(): Instance | undefined {
+    this.read();
+    return this.#instance;
+  }
+
+  set instance(instance: Instance | undefined) {
+    this.#instance = instance;
+    this.#save();
+  }
+
+  #take(text: string): void {
+    const { os, name, longestOpenMs, warn } = this.#options;
+    this.#text = text;
+    const { data } = content.safeParse(parseJson(text));
+    if (data === undefined || data.service !== name) {
+      warn(`${this.#path} cannot be read; it is written anew`);
+      return;
+    }
+    this.#failures = data.failures;
+    this.#instance = data.instance;
+    this.#openUntilMs = 0;
+    if (data.open === undefined) return;
+    const { at, bootId, sinceBootMs, forMs } = data.open;
+    const isThisBoot = bootId !== '' && bootId === this.#self.bootId;
+    const sinceMs = isThisBoot ? os.clock.sinceBootMs() - sinceBootMs : os.clock.now() - at;
+    const leftMs = Math.min(forMs - Math.max(0, sinceMs), longestOpenMs);
+    this.#openUntilMs = os.clock.monotonicMs() + leftMs;
+    // Counted from now on: a wall clock that is set back could open it for as long again.
+    if (!isThisBoot && leftMs > 0) this.#save();
+  }
+
+  #load(): string | undefined {
+    try {
+      return readOwnFile(this.#path, this.#options.os);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') this.#complain('read', cause);
+      return undefined;
+    }
+  }
+
+  #save(): void {
+    const { os, name } = this.#options;
+    const { machine, bootId, instance } = this.#self;
+    const forMs = this.#openUntilMs - os.clock.monotonicMs();
+    const now = { at: os.clock.now(), machine, bootId, sinceBootMs: os.clock.sinceBootMs() };
+    this.#text = `${JSON.stringify({
+      version: FORMAT_VERSION,
+      service: name,
+      failures: this.#failures,
+      ...(forMs > 0 ? { open: { ...now, forMs } } : {}),
+      ...(this.#instance === undefined ? {} : { instance: this.#instance }),
+    })}\n`;
+    try {
+      replaceFile(this.#path, this.#text, instance);
+      this.#isIntact = true;
+    } catch (cause) {
+      this.#complain('written', cause);
+    }
+  }
+
+  /** Says once that it cannot, until it can again. */
+  #complain(what: string, cause: unknown): void {
+    if (this.#isIntact)
+      this.#options.warn(`${this.#path} cannot be ${what}; it goes on in memory`, cause);
+    this.#isIntact = false;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

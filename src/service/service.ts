@@ -1,0 +1,302 @@
+import { z } from 'zod';
+import {
+  type EndReport,
+  type ExitReport,
+  isSupervisorError,
+  type ServiceState,
+  type SupervisedProcess,
+  type Supervisor,
+  type SupervisorError,
+  type SupervisorErrorCode,
+} from '../index.ts';
+import type { Foundation } from '../supervisor.ts';
+import { parseInput } from '../validation.ts';
+import type { CheckedDefinition } from './definition.ts';
+import { partsOf, type ServiceParts } from './parts.ts';
+import { untilReady } from './readiness.ts';
+import { circuitOpen, closed, notAlone, stopping } from './refusals.ts';
+import { sequelOf } from './sequel.ts';
+
+/** A process that runs once, for as long as it is wanted. */
+export interface Service extends AsyncDisposable {
+  readonly name: string;
+  readonly state: ServiceState;
+  /**
+   * Gives the one live process, ready; starts it if there is none. All who ask at once share one start.
+   *
+   * @throws SupervisorError by rejection: `READY_TIMEOUT`, `SPAWN_FAILED`, `CIRCUIT_OPEN` with
+   * `data.retryInMs`, `ALREADY_RUNNING` if its place is taken, `STOPPING` once it is closed, or what
+   * else prevents a start
+   */
+  ensure(): Promise<SupervisedProcess>;
+  /** Ends the process with its tree, starts no other, and gives the name back; resolves when it is seen dead. */
+  close(options?: { reason?: string | undefined }): Promise<EndReport>;
+}
+
+/** The errors of a start that would be no other if it were tried again at once. */
+const FAILURES: ReadonlySet<SupervisorErrorCode> = new Set([
+  'READY_TIMEOUT',
+  'SPAWN_FAILED',
+  'COMMAND_NOT_FOUND',
+  'CWD_NOT_FOUND',
+  'ALREADY_RUNNING',
+]);
+
+const closeOptions = z.lazy(() => z.strictObject({ reason: z.string().optional() }).prefault({}));
+
+const NOTHING_ENDED: EndReport = { ended: [], survivors: [], unproven: [], durationMs: 0 };
+
+/** How long a process that is ending may keep the next one waiting, where `ready` sets no time. */
+const PATIENCE_MS = 30_000;
+
+export class SupervisedService implements Service {
+  readonly #supervisor: Supervisor;
+  readonly #foundation: Foundation;
+  readonly #definition: CheckedDefinition;
+  readonly #parts: ServiceParts;
+  readonly #stopListening: () => void;
+  #state: ServiceState = 'idle';
+  /** What `ensure` gives: a start under way, or the live process. */
+  #current: Promise<SupervisedProcess> | undefined;
+  /** The last one, until its whole tree is dead. */
+  #process: SupervisedProcess | undefined;
+  #ready: { readonly process: SupervisedProcess; readonly sinceMs: number } | undefined;
+  #giveUp = new AbortController();
+  /** Whether it comes back by itself: it was ready, and nobody has meant it to end. */
+  #isWanted = false;
+  #startsAtMs = 0;
+  #openUntilMs = 0;
+  #lastFailure: SupervisorError | undefined;
+  #cancelTimer: () => void = () => undefined;
+  #closing: Promise<EndReport> | undefined;
+
+  /** `before`: what an earlier service of this name has left alive. */
+  constructor(supervisor: Supervisor, definition: CheckedDefinition, before?: SupervisedService) {
+    this.#supervisor = supervisor;
+    this.#foundation = supervisor.foundation;
+    this.#definition = definition;
+    this.#process = before === undefined ? undefined : before.#process;
+    this.#parts = partsOf(supervisor, definition);
+    this.#stopListening = supervisor.on('stopping', () => this.#onStopping());
+  }
+
+  get name(): string {
+    return this.#definition.name;
+  }
+
+  get state(): ServiceState {
+    return this.#state;
+  }
+
+  ensure(): Promise<SupervisedProcess> {
+    if (this.#current !== undefined) return this.#current;
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    this.#current = this.#start();
+    return this.#current;
+  }
+
+  close(options?: { reason?: string | undefined }): Promise<EndReport> {
+    this.#closing ??= this.#close(parseInput(closeOptions, options, 'close').reason);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #start(): Promise<SupervisedProcess> {
+    this.#giveUp = new AbortController();
+    const { signal } = this.#giveUp;
+    const { ready, request, name } = this.#definition;
+    let process: SupervisedProcess | undefined;
+    try {
+      await this.#awaitPredecessor();
+      await this.#assertMayStart();
+      await this.#awaitTurn(signal);
+      this.#enter('starting');
+      await this.#parts.place.clear();
+      signal.throwIfAborted();
+      process = this.#supervisor.spawn(request);
+      this.#take(process);
+      await untilReady(process, ready, { name, foundation: this.#foundation, signal });
+      this.#welcome(process);
+      return process;
+    } catch (error) {
+      const report = process && (await this.#endUnready(process));
+      this.#current = undefined;
+      throw this.#fail(signal.aborted ? signal.reason : error, report);
+    }
+  }
+
+  /** Waits until nothing of the last process is alive, and what follows from its end is known. */
+  async #awaitPredecessor(): Promise<void> {
+    const last = this.#process;
+    // In any case a turn later: whoever fails at once would be remembered as the current start.
+    await undefined;
+    if (last === undefined) return;
+    const { clock } = this.#foundation.os;
+    const patienceMs = this.#definition.ready?.timeoutMs ?? PATIENCE_MS;
+    const isDead = await new Promise<boolean>((resolve) => {
+      const cancel = clock.after(patienceMs, () => resolve(false), { keepAlive: true });
+      void last.exited.then(() => {
+        cancel();
+        resolve(true);
+      });
+    });
+    if (!isDead) throw notAlone(this.name, last.pid);
+  }
+
+  async #assertMayStart(): Promise<void> {
+    this.#parts.file.identify((await this.#foundation.recovery()).self);
+    // Others may have found out meanwhile that it does not work.
+    const { openForMs } = this.#parts.breaker;
+    const known = this.#refusal();
+    if (known === undefined && openForMs > 0) this.#open(openForMs, 'another host found so');
+    const refusal = known ?? this.#refusal();
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** Waits for the end of the backoff; it keeps the host alive, as a queued start does. */
+  async #awaitTurn(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#foundation.os;
+    const waitMs = this.#startsAtMs - clock.monotonicMs();
+    if (waitMs <= 0) return;
+    this.#enter('waiting', `it is started again in ${Math.ceil(waitMs)} ms`);
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(waitMs, resolve, { keepAlive: true });
+      signal.addEventListener('abort', () => {
+        cancel();
+        resolve();
+      });
+    });
+    signal.throwIfAborted();
+  }
+
+  /** Takes a process that has just been started. */
+  #take(process: SupervisedProcess): void {
+    this.#process = process;
+    process.once('exit', () => this.#onExit(process));
+    void process.exited.then(() => {
+      if (this.#process === process) this.#process = undefined;
+    });
+  }
+
+  #welcome(process: SupervisedProcess): void {
+    const { clock } = this.#foundation.os;
+    const { comesBack, breaker } = this.#definition;
+    this.#ready = { process, sinceMs: clock.monotonicMs() };
+    this.#isWanted = comesBack;
+    this.#parts.place.take(process.id);
+    this.#cancelTimer();
+    this.#cancelTimer = clock.after(breaker.stableMs, () => this.#parts.breaker.reset());
+    this.#enter('ready');
+  }
+
+  /** A process that was not ready says itself why not. */
+  #onExit(process: SupervisedProcess): void {
+    if (this.#ready?.process !== process) return;
+    const { clock } = this.#foundation.os;
+    const isFailure = clock.monotonicMs() - this.#ready.sinceMs < this.#definition.breaker.stableMs;
+    const asked = this.#foundation.wasAsked(process.id);
+    this.#ready = undefined;
+    this.#current = undefined;
+    this.#cancelTimer();
+    const how = process.signalCode ?? `code ${process.exitCode}`;
+    if (this.#closing === undefined) this.#enter('idle', `it has exited (${how})`);
+    // Before any start that waits for its death.
+    void process.exited.then((report) => this.#follow(report, asked, isFailure));
+  }
+
+  /** Decides what follows from the end of a process that was ready. */
+  #follow(report: ExitReport, asked: boolean, isFailure: boolean): void {
+    const sequel = sequelOf(report.cause, asked);
+    this.#isWanted = this.#definition.comesBack && sequel === 'return';
+    if (sequel === 'rest') return;
+    this.#count(report, isFailure);
+    this.#comeBack();
+  }
+
+  /** Ends what did not become ready; returns its report, if it is dead. */
+  async #endUnready(process: SupervisedProcess): Promise<ExitReport | undefined> {
+    const reason = `service "${this.name}" did not become ready`;
+    const { ended, survivors } = await process.terminate({ reason });
+    return survivors.length > 0 ? undefined : ended[0];
+  }
+
+  /** Decides what follows from a start that failed; returns what its callers are told. */
+  #fail(error: unknown, report: ExitReport | undefined): unknown {
+    if (this.#closing !== undefined) return error;
+    const isCounted = isSupervisorError(error) && FAILURES.has(error.code);
+    if (isCounted) {
+      this.#lastFailure = error;
+      this.#count(report?.pid === undefined ? undefined : report, true);
+    } else this.#isWanted = false;
+    if (this.#state !== 'open')
+      this.#enter('idle', error instanceof Error ? error.message : String(error));
+    queueMicrotask(() => this.#comeBack());
+    return error;
+  }
+
+  #count(report: ExitReport | undefined, isFailure: boolean): void {
+    const pause = this.#parts.pace.count(report, isFailure);
+    if (pause.openForMs !== undefined) this.#open(pause.openForMs, pause.why);
+    else this.#startsAtMs = this.#foundation.os.clock.monotonicMs() + pause.delayMs;
+  }
+
+  #open(forMs: number, why: string): void {
+    const { clock } = this.#foundation.os;
+    this.#openUntilMs = clock.monotonicMs() + forMs;
+    this.#enter('open', why);
+    this.#cancelTimer();
+    this.#cancelTimer = clock.after(forMs, () => {
+      this.#openUntilMs = 0;
+      this.#enter('half-open');
+      this.#comeBack();
+    });
+  }
+
+  /** Starts it unasked, if it is still wanted and nobody has asked meanwhile. */
+  #comeBack(): void {
+    if (this.#isWanted && this.#refusal() === undefined) this.ensure().catch(() => undefined);
+  }
+
+  #refusal(): SupervisorError | undefined {
+    if (this.#closing !== undefined) return closed(this.name);
+    const retryInMs = Math.ceil(this.#openUntilMs - this.#foundation.os.clock.monotonicMs());
+    if (retryInMs <= 0) return undefined;
+    return circuitOpen(this.name, retryInMs, this.#lastFailure);
+  }
+
+  #onStopping(): void {
+    this.#isWanted = false;
+    // What runs is the stop's to end.
+    if (this.#state === 'waiting') this.#giveUp.abort(stopping(this.name));
+  }
+
+  async #close(reason: string | undefined): Promise<EndReport> {
+    const starting = this.#current;
+    this.#enter('closing', reason);
+    this.#cancelTimer();
+    this.#giveUp.abort(closed(this.name));
+    try {
+      const ended = await this.#process?.terminate({ reason });
+      // A start that was under way has ended what it had begun.
+      await starting?.catch(() => undefined);
+      return ended ?? NOTHING_ENDED;
+    } finally {
+      this.#stopListening();
+      this.#enter('closed');
+      // What is still alive would be in the way of the next one of this name.
+      if (this.#process === undefined) this.#foundation.services.delete(this.name);
+    }
+  }
+
+  #enter(state: ServiceState, reason?: string): void {
+    const from = this.#state;
+    if (from === state) return;
+    this.#state = state;
+    const pid = this.#process?.pid;
+    this.#foundation.emit('service', { name: this.name, from, state, pid, reason });
+  }
+}
