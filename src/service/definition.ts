@@ -99,7 +99,7 @@ const definition = z.lazy(() =>
   z.strictObject({
     name: z.string().min(1).max(256),
     ready: ready().optional(),
-    restart: restartPolicy,
+    restart: restartPolicy.prefault({}),
     breaker: z
       .strictObject({
         failures: z.int().min(1).default(3),

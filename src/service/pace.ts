@@ -13,7 +13,7 @@ import type { Breaker } from './breaker.ts';
 /** When the next start may be: after a backoff, or after the breaker has closed, which says why it opened. */
 export type Pause =
   | { readonly delayMs: number; readonly openForMs?: never }
-  | { readonly openForMs: number; readonly why: string };
+  | { readonly openForMs: number; readonly why: string; readonly delayMs?: never };
 
 export interface PaceContext {
   readonly clock: Clock;

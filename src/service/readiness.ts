@@ -121,7 +121,7 @@ async function isOwn(
   const { listeners } = foundation.os;
   // Where the system does not tell, nobody listened there before, and somebody does now.
   const found = await listeners?.(endpoint, [pid]);
-  if (found === undefined || found.length > 0) return true;
+  if (found === undefined || found.some((listener) => listener.pid === pid)) return true;
   const all = (await listeners?.(endpoint)) ?? [];
   const members = new Set((await foundation.membersOf(id)).map((member) => member.pid));
   if (all.some((listener) => members.has(listener.pid ?? 0))) return true;

@@ -1,9 +1,14 @@
+// Services of real processes, watched from outside.
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
 import { isSupervisorError } from '../../src/index.ts';
-import { defineService } from '../../src/service/index.ts';
+import { defineService, type ReadyCheck, type Service } from '../../src/service/index.ts';
 import { CAN_CONTAIN } from '../support/containment.ts';
 import { eventually } from '../support/process-table.ts';
-import { freePort, it } from '../support/services.ts';
+import { freePort, it, type ServerPlan, ServerRig, superviseIn } from '../support/services.ts';
+
+/** How long the clients of a failing service go on asking. */
+const STORM_MS = 10_000;
 
 describe.runIf(CAN_CONTAIN)('a service', () => {
   it('is one process for 200 who ask at once', async ({ rig: { supervisor, server, states } }) => {
@@ -21,7 +26,10 @@ describe.runIf(CAN_CONTAIN)('a service', () => {
     await expect(service.ensure()).rejects.toMatchObject({ code: 'STOPPING' });
   });
 
-  it('comes back when it dies', async ({ rig: { supervisor, server } }) => {
+  it('comes back when it dies, and only when it is asked for if it is told so', async ({
+    area,
+    rig: { supervisor, server },
+  }) => {
     const service = defineService(supervisor, server.definition());
     const first = await service.ensure();
     process.kill(first.pid ?? 0, 'SIGKILL');
@@ -30,38 +38,219 @@ describe.runIf(CAN_CONTAIN)('a service', () => {
     );
     expect(second.pid).not.toBe(first.pid);
     expect(server.overlaps).toEqual([]);
+
+    const shy = new ServerRig(area, 'shy');
+    const other = defineService(supervisor, shy.definition({}, { restart: false }));
+    const one = await other.ensure();
+    process.kill(one.pid ?? 0, 'SIGKILL');
+    await one.exited;
+    await eventually(() => other.state === 'idle');
+    expect(shy.starts).toBe(1);
+    await other.ensure();
+    expect(shy.starts).toBe(2);
   });
 
-  it('tries for nobody any more when it fails too often', async ({
+  it('rests after an end that was meant, until somebody asks', async ({
+    rig: { supervisor, server },
+  }) => {
+    const service = defineService(supervisor, server.definition({}, { sessionId: 's' }));
+    await (await service.ensure()).terminate();
+    await service.ensure();
+    await supervisor.reapSession('s');
+    expect(service.state).toBe('idle');
+    const { pid } = await service.ensure();
+    expect([server.starts, server.alive()]).toEqual([3, [pid]]);
+  });
+
+  it('is tried again when the breaker lets it, and works then', async ({
     rig: { supervisor, server, states },
   }) => {
-    const service = defineService(
-      supervisor,
-      server.definition(
-        { acts: ['crash', 'crash', 'crash', 'live'] },
-        { breaker: { openMs: 300 } },
-      ),
-    );
+    const acts = ['crash', 'crash', 'crash', 'live'] as const;
+    const definition = server.definition({ acts }, { breaker: { openMs: 300, stableMs: 0 } });
+    const service = defineService(supervisor, definition);
     const codes: unknown[] = [];
-    const process = await eventually(async () => {
-      try {
-        return await service.ensure();
-      } catch (error) {
-        codes.push(isSupervisorError(error) && error.code);
-        return undefined;
-      }
-    });
-    expect(process.pid).toBe(server.alive()[0]);
+    const running = await eventually(() =>
+      service.ensure().catch((error) => void codes.push(error.code)),
+    );
+    expect(server.alive()).toEqual([running.pid]);
     expect(server.starts).toBe(4);
     expect(codes.slice(0, 3)).toEqual(['SPAWN_FAILED', 'SPAWN_FAILED', 'SPAWN_FAILED']);
     expect(new Set(codes.slice(3))).toEqual(new Set(['CIRCUIT_OPEN']));
-    expect(states).toContain('half-open');
+    // On a busy machine a backoff of 10 ms may be over before the dead are seen dead.
+    const passed = states.filter((state) => state !== 'waiting');
+    const untilOpen = ['starting', 'idle', 'starting', 'idle', 'starting'];
+    expect(passed).toEqual([...untilOpen, 'open', 'half-open', 'starting', 'ready']);
   });
 
-  it('is ready when its own tree listens', async ({ rig: { supervisor, server } }) => {
+  it('says in its refusal when it can be tried, and why it failed', async ({
+    rig: { supervisor, server },
+  }) => {
+    const plan: ServerPlan = { acts: ['crash'], lastWords: 'no licence' };
+    const service = defineService(
+      supervisor,
+      server.definition(plan, { breaker: { failures: 1 } }),
+    );
+    await expect(service.ensure()).rejects.toThrow(
+      'Service "server" has ended (failed, code 1) before it was ready: no licence',
+    );
+    const refusal = await service.ensure().catch((error) => error);
+    expect(isSupervisorError(refusal, 'CIRCUIT_OPEN')).toBe(true);
+    expect(refusal.message).toContain('no licence');
+    expect(refusal.data.retryInMs).toBeGreaterThan(50_000);
+    expect(server.starts).toBe(1);
+  });
+});
+
+describe.runIf(CAN_CONTAIN)('a service that fails while its clients go on asking', () => {
+  const PLANS: Readonly<Record<string, ServerPlan>> = {
+    'crashes at its start': { acts: ['crash'] },
+    'hangs before it is ready': { acts: ['hang'] },
+    'dies between ready and first use': { acts: ['die'], dieAfterMs: 0 },
+    'ends by itself': { acts: ['complete'] },
+    'dies under its clients': { acts: ['die'], dieAfterMs: 50 },
+  };
+
+  it('is never two, starts as often as the policy says, and rests in between', async ({ area }) => {
+    const { supervisor } = superviseIn(area);
+    await supervisor.start();
+    const breaker = { failures: 3, openMs: 1500 };
+    const restart = { backoffMs: 50, maxBackoffMs: 200, jitter: 0, maxRestarts: 9 };
+    const storms = Object.entries(PLANS).map(async ([name, plan], at) => {
+      const server = new ServerRig(area, `storm-${at}`);
+      const ready = { stdout: /^listening/, timeoutMs: 1000 };
+      const service = defineService(
+        supervisor,
+        server.definition(plan, { ready, restart, breaker }),
+      );
+      const states: string[] = [];
+      supervisor.on('service', (event) => event.name === service.name && states.push(event.state));
+      const mostAtOnce = await askAll(service, server);
+      await service.close();
+      return { name, mostAtOnce, states, server };
+    });
+    for (const { name, mostAtOnce, states, server } of await Promise.all(storms)) {
+      expect(mostAtOnce, name).toBeLessThanOrEqual(1);
+      expect(server.overlaps, name).toEqual([]);
+      // The first start, and as many as the policy allows.
+      expect(server.starts, name).toBeLessThanOrEqual(10);
+      expect(server.starts, name).toBeGreaterThanOrEqual(3);
+      expect(states, name).toContain('open');
+      expect(states, name).toContain('half-open');
+      expect(server.alive(), name).toEqual([]);
+    }
+    await supervisor.stop();
+  });
+
+  it('is many without it (control)', async ({ area }) => {
+    const { supervisor } = superviseIn(area, { pool: { hardCap: 60 } });
+    await supervisor.start();
+    const server = new ServerRig(area);
+    // "Connect if not connected": each client looks, and starts one if there is none yet.
+    const { command, args, env } = server.definition({ acts: ['hang'] });
+    const start = () => supervisor.spawn({ command, args, env, kind: 'tool' });
+    await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        const isThere = server.alive().length > 0;
+        await turn();
+        if (!isThere) await start().started;
+      }),
+    );
+    await eventually(() => server.starts === 10);
+    expect(server.alive()).toHaveLength(10);
+    await eventually(() => server.overlaps.length === 9);
+    await supervisor.stop();
+  });
+});
+
+/** Asks with many clients, each of which asks again as soon as it has an answer; returns how many were ever alive. */
+async function askAll(service: Service, server: ServerRig): Promise<number> {
+  const untilMs = performance.now() + STORM_MS;
+  const goesOn = () => performance.now() < untilMs;
+  const client = async (): Promise<void> => {
+    while (goesOn()) {
+      const given = await service.ensure().catch(() => undefined);
+      // Uses it until it breaks, and reconnects at once.
+      if (given !== undefined) await Promise.race([given.exited, pause(STORM_MS)]);
+      await turn();
+    }
+  };
+  let most = 0;
+  const watch = async (): Promise<void> => {
+    while (goesOn()) {
+      most = Math.max(most, server.alive().length);
+      await pause(20);
+    }
+  };
+  await Promise.all([watch(), ...Array.from({ length: 20 }, client)]);
+  return most;
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe.runIf(CAN_CONTAIN)('a service is ready', () => {
+  it('when its own tree listens on its port', async ({ rig: { supervisor, server } }) => {
     const port = await freePort();
     const service = defineService(supervisor, server.definition({ port }, { ready: { port } }));
     const { pid } = await service.ensure();
     expect(server.alive()).toEqual([pid]);
+  });
+
+  it('when a descendant does', async ({ rig: { supervisor, server } }) => {
+    const port = await freePort();
+    const { command, args = [], ...rest } = server.definition({ port }, { ready: { port } });
+    const through = ['-c', '"$@" & wait', 'sh', command, ...args];
+    const service = defineService(supervisor, { ...rest, command: 'sh', args: through });
+    const { pid } = await service.ensure();
+    expect(server.alive()).toHaveLength(2);
+    expect(server.alive()).toContain(pid);
+    await service.close();
+    expect(server.alive()).toEqual([]);
+  });
+
+  it('when its URL answers with 2xx, and not before', async ({ rig: { supervisor, server } }) => {
+    const port = await freePort();
+    const ready = { url: `http://localhost:${port}/health`, timeoutMs: 1000 };
+    const broken = defineService(supervisor, server.definition({ port, status: 503 }, { ready }));
+    await expect(broken.ensure()).rejects.toMatchObject({ code: 'READY_TIMEOUT' });
+    expect(server.alive()).toEqual([]);
+    await broken.close();
+    const service = defineService(supervisor, server.definition({ port }, { ready }));
+    await service.ensure();
+  });
+
+  it('when its check says so', async ({ rig: { supervisor, server } }) => {
+    let asked = 0;
+    const check = ({ pid }: ReadyCheck): boolean => {
+      asked++;
+      if (asked === 1) throw new Error('not yet');
+      return asked > 3 && server.alive().includes(pid);
+    };
+    const service = defineService(supervisor, server.definition({}, { ready: { check } }));
+    await service.ensure();
+    expect(asked).toBeGreaterThan(3);
+  });
+
+  it('when it runs, if nothing else is said', async ({ rig: { supervisor, server } }) => {
+    const service = defineService(supervisor, server.definition({}, { ready: undefined }));
+    const { pid } = await service.ensure();
+    expect(server.alive()).toEqual([pid]);
+  });
+
+  const CHECKS: Readonly<Record<string, () => boolean | Promise<boolean>>> = {
+    throws: () => Promise.reject(new Error('no such table')),
+    'never answers': () => new Promise<boolean>(() => undefined),
+    'says no': () => false,
+  };
+
+  it.for(Object.entries(CHECKS))('in time, or not at all: a check that %s', async (of, { rig }) => {
+    const { supervisor, server } = rig;
+    const [name, check] = of;
+    const ready = { check, timeoutMs: 400 };
+    const service = defineService(supervisor, server.definition({ stubborn: true }, { ready }));
+    const error = await service.ensure().catch((reason) => reason);
+    expect(isSupervisorError(error, 'READY_TIMEOUT')).toBe(true);
+    expect(error.cause?.message).toBe(name === 'throws' ? 'no such table' : undefined);
+    expect(server.starts).toBe(1);
+    expect(server.alive()).toEqual([]);
   });
 });
