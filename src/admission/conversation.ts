@@ -15,7 +15,7 @@ export const conversationOptions = z.lazy(() =>
 export interface ConversationWish {
   /** Which one; `undefined` until the agent's first message names it. */
   readonly key: string | undefined;
-  /** A new one with a given id: the agent itself refuses an id that is in use. */
+  /** A new one with a given id, by a fork too: the agent itself refuses an id that is in use (measured, SDK 0.3.330). */
   readonly isNew: boolean;
 }
 
@@ -35,7 +35,9 @@ export function conversationOf(
   const chosen = lastUuid(flags, SESSION_ID);
   const forks = flags.includes('--fork-session');
   const key = conversationId?.toLowerCase() ?? (forks ? chosen : (resumed ?? chosen));
-  return { key, isNew: chosen !== undefined && chosen === key && resumed === undefined && !forks };
+  // Both without a fork it takes from nobody.
+  const isRefused = chosen !== undefined && resumed !== undefined && !forks;
+  return { key, isNew: isRefused || (chosen !== undefined && chosen === key) };
 }
 
 /** Anything but a UUID is a title to search for, or the next flag. */

@@ -263,10 +263,13 @@ class Conversation {
 
   #refuse(request: TurnRequest, reason: string): void {
     if (!this.#drop(request)) return;
+    const advice = request.isNew
+      ? 'Choose another id, or resume it without one.'
+      : "End that agent, pass onDuplicate: 'takeover', or resume with forkSession.";
     request.refused(
       new SupervisorError(
         'CONVERSATION_BUSY',
-        `Conversation "${this.#key}" has a live agent already: ${reason}. Nothing was started. End that agent, pass onDuplicate: 'takeover', or resume with forkSession.`,
+        `Conversation "${this.#key}" has a live agent already: ${reason}. Nothing was started. ${advice}`,
         { data: { conversationId: this.#key, reason } },
       ),
     );

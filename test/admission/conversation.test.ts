@@ -41,8 +41,9 @@ describe('conversationOf', () => {
     ['before --', ['--resume', A, '--', '--resume', B], A],
     ['other flags that begin so', [`--resume-at=${A}`, `--session-ids=${B}`], undefined],
     ['a fork without a new id', ['--resume', A, '--fork-session'], undefined],
-    ['a fork with its new id', ['--resume', A, '--fork-session', '--session-id', B], B],
-    ['a fork, in any order', ['--fork-session', `--session-id=${B}`, `--resume=${A}`], B],
+    ['a fork with its new id', ['--resume', A, '--fork-session', '--session-id', B], B, true],
+    ['a fork, in any order', ['--fork-session', `--session-id=${B}`, `--resume=${A}`], B, true],
+    ['what no agent takes: both, and no fork', ['--resume', A, '--session-id', B], A, true],
     ['a fork after -- is none', ['--resume', A, '--', '--fork-session'], A],
   ])('%s', (_, args, key, isNew = false) => {
     expect(conversationOf(args)).toEqual({ key, isNew });
@@ -54,6 +55,7 @@ describe('conversationOf', () => {
     ['over what is resumed', ['--resume', A], B, B],
     ['over a fork, which has no id yet', ['--resume', A, '--fork-session'], B, B],
     ['over the new id of a fork', ['--resume', A, '--fork-session', '--session-id', A], B, B],
+    ['the new id of a fork', ['--resume', A, '--fork-session', '--session-id', B], B, B, true],
     ['the very id that is to be new', ['--session-id', A], A, A, true],
     ['another one than is to be new', ['--session-id', A], B, B],
   ])('conversationId: %s', (_, args, id, key, isNew = false) => {

@@ -517,16 +517,22 @@ describe('the other policies', () => {
     await host.expectFree(5);
   });
 
-  it.each(['replace', 'takeover', 'reject', 'allow'] as const)(
-    '%s: an id that is to be new is refused while somebody has it',
-    async (onDuplicate) => {
+  it.each(
+    (['replace', 'takeover', 'reject', 'allow'] as const).flatMap((policy) => [
+      [policy, 'a new conversation', []] as const,
+      [policy, 'a fork', ['--resume', crypto.randomUUID(), '--fork-session']] as const,
+    ]),
+  )(
+    '%s: an id that is to be new is refused while somebody has it, for %s',
+    async (onDuplicate, _what, more) => {
       using host = new Host();
       const hook = host.supervisor.spawnHook({ onDuplicate });
       const args = ['--session-id', UUID];
       const older = new Asked(hook({ command: 'older', args }));
-      const newer = new Asked(hook({ command: 'newer', args }));
+      const newer = new Asked(hook({ command: 'newer', args: [...args, ...more] }));
       await host.settle();
       expect(newer.told).toEqual(['CONVERSATION_BUSY', 'not-started', 'error']);
+      expect(newer.report?.error?.message).toMatch(/Choose another id, or resume it/);
       expect(older.told).toEqual(['started']);
       await host.until(host.supervisor.stop());
     },

@@ -161,7 +161,19 @@ describe.runIf(CAN_WATCH_AGENTS)('a conversation', { concurrent: true, timeout: 
     expect(await first.conversation).toBe(sessionId);
     const second = talk(supervisor, { sessionId });
     expect((await second.process.exited).error?.code).toBe('CONVERSATION_BUSY');
+    const other = talk(supervisor);
+    const resume = await other.conversation;
+    await other.answered;
+    const fork = talk(supervisor, { resume, forkSession: true, sessionId });
+    expect((await fork.process.exited).error?.code).toBe('CONVERSATION_BUSY');
     expect(isAlive(first.process.pid)).toBe(true);
+    // The control: the agent does refuse it, even when nobody runs that conversation any more.
+    await first.process.terminate();
+    const refused = await talk(supervisor, { resume, forkSession: true, sessionId }).process.exited;
+    expect(refused).toMatchObject({
+      cause: 'failed',
+      stderrTail: expect.stringContaining('in use'),
+    });
   });
 
   it('that is continued without a name ends its older agent as soon as it says which it is', async ({
