@@ -278,7 +278,7 @@ export class Supervisor {
       const { retentionMs } = this.#options.session;
       const { sessions } = this.#corridor;
       if (!dryRun) {
-        sessions.releaseUnused();
+        sessions.review();
         this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {

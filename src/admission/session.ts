@@ -96,11 +96,11 @@ export class Sessions {
     return [...this.#sessions.keys()].filter((id) => this.#context.live(id) > 0);
   }
 
-  /** Lets go of what has no process here and no clock to watch: its file knows all of it. */
-  releaseUnused(): void {
+  /** Sees which limits other hosts have set for what runs here, and lets go of what has no process here and no clock to watch: its file knows all of it. */
+  review(): void {
     for (const [id, session] of this.#sessions) {
-      if (session.isWatched || this.#context.live(id) > 0) continue;
-      this.#sessions.delete(id);
+      if (this.#context.live(id) > 0) session.watch();
+      else if (!session.isWatched) this.#sessions.delete(id);
     }
   }
 
@@ -160,7 +160,6 @@ export class Session {
   limit(maxWallClockMs: number | null): void {
     if (this.#ledger.maxWallClockMs === maxWallClockMs) return;
     this.#ledger.limit(maxWallClockMs);
-    if (!this.isExpired) this.#announced.delete(this.id);
     this.watch();
   }
 
@@ -169,10 +168,11 @@ export class Session {
     return this.#cancel !== undefined;
   }
 
-  /** Says when it expires, from now on: once. */
+  /** Says when it expires, from now on: once, unless its limit is raised then, here or by another host. */
   watch(): void {
     this.close();
     const limitMs = this.maxWallClockMs;
+    if (!this.isExpired) this.#announced.delete(this.id);
     if (this.#announced.has(this.id) || limitMs === null) return;
     const look = (): void => {
       if (this.isExpired) this.#announce();
@@ -184,7 +184,10 @@ export class Session {
 
   /** @throws SupervisorError `SESSION_EXPIRED` */
   assertOpen(): void {
-    if (!this.isExpired) return;
+    if (!this.isExpired) {
+      if (this.#announced.has(this.id)) this.watch();
+      return;
+    }
     this.#announce();
     throw this.#error();
   }

@@ -254,6 +254,41 @@ describe('the wall clock', () => {
     expect(a.eventsOf('session-expired')).toEqual([]);
   });
 
+  it.each([HOUR_MS, null])(
+    'that another host sets holds at the next sweep for what runs here: %o',
+    async (maxWallClockMs) => {
+      const a = await host({ sweep: { intervalMs: 60_000 } });
+      const running = a.spawn('x', { sessionId: 's' });
+      await a.os.clock.advance(HOUR_MS / 2);
+      const b = await host({}, { afterMs: HOUR_MS / 2 });
+      b.spawn('x', { sessionId: 's', maxWallClockMs });
+      await a.os.clock.advance(HOUR_MS / 2);
+      expect(a.eventsOf('session-expired')).toEqual([]);
+      await a.os.clock.advance(10 * HOUR_MS);
+      if (maxWallClockMs === null) {
+        expect(a.os.alive).toEqual([running.pid]);
+        return;
+      }
+      expect((await a.until(running.exited)).cause).toBe('wall-clock');
+      const [{ ageMs = 0 } = {}] = a.eventsOf('session-expired');
+      expect(ageMs).toBeLessThan(HOUR_MS + 60_000);
+    },
+  );
+
+  it('that another host makes longer ends what was started here since', async () => {
+    const a = await host({ session: { maxWallClockMs: HOUR_MS } });
+    a.spawn('x', { sessionId: 's' });
+    await a.os.clock.advance(HOUR_MS + 1);
+    expect(a.eventsOf('session-expired')).toHaveLength(1);
+    const b = await host({}, { afterMs: HOUR_MS + 1 });
+    b.spawn('x', { sessionId: 's', maxWallClockMs: 2 * HOUR_MS });
+    const again = a.spawn('x', { sessionId: 's' });
+    expect(again.pid).toBeDefined();
+    await a.os.clock.advance(HOUR_MS);
+    expect((await a.until(again.exited)).cause).toBe('wall-clock');
+    expect(a.eventsOf('session-expired')).toHaveLength(2);
+  });
+
   it('goes on in the next host, and does not begin anew', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
