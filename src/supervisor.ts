@@ -39,6 +39,7 @@ import type { QueuedStart } from './spawn/queued.ts';
 import {
   abortSignal,
   type CheckedRequest,
+  requireSession,
   type SpawnRequest,
   sessionId,
   spawnRequest,
@@ -132,15 +133,8 @@ export interface Foundation {
 const requestFields = z.lazy(() =>
   spawnRequest.unwrap().extend({ limits: processLimits.optional() }),
 );
-const spawnDefaults = z.lazy(() => requestFields.unwrap().partial());
-const limitedRequest = z.lazy(() =>
-  requestFields
-    .unwrap()
-    .refine(
-      ({ sessionId, maxWallClockMs }) => maxWallClockMs === undefined || sessionId !== undefined,
-      { error: 'must come with a sessionId, whose clock it is', path: ['maxWallClockMs'] },
-    ),
-);
+const spawnDefaults = z.lazy(() => requestFields.unwrap().partial().superRefine(requireSession));
+const limitedRequest = z.lazy(() => requestFields.unwrap().superRefine(requireSession));
 const acquireOptions = z.lazy(() =>
   z
     .strictObject({
@@ -309,7 +303,8 @@ export class Supervisor {
    * ```
    */
   spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
-    parseInput(spawnDefaults, defaults, 'spawnHook');
+    const { kind = 'agent', limits } = parseInput(spawnDefaults, defaults, 'spawnHook');
+    assertConsistent(mergeLimits(this.#options.limits, kind, limits), 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
       const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
       return this.#spawn({ ...defaults, command, args, cwd, env, signal }, dialect);

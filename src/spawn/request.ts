@@ -58,6 +58,29 @@ export const spawnRequest = z.lazy(() =>
   }),
 );
 
+type OfSession = Pick<
+  Partial<z.output<typeof spawnRequest>>,
+  'sessionId' | 'maxWallClockMs' | 'budget'
+>;
+
+/** @internal What holds for a session must come with one, or it would hold for nothing, unnoticed. */
+export function requireSession(
+  { sessionId, maxWallClockMs, budget }: OfSession,
+  context: Pick<z.RefinementCtx, 'addIssue'>,
+): void {
+  if (sessionId !== undefined) return;
+  const orphans = [
+    [['maxWallClockMs'], maxWallClockMs, 'whose clock it is'],
+    [['budget', 'perSessionUsd'], budget?.perSessionUsd, 'whose budget it is'],
+    [['budget', 'maxTokens'], budget?.maxTokens, 'whose budget it is'],
+  ] as const;
+  for (const [path, value, whose] of orphans)
+    if (value !== undefined) {
+      const message = `must come with a sessionId, ${whose}`;
+      context.addIssue({ code: 'custom', path: [...path], message });
+    }
+}
+
 /** @internal A request as the stations see it: checked, with its defaults. */
 export type CheckedRequest = z.output<typeof spawnRequest> & {
   /** Merged with those of its kind and its supervisor. */

@@ -240,6 +240,20 @@ describe('bad input', () => {
     expect(() => supervisor.spawn({ command: 'a', budget } as never)).toThrow(`spawn: ${message}`);
   });
 
+  it.each(['perSessionUsd', 'maxTokens'])(
+    '%s without a session, whose budget it would be',
+    async (name) => {
+      const { supervisor } = await host();
+      const budget = { [name]: 5 };
+      const message = `"budget.${name}" is 5, but must come with a sessionId, whose budget it is.`;
+      expect(() => supervisor.spawn({ command: 'a', budget })).toThrow(`spawn: ${message}`);
+      expect(() => supervisor.spawnHook({ budget })).toThrow(`spawnHook: ${message}`);
+      expect(supervisor.spawn({ command: 'a', sessionId: 's', budget }).pid).toBeDefined();
+      const lease = await supervisor.acquire({ sessionId: 't' });
+      expect(lease.spawn({ command: 'a', budget }).pid).toBeDefined();
+    },
+  );
+
   it.each([
     [{ usd: -1 }, '"usd" is -1'],
     [{ usd: Number.NaN }, '"usd" is NaN'],

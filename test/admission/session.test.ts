@@ -468,7 +468,10 @@ describe('bad input', () => {
   it('in a request: a clock without a session, a conversation that is none', async () => {
     const a = await host();
     expect(message(() => a.spawn('x', { maxWallClockMs: 5 }))).toMatch(
-      /"maxWallClockMs" is 5, but must come with a sessionId/,
+      /spawn: "maxWallClockMs" is 5, but must come with a sessionId/,
+    );
+    expect(message(() => a.supervisor.spawnHook({ maxWallClockMs: 5 }))).toMatch(
+      /spawnHook: "maxWallClockMs" is 5, but must come with a sessionId/,
     );
     expect(message(() => a.spawn('x', { sessionId: 's', maxWallClockMs: -5 }))).toMatch(/-5/);
     expect(message(() => a.spawn('x', { conversationId: '' }))).toMatch(/conversationId/);

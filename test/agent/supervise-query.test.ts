@@ -397,6 +397,15 @@ describe('superviseQuery', () => {
     ],
     [{ onExit: 'x' }, 'superviseQuery: "onExit" is "x", but must be a function'],
     [{ priority: 'high' }, '"priority" is "high"'],
+    [
+      { budget: { perSessionUsd: 5 } },
+      '"budget.perSessionUsd" is 5, but must come with a sessionId',
+    ],
+    [{ maxWallClockMs: 5 }, '"maxWallClockMs" is 5, but must come with a sessionId'],
+    [
+      { limits: { startupMs: 2, lifetimeMs: 1 } },
+      '"limits.startupMs" is 2, but must not be longer than "limits.lifetimeMs", which is 1',
+    ],
     [{ budget: { perSessionUsd: 0 } }, '"budget.perSessionUsd" is 0, but must be more than 0'],
   ] as const)('refuses %j', ([options, message], { supervise }) => {
     expect(() => superviseQuery(bare, { supervisor: supervise(), ...options } as never)).toThrow(

@@ -146,6 +146,8 @@ describe('limits that contradict each other', () => {
     const spawn = () => supervisor.spawn({ command: 'a', limits: { startupMs: 5000 } });
     expect(spawn).toThrow(/"limits\.startupMs" is 5000, .*"limits\.lifetimeMs", which is 1000/);
     expect(spawn).toThrow(expect.objectContaining({ code: 'INVALID_OPTIONS' }));
+    const hook = () => supervisor.spawnHook({ kind: 'tool', limits: { startupMs: 5000 } });
+    expect(hook).toThrow(/^spawnHook: "limits\.startupMs" is 5000/);
     expect(os.launches).toEqual([]);
   });
 
