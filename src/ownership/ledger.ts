@@ -29,7 +29,8 @@ export class Ledger<Line extends object> {
   /** Which file it was; an inode's number alone is soon given to another. */
   #file = '';
   #isTorn = false;
-  #isIntact = true;
+  /** What it cannot do, and has said so. */
+  #failing: 'read' | 'written' | undefined;
 
   constructor(options: LedgerOptions<Line>) {
     this.#options = options;
@@ -47,8 +48,11 @@ export class Ledger<Line extends object> {
       const text = `${this.#isTorn ? '\n' : ''}${JSON.stringify(line)}\n`;
       const fd = this.#open(constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
       try {
+        const bytes = Buffer.byteLength(text);
+        // Nobody would read any of it again, and what was spent would be forgotten.
+        if (fstatSync(fd).size + bytes > MAX_LEDGER_BYTES) throw new Error('the file is full');
         const written = writeSync(fd, text);
-        if (written < Buffer.byteLength(text)) throw new Error('the disk is full');
+        if (written < bytes) throw new Error('the disk is full');
       } finally {
         closeSync(fd);
       }
@@ -89,8 +93,9 @@ export class Ledger<Line extends object> {
   /** Opens the file if nobody else can have written it. */
   #open(flags: number): number {
     const { path, userId } = this.#options;
-    const { O_NOFOLLOW = 0 } = constants;
-    const fd = openSync(path, flags | O_NOFOLLOW, 0o600);
+    // A pipe would hold us until somebody opens its other end.
+    const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+    const fd = openSync(path, flags | O_NOFOLLOW | O_NONBLOCK, 0o600);
     const stat = fstatSync(fd);
     if (stat.isFile() && (userId === undefined || stat.uid === userId)) return fd;
     closeSync(fd);
@@ -98,16 +103,16 @@ export class Ledger<Line extends object> {
   }
 
   /** Says once that it cannot, until it can again. */
-  #attempt(what: string, act: () => void): boolean {
+  #attempt(what: 'read' | 'written', act: () => void): boolean {
     try {
       act();
-      this.#isIntact = true;
+      if (this.#failing === what) this.#failing = undefined;
       return true;
     } catch (error) {
       if (what === 'read' && (error as NodeJS.ErrnoException).code === 'ENOENT') return true;
-      if (this.#isIntact)
+      if (this.#failing === undefined)
         this.#options.warn(`${this.#options.path} cannot be ${what}; it goes on in memory`, error);
-      this.#isIntact = false;
+      this.#failing ??= what;
       return false;
     }
   }

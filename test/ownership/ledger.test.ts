@@ -1,4 +1,5 @@
 // A ledger is a real file that several owners write at once; each instance here is an owner of its own.
+import { execFileSync } from 'node:child_process';
 import { appendFile, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -97,6 +98,28 @@ describe('a ledger', () => {
     expect(numbers(ledger)).toEqual([1, 2]);
     expect(warnings).toEqual([`${path} cannot be written; it goes on in memory`]);
     expect(await readFile(join(folder, 'elsewhere'), 'utf8')).toBe('');
+  });
+
+  it('never grows beyond what it would read again: the rest stays in memory, and is said', async () => {
+    const line = `${'{"n":1}'.padEnd(2 ** 20 - 1)}\n`;
+    const [a, b] = [open(), open()];
+    for (let mebibyte = 0; mebibyte < 16; mebibyte++) await appendFile(path, line);
+    const count = numbers(a).length;
+    a.append({ n: 2 });
+    expect(numbers(a).slice(count)).toEqual([2]);
+    a.append({ n: 3 });
+    expect(numbers(a).slice(count)).toEqual([2, 3]);
+    expect(numbers(b)).toHaveLength(count);
+    expect(warnings).toEqual([`${path} cannot be written; it goes on in memory`]);
+  });
+
+  it.skipIf(process.platform === 'win32')('hangs no host over a pipe of its name', () => {
+    execFileSync('mkfifo', [path]);
+    const ledger = open();
+    expect(numbers(ledger)).toEqual([]);
+    ledger.append({ n: 1 });
+    expect(numbers(ledger)).toEqual([1]);
+    expect(warnings).toEqual([`${path} cannot be read; it goes on in memory`]);
   });
 
   it("trusts no other user's file", async () => {
