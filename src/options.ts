@@ -83,7 +83,7 @@ export interface SupervisorOptions {
         maxWallClockMs?: number | null | undefined;
         /** What becomes of its processes then; nothing new starts in either case. @default 'terminate' */
         onExpire?: 'terminate' | 'refuse' | undefined;
-        /** How long it is remembered after it was last seen, in ms. @default 2_592_000_000 (30 days) */
+        /** How long it is remembered after it was last seen, in ms. Default: 30 days, or `maxWallClockMs` if that is more. */
         retentionMs?: number | undefined;
       }
     | undefined;

@@ -6,11 +6,16 @@ import { Pool, type Slot } from './admission/pool.ts';
 import { SpawnRate } from './admission/rate.ts';
 import { restartPolicy, withBackoff } from './admission/restart.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './admission/run.ts';
-import { Sessions } from './admission/session.ts';
+import { assertRemembered, Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
 import { type Emit, Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
 import { Limiter } from './limits/limiter.ts';
-import { assertConsistent, mergeLimits, processLimits } from './limits/limits.ts';
+import {
+  assertConsistent,
+  mergeLimits,
+  type ProcessLimits,
+  processLimits,
+} from './limits/limits.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
@@ -303,8 +308,7 @@ export class Supervisor {
    * ```
    */
   spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
-    const { kind = 'agent', limits } = parseInput(spawnDefaults, defaults, 'spawnHook');
-    assertConsistent(mergeLimits(this.#options.limits, kind, limits), 'spawnHook');
+    this.#assertSensible(parseInput(spawnDefaults, defaults, 'spawnHook'), 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
       const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
       return this.#spawn({ ...defaults, command, args, cwd, env, signal }, dialect);
@@ -537,10 +541,19 @@ export class Supervisor {
   }
 
   #check(input: SpawnRequest, subject: string): CheckedRequest {
-    const { limits: wishes, ...request } = parseInput(limitedRequest, input, subject);
-    const limits = mergeLimits(this.#options.limits, request.kind, wishes);
+    const request = parseInput(limitedRequest, input, subject);
+    return { ...request, limits: this.#assertSensible(request, subject) };
+  }
+
+  /** Refuses what contradicts itself, or our options; returns the limits that hold for it. */
+  #assertSensible(
+    { kind = 'agent', limits: wishes, maxWallClockMs }: z.output<typeof spawnDefaults>,
+    subject: string,
+  ): ProcessLimits {
+    const limits = mergeLimits(this.#options.limits, kind, wishes);
     assertConsistent(limits, subject);
-    return { ...request, limits };
+    assertRemembered(maxWallClockMs, this.#options.session, subject);
+    return limits;
   }
 
   #lease(slot: Slot, session: string | undefined): SlotLease {

@@ -6,6 +6,7 @@ import type { ExitCause, SessionEnd, SessionInfo } from '../reports.ts';
 import { durationMs } from '../validation.ts';
 
 const HOUR_MS = 3_600_000;
+const RETENTION_MS = 30 * 24 * HOUR_MS;
 
 /** @internal How long a session may last; `null` is without end. */
 export const wallClockMs = z.lazy(() => durationMs().min(1).nullable());
@@ -16,11 +17,14 @@ export const sessionOptions = z.lazy(() =>
     .strictObject({
       maxWallClockMs: wallClockMs.default(4 * HOUR_MS),
       onExpire: z.enum(['terminate', 'refuse']).default('terminate'),
-      retentionMs: durationMs()
-        .min(1)
-        .default(30 * 24 * HOUR_MS),
+      retentionMs: durationMs().min(1).optional(),
     })
     .prefault({})
+    .transform(({ retentionMs, ...rest }) => ({
+      ...rest,
+      // Whoever lets a session last longer means it to be remembered as long.
+      retentionMs: retentionMs ?? Math.max(RETENTION_MS, rest.maxWallClockMs ?? 0),
+    }))
     .superRefine(({ maxWallClockMs, retentionMs }, context) => {
       if (maxWallClockMs === null || retentionMs >= maxWallClockMs) return;
       context.addIssue({
@@ -30,6 +34,25 @@ export const sessionOptions = z.lazy(() =>
       });
     }),
 );
+
+/**
+ * @internal Refuses a session's own limit that its file may not live to see.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS` naming both fields and their values
+ */
+export function assertRemembered(
+  maxWallClockMs: number | null | undefined,
+  { retentionMs }: { readonly retentionMs: number },
+  subject: string,
+): void {
+  if ((maxWallClockMs ?? 0) <= retentionMs) return;
+  const fields = ['maxWallClockMs', 'session.retentionMs'] as const;
+  throw new SupervisorError(
+    'INVALID_OPTIONS',
+    `${subject}: "${fields[0]}" is ${maxWallClockMs}, but must be at most "${fields[1]}", which is ${retentionMs}: a forgotten session would begin anew. Correct one of them.`,
+    { data: { fields, values: [maxWallClockMs, retentionMs] } },
+  );
+}
 
 /** What is known of a session from its own file, whichever host wrote it. */
 export interface SessionLedger {

@@ -229,10 +229,13 @@ describe('the wall clock', () => {
   });
 
   it('can be longer than any timer', async () => {
-    const a = await host({ session: { maxWallClockMs: 40 * DAY_MS, retentionMs: 40 * DAY_MS } });
+    // It is remembered as long.
+    const a = await host({ session: { maxWallClockMs: 40 * DAY_MS } });
     const running = a.spawn('x', { sessionId: 's' });
     await a.os.clock.advance(40 * DAY_MS);
     expect(a.os.alive).toEqual([running.pid]);
+    const own = { sessionId: 't', maxWallClockMs: 40 * DAY_MS };
+    expect(a.spawn('x', own).pid).toBeDefined();
     await a.os.clock.advance(1);
     expect((await a.until(running.exited)).cause).toBe('wall-clock');
   });
@@ -451,6 +454,10 @@ describe('bad input', () => {
     [{ maxWallClockMs: '4h' }, /session\.maxWallClockMs" is "4h"/],
     [{ onExpire: 'kill' }, /session\.onExpire" is "kill", but must be "terminate" or "refuse"/],
     [
+      { maxWallClockMs: 40 * DAY_MS, retentionMs: 30 * DAY_MS },
+      /session\.retentionMs" is 2592000000, but must be at least maxWallClockMs \(3456000000\)/,
+    ],
+    [
       { retentionMs: 1000 },
       /session\.retentionMs" is 1000, but must be at least maxWallClockMs \(14400000\)/,
     ],
@@ -474,6 +481,11 @@ describe('bad input', () => {
       /spawnHook: "maxWallClockMs" is 5, but must come with a sessionId/,
     );
     expect(message(() => a.spawn('x', { sessionId: 's', maxWallClockMs: -5 }))).toMatch(/-5/);
+    const long = { sessionId: 's', maxWallClockMs: 31 * DAY_MS };
+    const forgotten =
+      /"maxWallClockMs" is 2678400000, but must be at most "session\.retentionMs", which is 2592000000/;
+    expect(message(() => a.spawn('x', long))).toMatch(forgotten);
+    expect(message(() => a.supervisor.spawnHook(long))).toMatch(forgotten);
     expect(message(() => a.spawn('x', { conversationId: '' }))).toMatch(/conversationId/);
     expect(message(() => a.spawn('x', { onDuplicate: 'maybe' as never }))).toMatch(/onDuplicate/);
     expect(message(() => a.supervisor.session(true as never))).toMatch(/sessionId/);
