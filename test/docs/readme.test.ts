@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createSupervisor, ERROR_CODES } from '../../src/index.ts';
+import { createSupervisor, ERROR_CODES, type ExitCause } from '../../src/index.ts';
 import { resolveOptions } from '../../src/options.ts';
 import { systemOs } from '../../src/os/system.ts';
 import { ALWAYS_DROPPED, DROPPED_WHEN_NESTED } from '../../src/spawn/environment.ts';
@@ -90,6 +90,16 @@ describe('the README', () => {
     const calls = table(README, '| call | does |').flatMap(([call]) => quoted(call));
     expect(calls.length).toBeGreaterThan(8);
     for (const call of calls) expect(supervisor).toHaveProperty(call.replace(/\(.*/, ''));
+  });
+
+  it('lists each cause of an end once', () => {
+    const causes: Record<ExitCause, true> = {
+      ...{ completed: true, failed: true, crashed: true, terminated: true, aborted: true },
+      ...{ reaped: true, 'wall-clock': true, startup: true, idle: true, memory: true },
+      ...{ lifetime: true, budget: true, duplicate: true, shutdown: true, 'not-started': true },
+    };
+    const stated = table(README, '| cause | means |').flatMap(([cause]) => quoted(cause));
+    expect(stated.sort()).toEqual(Object.keys(causes).sort());
   });
 
   it('lists the errors that the code throws, and no other', () => {
