@@ -4,7 +4,9 @@ import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type ExitReport,
   isSupervisorError,
+  type Limits,
   type SlotLease,
   type SpawnRequest,
   type SupervisedProcess,
@@ -15,7 +17,20 @@ import { FakeSupervision } from '../support/fake-supervisor.ts';
 const SLOTS = 2;
 const CONVERSATIONS = 2;
 const SWEEP_MS = 30_000;
+const SAMPLING_MS = 20;
+const DAY_MS = 86_400_000;
+/** What each process uses, and what it may use at most where that is limited. */
+const USED_BYTES = 100;
+const BUDGET_USD = 1;
 const POLICIES = ['replace', 'replace', 'takeover', 'reject', 'allow'] as const;
+const LIMITS: readonly Limits[] = [
+  {},
+  { startupMs: 5 },
+  { lifetimeMs: 5 },
+  { startupMs: 20, idleMs: 20, lifetimeMs: 40 },
+  { memoryBytes: USED_BYTES - 1 },
+  { memoryBytes: USED_BYTES },
+];
 const NATURES: readonly FakeProcess['on'][] = [
   {},
   { EOF: 'die' },
@@ -29,6 +44,8 @@ interface Asker {
   readonly name: string;
   readonly handle: SupervisedProcess;
   readonly abort: AbortController;
+  readonly limits: Limits;
+  readonly endsWhenSpent: boolean;
   readonly told: string[];
 }
 
@@ -39,6 +56,8 @@ interface Wish {
   readonly priority: number;
   readonly nature: FakeProcess['on'];
   readonly slot: boolean;
+  readonly limits: Limits;
+  readonly endsWhenSpent: boolean;
 }
 
 type Command = readonly [what: string, act: (model: Model) => unknown];
@@ -49,6 +68,7 @@ class Model {
     pool: { concurrency: SLOTS, waitTimeoutMs: 40 },
     session: { maxWallClockMs: 60 },
     sweep: { intervalMs: SWEEP_MS },
+    sampling: { intervalMs: SAMPLING_MS },
   });
   readonly askers: Asker[] = [];
   readonly leases: { readonly lease: SlotLease; process: Asker | undefined; over: boolean }[] = [];
@@ -58,6 +78,9 @@ class Model {
   readonly #conversationOf = new Map<number, number>();
   readonly #aborts: AbortController[] = [];
   readonly #events: string[] = [];
+  readonly #startedAtMs = new Map<string, number>();
+  readonly #ending = new Set<string>();
+  #spentUsd = 0;
 
   /** `strict`: 'allow' is no excuse; for the negative control. */
   constructor(strict = false) {
@@ -70,6 +93,7 @@ class Model {
         this.problems.push(`${name} was started while ${others} of its conversation lived`);
       const launched = launch(request);
       const pid = launched.child?.pid;
+      if (pid !== undefined) os.usage.set(pid, { rssBytes: USED_BYTES });
       if (pid !== undefined && conversation !== '-')
         this.#conversationOf.set(pid, Number(conversation));
       return launched;
@@ -77,12 +101,16 @@ class Model {
     // A refusal in the tick of the request is told before there is anybody to tell it of.
     for (const event of ['exited', 'refused'] as const)
       this.host.supervisor.on(event, ({ id }) => this.#events.push(`${event} ${id}`));
+    this.host.supervisor.on('started', ({ id }) => {
+      this.#startedAtMs.set(id, os.clock.monotonicMs());
+    });
+    this.host.supervisor.on('ending', ({ id }) => this.#ending.add(id));
   }
 
   spawn(wish: Wish, via?: Model['leases'][number]): void {
     const abort = new AbortController();
     const name = `${this.askers.length}`;
-    const { conversation, session, policy, priority, nature, slot } = wish;
+    const { conversation, session, policy, priority, nature, slot, limits, endsWhenSpent } = wish;
     this.host.os.reactions = nature;
     const request: SpawnRequest = {
       command: `${name} ${conversation ?? '-'} ${policy}`,
@@ -91,13 +119,15 @@ class Model {
       priority,
       conversationId: conversation === undefined ? undefined : `conversation ${conversation}`,
       sessionId: session,
+      limits,
+      ...(endsWhenSpent && { budget: { perHostUsd: BUDGET_USD, endRunning: true } }),
       ...(via === undefined && { slot }),
     };
     try {
       const spawn = (): SupervisedProcess =>
         via ? via.lease.spawn(request) : this.host.supervisor.spawn(request);
       const handle = spawn();
-      const asker: Asker = { name, handle, abort, told: [] };
+      const asker: Asker = { name, handle, abort, limits, endsWhenSpent, told: [] };
       this.askers.push(asker);
       this.#watch(asker);
       if (via) {
@@ -112,7 +142,7 @@ class Model {
     }
   }
 
-  #watch({ handle, told }: Asker): void {
+  #watch({ name, handle, limits, told }: Asker): void {
     this.open++;
     handle.stdout.resume();
     handle.stderr.resume();
@@ -122,10 +152,21 @@ class Model {
       () => told.push('started'),
       () => told.push('not started'),
     );
-    void handle.exited.then(({ cause }) => {
+    void handle.exited.then((report) => {
       this.open--;
-      told.push(cause === 'not-started' ? cause : 'ended');
+      told.push(report.cause === 'not-started' ? report.cause : 'ended');
+      if (!isDue(report, limits)) this.problems.push(`${name} was ended by ${report.cause}`);
     });
+  }
+
+  charge(session: number | undefined): void {
+    this.#spentUsd += 1;
+    this.host.supervisor.charge(session, { usd: 1 });
+  }
+
+  setWall(jumpMs: number): void {
+    const { clock } = this.host.os;
+    clock.setWall(clock.now() + jumpMs);
   }
 
   acquire(session: number | undefined, timeoutMs: number, priority: number): void {
@@ -176,7 +217,19 @@ class Model {
   }
 
   check(): void {
-    const holders = this.host.supervisor.list().filter(({ holdsSlot }) => holdsSlot);
+    const live = this.host.supervisor.list();
+    const nowMs = this.host.os.clock.monotonicMs();
+    for (const { id, state } of live) {
+      if (state !== 'running' || this.#ending.has(id)) continue;
+      const asker = this.askers.find(({ handle }) => handle.id === id);
+      const { lifetimeMs } = asker?.limits ?? {};
+      const ageMs = nowMs - (this.#startedAtMs.get(id) ?? nowMs);
+      if (ageMs >= (lifetimeMs ?? Number.POSITIVE_INFINITY))
+        this.problems.push(`${id} has run for ${ageMs} ms and may for ${lifetimeMs}`);
+      if (asker?.endsWhenSpent && this.#spentUsd >= BUDGET_USD)
+        this.problems.push(`${id} runs on a budget that is spent`);
+    }
+    const holders = live.filter(({ holdsSlot }) => holdsSlot);
     if (holders.length > SLOTS) this.problems.push(`${holders.length} slots are held`);
     const { problems } = this;
     if (problems.length > 0) throw new Error(problems.join('\n'));
@@ -217,13 +270,25 @@ class Model {
     ];
     expect(fresh.map(({ pid }) => typeof pid)).toEqual(fresh.map(() => 'number'));
     await os.clock.until(supervisor.stop());
-    const files = readdirSync(this.host.stateDir).filter((name) => !name.startsWith('session-'));
+    const files = readdirSync(this.host.stateDir).filter(
+      (name) => !/^(?:session|spend)-/.test(name),
+    );
     expect(files).toEqual([]);
   }
 
   [Symbol.dispose](): void {
     this.host[Symbol.dispose]();
   }
+}
+
+/** Whether it had that limit, and time enough to reach it. */
+function isDue({ cause, durationMs }: ExitReport, limits: Limits): boolean {
+  const { startupMs, idleMs, memoryBytes, lifetimeMs } = limits;
+  const memory = (memoryBytes ?? USED_BYTES) < USED_BYTES ? 0 : undefined;
+  const ms = { startup: startupMs, idle: idleMs, lifetime: lifetimeMs, memory };
+  if (!(cause in ms)) return true;
+  const dueMs = ms[cause as keyof typeof ms];
+  return typeof dueMs === 'number' && durationMs >= dueMs;
 }
 
 const index = fc.nat({ max: 30 });
@@ -238,6 +303,8 @@ const wish: fc.Arbitrary<Wish> = fc.record({
   priority,
   nature,
   slot: fc.constantFrom(true, true, true, false),
+  limits: fc.constantFrom({}, ...LIMITS),
+  endsWhenSpent: fc.constantFrom(false, false, false, true),
 });
 
 const say = (what: string, act: Command[1]): Command => {
@@ -292,6 +359,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     .map((session) =>
       say(`reap ${session}`, (model) => void model.host.supervisor.reapSession(session)),
     ),
+  maybe(1).map((session) => say(`charge ${session}`, (model) => model.charge(session))),
+  fc
+    .constantFrom(DAY_MS, -DAY_MS)
+    .map((jumpMs) => say(`the clock jumps by ${jumpMs}`, (model) => model.setWall(jumpMs))),
   {
     weight: 2,
     arbitrary: fc.constant(say('settle', (model) => model.host.os.clock.settle())),
@@ -332,7 +403,7 @@ async function play(commands: readonly Command[], strict = false): Promise<void>
   await model.finish();
 }
 
-describe('slots, sessions, conversations and leases', () => {
+describe('slots, sessions, conversations, leases, limits and budgets', () => {
   it('are never lost and never doubled, in whatever order things come', {
     timeout: 60_000,
   }, async () => {
