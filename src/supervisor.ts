@@ -278,7 +278,7 @@ export class Supervisor {
       const { sessions } = this.#corridor;
       if (!dryRun) {
         sessions.review();
-        this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
+        await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {
         isKnown: (id) => this.#live.has(id) || registry.isKept(id),

@@ -151,7 +151,7 @@ describe('the main entry', () => {
 
 describe('agent-supervisor/claude', () => {
   it('exports these values', () => {
-    expect(Object.keys(claude)).toEqual(['superviseQuery']);
+    expect(Object.keys(claude)).toEqual(['isolatedCwd', 'superviseQuery']);
   });
 });
 

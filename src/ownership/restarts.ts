@@ -5,7 +5,8 @@ import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { Ledger } from './ledger.ts';
 
-const FILE = /^restarts-[\da-f]{32}\.jsonl$/;
+/** What is remembered of runs, and of services. */
+const FILES = /^(?:restarts-[\da-f]{32}\.jsonl|service-[\da-f]{32}\.json)$/;
 const RETENTION_MS = 30 * 24 * 3_600_000;
 
 export interface RestartFileOptions {
@@ -36,7 +37,7 @@ export function restartFile({ os, stateDir, of, warn }: RestartFileOptions): Res
   };
 }
 
-/** Removes the files that no restart was added to for 30 days; returns what was removed, or would be. */
+/** Removes the files that nobody has written to for 30 days; returns what was removed, or would be. */
 export function removeOldRestarts({
   os,
   stateDir,
@@ -47,7 +48,7 @@ export function removeOldRestarts({
   readonly dryRun: boolean;
 }): string[] {
   return readdirSync(stateDir)
-    .filter((name) => FILE.test(name))
+    .filter((name) => FILES.test(name))
     .map((name) => join(stateDir, name))
     .filter((path) => {
       const stat = lstatSync(path, { throwIfNoEntry: false });

@@ -6,8 +6,9 @@ import type { Os } from '../os/os.ts';
 import type { ExitCause, SessionEnd } from '../reports.ts';
 import { Ledger } from './ledger.ts';
 import { FORMAT_VERSION, parseSessionLine, type SessionLine } from './record.ts';
+import { removeWorkingFolders } from './working-folders.ts';
 
-const FILE = /^session-[0-9a-f]{32}\.jsonl$/;
+const FILE = /^session-([0-9a-f]{32})\.jsonl$/;
 /** A file that is younger may be one that another host is just about to write to. */
 const BIRTH_MS = 1000;
 
@@ -33,18 +34,23 @@ export class SessionFiles {
     return file.isCreated(create) ? file : undefined;
   }
 
-  /** Forgets the sessions that nobody has seen for `retentionMs`; those `inUse` are seen now. */
-  forgetUnseen(retentionMs: number, inUse: Iterable<string>): void {
+  /** Forgets the sessions that nobody has seen for `retentionMs`, with their folders; those `inUse` are seen now. */
+  async forgetUnseen(retentionMs: number, inUse: Iterable<string>): Promise<void> {
     const { os } = this.#options;
     const stateDir = this.#options.stateDir();
     const nowMs = os.clock.now();
     for (const id of inUse) touch(this.#pathOf(id), nowMs);
+    const forgotten = new Set<string>();
     for (const name of readdirSync(stateDir)) {
-      if (!FILE.test(name)) continue;
+      const hash = FILE.exec(name)?.[1];
+      if (hash === undefined) continue;
       const path = join(stateDir, name);
       const seenMs = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs;
-      if (nowMs - seenMs > retentionMs) rmSync(path, { force: true });
+      if (nowMs - seenMs <= retentionMs) continue;
+      rmSync(path, { force: true });
+      forgotten.add(hash);
     }
+    await removeWorkingFolders({ os, stateDir }, { forgotten, retentionMs });
   }
 
   #pathOf(id: string): string {

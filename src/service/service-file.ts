@@ -1,3 +1,4 @@
+import { utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { hashName } from '../os/hash.ts';
@@ -101,6 +102,16 @@ export class ServiceFile implements BreakerMemory {
   set instance(instance: Instance | undefined) {
     this.#instance = instance;
     this.#save();
+  }
+
+  /** Keeps the file of a service that lives: a sweep removes those that nobody has touched for long. */
+  touch(): void {
+    const now = this.#options.os.clock.now() / 1000;
+    try {
+      utimesSync(this.#path, now, now);
+    } catch {
+      // There is none: nothing was to be remembered so far.
+    }
   }
 
   #take(text: string): void {

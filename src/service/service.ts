@@ -54,7 +54,7 @@ export class SupervisedService implements Service {
   readonly #foundation: Foundation;
   readonly #definition: CheckedDefinition;
   readonly #parts: ServiceParts;
-  readonly #stopListening: () => void;
+  readonly #offs: readonly (() => void)[];
   #state: ServiceState = 'idle';
   /** What `ensure` gives: a start under way, or the live process. */
   #current: Promise<SupervisedProcess> | undefined;
@@ -77,7 +77,10 @@ export class SupervisedService implements Service {
     this.#definition = definition;
     this.#process = before === undefined ? undefined : before.#process;
     this.#parts = partsOf(supervisor, definition);
-    this.#stopListening = supervisor.on('stopping', () => this.#onStopping());
+    this.#offs = [
+      supervisor.on('stopping', () => this.#onStopping()),
+      supervisor.on('swept', () => this.#parts.file.touch()),
+    ];
   }
 
   get name(): string {
@@ -285,7 +288,7 @@ export class SupervisedService implements Service {
       await starting?.catch(() => undefined);
       return ended ?? NOTHING_ENDED;
     } finally {
-      this.#stopListening();
+      for (const off of this.#offs) off();
       this.#enter('closed');
       // What is still alive would be in the way of the next one of this name.
       if (this.#process === undefined) this.#foundation.services.delete(this.name);

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { budgetInMemory } from '../../src/admission/run.ts';
 import type { ExitReport } from '../../src/index.ts';
+import { removeOldRestarts } from '../../src/ownership/restarts.ts';
 import { Breaker } from '../../src/service/breaker.ts';
 import { Pace } from '../../src/service/pace.ts';
 import { sequelOf } from '../../src/service/sequel.ts';
@@ -135,6 +136,24 @@ describe('the breaker', () => {
     const forged = { version: 1, service: 'server', failures: 9, open };
     writeFileSync(join(stateDir, name), JSON.stringify(forged));
     expect(breakerOf().openForMs).toBe(600_000);
+  });
+
+  it('is remembered as long as its service lives, and 30 days', () => {
+    const file = fileOf();
+    failThrice(breakerOf(file));
+    const [name = ''] = readdirSync(stateDir);
+    const isKept = (): boolean => {
+      removeOldRestarts({ os, stateDir, dryRun: false });
+      return readdirSync(stateDir).includes(name);
+    };
+    os.clock.setWall(Date.now());
+    os.clock.advanceInOneTick(29 * DAY_MS);
+    expect(isKept()).toBe(true);
+    file.touch();
+    os.clock.advanceInOneTick(29 * DAY_MS);
+    expect(isKept()).toBe(true);
+    os.clock.advanceInOneTick(2 * DAY_MS);
+    expect(isKept()).toBe(false);
   });
 
   it('goes on in memory when nothing can be written, and says so once', () => {

@@ -3,11 +3,10 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { isSupervisorError } from '../../src/index.ts';
 import { defineService } from '../../src/service/index.ts';
 import { type Area, CAN_CONTAIN, type ContainedHost } from '../support/containment.ts';
 import { eventually, readRow } from '../support/process-table.ts';
-import { freePort, it, ServerRig } from '../support/services.ts';
+import { freePort, it, listening, ServerRig } from '../support/services.ts';
 
 /** A host that runs the service and is killed, at once and without a guardian: its server lives on. */
 async function killedHost(area: Area, definition: object): Promise<ContainedHost> {
@@ -25,12 +24,10 @@ describe.runIf(CAN_CONTAIN)('a stranger in the place of a service', () => {
     const stranger = new ServerRig(area, 'stranger');
     const { command, args = [] } = stranger.definition({ port });
     const canary = area.canary({}, [command, ...args]);
+    await listening(port);
     const service = defineService(supervisor, server.definition({ port }, { ready: { port } }));
-    const error = await eventually(async () => {
-      const failure = await service.ensure().catch((reason) => reason);
-      return isSupervisorError(failure, 'ALREADY_RUNNING') && failure;
-    });
-    expect(error.data).toMatchObject({ port, pid: canary.pid });
+    const error = await service.ensure().catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'ALREADY_RUNNING', data: { port, pid: canary.pid } });
     expect(error.message).toContain(`pid ${canary.pid}`);
     expect(server.alive()).toEqual([]);
     expect(readRow(canary.pid)?.startTime).toBe(canary.startTime);

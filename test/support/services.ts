@@ -1,11 +1,12 @@
 // Services of real processes, for tests that watch them from outside.
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import type { SupervisorEvents, SupervisorOptions } from '../../src/index.ts';
 import { createSupervisor } from '../../src/index.ts';
 import { defineService, type ServiceDefinition } from '../../src/service/index.ts';
 import { type Area, it as base, LADDER } from './containment.ts';
+import { eventually } from './process-table.ts';
 
 const SERVER = join(import.meta.dirname, '../fixtures/service-server.mjs');
 
@@ -92,6 +93,18 @@ export async function freePort(): Promise<number> {
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** Resolves when somebody listens there. */
+export async function listening(port: number): Promise<void> {
+  await eventually(
+    () =>
+      new Promise<boolean>((resolve) => {
+        const socket = connect(port, '127.0.0.1', () => resolve(true));
+        socket.once('error', () => resolve(false)).once('connect', () => socket.destroy());
+      }),
+    { what: `somebody listens on ${port}` },
+  );
 }
 
 /** A test with a supervisor of its own, stopped at its end. */

@@ -1,0 +1,68 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hashName } from '../os/hash.ts';
+import type { Os } from '../os/os.ts';
+import { makePrivateFolder, statOwn } from './files.ts';
+
+/** Below the state directory. */
+const HOUSE = 'cwd';
+const SHARED = 'shared';
+const OF_SESSION = /^session-([0-9a-f]{32})$/;
+
+interface FolderContext {
+  readonly os: Os;
+  readonly stateDir: string;
+}
+
+/** Makes the private folder that background agents work in, or a session's own; returns its path, the same each time. */
+export function makeWorkingFolder({ os, stateDir }: FolderContext, session?: string): string {
+  // An id may be a path: its hash is none.
+  const name = session === undefined ? SHARED : `session-${hashName(session)}`;
+  const path = join(stateDir, HOUSE, name);
+  for (const folder of [stateDir, join(stateDir, HOUSE), path])
+    makePrivateFolder(folder, os.userId());
+  return path;
+}
+
+/**
+ * Removes the folders of sessions that are forgotten: those that have just been, by their hash, and those
+ * without a session's file that nobody has touched for `retentionMs`.
+ */
+export async function removeWorkingFolders(
+  { os, stateDir }: FolderContext,
+  { forgotten, retentionMs }: { forgotten: ReadonlySet<string>; retentionMs: number },
+): Promise<void> {
+  const house = join(stateDir, HOUSE);
+  for (const name of list(house)) {
+    const hash = OF_SESSION.exec(name)?.[1];
+    if (hash === undefined) continue;
+    const path = join(house, name);
+    if (!forgotten.has(hash) && !isForgotten(path, join(stateDir, `session-${hash}.jsonl`)))
+      continue;
+    // In turns of the event loop: an agent may have left a great many files. A link in it is removed, and not followed.
+    if (isOwnFolder(path)) await rm(path, { recursive: true, force: true });
+  }
+
+  function isForgotten(path: string, file: string): boolean {
+    if (lstatSync(file, { throwIfNoEntry: false }) !== undefined) return false;
+    const { mtimeMs, birthtimeMs } = lstatSync(path, { throwIfNoEntry: false }) ?? {};
+    return os.clock.now() - Math.max(mtimeMs ?? 0, birthtimeMs ?? 0) > retentionMs;
+  }
+
+  function isOwnFolder(path: string): boolean {
+    try {
+      return statOwn(path, os).isDirectory();
+    } catch {
+      return false;
+    }
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
