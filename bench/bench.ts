@@ -15,6 +15,8 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   sweep: () => import('./rows/sweep.ts'),
   limits: () => import('./rows/limits.ts'),
   sampling: () => import('./rows/sampling.ts'),
+  ensure: () => import('./rows/ensure.ts'),
+  'cold-start': () => import('./rows/cold-start.ts'),
   import: () => import('./rows/import.ts'),
   heap: () => import('./rows/heap.ts'),
   query: () => import('./rows/query.ts'),

@@ -4,3 +4,9 @@
 export const MAIN_ENTRY = new URL('../dist/index.js', import.meta.url).href;
 
 export const { createSupervisor } = (await import(MAIN_ENTRY)) as typeof import('../src/index.ts');
+
+const SERVICE_ENTRY = new URL('../dist/service/index.js', import.meta.url).href;
+
+export const { defineService } = (await import(
+  SERVICE_ENTRY
+)) as typeof import('../src/service/index.ts');

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -49,6 +50,16 @@ export async function spawnIdle(count: number): Promise<ChildProcess> {
 export function idleScript(count: number): string {
   const start = `i=0; while [ $i -lt ${count} ]; do sleep 120 >/dev/null 2>&1 & i=$((i+1)); done`;
   return `${start}; echo ready; wait`;
+}
+
+/** A port that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** The process and its children, as the kernel lists them now. */

@@ -40,6 +40,16 @@ agent reaped it is morning
 attempt 3 after failed, code 2
 completed 2
 `,
+  'service.ts': `index starting
+index ready
+one process: true
+index idle
+index starting
+index ready
+another one: true
+index closing
+index closed
+`,
   'shutdown.ts': "done\n[ 'completed' ] []\n",
   'errors.ts': 'not-started COMMAND_NOT_FOUND\nPOOL_TIMEOUT { timeoutMs: 100 }\n',
   'helpers.ts': `[ '--tools=', '--verbose', '-p', '' ]
