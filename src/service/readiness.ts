@@ -136,10 +136,12 @@ function line({ stdout }: SupervisedProcess, pattern: RegExp, over: AbortSignal)
   const decoder = new TextDecoder();
   let torn = '';
   return new Promise((resolve) => {
-    const onData = (chunk: Uint8Array): void => {
-      const lines = `${torn}${decoder.decode(chunk, { stream: true })}`.split('\n');
+    const onData = (chunk: Uint8Array | string): void => {
+      // Bun 1.2.2 hands out text.
+      const text = typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+      const lines = `${torn}${text}`.split('\n');
       // A prompt never ends its line.
-      if (lines.some((text) => wanted.test(text))) {
+      if (lines.some((each) => wanted.test(each))) {
         stdout.off('data', onData);
         resolve();
       }

@@ -182,7 +182,7 @@ describe('the import alone', () => {
   it('does nothing by a subpath either', async () => {
     const { names, ...effects } = await observe(['agent-supervisor/claude']);
     expect(effects).toEqual({ changed: [], handles: [], stderr: '', files: [] });
-    expect(names).toEqual(['superviseQuery']);
+    expect(names).toEqual(['isolatedCwd', 'superviseQuery']);
   });
 
   it('would be seen doing something', async () => {
