@@ -1,0 +1,100 @@
+import type { Stream } from 'node:stream';
+import { z } from 'zod';
+import type { SpawnRequest, SupervisedProcess, Supervisor } from '../index.ts';
+import { processLimits } from '../limits/limits.ts';
+import { spawnRequest } from '../spawn/request.ts';
+import { parseInput } from '../validation.ts';
+import type { StderrChoice } from './stderr.ts';
+
+/** What the MCP SDK's `StdioClientTransport` takes, and what supervision may be told besides. */
+export interface SupervisedStdioParameters
+  extends Pick<SpawnRequest, 'sessionId' | 'limits' | 'leftovers'> {
+  command: string;
+  args?: readonly string[] | undefined;
+  /** Added to what a server inherits unasked: HOME, LOGNAME, PATH, SHELL, TERM and USER, or their like on Windows. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Where its stderr goes: `'pipe'` is {@link SupervisedStdioTransport.stderr}, a number a file descriptor. @default 'inherit' */
+  stderr?: 'inherit' | 'pipe' | 'overlapped' | 'ignore' | Stream | number | undefined;
+  /** Default: the host's own. */
+  cwd?: string | undefined;
+  /** How long a message may be, in bytes. @default 10_485_760 */
+  maxBufferSize?: number | undefined;
+  /** Default: `getSupervisor()`. */
+  supervisor?: Supervisor | undefined;
+  /** A label for reports. @default 'mcp-server' */
+  kind?: string | undefined;
+  service?: undefined;
+}
+
+/** A server that others own, such as a `Service` of `agent-supervisor/service`. */
+export interface ServiceParameters {
+  service: { ensure(): Promise<SupervisedProcess> };
+  /** How long a message may be, in bytes. @default 10_485_760 */
+  maxBufferSize?: number | undefined;
+  command?: undefined;
+}
+
+const maxBufferSize = () =>
+  z
+    .number()
+    .min(1)
+    .default(10 * 1024 * 1024);
+
+const stderrChoice = () =>
+  z
+    .union(
+      [
+        z.enum(['inherit', 'pipe', 'overlapped', 'ignore']),
+        z.int().nonnegative(),
+        z.custom<Stream>((value) => typeof (value as Writing | null)?.write === 'function'),
+      ],
+      {
+        error:
+          'must be "inherit", "pipe", "overlapped", "ignore", a writable stream or a file descriptor',
+      },
+    )
+    .default('inherit') as z.ZodType<StderrChoice>;
+
+interface Writing {
+  readonly write?: unknown;
+}
+
+const serverParameters = z.lazy(() =>
+  z.strictObject({
+    ...spawnRequest
+      .unwrap()
+      .pick({ command: true, args: true, cwd: true, env: true, sessionId: true, leftovers: true })
+      .shape,
+    kind: z.string().min(1).max(256).default('mcp-server'),
+    limits: processLimits.optional(),
+    stderr: stderrChoice(),
+    maxBufferSize: maxBufferSize(),
+    supervisor: z
+      .custom<Supervisor>((value) => typeof (value as Supervisor | null)?.spawn === 'function', {
+        error: 'must be a supervisor',
+      })
+      .optional(),
+    service: z.undefined().optional(),
+  }),
+);
+
+const serviceParameters = z.lazy(() =>
+  z.strictObject({
+    service: z.custom<ServiceParameters['service']>(
+      (value) => typeof (value as ServiceParameters['service'] | null)?.ensure === 'function',
+      { error: 'must be a service, or have its ensure()' },
+    ),
+    maxBufferSize: maxBufferSize(),
+  }),
+);
+
+export type CheckedServer = z.output<typeof serverParameters>;
+export type CheckedParameters = CheckedServer | z.output<typeof serviceParameters>;
+
+/** @throws SupervisorError `INVALID_OPTIONS` */
+export function checkParameters(
+  input: SupervisedStdioParameters | ServiceParameters,
+): CheckedParameters {
+  const schema = input?.service === undefined ? serverParameters : serviceParameters;
+  return parseInput(schema, input, 'SupervisedStdioTransport');
+}

@@ -1,0 +1,65 @@
+import { createWriteStream } from 'node:fs';
+import { PassThrough, type Readable, type Stream, type Writable } from 'node:stream';
+import { hostStderr } from '../os/host-stderr.ts';
+
+/** Where a server's stderr goes, besides the tail that is always kept. */
+export type StderrChoice = 'inherit' | 'pipe' | 'overlapped' | 'ignore' | Stream | number;
+
+/** The host's own file, where a server writes unless it is told otherwise. */
+const STDERR_FD = 2;
+
+/** Passes on what a server says on its stderr. */
+export class StderrOutlet {
+  /** What the caller reads; there at once, so that no word is missed. */
+  readonly readable: PassThrough | null;
+  readonly #choice: StderrChoice;
+  #isOpen = false;
+
+  constructor(choice: StderrChoice) {
+    this.#choice = choice;
+    this.readable = choice === 'pipe' || choice === 'overlapped' ? new PassThrough() : null;
+  }
+
+  /** Takes the stderr of a server that was started; `report` is told once if its words cannot be written. */
+  open(source: Readable, report: (error: Error) => void): void {
+    this.#isOpen = true;
+    const { readable } = this;
+    const target = readable ?? targetOf(this.#choice, report);
+    if (target !== undefined) forward(source, target);
+    if (readable !== null) source.once('close', () => readable.end());
+  }
+
+  /** Nothing comes any more but what an open source has still to say. */
+  close(): void {
+    if (!this.#isOpen) this.readable?.end();
+  }
+}
+
+function targetOf(choice: StderrChoice, report: (error: Error) => void): Writable | undefined {
+  if (choice === 'ignore') return undefined;
+  if (choice === 'inherit' || choice === STDERR_FD) return hostStderr();
+  if (typeof choice !== 'number') return choice as Writable;
+  return createWriteStream('', { fd: choice, autoClose: false }).once('error', report);
+}
+
+/** Like `pipe`, but what becomes of `target` never stops `source`, which feeds the tail as well. */
+function forward(source: Readable, target: Writable): void {
+  source.on('data', (chunk: Uint8Array) => {
+    if (!target.writable || target.write(chunk)) return;
+    if (isUnread(target)) {
+      target.resume();
+      return;
+    }
+    const goOn = (): void => {
+      target.off('drain', goOn).off('close', goOn);
+      source.resume();
+    };
+    target.on('drain', goOn).on('close', goOn);
+    source.pause();
+  });
+}
+
+/** Full, and nobody has ever asked for it: it must not hold up the server. */
+function isUnread(target: Writable): target is PassThrough {
+  return target instanceof PassThrough && target.readableFlowing === null;
+}

@@ -1,0 +1,30 @@
+import { Writable } from 'node:stream';
+
+let shared: Writable | undefined;
+
+/**
+ * The host's own stderr, for what its processes say there.
+ *
+ * Whoever listens to the host may be gone; that is no error of the host's as long as it says nothing
+ * itself, so an error of our writing never reaches it.
+ */
+export function hostStderr(): Writable {
+  shared ??= new Writable({
+    write(chunk: Uint8Array, _encoding, written) {
+      const { stderr } = process;
+      if (stderr.destroyed) {
+        written();
+        return;
+      }
+      stderr.once('error', ignore);
+      stderr.write(chunk, (error) => {
+        // The event comes after this, and only if there was an error.
+        if (!error) stderr.off('error', ignore);
+        written();
+      });
+    },
+  });
+  return shared;
+}
+
+function ignore(): void {}
