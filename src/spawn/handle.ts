@@ -206,6 +206,8 @@ export class Handle
     child.stderr.pipe(this.stderr as PassThrough);
     // A pipe tells nobody that its other end was destroyed: the child would wait for ever.
     this.stdin.once('close', () => child.stdin.end());
+    // The other way round it would fill up without a word; a child that is dead needs none.
+    child.stdin.once('close', () => this.#over || this.stdin.destroy());
     this.stdout.once('close', () => child.stdout.destroy());
     this.stderr.once('close', () => child.stderr.destroy());
   }

@@ -98,6 +98,21 @@ describe.runIf(CAN_WATCH).for(STARTS)('a child that starts %s', SOON, (when) => 
     expect(await child.exited).toMatchObject({ cause: 'completed', code: 0 });
   });
 
+  it('closes its stdin and lives on: whoever writes learns of it', async ({
+    supervisor,
+    script,
+  }) => {
+    const child = await start(supervisor, script('exec <&-', 'echo ready', 'exec sleep 300'));
+    await once(child.stdout, 'data');
+    // An error may come first.
+    const closed = new Promise((resolve) => child.stdin.once('close', resolve));
+    child.stdin.write('for nobody');
+    await closed;
+    expect(child.stdin.writable).toBe(false);
+    expect(child.exitCode).toBe(null);
+    await child.terminate();
+  });
+
   it('exits before it has read its stdin', async ({ supervisor, script }) => {
     const child = await start(supervisor, script('exec <&-', 'echo deaf', 'exit 4'));
     for (let written = 0; written < 8; written++) child.stdin.write('x'.repeat(2 ** 20));
