@@ -1,12 +1,15 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, write, writev } from 'node:fs';
 import { PassThrough, type Readable, type Stream, type Writable } from 'node:stream';
-import { hostStderr } from '../os/host-stderr.ts';
+import { hostStderr, isHostStderr } from '../os/host-stderr.ts';
 
 /** Where a server's stderr goes, besides the tail that is always kept. */
 export type StderrChoice = 'inherit' | 'pipe' | 'overlapped' | 'ignore' | Stream | number;
 
 /** The host's own file, where a server writes unless it is told otherwise. */
 const STDERR_FD = 2;
+
+/** A file of the caller's stays open, even when it cannot be written to. */
+const LEFT_OPEN = { write, writev, close: (_fd: number, done: () => void) => done() };
 
 /** Passes on what a server says on its stderr. */
 export class StderrOutlet {
@@ -37,9 +40,9 @@ export class StderrOutlet {
 
 function targetOf(choice: StderrChoice, report: (error: Error) => void): Writable | undefined {
   if (choice === 'ignore') return undefined;
-  if (choice === 'inherit' || choice === STDERR_FD) return hostStderr();
+  if (choice === 'inherit' || choice === STDERR_FD || isHostStderr(choice)) return hostStderr();
   if (typeof choice !== 'number') return choice as Writable;
-  return createWriteStream('', { fd: choice, autoClose: false }).once('error', report);
+  return createWriteStream('', { fd: choice, fs: LEFT_OPEN }).once('error', report);
 }
 
 /** Like `pipe`, but what becomes of `target` never stops `source`, which feeds the tail as well. */

@@ -5,8 +5,8 @@ let shared: Writable | undefined;
 /**
  * The host's own stderr, for what its processes say there.
  *
- * Whoever listens to the host may be gone; that is no error of the host's as long as it says nothing
- * itself, so an error of our writing never reaches it.
+ * Whoever listens to the host may be gone. That is no error of a host that says nothing itself, so an
+ * error of our writing never reaches it.
  */
 export function hostStderr(): Writable {
   shared ??= new Writable({
@@ -25,6 +25,11 @@ export function hostStderr(): Writable {
     },
   });
   return shared;
+}
+
+/** Whether a stream is the one that {@link hostStderr} writes to. */
+export function isHostStderr(stream: unknown): boolean {
+  return stream === process.stderr;
 }
 
 function ignore(): void {}
