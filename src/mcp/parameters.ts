@@ -59,6 +59,7 @@ interface Writing {
   readonly write?: unknown;
 }
 
+/** @internal */
 const serverParameters = z.lazy(() =>
   z.strictObject({
     ...spawnRequest
@@ -78,6 +79,7 @@ const serverParameters = z.lazy(() =>
   }),
 );
 
+/** @internal */
 const serviceParameters = z.lazy(() =>
   z.strictObject({
     service: z.custom<ServiceParameters['service']>(
@@ -88,10 +90,16 @@ const serviceParameters = z.lazy(() =>
   }),
 );
 
+/** @internal The parameters of a server, checked, with their defaults. */
 export type CheckedServer = z.output<typeof serverParameters>;
+/** @internal */
 export type CheckedParameters = CheckedServer | z.output<typeof serviceParameters>;
 
-/** @throws SupervisorError `INVALID_OPTIONS` */
+/**
+ * @internal Checks what a transport was made with.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`
+ */
 export function checkParameters(
   input: SupervisedStdioParameters | ServiceParameters,
 ): CheckedParameters {

@@ -188,19 +188,19 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', SOON, ({ Client,
     await client.close();
   });
 
-  it('shares a service with the next one', async ({ supervisor, server, alive }) => {
-    const { stderr: _, env, ...command } = server(MCP_SERVER, 'polite');
-    const process_ = supervisor.spawn({ ...command, env, kind: 'service' });
+  it('shares a service with the next one', async ({ supervisor, server, marker }) => {
+    const { command, args, env } = server(MEMORY_SERVER);
+    const shared = supervisor.spawn({ command, args, env, kind: 'service' });
     for (let turn = 0; turn < 2; turn++) {
       const client = makeClient();
       await client.connect(
-        new SupervisedStdioTransport({ service: { ensure: async () => process_ } }),
+        new SupervisedStdioTransport({ service: { ensure: async () => shared } }),
       );
-      expect(await client.callTool({ name: 'ping' })).toMatchObject({
-        content: [{ text: 'pong' }],
+      expect(await client.callTool({ name: 'read_graph', arguments: {} })).toMatchObject({
+        structuredContent: { entities: [] },
       });
       await client.close();
-      expect(alive()).toEqual(['polite']);
+      expect(findByMarker(MARKER, marker)).toMatchObject([{ pid: shared.pid }]);
     }
   });
 });
