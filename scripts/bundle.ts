@@ -23,6 +23,7 @@ const BUNDLES = [
   { input: 'src/index.ts', dir: 'dist' },
   { input: 'src/ownership/guardian-process.ts', dir: 'dist' },
   { input: 'src/claude/index.ts', dir: 'dist/claude', plugins: [mainEntry] },
+  { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
   { input: 'src/service/index.ts', dir: 'dist/service', plugins: [mainEntry] },
 ];
 

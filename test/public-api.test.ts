@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as claude from '../src/claude/index.ts';
 import * as api from '../src/index.ts';
+import * as mcp from '../src/mcp/index.ts';
 import { resolveOptions } from '../src/options.ts';
 import * as service from '../src/service/index.ts';
 import { FakeOs } from './support/fake-os.ts';
@@ -152,6 +153,12 @@ describe('the main entry', () => {
 describe('agent-supervisor/claude', () => {
   it('exports these values', () => {
     expect(Object.keys(claude)).toEqual(['isolatedCwd', 'superviseQuery']);
+  });
+});
+
+describe('agent-supervisor/mcp', () => {
+  it('exports these values', () => {
+    expect(Object.keys(mcp)).toEqual(['SupervisedStdioTransport']);
   });
 });
 

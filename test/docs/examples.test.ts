@@ -36,6 +36,10 @@ watcher reaped it is morning
 agent reaped it is morning
 2 ended 0 survived
 `,
+  'mcp.ts': `9 tools
+{ entities: [], relations: [] }
+mcp-server terminated Knowledge Graph MCP Server running on stdio
+`,
   'restart.ts': `attempt 2 after failed, code 1
 attempt 3 after failed, code 2
 completed 2

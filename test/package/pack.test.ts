@@ -16,6 +16,13 @@ const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 /** What a user's `node_modules/agent-supervisor` holds. */
 const TOP_LEVEL = ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'];
 
+/** The package's other entries, and what each of them exports. */
+const SUBPATHS = [
+  ['claude', ['isolatedCwd', 'superviseQuery']],
+  ['mcp', ['SupervisedStdioTransport']],
+  ['service', ['defineService']],
+] as const;
+
 /** What every consumer prints after its process ended and its supervisor stopped. */
 const DONE = { code: 0, cause: 'completed', output: 'hello', survivors: [] };
 
@@ -103,7 +110,7 @@ describe('the tarball', () => {
         ),
       ),
     );
-    const entries = ['index.ts', 'claude/index.ts'];
+    const entries = ['index.ts', ...SUBPATHS.map(([name]) => `${name}/index.ts`)];
     const seen = new Set(entries.flatMap((entry) => [...reachableFrom(graph, entry)]));
     expect(seen.size).toBeGreaterThan(1);
     const outside = graph.edges.filter(({ from, to }) => seen.has(from) && !graph.sources.has(to));
@@ -179,10 +186,10 @@ describe('the import alone', () => {
     expect(names).toContain('createSupervisor');
   });
 
-  it('does nothing by a subpath either', async () => {
-    const { names, ...effects } = await observe(['agent-supervisor/claude']);
+  it.each(SUBPATHS)('does nothing by the subpath %s either', async (name, exported) => {
+    const { names, ...effects } = await observe([`agent-supervisor/${name}`]);
     expect(effects).toEqual({ changed: [], handles: [], stderr: '', files: [] });
-    expect(names).toEqual(['isolatedCwd', 'superviseQuery']);
+    expect(names).toEqual(exported);
   });
 
   it('would be seen doing something', async () => {
