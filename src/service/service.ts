@@ -49,6 +49,7 @@ const NOTHING_ENDED: EndReport = { ended: [], survivors: [], unproven: [], durat
 /** How long a process that is ending may keep the next one waiting, where `ready` sets no time. */
 const PATIENCE_MS = 30_000;
 
+/** @internal */
 export class SupervisedService implements Service {
   readonly #supervisor: Supervisor;
   readonly #foundation: Foundation;
