@@ -10,6 +10,9 @@ export interface Party {
   closed(): void;
 }
 
+const CANCELLED = 'notifications/cancelled';
+type Cancelled = { readonly requestId?: unknown } | undefined;
+
 interface Waiting {
   resolve(): void;
   reject(error: Error): void;
@@ -95,7 +98,9 @@ export class Channel {
     await new Promise<void>((resolve, reject) => this.#waiting.add({ resolve, reject }));
   }
 
-  #note({ id, method }: JsonRpcMessage): void {
+  #note({ id, method, params }: JsonRpcMessage): void {
+    // The client cancels it itself, and may never get an answer.
+    if (method === CANCELLED) this.#unanswered.delete(String((params as Cancelled)?.requestId));
     if (method === undefined || id === undefined) return;
     this.#unanswered.set(String(id), { id, method });
     this.#abandoned.delete(String(id));
@@ -143,7 +148,7 @@ export class Channel {
   }
 }
 
-function cancellation(requestId: string | number | undefined): string {
+function cancellation(requestId: JsonRpcMessage['id']): string {
   const params = { requestId, reason: 'the client has left' };
-  return serialize({ jsonrpc: '2.0', method: 'notifications/cancelled', params });
+  return serialize({ jsonrpc: '2.0', method: CANCELLED, params });
 }

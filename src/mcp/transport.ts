@@ -13,6 +13,9 @@ import {
 } from './parameters.ts';
 import { StderrOutlet } from './stderr.ts';
 
+/** How long the end of a server may take that was only asked for its protocol: a client waits for it. */
+const QUESTION_END_MS = 2000;
+
 /** Declared as a method is, so that a handler may take the SDK's own message type. */
 type MessageHandler = {
   handle(message: JsonRpcMessage, extra?: unknown): void;
@@ -137,7 +140,8 @@ export class SupervisedStdioTransport {
 
   /** @internal */
   _dispose(): Promise<void> {
-    return this.close();
+    this.#closing ??= this.#close(QUESTION_END_MS);
+    return this.#closing;
   }
 
   async #begin(): Promise<SupervisedProcess> {
@@ -165,14 +169,15 @@ export class SupervisedStdioTransport {
     return process;
   }
 
-  async #close(): Promise<void> {
+  async #close(deadlineMs?: number): Promise<void> {
     if (isServer(this.#parameters) && this.#process !== undefined)
-      await this.#terminate(this.#process);
+      await this.#terminate(this.#process, deadlineMs);
     this.#end();
   }
 
-  async #terminate(process: SupervisedProcess): Promise<void> {
-    const { survivors } = await process.terminate({ reason: 'its transport was closed' });
+  async #terminate(process: SupervisedProcess, deadlineMs: number | undefined): Promise<void> {
+    const reason = 'its transport was closed';
+    const { survivors } = await process.terminate({ reason, deadlineMs });
     if (survivors.length === 0) return;
     const names = survivors.map(({ pid, command }) => `${command} (pid ${pid})`).join(', ');
     const advice = 'Sweeps go on trying to end them.';

@@ -7,6 +7,7 @@ import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport as Stdio1 } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { afterEach, describe, expect, vi } from 'vitest';
+import type { ExitReport } from '../../src/index.ts';
 import { safeNames } from '../../src/mcp/environment.ts';
 import { SupervisedStdioTransport } from '../../src/mcp/index.ts';
 import { COOKIE_VARIABLE } from '../../src/os/os.ts';
@@ -225,6 +226,24 @@ describe.runIf(CAN_WATCH)('a client of the SDK 2.x that negotiates', SOON, () =>
     expect(pids).toEqual([expect.any(Number), transport.pid]);
     expect(alive()).toEqual(['polite']);
     await client.close();
+  });
+
+  it('does not wait for the whole ladder of a server that it only asks', async ({
+    supervise,
+    server,
+  }) => {
+    const supervisor = supervise({ ladder: { stdinEofMs: 20_000, termMs: 20_000, killMs: 1000 } });
+    const asked = new Promise<ExitReport>((resolve) => void supervisor.on('exited', resolve));
+    const transport = new SupervisedStdioTransport({
+      ...server(MCP_SERVER, 'stubborn'),
+      supervisor,
+    });
+    await negotiating().connect(transport);
+    const { forced, durationMs, pid } = await asked;
+    expect(forced).toBe(true);
+    expect(durationMs).toBeLessThan(20_000);
+    expect(pid).not.toBe(transport.pid);
+    await transport.process?.terminate({ force: true });
   });
 
   it('asks the server itself if the transport is another one, which this server does not survive (control)', async ({
