@@ -162,11 +162,13 @@ export async function comeBack(
   live: LiveProcess,
   { code, signal, unseen, stderrTail }: End,
 ): Promise<void> {
-  const { os, handle, emit, session, live: all } = passage;
+  const { os, request, handle, options, emit, session, live: all } = passage;
   live.disarm();
   if (wasTakenOver(admission, registry, handle.id)) live.cause ??= 'duplicate';
   const verdict = classifyExit(code, signal, { requested: live.cause, unseen });
   const wasEnding = live.ending || live.seenDead;
+  // Before anyone hears of it: whoever wants it ended from now on ends nothing that is kept.
+  live.kept = !wasEnding && (request.leftovers ?? options.leftovers) === 'keep';
   handle.exit(code, signal);
   live.wake();
   const streamsQuiet = live.child && quietStreams(live.child, os.clock);
@@ -204,11 +206,9 @@ function endLeftovers(
   live: LiveProcess,
   processes: readonly ProcessName[],
 ): void {
-  const { request, options, emit } = passage;
-  const action = request.leftovers ?? options.leftovers;
+  const { emit } = passage;
+  const action = live.kept ? 'keep' : 'terminate';
   const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
-  // Before the event: a listener that stops the supervisor ends nothing that is kept.
-  live.kept = action === 'keep';
   if (live.kept) registry.keep(live.record.id);
   emit('leftovers', { ...live.subject, processes, action, advice });
   if (!live.kept) void live.climbDown();

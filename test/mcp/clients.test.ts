@@ -34,7 +34,6 @@ const SDKS = [
 const MEMORY_SERVER = createRequire(import.meta.url).resolve(
   '@modelcontextprotocol/server-memory/dist/index.js',
 );
-const SOON = { timeout: 30_000 };
 
 const it = base
   .extend('supervisor', ({ supervise }) =>
@@ -55,7 +54,7 @@ const it = base
 
 afterEach(() => void vi.unstubAllEnvs());
 
-describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', SOON, ({ Client, Theirs }) => {
+describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Theirs }) => {
   const makeClient = (): AnyClient => new Client(INFO) as unknown as AnyClient;
 
   it('lists and calls the tools of a server from the registry, which is gone after close()', async ({
@@ -206,7 +205,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', SOON, ({ Client,
   });
 });
 
-describe.runIf(CAN_WATCH)('a client of the SDK 2.x that negotiates', SOON, () => {
+describe.runIf(CAN_WATCH)('a client of the SDK 2.x that negotiates', () => {
   const negotiating = () => new Client2(INFO, { versionNegotiation: { mode: 'auto' } });
 
   it('asks a server of its own, which is supervised, and gone before the other starts', async ({

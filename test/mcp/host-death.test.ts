@@ -15,7 +15,6 @@ const DEATHS: readonly (readonly [string, (host: ContainedHost) => void])[] = [
   ['process.exit', (host) => host.send({ do: 'die', how: 'exit' })],
   ['an uncaught throw', (host) => host.send({ do: 'die', how: 'throw' })],
 ];
-const SOON = { timeout: 40_000 };
 
 /** What stands of the server, by what it was started as. */
 const roles = (area: Area) => area.tree().flatMap(({ args }) => args[2] ?? []);
@@ -27,7 +26,7 @@ async function connectedHost(area: Area, whose: 'supervised' | 'theirs'): Promis
   return host;
 }
 
-describe.runIf(CAN_CONTAIN)('a host with a connected client dies', SOON, () => {
+describe.runIf(CAN_CONTAIN)('a host with a connected client dies', () => {
   it.for(DEATHS)('by %s: server and child are gone', async ([, kill], { area }) => {
     const host = await connectedHost(area, 'supervised');
     kill(host);

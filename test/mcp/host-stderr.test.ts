@@ -9,8 +9,8 @@ import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 
 const HOST = join(import.meta.dirname, '../fixtures/hosts/mcp-stderr.ts');
+const PATIENCE = { timeoutMs: 30_000, everyMs: 5 };
 const WAYS = ['inherit', 'number', 'stream'] as const;
-const SOON = { timeout: 30_000 };
 
 const it = base.extend('host', ({ home, marker }, { onCleanup }) => {
   return (how: string) => {
@@ -37,14 +37,14 @@ const it = base.extend('host', ({ home, marker }, { onCleanup }) => {
       async ask() {
         const before = lines.length;
         child.stdin.write('\n');
-        await eventually(() => lines.length > before || child.exitCode !== null, { everyMs: 5 });
+        await eventually(() => lines.length > before || child.exitCode !== null, PATIENCE);
       },
-      ready: () => eventually(() => lines.includes('ready'), { everyMs: 5 }),
+      ready: () => eventually(() => lines.includes('ready'), PATIENCE),
     };
   };
 });
 
-describe.runIf(CAN_WATCH)("the host's stderr", SOON, () => {
+describe.runIf(CAN_WATCH)("the host's stderr", () => {
   it.for(WAYS)('%s: has what its server says', async (how, { host }) => {
     const { child, exited, stderr, ready, ask } = host(how);
     await ready();

@@ -8,7 +8,6 @@ import { eventually } from '../support/process-table.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 
-const SOON = { timeout: 20_000 };
 const request = (id: number | string, method = 'ask'): JsonRpcMessage => ({
   jsonrpc: '2.0',
   id,
@@ -36,7 +35,7 @@ const it = base
     return record({ service: { ensure: async () => server }, maxBufferSize });
   });
 
-describe.runIf(CAN_WATCH)('a service', SOON, () => {
+describe.runIf(CAN_WATCH)('a service', () => {
   it('is started by its first transport, and runs on after each', async ({ server, attach }) => {
     const process = server();
     const pids = [];

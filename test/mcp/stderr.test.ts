@@ -14,7 +14,6 @@ import { it as base, CAN_WATCH } from '../support/supervised.ts';
 const NOISE_BYTES = 6 * 2 ** 18;
 const NOISE = `yes noise | head -c ${NOISE_BYTES} >&2`;
 const DONE = `echo '${JSON.stringify(note('done'))}'`;
-const SOON = { timeout: 20_000 };
 
 const it = base.extend('serve', ({ supervise, marker }) => {
   const supervisor = supervise();
@@ -22,7 +21,7 @@ const it = base.extend('serve', ({ supervise, marker }) => {
     record({ command: 'sh', args: ['-c', script], supervisor, stderr, env: { [MARKER]: marker } });
 });
 
-describe.runIf(CAN_WATCH)('the stderr of a server', SOON, () => {
+describe.runIf(CAN_WATCH)('the stderr of a server', () => {
   it.for(['pipe', 'overlapped'] as const)(
     '%s: is there before it starts, whole, and ends',
     async (stderr, { serve }) => {

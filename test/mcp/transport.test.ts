@@ -11,7 +11,6 @@ import { catchUncaught } from '../support/uncaught.ts';
 const ECHO = `echo '${JSON.stringify(note('ready'))}'; exec cat`;
 /** Says that it runs, and hears nothing, not even the end. */
 const DEAF = `trap '' TERM; echo '${JSON.stringify(note('ready'))}'; while :; do sleep 300; done`;
-const SOON = { timeout: 20_000 };
 
 type More = Partial<Omit<SupervisedStdioParameters, 'service'>>;
 
@@ -40,7 +39,7 @@ const it = base
 
 afterEach(() => void vi.unstubAllEnvs());
 
-describe.runIf(CAN_WATCH)('a server', SOON, () => {
+describe.runIf(CAN_WATCH)('a server', () => {
   it('is a supervised process without a slot, and of its session', async ({ supervise, serve }) => {
     const supervisor = supervise({ pool: { concurrency: 1 } });
     const lease = await supervisor.acquire();
@@ -141,7 +140,7 @@ describe.runIf(CAN_WATCH)('a server', SOON, () => {
   });
 });
 
-describe.runIf(CAN_WATCH)('a start', SOON, () => {
+describe.runIf(CAN_WATCH)('a start', () => {
   it.for([
     [{ command: '/no/such/server', args: [] }, 'COMMAND_NOT_FOUND'],
     [{ cwd: '/no/such/folder' }, 'CWD_NOT_FOUND'],
@@ -180,7 +179,7 @@ describe.runIf(CAN_WATCH)('a start', SOON, () => {
   });
 });
 
-describe.runIf(CAN_WATCH)('an end', SOON, () => {
+describe.runIf(CAN_WATCH)('an end', () => {
   it('by close() takes the whole tree, and everyone who calls it waits for that', async ({
     serve,
     alive,
@@ -295,7 +294,7 @@ describe.runIf(CAN_WATCH)('an end', SOON, () => {
   });
 });
 
-describe.runIf(CAN_WATCH)('what is sent', SOON, () => {
+describe.runIf(CAN_WATCH)('what is sent', () => {
   const FULL = note('big', { text: 'x'.repeat(2 ** 20) });
 
   it('to no server yet is refused', async ({ serve }) => {
@@ -357,7 +356,7 @@ describe.runIf(CAN_WATCH)('what is sent', SOON, () => {
   });
 });
 
-describe.runIf(CAN_WATCH)('a handler', SOON, () => {
+describe.runIf(CAN_WATCH)('a handler', () => {
   it('of messages that throws is told to onerror, and the next message comes', async ({
     serve,
   }) => {

@@ -146,6 +146,20 @@ describe('the events', () => {
     expect(fake.os.alive).toEqual([left.pid]);
   });
 
+  it('of leftovers that are kept, whoever wants it ended at its exit', async () => {
+    const process = fake.spawn('a', { leftovers: 'keep' });
+    const left = fake.os.fork(100);
+    const ended = new Promise<unknown>((resolve) => {
+      process.on('exit', () => resolve([process.terminate(), fake.supervisor.stop()]));
+    });
+    fake.os.die(100);
+    await fake.until(ended);
+    await fake.until(fake.supervisor.stop());
+    expect(fake.eventsOf('leftovers')).toMatchObject([{ action: 'keep' }]);
+    expect(fake.os.received(left)).toEqual([]);
+    expect(fake.os.alive).toEqual([left.pid]);
+  });
+
   it('of survivors', async () => {
     fake.os.reactions = UNKILLABLE;
     const process = fake.spawn('a');

@@ -10,6 +10,8 @@ import { eventually } from './process-table.ts';
 
 export const MCP_SERVER = fileURLToPath(new URL('../fixtures/mcp-server.mjs', import.meta.url));
 
+const PATIENCE = { timeoutMs: 20_000, everyMs: 5 };
+
 /** A transport, what it has told, and how to wait for that. */
 export function record(parameters: SupervisedStdioParameters | ServiceParameters) {
   const transport = new SupervisedStdioTransport(parameters);
@@ -29,10 +31,10 @@ export function record(parameters: SupervisedStdioParameters | ServiceParameters
     /** Waits for a message with this method. */
     heard: (method: string): Promise<JsonRpcMessage> =>
       eventually(() => messages.find((message) => message.method === method), {
-        everyMs: 5,
+        ...PATIENCE,
         what: `${method} is heard`,
       }),
-    closed: () => eventually(() => closes > 0, { everyMs: 5, what: 'onclose' }),
+    closed: () => eventually(() => closes > 0, { ...PATIENCE, what: 'onclose' }),
   };
 }
 
