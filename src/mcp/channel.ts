@@ -78,7 +78,7 @@ export class Channel {
   detach(party: Party): void {
     if (this.#party !== party) return;
     this.#party = undefined;
-    this.#letGo((waiting) => waiting.reject(this.#notConnected()));
+    this.#letGo((waiting) => waiting.reject(new Error('Not connected: the transport was closed.')));
     for (const [key, { id, method }] of this.#unanswered) {
       this.#abandoned.add(key);
       // The one request that a client may not cancel.

@@ -101,7 +101,9 @@ export class SupervisedStdioTransport {
    */
   async send(message: JsonRpcMessage, _options?: unknown): Promise<void> {
     if (this.#channel === undefined || this.#isOver)
-      throw new Error('Not connected: the transport is closed, or was not started yet.');
+      throw new Error(
+        'Not connected: there is no server yet, or it has ended, or this transport was closed.',
+      );
     await this.#channel.send(message);
   }
 

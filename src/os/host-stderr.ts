@@ -24,7 +24,8 @@ export function hostStderr(): Writable {
       });
     },
   });
-  return shared;
+  // All servers that wait for it do so at once.
+  return shared.setMaxListeners(0);
 }
 
 /** Whether a stream is the one that {@link hostStderr} writes to. */
