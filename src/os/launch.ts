@@ -32,17 +32,20 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
     return { failure: Promise.resolve(explain(request, cause)) };
   }
   const { command, args } = lossy ? throughShell(request.command, request.args) : request;
-  const stdio = request.outlivesHost ? 'ignore' : 'pipe';
+  const stdin = request.outlivesHost ? 'ignore' : 'pipe';
+  // An open file is as good as any other, whatever execa's types say.
+  const output = (request.output ?? stdin) as 'ignore' | 'pipe';
   try {
     const subprocess = execa(command, args, {
       ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
       env: request.env,
       extendEnv: false,
-      // A group and session of its own makes the tree provable; on Windows it would open a console.
-      detached: platform !== 'win32',
-      stdin: stdio,
-      stdout: stdio,
-      stderr: stdio,
+      // A group and session of its own makes the tree provable; on Windows it would open a console, but
+      // without it what outlives its host would end with it.
+      detached: platform !== 'win32' || request.outlivesHost === true,
+      stdin,
+      stdout: output,
+      stderr: output,
       buffer: false,
       reject: false,
       cleanup: false,

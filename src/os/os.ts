@@ -39,6 +39,8 @@ export interface LaunchRequest {
   readonly env: Readonly<Record<string, string>>;
   /** Gives it no streams that would break at the host's death, and keeps no host alive for it. */
   readonly outlivesHost?: boolean;
+  /** Where what outlives its host writes: an open file. Default: nowhere. */
+  readonly output?: number | undefined;
 }
 
 /** Why there is no child: what to tell the caller, and the system's own error. */

@@ -33,7 +33,7 @@ export function makePrivateFolder(path: string, userId: number | undefined): voi
 }
 
 /** Makes a folder and those above it. (Node's own way to do so never returns below `/proc`, and hides that a disk is read-only.) */
-function makeFolder(path: string): void {
+export function makeFolder(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {

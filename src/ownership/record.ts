@@ -52,17 +52,6 @@ const changeSchema = z.lazy(() =>
   z.union([z.object({ add: recordSchema }), z.object({ remove: z.string().max(64) })]),
 );
 
-const pidFileSchema = z.lazy(() =>
-  z.object({
-    version: z.literal(FORMAT_VERSION),
-    machine: z.string().max(256),
-    pid: z.int().min(2).max(MAX_PID),
-    ...identity(),
-    /** The socket that the process listens on. */
-    socket: z.string().max(4096).optional(),
-  }),
-);
-
 /** A day that no clock reaches: beyond it, dates cannot be written. */
 const MAX_DATE_MS = 8.64e15;
 const stamp = () => z.number().min(0).max(MAX_DATE_MS);
@@ -116,9 +105,6 @@ export type SupervisionRecord = Readonly<z.infer<typeof recordSchema>>;
 /** The first line of a journal: whose it is, in which format. */
 export type JournalHeader = Readonly<z.infer<typeof headerSchema>>;
 
-/** What a pid file says: a bare number could be anybody's by now. */
-export type PidFile = Readonly<z.infer<typeof pidFileSchema>>;
-
 /** One line of a session's file. */
 export type SessionLine = Readonly<z.infer<typeof sessionLineSchema>>;
 
@@ -138,10 +124,6 @@ export function parseHeader(value: unknown): JournalHeader | undefined {
 /** Reads one later line of a journal; `undefined` for anything this format does not know. */
 export function parseChange(value: unknown): JournalChange | undefined {
   return changeSchema.safeParse(value).data;
-}
-
-export function parsePidFile(value: unknown): PidFile | undefined {
-  return pidFileSchema.safeParse(value).data;
 }
 
 /** Reads one line of a session's file; `undefined` for anything this format does not know. */

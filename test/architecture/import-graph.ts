@@ -208,6 +208,7 @@ export const DECIDING_MODULES = [
   'os/parse.ts',
   'ownership/cookie.ts',
   'ownership/identity.ts',
+  'ownership/pid-record.ts',
   'ownership/record.ts',
   'spawn/arguments.ts',
   'spawn/environment.ts',

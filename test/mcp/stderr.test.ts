@@ -105,8 +105,9 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     await transport.start();
     await closed();
     await transport.process?.exited;
+    // The file is written to in its own time.
+    await eventually(() => readFileSync(path, 'utf8') === 'to a file\n');
     closeSync(fd);
-    expect(readFileSync(path, 'utf8')).toBe('to a file\n');
   });
 
   it('a file descriptor: one that is none is told, and holds up no server', async ({ serve }) => {

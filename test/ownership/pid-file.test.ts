@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSupervisor, type Supervisor } from '../../src/index.ts';
 import { systemOs } from '../../src/os/system.ts';
-import { writePidFile } from '../../src/ownership/pid-file.ts';
+import { replacePidFile } from '../../src/ownership/pid-file.ts';
 
 const LISTEN =
   "require('node:net').createServer().listen(process.argv[1], () => console.log('up')); setTimeout(() => process.exit(), 60_000)";
@@ -34,7 +34,7 @@ async function listener(name: string) {
   await once(child.stdout, 'data');
   const pid = child.pid ?? 0;
   const startTime = systemOs().processes.read?.(pid)?.startTime;
-  writePidFile(at(`${name}.pid`), { ...systemOs().identify(), pid, startTime, socket });
+  replacePidFile(at(`${name}.pid`), { ...systemOs().identify(), pid, startTime, socket });
   const kill = async () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -56,12 +56,12 @@ describe.runIf(process.platform === 'linux')('a sweep', () => {
 
   it('takes a recycled pid for the death that it is', async () => {
     const { pid, ...self } = systemOs().identify();
-    writePidFile(at('old.pid'), { ...self, pid, startTime: '1' });
+    replacePidFile(at('old.pid'), { ...self, pid, startTime: '1' });
     expect(await supervisor.sweep()).toMatchObject({ removed: [at('old.pid')] });
   });
 
   it('forgets what an earlier boot has left', async () => {
-    writePidFile(at('old.pid'), { ...systemOs().identify(), bootId: 'another' });
+    replacePidFile(at('old.pid'), { ...systemOs().identify(), bootId: 'another' });
     expect(await supervisor.sweep()).toMatchObject({ removed: [at('old.pid')] });
   });
 
@@ -72,10 +72,10 @@ describe.runIf(process.platform === 'linux')('a sweep', () => {
     rmSync(at('gone.sock'), { force: true });
     writeFileSync(at('bare.pid'), `${identity.pid}\n`);
     writeFileSync(at('noise.pid'), '{');
-    writePidFile(at('machine.pid'), { ...identity, machine: 'another' });
-    writePidFile(at('namespace.pid'), { ...identity, pidNamespace: 'pid:[1]' });
-    writePidFile(at('unknown.pid'), { ...identity, startTime: undefined });
-    writePidFile(at('target'), identity);
+    replacePidFile(at('machine.pid'), { ...identity, machine: 'another' });
+    replacePidFile(at('namespace.pid'), { ...identity, pidNamespace: 'pid:[1]' });
+    replacePidFile(at('unknown.pid'), { ...identity, startTime: undefined });
+    replacePidFile(at('target'), identity);
     symlinkSync(at('target'), at('link.pid'));
     const others = ['bare', 'noise', 'machine', 'namespace', 'unknown', 'link'];
     expect(await supervisor.sweep()).toMatchObject({ removed: [] });
@@ -83,7 +83,7 @@ describe.runIf(process.platform === 'linux')('a sweep', () => {
 
     // A socket that is none, or that lies elsewhere, is not its to remove.
     writeFileSync(at('precious'), 'text');
-    writePidFile(at('liar.pid'), { ...identity, socket: at('precious') });
+    replacePidFile(at('liar.pid'), { ...identity, socket: at('precious') });
     expect(await supervisor.sweep()).toMatchObject({ removed: [at('liar.pid')] });
     expect(readFileSync(at('precious'), 'utf8')).toBe('text');
     const elsewhere = join(mkdtempSync(join(tmpdir(), 'agent-supervisor-pid-')), 'x.sock');
@@ -91,7 +91,7 @@ describe.runIf(process.platform === 'linux')('a sweep', () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await once(other.stdout, 'data');
-    writePidFile(at('liar.pid'), { ...identity, socket: elsewhere });
+    replacePidFile(at('liar.pid'), { ...identity, socket: elsewhere });
     expect(await supervisor.sweep()).toMatchObject({ removed: [at('liar.pid')] });
     expect(existsSync(elsewhere)).toBe(true);
     other.kill('SIGKILL');

@@ -1,0 +1,266 @@
+import { lstatSync, rmSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { Os } from '../os/os.ts';
+import { canConnect } from '../os/probe.ts';
+import { systemOs } from '../os/system.ts';
+import { cookieSegment } from '../ownership/cookie.ts';
+import { createWhole, makeFolder, statOwn } from '../ownership/files.ts';
+import { contentOf, pidFileText } from '../ownership/pid-file.ts';
+import type { PidFile } from '../ownership/pid-record.ts';
+import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
+import { reportOf } from './find.ts';
+import { endDaemon, endDaemonTree, isInside, treeOfDaemon } from './handover.ts';
+import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
+import { logFileOf, tailOf } from './log-file.ts';
+import type { DaemonOptions, DaemonReport } from './options.ts';
+import { removeIfUnchanged } from './own-pid-file.ts';
+import { endpointOf, PROBE_MS } from './readiness.ts';
+import { Refusals } from './refusals.ts';
+import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
+import { type HeldLock, holdLock } from './spawn-lock.ts';
+import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './start.ts';
+
+/** How long one who has removed his pid file may take to be gone. */
+const FAREWELL_MS = 500;
+
+/** The long way of `ensureDaemon`: under the lock, whatever is found. */
+export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonReport> {
+  const options = checkDaemonOptions(input);
+  const os = systemOs();
+  const pidFile = resolve(options.pidFile);
+  const refusals = new Refusals(options, pidFile);
+  const { timeoutMs, signal } = options;
+  const untilMs = os.clock.monotonicMs() + timeoutMs;
+  if (signal?.aborted) throw refusals.aborted(signal.reason);
+  try {
+    makeFolder(dirname(pidFile));
+  } catch (error) {
+    throw refusals.unwritable(error);
+  }
+  const lock = await holdLock(`${pidFile}.lock`, { timeoutMs, signal }, os);
+  try {
+    return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock }).run();
+  } finally {
+    lock.release();
+  }
+}
+
+interface EnsuringParts {
+  readonly os: Os;
+  readonly options: CheckedOptions;
+  readonly pidFile: string;
+  readonly refusals: Refusals;
+  /** On the monotonic clock. */
+  readonly untilMs: number;
+  readonly lock: HeldLock;
+}
+
+/** One call under its lock: from whatever is found to a daemon that is ready, or to a refusal. */
+class Ensuring {
+  readonly #parts: EnsuringParts;
+
+  constructor(parts: EnsuringParts) {
+    this.#parts = parts;
+  }
+
+  async run(): Promise<DaemonReport> {
+    const { os, options, pidFile, refusals } = this.#parts;
+    for (let wasInvalid = false; ; ) {
+      const view = await inspectPidFile(pidFile, os);
+      if (view.state === 'missing') {
+        const report = await this.#start();
+        if (report !== undefined) return report;
+      } else if (view.state === 'invalid') {
+        // A corrupt one has been moved aside by now.
+        if (wasInvalid) throw refusals.unusable(view.reason);
+        wasInvalid = true;
+      } else if (view.state === 'stale') {
+        await this.#endRemains(view.file);
+      } else {
+        if (view.doubt !== undefined) throw refusals.unjudged(view.file, view.doubt);
+        const isRight =
+          options.version === undefined || options.version === view.file.daemonVersion;
+        const report = isRight ? await this.#await(view.file) : await this.#handOver(view.file);
+        if (report !== undefined) return report;
+      }
+    }
+  }
+
+  /** Waits for a daemon that others have started; `undefined` if it dies meanwhile. */
+  async #await(file: PidFile): Promise<DaemonReport | undefined> {
+    const { os, options, pidFile, refusals, untilMs } = this.#parts;
+    const tree = treeOfDaemon(os, file);
+    const { logFile = logFileOf(pidFile) } = options;
+    const log = logFile === null ? undefined : { path: logFile, from: file.starting ?? 0 };
+    // One that was ready before has said so, and need not again.
+    const wasReady = 'stdout' in options.ready && file.starting === undefined;
+    const outcome: ReadyOutcome = wasReady
+      ? { is: 'ready' }
+      : await awaitReady({
+          ...{ os, tree, log, untilMs, ready: options.ready, signal: options.signal },
+          pid: () => file.pid,
+          isAlive: async () => (await judgeRecorded(file, os)) !== 'dead',
+        });
+    if (outcome.is === 'dead') return undefined;
+    if (outcome.is === 'aborted') throw refusals.aborted(outcome.cause);
+    if (outcome.is === 'ready') return this.#settle(file, outcome, false);
+    if (outcome.isStrangers) throw refusals.stranger(await this.#listeners(), file.pid);
+    throw refusals.notReady(outcome, file.pid, undefined);
+  }
+
+  /** Ends a daemon of another version, and all that belongs to it. */
+  async #handOver(file: PidFile): Promise<undefined> {
+    const { os, pidFile, refusals } = this.#parts;
+    if (await isInside(file, os)) throw refusals.inside(file);
+    const survivors = await endDaemon(file, os);
+    if (survivors.length > 0) throw refusals.survived(file, survivors);
+    removeIfUnchanged(pidFile, file, os);
+    return undefined;
+  }
+
+  /** Ends what a dead daemon has left, so that its successor finds its place free. */
+  async #endRemains(file: PidFile): Promise<void> {
+    const { os, pidFile, refusals } = this.#parts;
+    const { cookie, socket } = file;
+    if (cookie !== undefined) {
+      const survivors = await endDaemonTree(treeOfDaemon(os, file), os);
+      if (survivors.length > 0) throw refusals.survived(file, survivors);
+    }
+    if (socket !== undefined) await removeStaleSocket(socket, os);
+    removeIfUnchanged(pidFile, file, os);
+  }
+
+  /** Starts one; `undefined` if a pid file has come meanwhile. */
+  async #start(): Promise<DaemonReport | undefined> {
+    const { os, options, pidFile, lock, refusals } = this.#parts;
+    if (!lock.held) throw refusals.unwritable(undefined);
+    await this.#endOrphans();
+    await this.#assertFree();
+    const started = await launchDaemon(options, { pidFile, nonce: lock.nonce, os }).catch(
+      async (error) => {
+        if (!(error instanceof LaunchedInVain)) throw error;
+        await endDaemonTree(error.started.tree, os);
+        throw refusals.unwritable(error.cause);
+      },
+    );
+    if (!started.written) {
+      await endDaemonTree(started.started.tree, os);
+      return undefined;
+    }
+    try {
+      return await this.#awaitStarted(started.started);
+    } catch (error) {
+      await this.#takeBack(started.started);
+      throw error;
+    }
+  }
+
+  async #awaitStarted({ file, tree, log, env, ended }: StartedDaemon): Promise<DaemonReport> {
+    const { os, options, refusals, untilMs } = this.#parts;
+    const { ready, signal, version } = options;
+    const outcome = await awaitReady({
+      ...{ os, ready, tree, log, untilMs, signal },
+      pid: () => file.pid,
+      isAlive: async () => ended() === undefined || (await tree.look()).length > 0,
+    });
+    if (outcome.is === 'aborted') throw refusals.aborted(outcome.cause);
+    if (outcome.is === 'ready') {
+      const report = await this.#settle(file, outcome, true);
+      if (report === undefined) throw await this.#failed({ is: 'dead' }, { file, log, env, ended });
+      if (version !== undefined && report.version !== version)
+        throw refusals.otherVersion(report.version);
+      return report;
+    }
+    throw await this.#failed(outcome, { file, log, env, ended });
+  }
+
+  async #failed(
+    outcome: ReadyOutcome,
+    { file, log, env, ended }: Omit<StartedDaemon, 'tree'>,
+  ): Promise<Error> {
+    const { refusals } = this.#parts;
+    if (outcome.is !== 'dead' && outcome.isStrangers)
+      return refusals.stranger(await this.#listeners(), file.pid);
+    const mine = { end: ended() ?? 'an unknown end', tail: tailOf(log, env) };
+    return refusals.notReady(outcome, file.pid, mine);
+  }
+
+  /** Says in the pid file that the daemon is ready, and who it is; `undefined` if it is gone. */
+  async #settle(
+    file: PidFile,
+    { holder }: ReadyOutcome,
+    started: boolean,
+  ): Promise<DaemonReport | undefined> {
+    const { os, pidFile } = this.#parts;
+    const view = await inspectPidFile(pidFile, os);
+    const now = fileOf(view) ?? file;
+    if (view.state === 'alive' && now.starting === undefined)
+      return reportOf(now.pid, started, now.daemonVersion);
+    // A program between us and the daemon may be gone: then it is who listens, or the oldest of its tree.
+    const isAlive = view.state === 'alive' || (await judgeRecorded(now, os)) === 'alive';
+    const successor = isAlive ? undefined : await this.#oldest(now, holder);
+    if (!isAlive && successor === undefined) return undefined;
+    const { starting: _, ...settled } = { ...now, ...successor };
+    const isOurs = contentOf(pidFile, os)?.cookie === file.cookie;
+    if (isOurs && removeIfUnchanged(pidFile, now, os))
+      createWhole(pidFile, pidFileText(settled), crypto.randomUUID());
+    return reportOf(settled.pid, started, settled.daemonVersion);
+  }
+
+  async #oldest(file: PidFile, holder: number | undefined) {
+    const members = await treeOfDaemon(this.#parts.os, file).look();
+    const [first] = members.sort((a, b) => Number(a.startTime) - Number(b.startTime));
+    const member = members.find(({ pid }) => pid === holder) ?? first;
+    return member && { pid: member.pid, startTime: member.startTime };
+  }
+
+  /** Ends what this call has started, and removes its pid file. */
+  async #takeBack({ file, tree }: StartedDaemon): Promise<void> {
+    const { os, pidFile } = this.#parts;
+    await endDaemonTree(tree, os);
+    const now = contentOf(pidFile, os);
+    if (now !== undefined && now.cookie === file.cookie) removeIfUnchanged(pidFile, now, os);
+  }
+
+  /** Ends what dead launchers have started and nobody could find: they died between the start and the pid file. */
+  async #endOrphans(): Promise<void> {
+    const { os, lock } = this.#parts;
+    for (const nonce of lock.inherited) {
+      const cookie = cookieSegment(markOf(nonce));
+      await endDaemonTree(treeOfDaemon(os, { pid: 0, startTime: undefined, cookie }), os);
+    }
+  }
+
+  /** Refuses to start where somebody is already. */
+  async #assertFree(): Promise<void> {
+    const { os, options, refusals } = this.#parts;
+    const endpoint = endpointOf(options.ready);
+    if (endpoint === undefined) return;
+    const untilMs = os.clock.monotonicMs() + FAREWELL_MS;
+    while (await canConnect(endpoint, PROBE_MS)) {
+      if (os.clock.monotonicMs() > untilMs) throw refusals.stranger(await this.#listeners());
+      await pause(20, os);
+    }
+  }
+
+  async #listeners() {
+    const { os, options } = this.#parts;
+    const endpoint = endpointOf(options.ready);
+    return endpoint && (await os.listeners?.(endpoint));
+  }
+}
+
+function fileOf(view: PidFileView): PidFile | undefined {
+  return view.state === 'alive' || view.state === 'stale' ? view.file : undefined;
+}
+
+/** Removes the socket that a dead daemon's pid file names, if it is one of ours and nobody is behind it. */
+async function removeStaleSocket(socket: string, os: Os): Promise<void> {
+  try {
+    if (!lstatSync(socket).isSocket() || (await canConnect({ socket }, PROBE_MS))) return;
+    statOwn(socket, os);
+    rmSync(socket, { force: true });
+  } catch {
+    // There is none, or none of ours.
+  }
+}

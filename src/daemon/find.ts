@@ -1,0 +1,106 @@
+import { resolve } from 'node:path';
+import { systemOs } from '../os/system.ts';
+import { inspectPidFile } from './inspect.ts';
+import type { DaemonOptions, DaemonReport, Ready } from './options.ts';
+import { answers, endpointOf, holding, PROBE_MS } from './readiness.ts';
+
+/*
+ * The way that nearly every call takes: nothing is loaded for it but what it needs. Whatever is unusual,
+ * in the options or in what is found, is left to the long way (rest.ts), which finds out what it is.
+ */
+
+/** Finds the daemon if it runs, in the right version, and is ready; `undefined` for anything else. */
+export async function findReadyDaemon(options: DaemonOptions): Promise<DaemonReport | undefined> {
+  const os = systemOs();
+  // Elsewhere a look at the processes takes longer than all that is saved here.
+  if (os.processes.read === undefined || !isUsual(options)) return undefined;
+  const { ready, version } = options;
+  const view = await inspectPidFile(resolve(options.pidFile), os);
+  if (view.state !== 'alive' || view.doubt !== undefined) return undefined;
+  const { pid, daemonVersion, starting } = view.file;
+  if (version !== undefined && version !== daemonVersion) return undefined;
+  if (!(await isReadyNow(ready, pid, starting !== undefined))) return undefined;
+  return reportOf(pid, false, daemonVersion);
+}
+
+export function reportOf(pid: number, started: boolean, version: string | undefined): DaemonReport {
+  return version === undefined ? { pid, started } : { pid, started, version };
+}
+
+async function isReadyNow(ready: Ready, pid: number, isStarting: boolean): Promise<boolean> {
+  if ('stdout' in ready) return !isStarting;
+  const os = systemOs();
+  const endpoint = endpointOf(ready);
+  const { promise, resolve: giveUp } = Promise.withResolvers<false>();
+  const controller = new AbortController();
+  const cancel = os.clock.after(PROBE_MS, () => giveUp(false), { keepAlive: true });
+  const context = { pid, signal: controller.signal, timeoutMs: PROBE_MS };
+  const [answer, holders] = await Promise.all([
+    // A check of the caller's may throw, or never answer.
+    Promise.race([answers(ready, context).catch(() => false), promise]),
+    endpoint && holding(endpoint, [pid], os),
+  ]);
+  cancel();
+  controller.abort();
+  return answer && (holders === undefined || !holders.isTold || holders.ours.length > 0);
+}
+
+/** What a value may be if its field is there. */
+const USUAL: Readonly<Record<keyof DaemonOptions, (value: unknown) => boolean>> = {
+  name: (value) => isText(value) && value.length <= 256,
+  command: isText,
+  args: (value) =>
+    Array.isArray(value) && value.every((arg) => typeof arg === 'string' && !hasNul(arg)),
+  env: isUsualEnvironment,
+  cwd: isText,
+  pidFile: isText,
+  ready: isUsualReady,
+  version: (value) => isText(value) && value.length <= 256,
+  logFile: (value) => value === null || isText(value),
+  timeoutMs: (value) => Number.isFinite(value) && Number(value) >= 0,
+  signal: (value) => value instanceof AbortSignal && !value.aborted,
+};
+const REQUIRED = ['name', 'command', 'pidFile', 'ready'] as const;
+
+/** Whether nothing about the options needs a closer look; what passes here would pass there, too. */
+export function isUsual(options: DaemonOptions): boolean {
+  if (typeof options !== 'object' || options === null) return false;
+  const isKnown = Object.entries(options).every(
+    ([name, value]) =>
+      Object.hasOwn(USUAL, name) &&
+      (value === undefined || USUAL[name as keyof DaemonOptions](value)),
+  );
+  if (!isKnown || REQUIRED.some((name) => options[name] === undefined)) return false;
+  return !('stdout' in options.ready && options.logFile === null);
+}
+
+function isUsualReady(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { port, host, url, socket, check, stdout, ...rest } = value as Record<string, unknown>;
+  const ways = [port, url, socket, check, stdout].filter((way) => way !== undefined);
+  const fields = Object.values(value);
+  if (ways.length !== 1 || Object.keys(rest).length > 0 || fields.includes(undefined)) return false;
+  if (host !== undefined && !(isText(host) && port !== undefined)) return false;
+  if (port !== undefined)
+    return Number.isInteger(port) && Number(port) > 0 && Number(port) < 65_536;
+  if (url !== undefined) return isText(url) && /^https?:$/.test(URL.parse(url)?.protocol ?? '');
+  if (socket !== undefined) return isText(socket);
+  return typeof check === 'function' || stdout instanceof RegExp;
+}
+
+function isUsualEnvironment(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Symbol.iterator in value) return false;
+  return Object.entries(value).every(
+    ([name, text]) =>
+      text === undefined ||
+      (typeof text === 'string' && name !== '' && !name.includes('=') && !hasNul(name + text)),
+  );
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && !hasNul(value);
+}
+
+function hasNul(text: string): boolean {
+  return text.includes('\0');
+}

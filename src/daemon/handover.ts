@@ -1,0 +1,61 @@
+import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
+import { claimsOf } from '../ownership/cookie.ts';
+import type { PidFile } from '../ownership/pid-record.ts';
+import { ProcessTree } from '../termination/process-tree.ts';
+import { Ending } from '../termination/terminate.ts';
+import { pause } from './await-ready.ts';
+import { judgeRecorded, readerOf } from './inspect.ts';
+
+/** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
+const POLITE_MS = 10_000;
+/** What then is left of it gets this. */
+const LADDER = { stdinEofMs: 0, termMs: 2000, killMs: 1000 };
+const POLL_MS = 20;
+
+/** All that belongs to a daemon, found by its pid file. */
+export function treeOfDaemon(
+  os: Os,
+  { pid, startTime, cookie = '' }: Pick<PidFile, 'pid' | 'startTime' | 'cookie'>,
+  held = false,
+): ProcessTree {
+  const leadsGroup = os.platform !== 'win32';
+  return new ProcessTree(os, { pid, startTime, leadsGroup, held, cookie });
+}
+
+/** Ends all that is left of a tree, and resolves to who survived it. */
+export async function endDaemonTree(tree: ProcessTree, os: Os): Promise<readonly ProcessEntry[]> {
+  const target = { running: () => false, endStdin: () => undefined, stdinEndedAtMs: undefined };
+  const { survivors } = await new Ending(os, { ...target, tree }, LADDER, {}).done;
+  return survivors;
+}
+
+/**
+ * Ends a daemon: it is asked first, alone, so that it can end what it supervises; then all that is left
+ * of it goes down the ladder. Resolves to who survived, when everyone else is seen dead.
+ */
+export async function endDaemon(file: PidFile, os: Os): Promise<readonly ProcessEntry[]> {
+  const isThere = async () => (await judgeRecorded(file, os)) === 'alive';
+  const tree = treeOfDaemon(os, file);
+  // While it lives, so that what loses its parent later is known by then.
+  await tree.look();
+  const untilMs = os.clock.monotonicMs() + POLITE_MS;
+  // Windows knows no polite signal, and a tree is found there while its root lives.
+  if (os.endTree === undefined && (await isThere())) {
+    os.signal(file.pid, 'SIGTERM');
+    while (os.clock.monotonicMs() < untilMs && (await isThere())) await pause(POLL_MS, os);
+  }
+  return endDaemonTree(tree, os);
+}
+
+/** Whether this process is one that the daemon has started: it would not live to see the daemon's successor. */
+export async function isInside({ pid, cookie }: PidFile, os: Os): Promise<boolean> {
+  const claims = claimsOf(os.environment()[COOKIE_VARIABLE]);
+  if (cookie !== undefined && claims.includes(cookie)) return true;
+  const read = await readerOf(os);
+  const seen = new Set<number>();
+  for (let at = os.identify().pid; at > 1 && !seen.has(at); at = read(at)?.ppid ?? 0) {
+    if (at === pid) return true;
+    seen.add(at);
+  }
+  return false;
+}

@@ -1,0 +1,86 @@
+import { lstatSync, renameSync, type Stats } from 'node:fs';
+import type { Os, SelfIdentity } from '../os/os.ts';
+import { isAnothersProcess } from '../os/system.ts';
+import { judgeOwner, type OwnerVerdict } from '../ownership/identity.ts';
+import { readPidFile, setAside } from '../ownership/pid-file.ts';
+import type { PidFile, RecordedIdentity } from '../ownership/pid-record.ts';
+
+/** What a pid file is worth. */
+export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
+
+/** What stands at a pid file's path, and what it says of a process. */
+export type PidFileView =
+  | { readonly state: 'missing' }
+  /** `doubt`: why it could not be proven dead, although it is not proven alive either. */
+  | { readonly state: 'alive'; readonly file: PidFile; readonly doubt?: string }
+  | { readonly state: 'stale'; readonly file: PidFile }
+  | { readonly state: 'invalid'; readonly reason: string };
+
+/** How long a file that makes no sense may take to become one, where files cannot be made at once. */
+const TORN_MS = 50;
+
+/** Looks at a pid file and at the process that it names; what makes no sense is moved aside. */
+export async function inspectPidFile(path: string, os: Os): Promise<PidFileView> {
+  let reading = readPidFile(path, os);
+  if (reading.found === 'corrupt') {
+    await new Promise<void>((resolve) => os.clock.after(TORN_MS, resolve, { keepAlive: true }));
+    const before = reading.stat;
+    reading = readPidFile(path, os);
+    if (reading.found === 'corrupt' && isSameFile(reading.stat, before)) moveAside(path, before);
+  }
+  if (reading.found === 'missing') return { state: 'missing' };
+  if (reading.found !== 'file') return { state: 'invalid', reason: reading.reason };
+  const { file } = reading;
+  const verdict = await judgeRecorded(file, os);
+  if (verdict === 'alive') return { state: 'alive', file };
+  if (verdict === 'dead' || verdict === 'rebooted') return { state: 'stale', file };
+  return { state: 'alive', file, doubt: DOUBTS[verdict] };
+}
+
+const DOUBTS = {
+  elsewhere: 'it is of another machine or PID namespace',
+  unproven: 'who has its number now cannot be told apart from it',
+} as const;
+
+/** Judges a process that a file names; dead only if that is proven. */
+export async function judgeRecorded(file: RecordedIdentity, os: Os): Promise<OwnerVerdict> {
+  const self = await ownIdentity(os);
+  const read = await readerOf(os);
+  try {
+    const verdict = judgeOwner({ ...file, instance: '' }, self, read);
+    // Hidden is not gone.
+    if (verdict === 'dead' && read(file.pid) === undefined && isAnothersProcess(file.pid))
+      return 'unproven';
+    // Whatever it was, nobody has its number.
+    const isHere = file.machine === self.machine && file.pidNamespace === self.pidNamespace;
+    if (verdict === 'unproven' && isHere && read(file.pid) === undefined) return 'dead';
+    return verdict;
+  } catch {
+    // Without a file descriptor to look with, nobody is dead.
+    return 'unproven';
+  }
+}
+
+/** Looks a process up now, or in a look that is taken now. */
+export async function readerOf(os: Os): Promise<NonNullable<Os['processes']['read']>> {
+  const { read, look } = os.processes;
+  if (read !== undefined) return read;
+  const table = await look();
+  return (pid) => table.get(pid);
+}
+
+/** Who we are, looked up where the system does not say it at once. */
+export function ownIdentity(os: Os): SelfIdentity | Promise<SelfIdentity> {
+  return os.identifyAsync?.() ?? os.identify();
+}
+
+function isSameFile(a: Stats, b: Stats): boolean {
+  return a.ino === b.ino && a.dev === b.dev && a.mtimeMs === b.mtimeMs && a.size === b.size;
+}
+
+/** Keeps a file that is no pid file where somebody may look at it. */
+function moveAside(path: string, stat: Stats): void {
+  const aside = `${path}.${crypto.randomUUID()}.aside`;
+  if (setAside(path, aside, (each) => isSameFile(lstatSync(each), stat)))
+    renameSync(aside, `${path}.corrupt`);
+}

@@ -1,0 +1,79 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readSync,
+} from 'node:fs';
+import { SupervisorError } from '../index.ts';
+import { StderrTail, secretValues } from '../spawn/stderr-tail.ts';
+
+/** What a start may find in its log file before it begins anew. */
+const MAX_OLD_BYTES = 1024 * 1024;
+/** How much of a start is looked at. */
+const MAX_READ_BYTES = 1024 * 1024;
+
+/** What a daemon has written since its start. */
+export interface DaemonLog {
+  readonly path: string;
+  /** Where the start begins in the file. */
+  readonly from: number;
+}
+
+/** The log file that belongs to a pid file. */
+export function logFileOf(pidFile: string): string {
+  return `${pidFile.replace(/\.pid$/, '')}.log`;
+}
+
+/**
+ * Opens a log file for a daemon that starts, to append to it; one that has grown too large begins anew.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS` for what cannot be appended to
+ */
+export function openLog(path: string): { readonly log: DaemonLog; readonly fd: number } {
+  try {
+    const there = lstatSync(path, { throwIfNoEntry: false });
+    // A pipe would hold this host until somebody reads it.
+    if (there && !there.isFile() && !there.isCharacterDevice())
+      throw new Error('it is no ordinary file');
+    const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW = 0 } = constants;
+    const fd = openSync(path, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW, 0o600);
+    const size = fstatSync(fd).size;
+    const isTooLarge = size > MAX_OLD_BYTES;
+    if (isTooLarge) ftruncateSync(fd);
+    return { fd, log: { path, from: isTooLarge ? 0 : size } };
+  } catch (cause) {
+    throw new SupervisorError(
+      'INVALID_OPTIONS',
+      `ensureDaemon: the log file ${path} cannot be appended to: ${(cause as Error).message}. Choose another path for "logFile", or null for none.`,
+      { cause, data: { field: 'logFile', path } },
+    );
+  }
+}
+
+/** What the daemon has written since its start, the last mebibyte of it. */
+export function readLog(log: DaemonLog | undefined): Buffer {
+  if (log === undefined) return Buffer.alloc(0);
+  let fd = -1;
+  try {
+    fd = openSync(log.path, 'r');
+    const { size } = fstatSync(fd);
+    // Whoever rotates logs may have begun it anew.
+    const from = Math.max(size < log.from ? 0 : log.from, size - MAX_READ_BYTES);
+    const buffer = Buffer.alloc(size - from);
+    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, from));
+  } catch {
+    return Buffer.alloc(0);
+  } finally {
+    if (fd >= 0) closeSync(fd);
+  }
+}
+
+/** The last lines of it, without secrets. */
+export function tailOf(log: DaemonLog | undefined, env: Readonly<Record<string, string>>): string {
+  const tail = new StderrTail();
+  tail.push(readLog(log));
+  return tail.text(secretValues(env)).trim();
+}

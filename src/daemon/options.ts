@@ -1,0 +1,52 @@
+/** What a check of one's own is told. */
+export interface ReadyContext {
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  /** The process that has to be ready, for a check that proves whom it has asked. */
+  readonly pid: number;
+}
+
+/** How a daemon shows that it is ready. */
+export type Ready =
+  /** It takes connections at this port; without a host, at a loopback address. */
+  | { readonly port: number; readonly host?: string | undefined }
+  /** It answers a GET of this http or https address with a status of 200 to 299. */
+  | { readonly url: string }
+  /** It takes connections at this path. */
+  | { readonly socket: string }
+  /** The caller asks by itself. What it throws counts as no, and becomes the cause of a `READY_TIMEOUT`. */
+  | { readonly check: (context: ReadyContext) => boolean | PromiseLike<boolean> }
+  /** It writes this into its log file; one that runs and was ready before need not again. */
+  | { readonly stdout: RegExp };
+
+/** Which daemon has to run, and how to start it if it does not. */
+export interface DaemonOptions {
+  /** What it is called in errors and in its pid file. */
+  name: string;
+  /** The program, looked for in `PATH`, or in `cwd` if it is a relative path. */
+  command: string;
+  args?: readonly string[] | undefined;
+  /** Its whole environment before sanitizing. Default: the caller's own. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Default: the pid file's folder, so that no folder of a caller's is held. */
+  cwd?: string | undefined;
+  /** The file by which it is found. Its folder is made if there is none. */
+  pidFile: string;
+  ready: Ready;
+  /** Which version has to run; another one is ended first. Default: any. */
+  version?: string | undefined;
+  /** Where it writes; `null` for nowhere. Default: the pid file's path with `.log` instead of `.pid`. */
+  logFile?: string | null | undefined;
+  /** How long the spawn lock and the readiness may take together. @default 30_000 */
+  timeoutMs?: number | undefined;
+  /** Gives up; what this call has started is ended. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The daemon that runs. */
+export interface DaemonReport {
+  readonly pid: number;
+  /** Whether this call has started it. */
+  readonly started: boolean;
+  readonly version?: string;
+}

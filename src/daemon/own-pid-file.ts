@@ -1,0 +1,125 @@
+import { rmSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { SupervisorError } from '../index.ts';
+import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import { systemOs } from '../os/system.ts';
+import { claimsOf, KEPT_SUFFIX } from '../ownership/cookie.ts';
+import { createWhole, makeFolder } from '../ownership/files.ts';
+import { contentOf, holds, pidFileText, setAside } from '../ownership/pid-file.ts';
+import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../ownership/pid-record.ts';
+import { inspectPidFile, ownIdentity } from './inspect.ts';
+import { checkPath, checkPidFileDetails, type PidFileDetails } from './schema.ts';
+
+/** How often a place that is taken and freed under our hands is tried for. */
+const MAX_ATTEMPTS = 100;
+
+/**
+ * Writes the pid file of this process, whole or not at all; a stale one gives way.
+ *
+ * @throws SupervisorError `ALREADY_RUNNING` if it is another living process's, `STATE_DIR_UNSAFE` if it
+ * cannot be written, or `INVALID_OPTIONS`, by rejection
+ */
+export async function writePidFile(path: string, details?: PidFileDetails): Promise<void> {
+  checkPath(path, 'writePidFile');
+  await claimPidFile(resolve(path), checkPidFileDetails(details), systemOs());
+}
+
+/** {@link writePidFile} for input that has been checked; returns what it wrote. */
+export async function claimPidFile(
+  path: string,
+  { name, version, socket }: PidFileDetails,
+  os: Os,
+): Promise<PidFile> {
+  const { machine, pid, startTime, bootId, pidNamespace } = await ownIdentity(os);
+  const cookie = daemonSegment(os);
+  const identity = { machine, pid, startTime, bootId, pidNamespace };
+  const wanted = { ...identity, name, daemonVersion: version, socket, cookie };
+  const file: PidFile = { version: PID_FILE_VERSION, ...wanted };
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const view = await inspectPidFile(path, os);
+    if (view.state === 'invalid') {
+      // What was none has been moved aside, or is there for good.
+      if ((await inspectPidFile(path, os)).state === 'invalid') throw unusable(path, view.reason);
+      continue;
+    }
+    if (view.state !== 'missing') {
+      const mayTake =
+        view.state === 'stale' || isSelf(view.file, identity) || isOurLaunch(view.file, cookie);
+      if (!mayTake) throw taken(path, view.file, view.doubt);
+      removeIfUnchanged(path, view.file, os);
+    }
+    try {
+      makeFolder(dirname(path));
+      if (createWhole(path, pidFileText(wanted), crypto.randomUUID())) return file;
+    } catch (error) {
+      throw unusable(path, (error as Error).message, error);
+    }
+  }
+  throw unusable(path, 'others write it all the time');
+}
+
+/** Removes a pid file if it still says what was read in it. */
+export function removeIfUnchanged(path: string, file: PidFile, os: Os): boolean {
+  const aside = `${path}.${crypto.randomUUID()}.aside`;
+  if (!setAside(path, aside, (each) => holds(each, file, os))) return false;
+  rmSync(aside, { force: true });
+  return true;
+}
+
+/**
+ * Removes the pid file of this process, and no other's: not even a successor's that has come in the
+ * moment before. Resolves to whether it did.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`, by rejection
+ */
+export async function removePidFile(path: string): Promise<boolean> {
+  const os = systemOs();
+  const at = resolve(checkPath(path, 'removePidFile'));
+  const file = contentOf(at, os);
+  if (file === undefined || !isSelf(file, await ownIdentity(os))) return false;
+  return removeIfUnchanged(at, file, os);
+}
+
+function isSelf(file: RecordedIdentity, self: RecordedIdentity): boolean {
+  return (
+    file.pid === self.pid &&
+    file.startTime !== undefined &&
+    file.startTime === self.startTime &&
+    file.bootId === self.bootId &&
+    file.pidNamespace === self.pidNamespace &&
+    file.machine === self.machine
+  );
+}
+
+/** Whether it is what our own launcher has written of us, under a number of ours or of a program between us. */
+function isOurLaunch(file: PidFile, cookie: string | undefined): boolean {
+  return cookie !== undefined && file.starting !== undefined && file.cookie === cookie;
+}
+
+/** The segment of the daemon that this process is; none if another supervisor has started it since. */
+export function daemonSegment(os: Os): string | undefined {
+  const [own, ...later] = claimsOf(os.environment()[COOKIE_VARIABLE]);
+  return later.length === 0 && own?.endsWith(KEPT_SUFFIX) ? own : undefined;
+}
+
+function taken(path: string, { pid, name }: PidFile, doubt: string | undefined): SupervisorError {
+  const who = `pid ${pid}${name === undefined ? '' : ` ("${name}")`}`;
+  const why = doubt === undefined ? 'it is alive' : doubt;
+  const advice =
+    doubt === undefined
+      ? 'End it first, or choose another path.'
+      : 'Remove the file if it is gone.';
+  return new SupervisorError(
+    'ALREADY_RUNNING',
+    `The pid file ${path} is that of ${who}: ${why}. ${advice}`,
+    { data: { path, pid } },
+  );
+}
+
+function unusable(path: string, reason: string, cause?: unknown): SupervisorError {
+  return new SupervisorError(
+    'STATE_DIR_UNSAFE',
+    `The pid file ${path} cannot be written: ${reason}. Remove what is there, or choose a path in a folder of your own.`,
+    { cause, data: { path } },
+  );
+}

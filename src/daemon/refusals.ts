@@ -1,0 +1,136 @@
+import { SupervisorError, type SupervisorErrorCode } from '../index.ts';
+import type { Listener, ProcessEntry } from '../os/os.ts';
+import type { PidFile } from '../ownership/pid-record.ts';
+import type { ReadyOutcome } from './await-ready.ts';
+import type { Ready } from './options.ts';
+import { nameListeners } from './readiness.ts';
+import type { CheckedOptions } from './schema.ts';
+
+/** Why `ensureDaemon` has no daemon to show, and what to do about it. */
+export class Refusals {
+  readonly #name: string;
+  readonly #pidFile: string;
+  readonly #options: CheckedOptions;
+
+  constructor(options: CheckedOptions, pidFile: string) {
+    this.#name = `The daemon "${options.name}"`;
+    this.#pidFile = pidFile;
+    this.#options = options;
+  }
+
+  unjudged({ pid }: PidFile, doubt: string): SupervisorError {
+    return this.#error(
+      'ALREADY_RUNNING',
+      `${this.#name} may run as pid ${pid}, but ${doubt}. Remove ${this.#pidFile} if it is gone.`,
+      { pid },
+    );
+  }
+
+  unusable(reason: string): SupervisorError {
+    const advice = 'Remove what is there, or choose another path.';
+    return this.#error(
+      'INVALID_OPTIONS',
+      `ensureDaemon: "pidFile" is ${this.#pidFile}, but ${reason}. ${advice}`,
+      { field: 'pidFile' },
+    );
+  }
+
+  unwritable(cause: unknown): SupervisorError {
+    const reason = cause === undefined ? '' : `: ${(cause as Error).message}`;
+    return this.#error(
+      'STATE_DIR_UNSAFE',
+      `${this.#name} was not started: its pid file ${this.#pidFile} cannot be written${reason}. Choose a path in a folder of your own.`,
+      {},
+      cause,
+    );
+  }
+
+  aborted(cause: unknown): SupervisorError {
+    const text = `The wait for the daemon "${this.#options.name}" was aborted.`;
+    return this.#error('ABORTED', text, {}, cause);
+  }
+
+  /** Somebody else is where it should be. */
+  stranger(listeners: readonly Listener[] | undefined, pid?: number): SupervisorError {
+    const what = pid === undefined ? 'was not started' : `(pid ${pid}) is not ready`;
+    return this.#error(
+      'ALREADY_RUNNING',
+      `${this.#name} ${what}: ${wishOf(this.#options.ready)} is held by ${nameListeners(listeners)}, which is not it. End that, or choose another one.`,
+      { ...(pid === undefined ? {} : { pid }), holders: listeners ?? [] },
+    );
+  }
+
+  /** The other version is this process's own house. */
+  inside({ pid, daemonVersion }: PidFile): SupervisorError {
+    return this.#error(
+      'ALREADY_RUNNING',
+      `${this.#name} runs as pid ${pid} in version ${daemonVersion ?? 'unknown'}, and this process belongs to it: to end it for version ${this.#options.version} would end the caller. Call ensureDaemon from outside of it.`,
+      { pid, version: daemonVersion },
+    );
+  }
+
+  survived({ pid, daemonVersion }: PidFile, survivors: readonly ProcessEntry[]): SupervisorError {
+    const who = survivors.map((each) => `pid ${each.pid} (${each.command})`).join(', ');
+    return this.#error(
+      'ALREADY_RUNNING',
+      `${this.#name} in version ${daemonVersion ?? 'unknown'} (pid ${pid}) did not end: ${who} survived SIGKILL. No other was started; end them by hand.`,
+      { pid, survivors: survivors.map((each) => ({ pid: each.pid, command: each.command })) },
+    );
+  }
+
+  otherVersion(version: string | undefined): SupervisorError {
+    return this.#error(
+      'SPAWN_FAILED',
+      `${this.#name} was started as version ${this.#options.version} and says that it is version ${version ?? 'unknown'}; it was ended. Let both say the same, or leave "version" out in runAsDaemon.`,
+      { version },
+    );
+  }
+
+  /** It did not become ready. `mine`: this call has started it, and ended it. */
+  notReady(outcome: ReadyOutcome, pid: number, mine: Mine | undefined): SupervisorError {
+    const { cause } = outcome;
+    const tail = mine?.tail ? ` It wrote:\n${mine.tail}` : '';
+    const data = { pid, ...(mine && { tail: mine.tail }) };
+    if (outcome.is === 'dead') {
+      const how = mine === undefined ? '' : ` with ${mine.end}`;
+      const text = `${this.#name} (pid ${pid}) ended${how} before it was ready.${tail}`;
+      return this.#error('SPAWN_FAILED', text, data, cause);
+    }
+    const { timeoutMs, ready } = this.#options;
+    const fate = mine === undefined ? 'It was there before, and was left alone.' : 'It was ended.';
+    const why = cause === undefined ? '' : ` The check failed with: ${String(cause)}.`;
+    return this.#error(
+      'READY_TIMEOUT',
+      `${this.#name} (pid ${pid}) was not ready within ${timeoutMs} ms: ${wishOf(ready)}.${why} ${fate}${tail}`,
+      data,
+      cause,
+    );
+  }
+
+  #error(
+    code: SupervisorErrorCode,
+    message: string,
+    data: Readonly<Record<string, unknown>>,
+    cause?: unknown,
+  ): SupervisorError {
+    const { name } = this.#options;
+    return new SupervisorError(code, message, {
+      cause,
+      data: { name, pidFile: this.#pidFile, ...data },
+    });
+  }
+}
+
+/** What is known of a daemon that this call has started. */
+export interface Mine {
+  /** `exit code 1`, `signal SIGSEGV`. */
+  readonly end: string;
+  readonly tail: string;
+}
+
+function wishOf(ready: Ready): string {
+  if ('port' in ready) return `port ${ready.port}`;
+  if ('socket' in ready) return `socket ${ready.socket}`;
+  if ('url' in ready) return ready.url;
+  return 'check' in ready ? 'its check' : `its log file has to match ${ready.stdout}`;
+}

@@ -1,0 +1,167 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { type EndReport, type HostSignal, type Supervisor, SupervisorError } from '../index.ts';
+import type { Os } from '../os/os.ts';
+import type { PidFile } from '../ownership/pid-record.ts';
+import { durationMs, parseInput, systemText } from '../validation.ts';
+import { readLaunchNote } from './launch-note.ts';
+import { claimPidFile, removeIfUnchanged } from './own-pid-file.ts';
+import { daemonName } from './schema.ts';
+
+/** How a process is a daemon. What is left out is what its launcher has told it, if one has started it. */
+export interface RunAsDaemonOptions {
+  /** The file by which it is found. Needed if it was started by hand. */
+  pidFile?: string | undefined;
+  name?: string | undefined;
+  /** Which version it is. */
+  version?: string | undefined;
+  /** The socket that it listens on: removed with a stale pid file. */
+  socket?: string | undefined;
+  /** As in `stop`. */
+  finishMs?: number | undefined;
+  /** As in `stop`. */
+  deadlineMs?: number | undefined;
+  /** The daemon's own part of its end on a signal, run beside the supervisor's; it may throw or hang. */
+  hook?: ((signal: HostSignal) => unknown) | undefined;
+}
+
+/** A process that is a daemon. */
+export interface Daemon {
+  readonly pidFile: string;
+  /** Stops its supervisor, removes its pid file, and listens to no signal any more. */
+  stop(): Promise<EndReport>;
+}
+
+/** How long the daemon's own hook may take. */
+const HOOK_MS = 5000;
+/** Longer than any end: how long the hook may take is seen to here. */
+const NO_TIMEOUT_MS = 2 ** 31 - 1;
+
+const supervisorOnly = z.lazy(() =>
+  z.custom<Supervisor>((value) => typeof (value as Supervisor)?.handleSignals === 'function', {
+    error: 'must be a supervisor',
+  }),
+);
+const runOptions = z.lazy(() =>
+  z
+    .strictObject({
+      pidFile: systemText().min(1).optional(),
+      name: daemonName().optional(),
+      version: daemonName().optional(),
+      socket: systemText().min(1).max(4096).optional(),
+      finishMs: durationMs().optional(),
+      deadlineMs: durationMs().optional(),
+      hook: z
+        .custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
+          error: 'must be a function',
+        })
+        .optional(),
+    })
+    .prefault({}),
+);
+
+/**
+ * Makes this process the daemon: writes its pid file, ignores SIGHUP, and on SIGTERM or SIGINT stops the
+ * supervisor, removes the file and dies of the signal.
+ *
+ * @throws SupervisorError `ALREADY_RUNNING` if another one lives, `STATE_DIR_UNSAFE` if the pid file
+ * cannot be written, or `INVALID_OPTIONS`, by rejection
+ */
+export async function runAsDaemon(
+  supervisor: Supervisor,
+  options?: RunAsDaemonOptions,
+): Promise<Daemon> {
+  parseInput(supervisorOnly, supervisor, 'runAsDaemon', 'supervisor');
+  const wish = parseInput(runOptions, options, 'runAsDaemon');
+  const { os } = supervisor.foundation;
+  const note = readLaunchNote(os);
+  const { pidFile, name, version, socket } = { ...note, ...definedOnly(wish) };
+  if (pidFile === undefined) throw noPidFile();
+  // The end of a terminal is none of a daemon's: from here on, before anyone can find it.
+  os.onSignal('SIGHUP', () => undefined);
+  const path = resolve(pidFile);
+  const file = await claimPidFile(path, { name, version, socket }, os);
+  return new RunningDaemon(supervisor, os, path, file, wish);
+}
+
+type RunWish = z.output<typeof runOptions>;
+
+class RunningDaemon implements Daemon {
+  readonly pidFile: string;
+  readonly #supervisor: Supervisor;
+  readonly #os: Os;
+  readonly #file: PidFile;
+  readonly #wish: RunWish;
+  readonly #uninstall: (() => void)[];
+  readonly #stopped = Promise.withResolvers<void>();
+  #isEnding = false;
+  #pendingHook = false;
+
+  constructor(supervisor: Supervisor, os: Os, path: string, file: PidFile, wish: RunWish) {
+    this.#supervisor = supervisor;
+    this.#os = os;
+    this.pidFile = path;
+    this.#file = file;
+    this.#wish = wish;
+    const { finishMs, deadlineMs } = wish;
+    this.#uninstall = [
+      supervisor.on('stopped', () => {
+        this.#stopped.resolve();
+        this.#leave();
+      }),
+      supervisor.handleSignals({
+        ...{ finishMs, deadlineMs, hookTimeoutMs: NO_TIMEOUT_MS },
+        signals: ['SIGTERM', 'SIGINT'],
+        hook: (signal) => this.#hook(signal),
+      }),
+    ];
+  }
+
+  async stop(): Promise<EndReport> {
+    const { finishMs, deadlineMs } = this.#wish;
+    this.#isEnding = true;
+    const report = await this.#supervisor.stop({ finishMs, deadlineMs });
+    this.#leave();
+    for (const uninstall of this.#uninstall) uninstall();
+    return report;
+  }
+
+  async #hook(signal: HostSignal): Promise<void> {
+    this.#isEnding = true;
+    this.#pendingHook = this.#wish.hook !== undefined;
+    if (this.#wish.hook === undefined) return;
+    // Until it is over, no successor is to find the place free.
+    try {
+      await within(HOOK_MS, Promise.resolve(signal).then(this.#wish.hook), this.#os);
+    } finally {
+      this.#pendingHook = false;
+    }
+    await this.#stopped.promise;
+    this.#leave();
+  }
+
+  /** Removes the pid file when all is over: the last thing before its death. */
+  #leave(): void {
+    if (!this.#isEnding || this.#pendingHook) return;
+    removeIfUnchanged(this.pidFile, this.#file, this.#os);
+  }
+}
+
+async function within(ms: number, work: Promise<unknown>, os: Os): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const cancel = os.clock.after(ms, late.resolve, { keepAlive: true });
+  await Promise.race([work, late.promise]).finally(cancel);
+}
+
+function definedOnly<T extends object>(options: T): T {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as T;
+}
+
+function noPidFile(): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    'runAsDaemon: "pidFile" is missing, and no ensureDaemon has started this process. Pass the path of its pid file.',
+    { data: { field: 'pidFile' } },
+  );
+}

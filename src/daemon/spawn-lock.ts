@@ -1,0 +1,210 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import { SupervisorError } from '../index.ts';
+import type { Os, SelfIdentity } from '../os/os.ts';
+import { systemOs } from '../os/system.ts';
+import { createWhole, statOwn } from '../ownership/files.ts';
+import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../ownership/pid-record.ts';
+import { judgeRecorded, ownIdentity } from './inspect.ts';
+import { checkLockOptions, checkPath, type SpawnLockOptions } from './schema.ts';
+
+/** The right to start one daemon. */
+export interface SpawnLock {
+  /** `false` where no lock can be made, in a folder that cannot be written: then nobody is kept out. */
+  readonly held: boolean;
+  /** Gives the lock back, if it is still ours; safe to call again. */
+  release(): void;
+}
+
+/** A lock as `ensureDaemon` sees it. */
+export interface HeldLock extends SpawnLock {
+  /** Tells this lock from every other one; a daemon that is started under it carries it in its cookie. */
+  readonly nonce: string;
+  /** The nonces of dead holders' locks: what was started under them may be nobody's. */
+  readonly inherited: readonly string[];
+}
+
+/** How often a waiter looks. */
+const POLL_MS = 20;
+
+const TAKEN = '.taken';
+const MAX_LOCK_BYTES = 4096;
+
+/** What a system says of a folder in which nothing can be made. */
+const UNWRITABLE: ReadonlySet<unknown> = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
+
+/**
+ * Waits until nobody else holds the lock at `path`, and takes it. A dead holder's is taken over.
+ *
+ * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` for a folder
+ * that is none, or `INVALID_OPTIONS`, by rejection
+ */
+export async function acquireSpawnLock(
+  path: string,
+  options?: SpawnLockOptions,
+): Promise<SpawnLock> {
+  checkPath(path, 'acquireSpawnLock');
+  const { held, release } = await holdLock(resolve(path), checkLockOptions(options), systemOs());
+  return { held, release };
+}
+
+export interface LockWish {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** {@link acquireSpawnLock} for input that has been checked. */
+export async function holdLock(
+  path: string,
+  { timeoutMs, signal }: LockWish,
+  os: Os,
+): Promise<HeldLock> {
+  const untilMs = os.clock.monotonicMs() + timeoutMs;
+  const contender = new Contender(path, await ownIdentity(os), os);
+  for (;;) {
+    if (signal?.aborted) throw aborted(path, signal.reason);
+    const holder = await contender.compete();
+    if (holder === undefined) return contender;
+    const leftMs = untilMs - os.clock.monotonicMs();
+    if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
+    await pause(Math.min(POLL_MS, leftMs), os);
+  }
+}
+
+/**
+ * One who wants the lock.
+ *
+ * Only one lock of a name can be made, and one that is removed never comes back: each has its own nonce.
+ * The right to remove the lock of a dead holder, with the nonce X, belongs to whoever makes the file
+ * `PATH.X.taken`, again one alone; if that one is dead too, with the nonce Y, to whoever makes
+ * `PATH.Y.taken`, and so on. It is removed only if it still is X's. So nobody can remove the lock of a
+ * living holder, however long he was stopped between two steps.
+ */
+class Contender implements HeldLock {
+  readonly nonce = crypto.randomUUID();
+  readonly inherited: string[] = [];
+  readonly #path: string;
+  readonly #os: Os;
+  readonly #text: string;
+  #held = false;
+
+  constructor(path: string, self: SelfIdentity, os: Os) {
+    this.#path = path;
+    this.#os = os;
+    const { machine, pid, startTime, bootId, pidNamespace } = self;
+    const identity = { machine, pid, startTime, bootId, pidNamespace };
+    const content: SpawnLockFile = { version: PID_FILE_VERSION, nonce: this.nonce, ...identity };
+    this.#text = `${JSON.stringify(content)}\n`;
+  }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /** Tries once; returns who holds the lock, or `undefined` when there is nothing to wait for. */
+  async compete(): Promise<string | undefined> {
+    try {
+      for (;;) {
+        if (createWhole(this.#path, this.#text, this.nonce)) {
+          this.#held = true;
+          this.inherited.push(...this.#chain());
+          return undefined;
+        }
+        const obstacle = await this.#overcome();
+        if (obstacle !== undefined) return obstacle;
+      }
+    } catch (error) {
+      // Whoever can write nothing here has nobody to keep out.
+      if (UNWRITABLE.has((error as NodeJS.ErrnoException).code)) return undefined;
+      throw unusable(this.#path, error);
+    }
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    const lock = read(this.#path, this.#os);
+    if (lock === 'unreadable' || lock?.nonce !== this.nonce) return;
+    // While the lock is a living one's, rights on others are good for nothing; and what these have
+    // started has been seen to.
+    for (const nonce of this.#chain()) rmSync(this.#takenPath(nonce), { force: true });
+    rmSync(this.#path, { force: true });
+  }
+
+  /** Gets the lock of a dead holder out of the way; returns who stands in it alive. */
+  async #overcome(): Promise<string | undefined> {
+    const dead: string[] = [];
+    for (let at = this.#path; ; at = this.#takenPath(dead.at(-1) ?? '')) {
+      const holder = read(at, this.#os);
+      // Somebody was faster: the lock is free, or another one's.
+      if (holder === undefined) return undefined;
+      if (holder === 'unreadable')
+        return `whoever has made ${at}, which is no spawn lock of this user`;
+      const verdict = await judgeRecorded(holder, this.#os);
+      const name = `pid ${holder.pid} on ${holder.machine}`;
+      if (verdict === 'alive') return name;
+      if (verdict !== 'dead' && verdict !== 'rebooted')
+        return `${name}, which cannot be judged from here`;
+      dead.push(holder.nonce);
+      if (!createWhole(this.#takenPath(holder.nonce), this.#text, this.nonce)) continue;
+      this.#remove(dead[0] ?? '');
+      return undefined;
+    }
+  }
+
+  /** With the right to do so: nobody else removes the lock in between. */
+  #remove(nonce: string): void {
+    const lock = read(this.#path, this.#os);
+    if (lock !== 'unreadable' && lock?.nonce === nonce) rmSync(this.#path, { force: true });
+  }
+
+  /** The nonces of all locks that were taken over, and of those who died over it. */
+  #chain(): string[] {
+    const prefix = `${basename(this.#path)}.`;
+    return readdirSync(dirname(this.#path))
+      .filter((name) => name.startsWith(prefix) && name.endsWith(TAKEN))
+      .map((name) => name.slice(prefix.length, -TAKEN.length));
+  }
+
+  #takenPath(nonce: string): string {
+    return `${this.#path}.${nonce}${TAKEN}`;
+  }
+}
+
+function read(path: string, os: Os): SpawnLockFile | 'unreadable' | undefined {
+  try {
+    const stat = statOwn(path, os);
+    if (!stat.isFile() || stat.size > MAX_LOCK_BYTES) return 'unreadable';
+    return parseSpawnLock(JSON.parse(readFileSync(path, 'utf8'))) ?? 'unreadable';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
+  }
+}
+
+function pause(ms: number, os: Os): Promise<void> {
+  return new Promise((resolve) => void os.clock.after(ms, resolve, { keepAlive: true }));
+}
+
+function unusable(path: string, cause: unknown): SupervisorError {
+  return new SupervisorError(
+    'STATE_DIR_UNSAFE',
+    `The spawn lock ${path} could not be made: ${(cause as Error).message}. Choose a path in a folder that exists.`,
+    { cause, data: { path } },
+  );
+}
+
+function aborted(path: string, cause: unknown): SupervisorError {
+  return new SupervisorError('ABORTED', `The wait for the spawn lock ${path} was aborted.`, {
+    cause,
+    data: { path },
+  });
+}
+
+function tooLong(path: string, holder: string, timeoutMs: number): SupervisorError {
+  const advice = 'If no launcher is at work there, remove it.';
+  return new SupervisorError(
+    'READY_TIMEOUT',
+    `The spawn lock ${path} was not free within ${timeoutMs} ms: it is held by ${holder}. ${advice}`,
+    { data: { path, holder, timeoutMs } },
+  );
+}

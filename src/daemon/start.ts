@@ -1,0 +1,124 @@
+import { closeSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { SupervisorError } from '../index.ts';
+import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import { type CookieSegment, cookieSegment, extendCookie } from '../ownership/cookie.ts';
+import { createWhole } from '../ownership/files.ts';
+import { pidFileText } from '../ownership/pid-file.ts';
+import { PID_FILE_VERSION, type PidFile } from '../ownership/pid-record.ts';
+import { sanitize } from '../spawn/environment.ts';
+import type { ProcessTree } from '../termination/process-tree.ts';
+import { treeOfDaemon } from './handover.ts';
+import { ownIdentity } from './inspect.ts';
+import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
+import { type DaemonLog, logFileOf, openLog } from './log-file.ts';
+import { socketPath } from './readiness.ts';
+import type { CheckedOptions } from './schema.ts';
+
+/** A daemon that has just been started. */
+export interface StartedDaemon {
+  readonly file: PidFile;
+  readonly tree: ProcessTree;
+  readonly log: DaemonLog | undefined;
+  /** Its environment: what in it is secret is not to be shown. */
+  readonly env: Readonly<Record<string, string>>;
+  /** How the process itself has ended; `undefined` while it runs. */
+  ended(): string | undefined;
+}
+
+/** What marks a daemon that is started under a lock: by it a dead launcher's is found, even if there is no pid file yet. */
+export function markOf(nonce: string): CookieSegment {
+  return { owner: nonce, id: 'daemon', kept: true };
+}
+
+/**
+ * Starts a daemon and writes its pid file in the same tick, so that a launcher which dies leaves
+ * evidence. `written` is false if somebody else's was faster: then what was started has to be ended.
+ *
+ * @throws SupervisorError as a spawn does, or LaunchedInVain
+ */
+export async function launchDaemon(
+  options: CheckedOptions,
+  { pidFile, nonce, os }: { pidFile: string; nonce: string; os: Os },
+): Promise<{ readonly started: StartedDaemon; readonly written: boolean }> {
+  const { logFile = logFileOf(pidFile) } = options;
+  const mark = markOf(nonce);
+  const cookie = cookieSegment(mark);
+  const env = environmentOf(options, pidFile, mark, os);
+  // Before the start: it may take a child process, and after it every moment counts.
+  const self = await ownIdentity(os);
+  const opened = logFile === null ? undefined : openLog(resolve(logFile));
+  const { child, failure } = os.launch({
+    command: options.command,
+    args: options.args ?? [],
+    cwd: options.cwd ?? dirname(pidFile),
+    env,
+    outlivesHost: true,
+    output: opened?.fd,
+  });
+  if (opened !== undefined) closeSync(opened.fd);
+  if (child?.pid === undefined) {
+    const { code, message, cause } = await (failure as NonNullable<typeof failure>);
+    throw new SupervisorError(code, `The daemon "${options.name}": ${message}`, { cause });
+  }
+  const { pid } = child;
+  const startTime = os.processes.read?.(pid)?.startTime;
+  const { machine, bootId, pidNamespace } = self;
+  const content = {
+    ...{ machine, pid, startTime, bootId, pidNamespace },
+    name: options.name,
+    daemonVersion: options.version,
+    socket: socketOf(options),
+    cookie,
+    starting: opened?.log.from ?? 0,
+  };
+  let end: string | undefined;
+  const tree = treeOfDaemon(os, { pid, startTime, cookie }, true);
+  child.once('exit', (code, signal) => {
+    end = signal === null ? `exit code ${code}` : `signal ${signal}`;
+    tree.letGo();
+  });
+  const started: StartedDaemon = {
+    file: { version: PID_FILE_VERSION, ...content },
+    tree,
+    log: opened?.log,
+    env,
+    ended: () => end,
+  };
+  try {
+    return { started, written: createWhole(pidFile, pidFileText(content), nonce) };
+  } catch (cause) {
+    throw new LaunchedInVain(started, cause);
+  }
+}
+
+/** A daemon was started, and nobody could ever find it. */
+export class LaunchedInVain extends Error {
+  readonly started: StartedDaemon;
+
+  constructor(started: StartedDaemon, cause: unknown) {
+    super('its pid file could not be written', { cause });
+    this.started = started;
+  }
+}
+
+function environmentOf(
+  options: CheckedOptions,
+  pidFile: string,
+  mark: CookieSegment,
+  os: Os,
+): Record<string, string> {
+  const hostEnv = os.environment();
+  const ignoreCase = os.platform === 'win32';
+  const { env } = sanitize(options.env ?? hostEnv, { hostEnv, ignoreCase });
+  const { name, version } = options;
+  const cookie = cookieSegment(mark);
+  const note: LaunchNote = { cookie, pidFile, name, version, socket: socketOf(options) };
+  env[DAEMON_VARIABLE] = JSON.stringify(note);
+  env[COOKIE_VARIABLE] = extendCookie(hostEnv[COOKIE_VARIABLE], mark);
+  return env;
+}
+
+function socketOf({ ready }: CheckedOptions): string | undefined {
+  return 'socket' in ready ? socketPath(ready.socket) : undefined;
+}
