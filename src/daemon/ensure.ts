@@ -8,7 +8,7 @@ import { createWhole, makeFolder, statOwn } from '../ownership/files.ts';
 import { contentOf, pidFileText } from '../ownership/pid-file.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
-import { reportOf } from './find.ts';
+import { findReadyDaemon, reportOf } from './find.ts';
 import { endDaemon, endDaemonTree, isInside, treeOfDaemon } from './handover.ts';
 import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
 import { logFileOf, tailOf } from './log-file.ts';
@@ -37,7 +37,13 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
   } catch (error) {
     throw refusals.unwritable(error);
   }
-  const lock = await holdLock(`${pidFile}.lock`, { timeoutMs, signal }, os);
+  const meanwhile: { report?: DaemonReport | undefined } = {};
+  const isMoot = async (): Promise<boolean> => {
+    meanwhile.report = await findReadyDaemon(input);
+    return meanwhile.report !== undefined;
+  };
+  const lock = await holdLock(`${pidFile}.lock`, { timeoutMs, signal, isMoot }, os);
+  if (lock === undefined) return meanwhile.report as DaemonReport;
   try {
     return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock }).run();
   } finally {

@@ -24,8 +24,9 @@ export interface HeldLock extends SpawnLock {
   readonly inherited: readonly string[];
 }
 
-/** How often a waiter looks. */
+/** How soon a waiter looks again; less often the longer it waits, for there may be many. */
 const POLL_MS = 20;
+const MAX_POLL_MS = 100;
 
 const TAKEN = '.taken';
 const MAX_LOCK_BYTES = 4096;
@@ -44,30 +45,35 @@ export async function acquireSpawnLock(
   options?: SpawnLockOptions,
 ): Promise<SpawnLock> {
   checkPath(path, 'acquireSpawnLock');
-  const { held, release } = await holdLock(resolve(path), checkLockOptions(options), systemOs());
-  return { held, release };
+  const lock = await holdLock(resolve(path), checkLockOptions(options), systemOs());
+  return { held: lock?.held ?? false, release: () => lock?.release() };
 }
 
 export interface LockWish {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Asked whenever the lock has changed hands: whether there is nothing left to wait for. */
+  readonly isMoot?: () => Promise<boolean>;
 }
 
-/** {@link acquireSpawnLock} for input that has been checked. */
+/** {@link acquireSpawnLock} for input that has been checked; `undefined` when the wait has become moot. */
 export async function holdLock(
   path: string,
-  { timeoutMs, signal }: LockWish,
+  { timeoutMs, signal, isMoot }: LockWish,
   os: Os,
-): Promise<HeldLock> {
+): Promise<HeldLock | undefined> {
   const untilMs = os.clock.monotonicMs() + timeoutMs;
   const contender = new Contender(path, await ownIdentity(os), os);
-  for (;;) {
+  let last: string | undefined;
+  for (let pollMs = POLL_MS; ; pollMs = Math.min(1.2 * pollMs, MAX_POLL_MS)) {
     if (signal?.aborted) throw aborted(path, signal.reason);
     const holder = await contender.compete();
     if (holder === undefined) return contender;
+    if (last !== undefined && holder !== last && (await isMoot?.())) return undefined;
+    last = holder;
     const leftMs = untilMs - os.clock.monotonicMs();
     if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
-    await pause(Math.min(POLL_MS, leftMs), os);
+    await pause(Math.min(pollMs, leftMs), os);
   }
 }
 
@@ -105,13 +111,13 @@ class Contender implements HeldLock {
   async compete(): Promise<string | undefined> {
     try {
       for (;;) {
-        if (createWhole(this.#path, this.#text, this.nonce)) {
-          this.#held = true;
-          this.inherited.push(...this.#chain());
-          return undefined;
-        }
+        // Asked first: to look costs a waiter less than to try.
         const obstacle = await this.#overcome();
         if (obstacle !== undefined) return obstacle;
+        if (!createWhole(this.#path, this.#text, this.nonce)) continue;
+        this.#held = true;
+        this.inherited.push(...this.#chain());
+        return undefined;
       }
     } catch (error) {
       // Whoever can write nothing here has nobody to keep out.
