@@ -109,6 +109,8 @@ function isInExec(pid: string): boolean {
   const length = readProc(`/proc/${pid}/stat`);
   const text = buffer.toString('latin1', 0, Math.max(0, length));
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  // One whose threads have yet to follow it has no environment any more.
+  if (fields[0] === 'Z') return false;
   // Fields 9, 50 and 51 of proc(5): flags (a kernel thread never has an environment), env_start, env_end.
   const [flags, start, end] = [fields[6], fields[47], fields[48]];
   return (Number(flags) & PF_KTHREAD) === 0 && (end === '0' || start !== end);

@@ -5,7 +5,9 @@ export type { BareProcess };
 /**
  * Reads `/proc/PID/stat`; `undefined` for anything that is not such a line.
  *
- * The name may hold spaces and parentheses, so the fields count from the last `)` (proc(5)).
+ * The name may hold spaces and parentheses, so the fields count from the last `)` (proc(5)). A zombie is
+ * dead once it is the last of its threads: until then the others hold its files and sockets, and may
+ * even run on.
  */
 export function parseProcStat(text: string): BareProcess | undefined {
   const open = text.indexOf('(');
@@ -22,7 +24,7 @@ export function parseProcStat(text: string): BareProcess | undefined {
     ppid: Number(ppid),
     pgid: Number(pgid),
     sid: Number(sid),
-    alive: state !== 'Z' && state !== 'X' && state !== 'x',
+    alive: state !== 'X' && state !== 'x' && (state !== 'Z' || Number(fields[17]) > 1),
     startTime,
     command: text.slice(open + 1, close),
   };

@@ -10,6 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -238,6 +239,23 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
       // Negative control: the system call that others ask says otherwise.
       expect(process.kill(pid, 0)).toBe(true);
     });
+  });
+
+  it('takes a process for dead when its last thread is, and its sockets are free', async () => {
+    const listen =
+      "require('node:net').createServer().listen('\\0' + process.argv[1], () => console.log('up')); setTimeout(() => {}, 60_000)";
+    for (let round = 0; round < 20; round++) {
+      const name = `agent-supervisor-threads-${process.pid}-${round}`;
+      await whileRunning(process.execPath, ['-e', listen, name], async (child) => {
+        await once(child.stdout as NodeJS.ReadableStream, 'data');
+        child.kill('SIGKILL');
+        // No pause: the main thread is a zombie before the others have closed anything.
+        while (read(child.pid)?.alive);
+        const server = createServer().listen(`\0${name}`);
+        await once(server, 'listening');
+        server.close();
+      });
+    }
   });
 
   it('samples what runs, and leaves out who is gone', async () => {

@@ -305,6 +305,11 @@ describe('parseProcStat', () => {
     ['a name with a line break', `412 (a\nb) S 411 412 412 ${TAIL} 8675 1`, { command: 'a\nb' }],
     ['an empty name', `412 () S 411 412 412 ${TAIL} 8675 1`, { command: '' }],
     ['a zombie', `413 (sh) Z 412 412 412 ${TAIL} 8680 0`, { alive: false }],
+    [
+      'a zombie whose other threads run on',
+      `413 (sh) Z 412 412 412 ${TAIL.replace('20 0 1 0', '20 0 3 0')} 8680 0`,
+      { alive: true },
+    ],
     ['a dead one', `413 (sh) X 412 412 412 ${TAIL} 8680 0`, { alive: false }],
     [
       'a kernel thread',
