@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, vi } from 'vitest';
 import { acquireSpawnLock } from '../../src/daemon/index.ts';
 import { systemOs } from '../../src/os/system.ts';
@@ -27,9 +28,14 @@ interface Contender {
   readonly lines: string[];
 }
 
-function contend(rig: DaemonRig, lock: string, rounds: number, holdMs: number): Contender {
+const ROUNDS = 1000;
+const HOLD_MS = 3;
+
+function contend(rig: DaemonRig, lock: string, naive: boolean): Contender {
   const script = join(rig.scripts, 'contender.mjs');
-  const child = spawn(process.execPath, [script, lock, String(rounds), String(holdMs)], {
+  const more = naive ? ['naive'] : [];
+  const args = [script, lock, String(ROUNDS), String(HOLD_MS), ...more];
+  const child = spawn(process.execPath, args, {
     env: rig.area.env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -39,6 +45,46 @@ function contend(rig: DaemonRig, lock: string, rounds: number, holdMs: number): 
 }
 
 const isOver = ({ child }: Contender) => child.exitCode !== null || child.signalCode !== null;
+
+/** Six that contend, one of whom is killed or stopped again and again; tells all that they have said. */
+async function disturb(
+  rig: DaemonRig,
+  lock: string,
+  {
+    ms,
+    naive = false,
+    isEnough = () => false,
+  }: { ms: number; naive?: boolean; isEnough?: (said: readonly string[]) => boolean },
+): Promise<{ said: readonly string[]; kills: number }> {
+  const all: Contender[] = [];
+  const start = (): Contender => {
+    const contender = contend(rig, lock, naive);
+    all.push(contender);
+    return contender;
+  };
+  const said = () => all.flatMap(({ lines }) => lines);
+  const live = Array.from({ length: 6 }, start);
+  await eventually(() => live.every(({ lines }) => lines.length > 0), PATIENCE);
+  const untilMs = performance.now() + ms;
+  let kills = 0;
+  while (performance.now() < untilMs && !isEnough(said())) {
+    await delay(20 + Math.random() * 150);
+    const at = Math.floor(Math.random() * live.length);
+    const victim = live[at];
+    if (victim === undefined || isOver(victim)) continue;
+    if (Math.random() < 0.5) {
+      victim.child.kill('SIGSTOP');
+      setTimeout(() => victim.child.kill('SIGCONT'), 30 + Math.random() * 100);
+    } else {
+      victim.child.kill('SIGKILL');
+      kills++;
+      live[at] = start();
+    }
+  }
+  for (const { child } of all) child.kill('SIGKILL');
+  await eventually(() => all.every(isOver), PATIENCE);
+  return { said: said(), kills };
+}
 
 describe.runIf(CAN_CONTAIN)('a spawn lock', () => {
   it('is had by one at a time, in its own process too, and leaves nothing behind', async ({
@@ -64,7 +110,7 @@ describe.runIf(CAN_CONTAIN)('a spawn lock', () => {
     const launcher = rig.start(rig.options(), { afterwards: 'held' });
     expect(await launcher.line()).toEqual({ held: launcher.child.pid });
     const wanted = acquireSpawnLock(path, { timeoutMs: 60_000 });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await delay(300);
     const began = performance.now();
     await rig.kill(launcher.child.pid ?? 0);
     const lock = await wanted;
@@ -80,30 +126,9 @@ describe.runIf(CAN_CONTAIN)('a spawn lock', () => {
     expect(readdirSync(rig.folder).sort()).toEqual(['test.log', 'test.pid']);
   });
 
-  it('is never had by two, whoever is killed and whenever', async ({ rig }) => {
+  it('is never had by two, whoever is killed or stopped and whenever', async ({ rig }) => {
     const path = join(rig.folder, 'lock');
-    const all: Contender[] = [];
-    const start = () => {
-      const contender = contend(rig, path, 1_000, 3);
-      all.push(contender);
-      return contender;
-    };
-    const live = Array.from({ length: 6 }, start);
-    await eventually(() => live.every(({ lines }) => lines.length > 0), PATIENCE);
-    const until = performance.now() + 15_000;
-    let kills = 0;
-    while (performance.now() < until) {
-      await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 150));
-      const at = Math.floor(Math.random() * live.length);
-      const victim = live[at];
-      if (victim === undefined || isOver(victim)) continue;
-      victim.child.kill('SIGKILL');
-      kills++;
-      live[at] = start();
-    }
-    for (const { child } of all) child.kill('SIGKILL');
-    await eventually(() => all.every(isOver), PATIENCE);
-    const said = all.flatMap(({ lines }) => lines);
+    const { said, kills } = await disturb(rig, path, { ms: 15_000 });
     expect(kills).toBeGreaterThan(20);
     expect(said.filter((line) => line === 'alone').length).toBeGreaterThan(20);
     expect(said.filter((line) => !['ready', 'alone', 'done'].includes(line))).toEqual([]);
@@ -113,6 +138,15 @@ describe.runIf(CAN_CONTAIN)('a spawn lock', () => {
     lock.release();
     const left = readdirSync(rig.folder).filter((name) => !name.endsWith('.tmp'));
     expect(left).toEqual([]);
+  });
+
+  it('which one that is just removed from a dead holder is (the control)', async ({ rig }) => {
+    const { said } = await disturb(rig, join(rig.folder, 'lock'), {
+      ms: 60_000,
+      naive: true,
+      isEnough: (lines) => lines.includes('NOT ALONE'),
+    });
+    expect(said).toContain('NOT ALONE');
   });
 
   const self = () => {
