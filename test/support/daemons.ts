@@ -13,7 +13,7 @@ import { type Area, it as base } from './containment.ts';
 import { endByIdentity, eventually, type ProcessRow, readRow } from './process-table.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const SCRIPTS = ['daemon', 'launcher', 'naive-launcher', 'contender'];
+const SCRIPTS = ['daemon', 'launcher', 'naive-launcher', 'contender', 'validate'];
 
 /** A check by its name, a regular expression as text. */
 type WrittenReady = Readonly<Record<string, unknown>>;
