@@ -10,3 +10,6 @@ const SERVICE_ENTRY = new URL('../dist/service/index.js', import.meta.url).href;
 export const { defineService } = (await import(
   SERVICE_ENTRY
 )) as typeof import('../src/service/index.ts');
+
+/** Where the daemon's entry is, for processes of their own. */
+export const DAEMON_ENTRY = new URL('../dist/daemon/index.js', import.meta.url).href;

@@ -3,15 +3,20 @@ import type { Supervisor } from '../index.ts';
 import { systemOs } from '../os/system.ts';
 import { findReadyDaemon } from './find.ts';
 import { inspectPidFile, type PidFileState } from './inspect.ts';
-import type { DaemonOptions, DaemonReport } from './options.ts';
+import type { DaemonOptions, DaemonReport, PidFileDetails, SpawnLockOptions } from './options.ts';
 import type { Daemon, RunAsDaemonOptions } from './run.ts';
-import type { PidFileDetails, SpawnLockOptions } from './schema.ts';
 import type { SpawnLock } from './spawn-lock.ts';
 
 export type { PidFileState } from './inspect.ts';
-export type { DaemonOptions, DaemonReport, Ready, ReadyContext } from './options.ts';
+export type {
+  DaemonOptions,
+  DaemonReport,
+  PidFileDetails,
+  Ready,
+  ReadyContext,
+  SpawnLockOptions,
+} from './options.ts';
 export type { Daemon, RunAsDaemonOptions } from './run.ts';
-export type { PidFileDetails, SpawnLockOptions } from './schema.ts';
 export type { SpawnLock } from './spawn-lock.ts';
 
 /*

@@ -50,3 +50,20 @@ export interface DaemonReport {
   readonly started: boolean;
   readonly version?: string;
 }
+
+/** What a pid file tells of a daemon besides its identity. */
+export interface PidFileDetails {
+  name?: string | undefined;
+  /** Which version it is. */
+  version?: string | undefined;
+  /** The socket that it listens on: removed with a stale pid file. */
+  socket?: string | undefined;
+}
+
+/** How a spawn lock is waited for. */
+export interface SpawnLockOptions {
+  /** How long another's lock is waited for. @default 30_000 */
+  timeoutMs?: number | undefined;
+  /** Gives up waiting. */
+  signal?: AbortSignal | undefined;
+}

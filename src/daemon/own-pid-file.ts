@@ -8,7 +8,8 @@ import { createWhole, makeFolder } from '../ownership/files.ts';
 import { contentOf, holds, pidFileText, setAside } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../ownership/pid-record.ts';
 import { inspectPidFile, ownIdentity } from './inspect.ts';
-import { checkPath, checkPidFileDetails, type PidFileDetails } from './schema.ts';
+import type { PidFileDetails } from './options.ts';
+import { checkPath, checkPidFileDetails } from './schema.ts';
 
 /** How often a place that is taken and freed under our hands is tried for. */
 const MAX_ATTEMPTS = 100;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { abortSignal, spawnRequest } from '../spawn/request.ts';
 import { durationMs, parseInput, systemText } from '../validation.ts';
-import type { DaemonOptions, Ready } from './options.ts';
+import type { DaemonOptions, PidFileDetails, Ready, SpawnLockOptions } from './options.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
@@ -86,13 +86,6 @@ const lockOptions = z.lazy(() =>
     .prefault({}),
 );
 
-export interface SpawnLockOptions {
-  /** How long another's lock is waited for. @default 30_000 */
-  timeoutMs?: number | undefined;
-  /** Gives up waiting. */
-  signal?: AbortSignal | undefined;
-}
-
 export function checkLockOptions(options: SpawnLockOptions | undefined) {
   return parseInput(lockOptions, options, 'acquireSpawnLock');
 }
@@ -106,15 +99,6 @@ const pidFileDetails = z.lazy(() =>
     })
     .prefault({}),
 );
-
-/** What a pid file tells of a daemon besides its identity. */
-export interface PidFileDetails {
-  name?: string | undefined;
-  /** Which version it is. */
-  version?: string | undefined;
-  /** The socket that it listens on: removed with a stale pid file. */
-  socket?: string | undefined;
-}
 
 export function checkPidFileDetails(details: PidFileDetails | undefined) {
   return parseInput(pidFileDetails, details, 'writePidFile');

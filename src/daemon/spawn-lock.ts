@@ -6,7 +6,8 @@ import { systemOs } from '../os/system.ts';
 import { createWhole, statOwn } from '../ownership/files.ts';
 import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../ownership/pid-record.ts';
 import { judgeRecorded, ownIdentity } from './inspect.ts';
-import { checkLockOptions, checkPath, type SpawnLockOptions } from './schema.ts';
+import type { SpawnLockOptions } from './options.ts';
+import { checkLockOptions, checkPath } from './schema.ts';
 
 /** The right to start one daemon. */
 export interface SpawnLock {

@@ -53,7 +53,7 @@ describe.runIf(CAN_CONTAIN)('ensureDaemon', () => {
     ['a port of IPv6', { host: '::1' }, (port: number) => ({ port })],
     ['a port at a host', {}, (port: number) => ({ port, host: '127.0.0.1' })],
     ['a url', {}, (port: number) => ({ url: `http://localhost:${port}/health` })],
-    ['a check', {}, () => ({ check: 'true' })],
+    ['a check', {}, () => ({ check: 'with pid and signal' })],
     ['a word in its log', {}, () => ({ stdout: '^here I am$|here I am' })],
   ] as const;
   it.for(READY)('knows by %s that it is ready', async ([, where, ready], { rig }) => {

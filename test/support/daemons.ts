@@ -211,7 +211,7 @@ export const it = base
   .extend('rig', async ({ area, scripts }) => new DaemonRig(area, scripts, await freePort()));
 
 /** A port that nobody listened at a moment ago. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
