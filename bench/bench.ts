@@ -17,6 +17,8 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   sampling: () => import('./rows/sampling.ts'),
   ensure: () => import('./rows/ensure.ts'),
   'cold-start': () => import('./rows/cold-start.ts'),
+  daemon: () => import('./rows/daemon.ts'),
+  'pid-file': () => import('./rows/pid-file.ts'),
   import: () => import('./rows/import.ts'),
   heap: () => import('./rows/heap.ts'),
   query: () => import('./rows/query.ts'),

@@ -23,11 +23,13 @@ const BUNDLES = [
   { input: 'src/index.ts', dir: 'dist' },
   { input: 'src/ownership/guardian-process.ts', dir: 'dist' },
   { input: 'src/claude/index.ts', dir: 'dist/claude', plugins: [mainEntry] },
+  // Two parts: a launcher that finds its daemon ready loads the first one only.
+  { input: 'src/daemon/index.ts', dir: 'dist/daemon', plugins: [mainEntry], chunks: '[name].js' },
   { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
   { input: 'src/service/index.ts', dir: 'dist/service', plugins: [mainEntry] },
 ];
 
-for (const { input, dir, plugins = [] } of BUNDLES) {
+for (const { input, dir, plugins = [], chunks = 'chunks/[name].js' } of BUNDLES) {
   const bundle = await rolldown({
     input,
     plugins,
@@ -37,6 +39,6 @@ for (const { input, dir, plugins = [] } of BUNDLES) {
     // The schemas that the guardian's process has no use for would cost it a quarter of its memory.
     treeshake: { moduleSideEffects: false, manualPureFunctions: ['z'] },
   });
-  await bundle.write({ dir, chunkFileNames: 'chunks/[name].js', comments: false });
+  await bundle.write({ dir, chunkFileNames: chunks, comments: false });
   await bundle.close();
 }

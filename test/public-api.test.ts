@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as claude from '../src/claude/index.ts';
+import * as daemon from '../src/daemon/index.ts';
 import * as api from '../src/index.ts';
 import * as mcp from '../src/mcp/index.ts';
 import { resolveOptions } from '../src/options.ts';
@@ -153,6 +154,19 @@ describe('the main entry', () => {
 describe('agent-supervisor/claude', () => {
   it('exports these values', () => {
     expect(Object.keys(claude)).toEqual(['isolatedCwd', 'superviseQuery']);
+  });
+});
+
+describe('agent-supervisor/daemon', () => {
+  it('exports these values', () => {
+    expect(Object.keys(daemon).sort()).toEqual([
+      'acquireSpawnLock',
+      'ensureDaemon',
+      'removePidFile',
+      'runAsDaemon',
+      'validatePidFile',
+      'writePidFile',
+    ]);
   });
 });
 

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect } from 'vitest';
 import type { SupervisedStdioParameters } from '../../src/mcp/index.ts';
 import { note, record } from '../support/mcp.ts';
+import { eventually } from '../support/process-table.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 

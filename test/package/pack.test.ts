@@ -19,6 +19,13 @@ const TOP_LEVEL = ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'pack
 /** The package's other entries, and what each of them exports. */
 const SUBPATHS = [
   ['claude', ['isolatedCwd', 'superviseQuery']],
+  [
+    'daemon',
+    [
+      ...['acquireSpawnLock', 'ensureDaemon', 'removePidFile', 'runAsDaemon'],
+      ...['validatePidFile', 'writePidFile'],
+    ],
+  ],
   ['mcp', ['SupervisedStdioTransport']],
   ['service', ['defineService']],
 ] as const;
