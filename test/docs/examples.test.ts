@@ -36,6 +36,12 @@ watcher reaped it is morning
 agent reaped it is morning
 2 ended 0 survived
 `,
+  'daemon.ts': `1 started it
+1 daemon
+alive
+version 2 instead
+missing
+`,
   'mcp.ts': `9 tools
 { entities: [], relations: [] }
 mcp-server terminated Knowledge Graph MCP Server running on stdio
