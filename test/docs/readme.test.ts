@@ -47,7 +47,7 @@ describe('the README', () => {
   it('or a page beside it shows every example', () => {
     const shown = PAGES.flatMap((page) => codeBlocks(read(page)).map(({ source }) => source));
     const examples = readdirSync(join(ROOT, 'examples')).filter((name) => name.endsWith('.ts'));
-    expect(shown.sort()).toEqual(examples.map((name) => `examples/${name}`).sort());
+    expect(shown).toEqual(expect.arrayContaining(examples.map((name) => `examples/${name}`)));
   });
 
   it.each(PAGES)('%s: code is a file that runs, to the letter', (path) => {
