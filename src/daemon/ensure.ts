@@ -5,7 +5,7 @@ import { canConnect } from '../os/probe.ts';
 import { systemOs } from '../os/system.ts';
 import { cookieSegment } from '../ownership/cookie.ts';
 import { createWhole, makeFolder, statOwn } from '../ownership/files.ts';
-import { contentOf, pidFileText } from '../ownership/pid-file.ts';
+import { contentOf, holds, pidFileText } from '../ownership/pid-file.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
@@ -133,7 +133,9 @@ class Ensuring {
       if (survivors.length > 0) throw refusals.survived(file, survivors);
     }
     if (socket !== undefined) await removeStaleSocket(socket, os);
-    removeIfUnchanged(pidFile, file, os);
+    // In a folder that cannot be written it stays, and would be found again and again.
+    if (!removeIfUnchanged(pidFile, file, os) && holds(pidFile, file, os))
+      throw refusals.unwritable(undefined);
   }
 
   /** Starts one; `undefined` if a pid file has come meanwhile. */

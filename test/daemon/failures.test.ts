@@ -221,6 +221,17 @@ describe.runIf(CAN_CONTAIN)('a pid file that', () => {
     },
   );
 
+  it.runIf(IS_ROOT)('is stale where nothing can be written is refused', async ({ rig }) => {
+    for (const folder of [rig.area.folder, rig.scripts, rig.folder]) chmodSync(folder, 0o755);
+    const file = { version: 1, ...systemOs().identify(), startTime: '1' };
+    writeFileSync(rig.pidFile, JSON.stringify(file));
+    chownSync(rig.pidFile, NOBODY, NOBODY);
+    const launcher = rig.start(rig.options(), {
+      through: ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
+    });
+    expect(await launcher.result).toMatchObject({ code: 'STATE_DIR_UNSAFE' });
+  });
+
   const CORRUPT: readonly [string, (path: string) => void][] = [
     ['is empty', (path) => writeFileSync(path, '')],
     ['is a bare number', (path) => writeFileSync(path, `${process.pid}\n`)],

@@ -119,7 +119,11 @@ export class DaemonRig {
       cwd: this.area.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    let [stdout, stderr] = ['', ''];
+    let [stdout, stderr, isOver] = ['', '', false];
+    // Later than its exit: by then all that it has said is here.
+    child.once('close', () => {
+      isOver = true;
+    });
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
     });
@@ -129,7 +133,7 @@ export class DaemonRig {
     const line = () =>
       eventually(() => {
         if (stdout.includes('\n')) return JSON.parse(stdout.split('\n')[0] ?? '');
-        if (child.exitCode !== null) throw new Error(`the launcher ended: ${stderr}`);
+        if (isOver) throw new Error(`the launcher ended: ${stderr}`);
         return undefined;
       }, PATIENCE);
     const result = line();
