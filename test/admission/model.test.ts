@@ -405,7 +405,7 @@ async function play(commands: readonly Command[], strict = false): Promise<void>
 
 describe('slots, sessions, conversations, leases, limits and budgets', () => {
   it('are never lost and never doubled, in whatever order things come', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 40 }), (all) => play(all)),
