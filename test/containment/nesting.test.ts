@@ -6,8 +6,8 @@ import { type Area, CAN_CONTAIN, it } from '../support/containment.ts';
 /** Far enough beyond every limit here, and yet an end. */
 const LEVELS = 6;
 
-async function nest(area: Area, options: SupervisorOptions) {
-  const host = area.host({ script: 'nested.ts', args: [String(LEVELS)], options });
+async function nest(area: Area, options: SupervisorOptions, through: readonly string[] = []) {
+  const host = area.host({ script: 'nested.ts', args: [String(LEVELS)], options, through });
   const end = await host.exited;
   expect({ ...end, stderr: host.stderr }).toEqual({ code: 0, signal: null, stderr: '' });
   const of = (event: string) =>
@@ -41,6 +41,14 @@ describe.runIf(CAN_CONTAIN)('hosts within hosts', () => {
     expect(await nest(area, {})).toEqual({
       depths: [0, 1, 2, 3, 4],
       ends: [...completed([0, 1, 2, 3]), refused(4)],
+    });
+  });
+
+  it('count from what is meant to live on, however deep that was started', async ({ area }) => {
+    const through = ['env', 'AGENT_SUPERVISOR_COOKIE=a.1/b.2/c.3/d.daemon.kept'];
+    expect(await nest(area, { maxDepth: 2 }, through)).toEqual({
+      depths: [0, 1],
+      ends: [...completed([0]), refused(1)],
     });
   });
 
