@@ -1,45 +1,12 @@
 import { z } from 'zod';
 import { abortSignal, spawnRequest } from '../spawn/request.ts';
 import { durationMs, parseInput, systemText } from '../validation.ts';
-import type { DaemonOptions, PidFileDetails, Ready, SpawnLockOptions } from './options.ts';
+import type { DaemonOptions, PidFileDetails, SpawnLockOptions } from './options.ts';
+import { exactlyOneWay, readyFields, waysOf } from './ready-schema.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-const WAYS = ['port', 'url', 'socket', 'check', 'stdout'] as const;
-
-const ready = z.lazy(() =>
-  z
-    .strictObject({
-      port: z.int().min(1).max(65_535).optional(),
-      host: systemText().min(1).optional(),
-      url: systemText()
-        .refine((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''), {
-          error: 'must be an http or https address',
-        })
-        .optional(),
-      socket: systemText()
-        .min(1)
-        .or(z.string().regex(/^\0[^\0]+$/))
-        .optional(),
-      check: z
-        .custom((value) => typeof value === 'function', { error: 'must be a function' })
-        .optional(),
-      stdout: z.instanceof(RegExp, { error: 'must be a regular expression' }).optional(),
-    })
-    .refine((wish) => WAYS.filter((way) => wish[way] !== undefined).length === 1, {
-      error: `must have exactly one of ${WAYS.join(', ')}`,
-    })
-    .refine(({ host, port }) => host === undefined || port !== undefined, {
-      error: 'must come with a port',
-      path: ['host'],
-    })
-    // The ways are told apart by which of them is there.
-    .transform((wish) => definedOnly(wish) as Ready),
-);
-
-function definedOnly(fields: object): object {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-}
+const ready = z.lazy(() => exactlyOneWay(z.strictObject(readyFields())).transform(waysOf));
 
 export const daemonName = () => systemText().min(1).max(256);
 

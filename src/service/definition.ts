@@ -1,29 +1,11 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { type RestartPolicy, restartPolicy, withBackoff } from '../admission/restart.ts';
+import type { Ready } from '../daemon/options.ts';
+import { exactlyOneWay, readyFields, waysOf } from '../daemon/ready-schema.ts';
 import type { RunOptions, SpawnRequest } from '../index.ts';
 import type { Foundation } from '../supervisor.ts';
 import { durationMs, parseInput, systemText } from '../validation.ts';
-
-/** What a check is given. */
-export interface ReadyCheck {
-  /** Aborted when the answer is not wanted any more. */
-  readonly signal: AbortSignal;
-  readonly pid: number;
-}
-
-/** How it shows that a service is ready; the listener must be of the service's own tree. */
-export type ReadyBy =
-  /** A line on stdout that matches. */
-  | { stdout: RegExp }
-  /** It listens on this TCP port of the loopback. */
-  | { port: number }
-  /** It answers a GET with 2xx. */
-  | { url: string }
-  /** It listens on this socket: an absolute path, or on Windows a named pipe. */
-  | { socket: string }
-  /** Resolves to true; what it throws is no answer yet. */
-  | { check: (context: ReadyCheck) => boolean | PromiseLike<boolean> };
 
 export interface ReadyOptions {
   /** From the start of the process, in ms. @default 30_000 */
@@ -57,7 +39,7 @@ export interface ServiceDefinition
   /** A label for reports. @default 'service' */
   kind?: string | undefined;
   /** When it is ready. Default: as soon as it runs. */
-  ready?: (ReadyBy & ReadyOptions) | undefined;
+  ready?: (Ready & ReadyOptions) | undefined;
   /** How it is started again; `false`: only when somebody asks for it. */
   restart?: ServiceRestart | false | undefined;
   breaker?: ServiceBreaker | undefined;
@@ -69,31 +51,10 @@ const LONGEST_OPEN_MS = 24 * 3_600_000;
 
 const absolutePath = () =>
   systemText().refine(isAbsolute, { error: 'must be an absolute path: the folder may change' });
-const timeoutMs = () => durationMs().min(1).default(30_000);
-const httpUrl = () =>
-  z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' });
-
-/** Says at once which kinds there are: of a union, zod would tell about each of them. */
 const ready = () =>
-  z
-    .strictObject({
-      stdout: z.instanceof(RegExp, { error: 'must be a regular expression' }).optional(),
-      port: z.int().min(1).max(65_535).optional(),
-      url: httpUrl().optional(),
-      socket: absolutePath().optional(),
-      check: z
-        .custom<(context: ReadyCheck) => boolean | PromiseLike<boolean>>(
-          (value) => typeof value === 'function',
-          { error: 'must be a function' },
-        )
-        .optional(),
-      timeoutMs: timeoutMs(),
-    })
-    .refine(
-      ({ timeoutMs: _, ...by }) =>
-        Object.values(by).filter((value) => value !== undefined).length === 1,
-      { error: 'must name exactly one of stdout, port, url, socket and check' },
-    );
+  exactlyOneWay(
+    z.strictObject({ ...readyFields(), timeoutMs: durationMs().min(1).default(30_000) }),
+  ).transform(({ timeoutMs, ...wish }) => ({ by: waysOf(wish), timeoutMs }));
 
 const definition = z.lazy(() =>
   z.strictObject({

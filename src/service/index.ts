@@ -1,7 +1,6 @@
+export type { Ready, ReadyContext } from '../daemon/options.ts';
 export { defineService } from './define-service.ts';
 export type {
-  ReadyBy,
-  ReadyCheck,
   ReadyOptions,
   ServiceBreaker,
   ServiceDefinition,

@@ -1,13 +1,15 @@
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import { PROBE_MS, socketPath } from '../daemon/readiness.ts';
 import type { Supervisor } from '../index.ts';
 import { canConnect } from '../os/probe.ts';
 import { judgeOwner } from '../ownership/identity.ts';
 import type { RecoveryContext } from '../ownership/recovery.ts';
 import type { CheckedDefinition } from './definition.ts';
-import { assertFree, endpointOf } from './endpoint.ts';
+import { assertFree, localEndpointOf } from './endpoint.ts';
 import type { ServiceFile } from './service-file.ts';
 
-const CONNECT_MS = 1000;
+/** An abstract socket, or a named pipe of Windows. */
+const NO_FILE = /^(?:\0|\\\\[.?]\\pipe\\)/i;
 /** The journals of hosts, and those that are being acted for. */
 const JOURNAL = /^(?:host|claim)-/;
 
@@ -34,7 +36,7 @@ export class Place {
     const { os, stateDir, recovery } = this.#supervisor.foundation;
     if (hasOthers(stateDir)) await this.#supervisor.sweep();
     await removeRemains(this.#file, await recovery());
-    const endpoint = endpointOf(this.#definition.ready);
+    const endpoint = localEndpointOf(this.#definition.ready);
     if (endpoint !== undefined) await assertFree(endpoint, this.#definition.name, os);
     this.#before = new Map(this.#paths.map((path) => [path, keyOf(path)]));
   }
@@ -63,7 +65,9 @@ export class Place {
 
   get #paths(): readonly string[] {
     const { ready, lockFiles } = this.#definition;
-    return ready?.socket === undefined ? lockFiles : [...lockFiles, ready.socket];
+    if (ready === undefined || !('socket' in ready.by)) return lockFiles;
+    const socket = socketPath(ready.by.socket);
+    return NO_FILE.test(socket) ? lockFiles : [...lockFiles, socket];
   }
 }
 
@@ -93,7 +97,7 @@ function keyOf(path: string): string | undefined {
 
 async function isListenedOn(path: string): Promise<boolean> {
   const isSocket = lstatSync(path, { throwIfNoEntry: false })?.isSocket();
-  return isSocket === true && canConnect({ socket: path }, CONNECT_MS);
+  return isSocket === true && canConnect({ socket: path }, PROBE_MS);
 }
 
 /** Whether hosts other than this one have left their journal, or have it still. */

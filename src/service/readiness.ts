@@ -1,3 +1,4 @@
+import { answers, holding, PROBE_MS } from '../daemon/readiness.ts';
 import {
   type ExitCause,
   type ExitReport,
@@ -6,17 +7,14 @@ import {
   type SupervisorErrorCode,
 } from '../index.ts';
 import type { Endpoint } from '../os/os.ts';
-import { answersOk, canConnect } from '../os/probe.ts';
 import type { Foundation } from '../supervisor.ts';
 import type { CheckedReady } from './definition.ts';
-import { endpointOf, taken } from './endpoint.ts';
+import { localEndpointOf, taken } from './endpoint.ts';
 
 /** How often is asked at first, and how often when it takes longer. */
 const POLL_MS = 5;
 const LATE_POLL_MS = 25;
 const LATE_AFTER_MS = 1000;
-/** How long one question may stay without an answer. */
-const PROBE_MS = 1000;
 /** What of a line on stdout is looked at. */
 const MAX_LINE_LENGTH = 64 * 1024;
 
@@ -72,7 +70,7 @@ async function answer(
   note: (error: unknown) => void,
 ): Promise<void> {
   // Heard from its first word on.
-  const said = ready?.stdout && line(process, ready.stdout, over);
+  const said = ready && 'stdout' in ready.by ? line(process, ready.by.stdout, over) : undefined;
   // What it says while nobody listens must not fill its pipe.
   process.stdout.resume();
   await process.started;
@@ -98,13 +96,11 @@ async function ask(
   { foundation, name }: ReadinessContext,
   signal: AbortSignal,
 ): Promise<boolean> {
-  if (ready.check !== undefined) return await ready.check({ signal, pid: process.pid ?? 0 });
-  const endpoint = endpointOf(ready);
-  const answers =
-    ready.url === undefined
-      ? endpoint !== undefined && (await canConnect(endpoint, PROBE_MS))
-      : await answersOk(ready.url, PROBE_MS);
-  return answers && (endpoint === undefined || isOwn(process, endpoint, name, foundation));
+  const { by } = ready;
+  const context = { pid: process.pid ?? 0, signal, timeoutMs: PROBE_MS };
+  if ('stdout' in by || !(await answers(by, context))) return false;
+  const endpoint = localEndpointOf(ready);
+  return endpoint === undefined || isOwn(process, endpoint, name, foundation);
 }
 
 /**
@@ -118,14 +114,14 @@ async function isOwn(
   name: string,
   foundation: Foundation,
 ): Promise<boolean> {
-  const { listeners } = foundation.os;
+  const { os } = foundation;
   // Where the system does not tell, nobody listened there before, and somebody does now.
-  const found = await listeners?.(endpoint, [pid]);
-  if (found === undefined || found.some((listener) => listener.pid === pid)) return true;
-  const all = (await listeners?.(endpoint)) ?? [];
+  const { ours, isTold } = await holding(endpoint, [pid], os);
+  if (!isTold || ours.length > 0) return true;
+  const all = (await os.listeners?.(endpoint)) ?? [];
   const members = new Set((await foundation.membersOf(id)).map((member) => member.pid));
   if (all.some((listener) => members.has(listener.pid ?? 0))) return true;
-  if (all[0] !== undefined) throw taken(endpoint, name, all[0]);
+  if (all.length > 0) throw taken(endpoint, name, all);
   throw new Error('it answers, but the system shows nobody who listens there');
 }
 
@@ -180,7 +176,7 @@ function timedOut(
   pid: number | undefined,
   cause: unknown,
 ): SupervisorError {
-  const { timeoutMs, ...by } = ready ?? {};
+  const { timeoutMs, by = {} } = ready ?? {};
   return new SupervisorError(
     'READY_TIMEOUT',
     `Service "${name}" was not ready within ${timeoutMs} ms (by its ${Object.keys(by)[0]}), and was ended. See why, or raise ready.timeoutMs.`,

@@ -23,7 +23,7 @@ export interface ServerPlan {
 }
 
 /** Fast enough for a test that goes through many restarts. */
-export const QUICK = { backoffMs: 10, maxBackoffMs: 40, jitter: 0, maxRestarts: 1000 };
+const QUICK = { backoffMs: 10, maxBackoffMs: 40, jitter: 0, maxRestarts: 1000 };
 
 /** One server's name, its log, and how it is defined. */
 export class ServerRig {
