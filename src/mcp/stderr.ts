@@ -15,6 +15,8 @@ const LEFT_OPEN = { write, writev, close: (_fd: number, done: () => void) => don
 export class StderrOutlet {
   /** What the caller reads; there at once, so that no word is missed. */
   readonly readable: PassThrough | null;
+  /** Resolves when nothing is written to the caller's file any more, who may close it then. */
+  written: Promise<void> = Promise.resolve();
   readonly #choice: StderrChoice;
   #isOpen = false;
 
@@ -26,10 +28,12 @@ export class StderrOutlet {
   /** Takes the stderr of a server that was started; `report` is told once if its words cannot be written. */
   open(source: Readable, report: (error: Error) => void): void {
     this.#isOpen = true;
-    const { readable } = this;
-    const target = readable ?? targetOf(this.#choice, report);
+    const file = fileOf(this.#choice, report);
+    if (file !== undefined) this.written = new Promise((resolve) => file.once('close', resolve));
+    const ours = this.readable ?? file;
+    source.once('close', () => ours?.end());
+    const target = ours ?? streamOf(this.#choice);
     if (target !== undefined) forward(source, target);
-    if (readable !== null) source.once('close', () => readable.end());
   }
 
   /** Nothing comes any more but what an open source has still to say. */
@@ -38,11 +42,15 @@ export class StderrOutlet {
   }
 }
 
-function targetOf(choice: StderrChoice, report: (error: Error) => void): Writable | undefined {
-  if (choice === 'ignore') return undefined;
-  if (choice === 'inherit' || choice === STDERR_FD || isHostStderr(choice)) return hostStderr();
-  if (typeof choice !== 'number') return choice as Writable;
+function fileOf(choice: StderrChoice, report: (error: Error) => void): Writable | undefined {
+  if (typeof choice !== 'number' || choice === STDERR_FD) return undefined;
   return createWriteStream('', { fd: choice, fs: LEFT_OPEN }).once('error', report);
+}
+
+function streamOf(choice: StderrChoice): Writable | undefined {
+  if (choice === 'ignore') return undefined;
+  const isHosts = choice === 'inherit' || choice === STDERR_FD || isHostStderr(choice);
+  return isHosts ? hostStderr() : (choice as Writable);
 }
 
 /** Like `pipe`, but what becomes of `target` never stops `source`, which feeds the tail as well. */

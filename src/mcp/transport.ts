@@ -1,6 +1,7 @@
 import type { Stream } from 'node:stream';
 import { callHost } from '../events.ts';
 import { getSupervisor, type SupervisedProcess, SupervisorError } from '../index.ts';
+import { systemClock } from '../os/clock.ts';
 import { type Channel, channelOf, type Party } from './channel.ts';
 import { safeEnvironment } from './environment.ts';
 import type { JsonRpcMessage } from './messages.ts';
@@ -15,6 +16,9 @@ import { StderrOutlet } from './stderr.ts';
 
 /** How long the end of a server may take that was only asked for its protocol: a client waits for it. */
 const QUESTION_END_MS = 2000;
+
+/** How long the last words of a dead server may take to their file. */
+const WRITTEN_MS = 5000;
 
 /** Declared as a method is, so that a handler may take the SDK's own message type. */
 type MessageHandler = {
@@ -172,8 +176,10 @@ export class SupervisedStdioTransport {
   }
 
   async #close(deadlineMs?: number): Promise<void> {
-    if (isServer(this.#parameters) && this.#process !== undefined)
+    if (isServer(this.#parameters) && this.#process !== undefined) {
       await this.#terminate(this.#process, deadlineMs);
+      await within(WRITTEN_MS, this.#stderr.written);
+    }
     this.#end();
   }
 
@@ -210,6 +216,16 @@ export class SupervisedStdioTransport {
 
 function isServer(parameters: CheckedParameters): parameters is CheckedServer {
   return parameters.service === undefined;
+}
+
+function within(ms: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = systemClock.after(ms, resolve, { keepAlive: true });
+    void work.then(() => {
+      cancel();
+      resolve();
+    });
+  });
 }
 
 function closed(cause?: unknown): SupervisorError {

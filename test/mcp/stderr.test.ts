@@ -1,6 +1,7 @@
 // What a server says on its stderr: where it goes, and that it holds up nobody.
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, type Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -105,10 +106,30 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     const { transport, closed } = serve('echo to a file >&2', fd);
     await transport.start();
     await closed();
-    await transport.process?.exited;
-    // The file is written to in its own time.
-    await eventually(() => readFileSync(path, 'utf8') === 'to a file\n');
+    await transport.close();
+    // To close what is closed would throw.
     closeSync(fd);
+  });
+
+  it('a file descriptor: has all of it when close() is over', async ({ serve, home }) => {
+    const path = join(home, 'fifo');
+    execFileSync('mkfifo', [path]);
+    // With both ends in hand, neither waits for the other. Nobody reads it yet, and it cannot hold all.
+    const fd = openSync(path, 'r+');
+    const { transport, heard } = serve(`head -c 200000 /dev/zero >&2; ${DONE}; exec cat`, fd);
+    await transport.start();
+    await heard('done');
+    const closing = transport.close();
+    await transport.process?.exited;
+    const reader = createReadStream(path, { highWaterMark: 1000 });
+    let bytes = 0;
+    reader.on('data', (chunk) => {
+      bytes += chunk.length;
+    });
+    await closing;
+    closeSync(fd);
+    await once(reader, 'end');
+    expect(bytes).toBe(200_000);
   });
 
   it('a file descriptor: one that is none is told, and holds up no server', async ({ serve }) => {
