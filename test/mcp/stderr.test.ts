@@ -8,7 +8,6 @@ import { text } from 'node:stream/consumers';
 import { describe, expect } from 'vitest';
 import type { SupervisedStdioParameters } from '../../src/mcp/index.ts';
 import { note, record } from '../support/mcp.ts';
-import { eventually } from '../support/process-table.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 
@@ -109,6 +108,7 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     await transport.close();
     // To close what is closed would throw.
     closeSync(fd);
+    expect(readFileSync(path, 'utf8')).toBe('to a file\n');
   });
 
   it('a file descriptor: has all of it when close() is over', async ({ serve, home }) => {
