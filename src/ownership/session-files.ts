@@ -9,6 +9,8 @@ import { FORMAT_VERSION, parseSessionLine, type SessionLine } from './record.ts'
 import { removeWorkingFolders } from './working-folders.ts';
 
 const FILE = /^session-([0-9a-f]{32})\.jsonl$/;
+/** How far the boot clocks of two hosts may be apart: some runtimes tell the uptime in whole seconds. */
+const SKEW_MS = 2000;
 /** A file that is younger may be one that another host is just about to write to. */
 const BIRTH_MS = 1000;
 
@@ -205,6 +207,6 @@ class SessionFile implements SessionLedger {
     const { clock } = this.#options.os;
     const sinceBootMs = this.#sinceBoot(line.created);
     if (sinceBootMs === undefined) return line.created.at <= clock.now() ? line : undefined;
-    return sinceBootMs >= 0 ? line : undefined;
+    return sinceBootMs >= -SKEW_MS ? line : undefined;
   }
 }

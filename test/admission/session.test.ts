@@ -371,6 +371,22 @@ describe('a broken ledger', () => {
     expect(warnings(b)).toEqual([`${ledger()}:1: unreadable line skipped`]);
   });
 
+  it('loses nothing to a host whose clock is a little behind', async () => {
+    const a = await host({}, { afterMs: 1500 });
+    a.spawn('x', { sessionId: 's' });
+    a.supervisor.charge('s', { usd: 1 });
+    const b = await host();
+    b.os.clock.setWall(a.os.clock.now());
+    b.spawn('x', { sessionId: 's' });
+    expect(b.supervisor.session('s')).toMatchObject({
+      createdAt: a.supervisor.session('s')?.createdAt,
+      ageMs: 0,
+      processes: 2,
+      spent: { usd: 1 },
+    });
+    expect(warnings(b)).toEqual([]);
+  });
+
   it('counts by the clock since boot where only the stamp is from the future', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });

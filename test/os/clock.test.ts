@@ -54,6 +54,25 @@ describe('the time since boot', () => {
     expect(times).toEqual(times.toSorted((a, b) => a - b));
   });
 
+  it('is not behind for good in a process that the machine held up at its first look', async () => {
+    const { bigint } = process.hrtime;
+    vi.resetModules();
+    vi.spyOn(process.hrtime, 'bigint').mockImplementationOnce(() => {
+      const time = bigint();
+      const untilMs = performance.now() + 50;
+      while (performance.now() < untilMs);
+      return time;
+    });
+    const fresh = await import('../../src/os/clock.ts');
+    fresh.systemClock.sinceBootMs();
+    expect(vi.mocked(process.hrtime.bigint)).toHaveBeenCalled();
+    vi.restoreAllMocks();
+    const before = Number(bigint()) / 1e6;
+    const now = fresh.systemClock.sinceBootMs();
+    expect(now).toBeGreaterThanOrEqual(before);
+    expect(now).toBeLessThanOrEqual(Number(bigint()) / 1e6);
+  });
+
   it.for(RUNTIMES)(
     `is the same in a process under %s (${NO_RUNTIMES})`,
     async ([, program], context) => {
