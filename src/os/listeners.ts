@@ -1,5 +1,6 @@
-import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { readdirSync, readFile, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { type Clock, turnOfLoop } from './clock.ts';
 import { output } from './darwin.ts';
 import { listPids, readStat, SLICE_MS } from './linux.ts';
@@ -54,8 +55,7 @@ async function listeningSockets(
   endpoint: Endpoint,
 ): Promise<ListeningSocket[] | undefined> {
   if ('port' in endpoint && !isPort(endpoint.port)) return [];
-  const { readFile } = await import('node:fs/promises');
-  const text = await readFile(`/proc/net/${table}`, 'latin1').catch((error) => {
+  const text = await promisify(readFile)(`/proc/net/${table}`, 'latin1').catch((error) => {
     // A kernel without IPv6 has no table of it.
     if (HIDDEN.has(error.code)) return undefined;
     throw error;
