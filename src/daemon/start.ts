@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import { type CookieSegment, cookieSegment, extendCookie } from '../ownership/cookie.ts';
+import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../ownership/cookie.ts';
 import { createWhole } from '../ownership/files.ts';
 import { pidFileText } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile } from '../ownership/pid-record.ts';
@@ -28,7 +28,7 @@ export interface StartedDaemon {
 
 /** What marks a daemon that is started under a lock: by it a dead launcher's is found, even if there is no pid file yet. */
 export function markOf(nonce: string): CookieSegment {
-  return { owner: nonce, id: 'daemon', kept: true };
+  return { owner: nonce, id: DAEMON_ID, kept: true };
 }
 
 /**

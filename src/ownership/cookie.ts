@@ -45,3 +45,13 @@ export function claimsOf(cookie: string | undefined): readonly string[] {
   const lastKept = segments.findLastIndex((segment) => segment.kept);
   return segments.slice(Math.max(0, lastKept)).map(cookieSegment);
 }
+
+/** Marks a daemon: there is one of it, whoever starts it, so that no chain of them can be without end. */
+export const DAEMON_ID = 'daemon';
+
+/** How many supervisors a process is below: as many as its cookie names, from the last daemon on. */
+export function depthOf(cookie: string | undefined): number {
+  const segments = parseCookie(cookie);
+  const daemon = segments.findLastIndex(({ id, kept }) => kept && id === DAEMON_ID);
+  return segments.length - Math.max(0, daemon);
+}

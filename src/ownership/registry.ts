@@ -1,7 +1,7 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { ClaimFiles } from './claim-files.ts';
-import { claimsOf, cookieSegment, extendCookie } from './cookie.ts';
+import { cookieSegment, depthOf, extendCookie } from './cookie.ts';
 import { Guardian } from './guardian.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
@@ -145,9 +145,9 @@ export class Registry {
     return extendCookie(inherited, { owner: this.owner.instance, id, kept });
   }
 
-  /** How many supervisors this host is below: as many as its own cookie names, down to what is meant to live on. */
+  /** How many supervisors this host is below. */
   get depth(): number {
-    return claimsOf(this.#os.environment()[COOKIE_VARIABLE]).length;
+    return depthOf(this.#os.environment()[COOKIE_VARIABLE]);
   }
 
   /** Closes the journal and sends the guardian home, at once or when the last record is gone. */

@@ -44,12 +44,17 @@ describe.runIf(CAN_CONTAIN)('hosts within hosts', () => {
     });
   });
 
-  it('count from what is meant to live on, however deep that was started', async ({ area }) => {
+  it('count from a daemon, however deep that was started', async ({ area }) => {
     const through = ['env', 'AGENT_SUPERVISOR_COOKIE=a.1/b.2/c.3/d.daemon.kept'];
     expect(await nest(area, { maxDepth: 2 }, through)).toEqual({
       depths: [0, 1],
       ends: [...completed([0]), refused(1)],
     });
+  });
+
+  it('count all else that is meant to live on', async ({ area }) => {
+    const through = ['env', 'AGENT_SUPERVISOR_COOKIE=a.1/b.2.kept'];
+    expect(await nest(area, { maxDepth: 2 }, through)).toEqual({ depths: [0], ends: [refused(0)] });
   });
 
   it('start nothing where nothing is allowed', async ({ area }) => {

@@ -4,6 +4,7 @@ import {
   type CookieSegment,
   claimsOf,
   cookieSegment,
+  depthOf,
   extendCookie,
   parseCookie,
 } from '../../src/ownership/cookie.ts';
@@ -128,5 +129,23 @@ describe('claimsOf', () => {
       }),
       FUZZ,
     );
+  });
+});
+
+describe('depthOf', () => {
+  it.each([
+    [undefined, 0],
+    ['', 0],
+    ['what/ever', 0],
+    ['a.1', 1],
+    ['a.1/b.2', 2],
+    ['a.1/b.2.kept', 2],
+    ['a.1/b.2.kept/c.3', 3],
+    ['a.1/b.2/d.daemon.kept', 1],
+    ['a.1/b.2/d.daemon.kept/c.3', 2],
+    ['d.daemon.kept/a.1/e.daemon.kept/b.2/c.3', 3],
+    ['a.1/d.daemon', 2],
+  ])('%s: %i', (cookie, depth) => {
+    expect(depthOf(cookie)).toBe(depth);
   });
 });
