@@ -1,10 +1,12 @@
 // Transports for a server that others own: one after the other, each with its own answers.
 import { once } from 'node:events';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { describe, expect } from 'vitest';
 import type { SupervisedProcess } from '../../src/index.ts';
-import type { JsonRpcMessage } from '../../src/mcp/index.ts';
-import { note, record } from '../support/mcp.ts';
-import { eventually } from '../support/process-table.ts';
+import { type JsonRpcMessage, SupervisedStdioTransport } from '../../src/mcp/index.ts';
+import { defineService } from '../../src/service/index.ts';
+import { MCP_SERVER, note, record } from '../support/mcp.ts';
+import { eventually, findByMarker } from '../support/process-table.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 
@@ -209,5 +211,44 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await transport.send(note('ä€😀'));
     await heard('ä€😀');
     await transport.close();
+  });
+});
+
+describe.runIf(CAN_WATCH)('a service of defineService', () => {
+  it('answers the real client, dies under it, and answers the next one', async ({
+    supervise,
+    marker,
+  }) => {
+    const supervisor = supervise();
+    const service = defineService(supervisor, {
+      name: 'rig',
+      command: process.execPath,
+      args: [MCP_SERVER, 'stubborn', '--child'],
+      env: { PATH: process.env['PATH'], [MARKER]: marker },
+      restart: { backoffMs: 10 },
+    });
+    const connect = async () => {
+      const client = new Client({ name: 'test', version: '1.0.0' });
+      const transport = new SupervisedStdioTransport({ service });
+      const closed = new Promise<void>((resolve) => {
+        client.onclose = resolve;
+      });
+      await client.connect(transport);
+      const { tools } = await client.listTools();
+      expect(tools.map(({ name }) => name)).toEqual(['ping']);
+      return { client, closed, pid: transport.pid };
+    };
+    const first = await connect();
+    await first.client.close();
+    const second = await connect();
+    expect(second.pid).toBe(first.pid);
+    process.kill(second.pid ?? 0, 'SIGKILL');
+    await second.closed;
+    const third = await connect();
+    expect(third.pid).not.toBe(second.pid);
+    await third.client.close();
+    expect(findByMarker(MARKER, marker).length).toBeGreaterThan(0);
+    await service.close();
+    expect(findByMarker(MARKER, marker)).toEqual([]);
   });
 });
