@@ -39,8 +39,11 @@ export async function awaitReady(wait: ReadyWait): Promise<ReadyOutcome> {
   const controller = new AbortController();
   let asking: Promise<void> | undefined;
   let last: ReadyOutcome = { is: 'late' };
+  // However little time is left: one answer is waited for.
+  let graceMs = PROBE_MS;
   const take = (outcome: ReadyOutcome): void => {
     last = outcome;
+    graceMs = 0;
     asking = undefined;
   };
   try {
@@ -51,7 +54,7 @@ export async function awaitReady(wait: ReadyWait): Promise<ReadyOutcome> {
       if (last.is === 'ready') return last;
       if (signal?.aborted) return { is: 'aborted', cause: signal.reason };
       if (!(await wait.isAlive())) return { ...last, is: 'dead' };
-      if (os.clock.monotonicMs() >= untilMs) return last;
+      if (os.clock.monotonicMs() >= untilMs + graceMs) return last;
       if (asking === undefined) await pause(POLL_MS, os);
     }
   } finally {

@@ -219,7 +219,7 @@ class Ensuring {
     const members = await treeOfDaemon(this.#parts.os, file).look();
     const [first] = members.sort((a, b) => Number(a.startTime) - Number(b.startTime));
     const member = members.find(({ pid }) => pid === holder) ?? first;
-    return member && { pid: member.pid, startTime: member.startTime };
+    return member && { pid: member.pid, startTime: member.startTime, claimed: undefined };
   }
 
   /** Ends what this call has started, and removes its pid file. */

@@ -1,5 +1,5 @@
-import type { Os } from '../os/os.ts';
-import { daemonSegment } from './own-pid-file.ts';
+import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import { claimsOf } from '../ownership/cookie.ts';
 
 /** What a launcher tells its daemon, as JSON in this variable; it counts only beside the launch's own cookie. */
 export const DAEMON_VARIABLE = 'AGENT_SUPERVISOR_DAEMON';
@@ -15,9 +15,10 @@ export interface LaunchNote {
 
 /** Reads what the launcher of this very process has told it; `undefined` for a process that was started by hand. */
 export function readLaunchNote(os: Os): LaunchNote | undefined {
-  const segment = daemonSegment(os);
-  const text = os.environment()[DAEMON_VARIABLE];
-  if (segment === undefined || text === undefined) return undefined;
+  const { [DAEMON_VARIABLE]: text, [COOKIE_VARIABLE]: cookie } = os.environment();
+  // What a supervisor below the daemon has started carries more than the daemon's own mark.
+  const [segment, ...later] = claimsOf(cookie);
+  if (segment === undefined || later.length > 0 || text === undefined) return undefined;
   try {
     const note = JSON.parse(text) as LaunchNote;
     const isWhole = note.cookie === segment && typeof note.pidFile === 'string';

@@ -1,13 +1,13 @@
 import { rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
-import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { claimsOf, KEPT_SUFFIX } from '../ownership/cookie.ts';
 import { createWhole, makeFolder } from '../ownership/files.ts';
 import { contentOf, holds, pidFileText, setAside } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../ownership/pid-record.ts';
 import { inspectPidFile, ownIdentity } from './inspect.ts';
+import { readLaunchNote } from './launch-note.ts';
 import type { PidFileDetails } from './options.ts';
 import { checkPath, checkPidFileDetails } from './schema.ts';
 
@@ -32,10 +32,17 @@ export async function claimPidFile(
   os: Os,
 ): Promise<PidFile> {
   const { machine, pid, startTime, bootId, pidNamespace } = await ownIdentity(os);
-  const cookie = daemonSegment(os);
+  const note = readLaunchNote(os);
+  // Below another daemon, or in the place of none, it is that one's mark and not its own.
+  const cookie = note !== undefined && resolve(note.pidFile) === path ? note.cookie : undefined;
   const identity = { machine, pid, startTime, bootId, pidNamespace };
-  const wanted = { ...identity, name, daemonVersion: version, socket, cookie };
-  const file: PidFile = { version: PID_FILE_VERSION, ...wanted };
+  const claimed = true as const;
+  const file: PidFile = {
+    version: PID_FILE_VERSION,
+    ...identity,
+    ...{ name, daemonVersion: version, socket, cookie, claimed },
+  };
+  let starting: number | undefined;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const view = await inspectPidFile(path, os);
     if (view.state === 'invalid') {
@@ -47,11 +54,14 @@ export async function claimPidFile(
       const mayTake =
         view.state === 'stale' || isSelf(view.file, identity) || isOurLaunch(view.file, cookie);
       if (!mayTake) throw taken(path, view.file, view.doubt);
+      // It is for its launcher to say when it is ready.
+      starting = view.state === 'alive' ? view.file.starting : undefined;
       removeIfUnchanged(path, view.file, os);
     }
     try {
       makeFolder(dirname(path));
-      if (createWhole(path, pidFileText(wanted), crypto.randomUUID())) return file;
+      const text = pidFileText({ ...file, starting });
+      if (createWhole(path, text, crypto.randomUUID())) return file;
     } catch (error) {
       throw unusable(path, (error as Error).message, error);
     }
@@ -76,9 +86,13 @@ export function removeIfUnchanged(path: string, file: PidFile, os: Os): boolean 
 export async function removePidFile(path: string): Promise<boolean> {
   const os = systemOs();
   const at = resolve(checkPath(path, 'removePidFile'));
-  const file = contentOf(at, os);
-  if (file === undefined || !isSelf(file, await ownIdentity(os))) return false;
-  return removeIfUnchanged(at, file, os);
+  return removeOwn(at, await ownIdentity(os), os);
+}
+
+/** {@link removePidFile} for a process that knows who it is. */
+export function removeOwn(path: string, self: RecordedIdentity, os: Os): boolean {
+  const file = contentOf(path, os);
+  return file !== undefined && isSelf(file, self) && removeIfUnchanged(path, file, os);
 }
 
 function isSelf(file: RecordedIdentity, self: RecordedIdentity): boolean {
@@ -94,13 +108,7 @@ function isSelf(file: RecordedIdentity, self: RecordedIdentity): boolean {
 
 /** Whether it is what our own launcher has written of us, under a number of ours or of a program between us. */
 function isOurLaunch(file: PidFile, cookie: string | undefined): boolean {
-  return cookie !== undefined && file.starting !== undefined && file.cookie === cookie;
-}
-
-/** The segment of the daemon that this process is; none if another supervisor has started it since. */
-export function daemonSegment(os: Os): string | undefined {
-  const [own, ...later] = claimsOf(os.environment()[COOKIE_VARIABLE]);
-  return later.length === 0 && own?.endsWith(KEPT_SUFFIX) ? own : undefined;
+  return cookie !== undefined && file.cookie === cookie && file.claimed === undefined;
 }
 
 function taken(path: string, { pid, name }: PidFile, doubt: string | undefined): SupervisorError {

@@ -5,7 +5,7 @@ import type { Os } from '../os/os.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { durationMs, parseInput, systemText } from '../validation.ts';
 import { readLaunchNote } from './launch-note.ts';
-import { claimPidFile, removeIfUnchanged } from './own-pid-file.ts';
+import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';
 
 /** How a process is a daemon. What is left out is what its launcher has told it, if one has started it. */
@@ -143,7 +143,7 @@ class RunningDaemon implements Daemon {
   /** Removes the pid file when all is over: the last thing before its death. */
   #leave(): void {
     if (!this.#isEnding || this.#pendingHook) return;
-    removeIfUnchanged(this.pidFile, this.#file, this.#os);
+    removeOwn(this.pidFile, this.#file, this.#os);
   }
 }
 

@@ -65,7 +65,7 @@ function parseText(text: string): PidFile | undefined {
 
 /** The text of a pid file. */
 export function pidFileText(content: Omit<PidFile, 'version'>): string {
-  return `${JSON.stringify({ version: PID_FILE_VERSION, ...content })}\n`;
+  return `${JSON.stringify({ ...content, version: PID_FILE_VERSION })}\n`;
 }
 
 /** Puts a pid file in the place of the one before, whole or not at all. */

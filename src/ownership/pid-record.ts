@@ -19,6 +19,8 @@ const MAX_LENGTHS = {
   cookie: 256,
 } as const;
 const MAX_PID = 2 ** 22;
+/** What carries it is ended with the daemon: it must be a daemon's mark, and no other supervisor's. */
+const DAEMON_MARK = /^[\w-]{1,64}\.daemon\.kept$/;
 
 /** Which process on which machine has written a file, or is named by it. */
 export interface RecordedIdentity {
@@ -41,8 +43,10 @@ export interface PidFile extends RecordedIdentity {
   readonly daemonVersion?: string | undefined;
   /** The kept segment in the cookies of the daemon and of all it starts. */
   readonly cookie?: string | undefined;
-  /** Written by its launcher, and not ready yet: where in its log file this start begins. */
+  /** Not ready yet: where in its log file this start begins. */
   readonly starting?: number | undefined;
+  /** Written by the process itself, and no more by its launcher. */
+  readonly claimed?: true | undefined;
 }
 
 /** What a spawn lock says: who holds it, and which of all locks it is. */
@@ -60,14 +64,17 @@ export function parsePidFile(value: unknown): PidFile | undefined {
   if (fields === undefined || identity === undefined) return undefined;
   const texts = ['socket', 'name', 'daemonVersion', 'cookie'] as const;
   if (!texts.every((name) => fields[name] === undefined || isText(fields, name))) return undefined;
-  const { starting } = fields;
+  const { starting, claimed } = fields;
+  if (claimed !== undefined && claimed !== true) return undefined;
   if (starting !== undefined && !(Number.isSafeInteger(starting) && Number(starting) >= 0))
     return undefined;
   const { socket, name, daemonVersion, cookie } = fields as Partial<PidFile>;
+  if (cookie !== undefined && !DAEMON_MARK.test(cookie)) return undefined;
   return {
     version: PID_FILE_VERSION,
     ...identity,
-    ...definedOnly({ socket, name, daemonVersion, cookie, starting: starting as number }),
+    ...definedOnly({ socket, name, daemonVersion, cookie, claimed }),
+    ...(starting === undefined ? {} : { starting: Number(starting) }),
   };
 }
 

@@ -99,6 +99,21 @@ describe.runIf(CAN_CONTAIN)('ensureDaemon', () => {
     }
   });
 
+  it('lets a daemon behind a shell take the file when it was ready before', async ({ rig }) => {
+    // Ready for anything at once; `runAsDaemon` comes when all is over for the launcher.
+    const { args = [] } = rig.options();
+    const script = 'sleep 1; node "$@"; exit';
+    const command = {
+      command: 'sh',
+      args: ['-c', script, 'sh', ...args],
+      ready: { check: 'true' },
+    };
+    await rig.ensured(rig.options({}, command));
+    await eventually(() => rig.entries('listens').length === 1, PATIENCE);
+    expect(rig.file()).toMatchObject({ pid: rig.daemons()[0]?.pid, claimed: true });
+    await rig.area.endAll();
+  });
+
   it('makes one daemon for fifty launchers at once', async ({ rig }) => {
     const options = rig.options({ startMs: 300 }, { timeoutMs: PATIENCE.timeoutMs });
     const launchers = Array.from({ length: LAUNCHERS }, () => rig.start(options));

@@ -122,7 +122,7 @@ describe.runIf(CAN_CONTAIN)('ensureDaemon refuses', () => {
     await once(stranger, 'listening');
     // It runs, but listens nowhere.
     const { pid } = await rig.ensured(rig.options({ listen: null }, { ready: { check: 'true' } }));
-    const result = await rig.ensure(rig.options({}, { timeoutMs: 1000 }));
+    const result = await rig.ensure(rig.options({}, { timeoutMs: 3000 }));
     expect(result).toMatchObject({ code: 'ALREADY_RUNNING', data: { pid } });
     expect(result.message).toContain(`(pid ${pid}) is not ready: port ${rig.port} is held by pid`);
     expect(rig.daemons()).toHaveLength(1);

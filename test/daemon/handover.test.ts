@@ -1,6 +1,7 @@
 // One version in the place of another, and launchers that die at it: never two daemons at once.
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, vi } from 'vitest';
 import { endDaemon, treeOfDaemon } from '../../src/daemon/handover.ts';
@@ -128,7 +129,12 @@ describe.runIf(CAN_CONTAIN)('a handover', () => {
     await rig.kill(launcher.child.pid ?? 0);
     const [daemon] = rig.daemons();
     expect(await rig.ensured(options)).toEqual({ pid: daemon?.pid, started: false });
-    await rig.endDaemon();
+    // Not before it had said so, although it had taken its pid file long before.
+    expect(rig.file()).toMatchObject({ pid: daemon?.pid, claimed: true });
+    expect(rig.file()).not.toHaveProperty('starting');
+    expect(readFileSync(join(rig.folder, 'test.log'), 'utf8')).toContain('here I am');
+    process.kill(daemon?.pid ?? 0, 'SIGTERM');
+    await eventually(() => rig.file() === undefined, PATIENCE);
   });
 });
 

@@ -22,9 +22,9 @@ import { inspectPidFile } from '../../src/daemon/inspect.ts';
 import { systemOs } from '../../src/os/system.ts';
 import { parsePidFile, parseSpawnLock } from '../../src/ownership/pid-record.ts';
 import { CAN_CONTAIN, CAN_UNSHARE, UNSHARE } from '../support/containment.ts';
-import { it, TIMEOUT_MS } from '../support/daemons.ts';
+import { it, PATIENCE, TIMEOUT_MS } from '../support/daemons.ts';
 import { FakeOs, HOST_PID } from '../support/fake-os.ts';
-import { isAlive, readRow } from '../support/process-table.ts';
+import { eventually, isAlive, readRow } from '../support/process-table.ts';
 
 vi.setConfig({ testTimeout: TIMEOUT_MS });
 
@@ -214,6 +214,7 @@ describe.runIf(CAN_CONTAIN)('writePidFile', () => {
       name: 'n',
       daemonVersion: '2',
       socket: '/x.sock',
+      claimed: true,
     });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(await validatePidFile(path)).toBe('alive');
@@ -257,6 +258,27 @@ describe.runIf(CAN_CONTAIN)('writePidFile', () => {
     await expect(writePidFile('/proc/x/test.pid')).rejects.toMatchObject({
       code: 'STATE_DIR_UNSAFE',
     });
+  });
+
+  it('takes the mark of no daemon that it is merely below', async ({ rig, area }) => {
+    const outer = rig.options(
+      {},
+      { pidFile: join(rig.folder, 'outer.pid'), ready: { check: 'true' } },
+    );
+    const how = rig.how({ run: { pidFile: rig.pidFile }, startMs: 0 });
+    // A shell of the outer daemon's, in which somebody starts another one by hand.
+    const script = 'node "$1" "$2" & node "$1" "$3" & wait';
+    const [daemon = ''] = rig.options().args ?? [];
+    const args = ['-c', script, 'sh', daemon, JSON.stringify(how), JSON.stringify({ run: true })];
+    await rig.ensured({ ...outer, command: 'sh', args });
+    await eventually(() => rig.file() !== undefined && rig.daemons().length === 2, PATIENCE);
+    expect(rig.file()?.cookie).toBeUndefined();
+    // To end it ends nobody else.
+    const inner = rig.file()?.pid ?? 0;
+    await rig.ensured(rig.options({}, { version: '2' }));
+    expect(isAlive(readRow(inner) ?? { pid: inner, startTime: '' })).toBe(false);
+    expect(area.tree().filter(({ command }) => command === 'sh')).toHaveLength(1);
+    await area.endAll();
   });
 
   it('removes no successor’s file', async ({ rig }) => {
@@ -361,8 +383,9 @@ describe('the format', () => {
     socket: optional(text),
     name: optional(text),
     daemonVersion: optional(text),
-    cookie: optional(text),
+    cookie: optional(fc.stringMatching(/^[\w-]{1,64}\.daemon\.kept$/)),
     starting: optional(fc.nat()),
+    claimed: optional(fc.constant(true as const)),
   });
 
   it('comes back as it was written', () => {
@@ -384,6 +407,18 @@ describe('the format', () => {
       ),
       FUZZ,
     );
+  });
+
+  it('has no mark of anybody but a daemon', () => {
+    for (const cookie of [
+      '',
+      'a.1',
+      'a.1.kept',
+      'a.daemon',
+      'x/a.daemon.kept',
+      'a.daemon.kept/b.1',
+    ])
+      expect(parsePidFile({ version: 1, ...self(), cookie }), cookie).toBeUndefined();
   });
 
   it('is nothing else', () => {
