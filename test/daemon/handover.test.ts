@@ -133,7 +133,7 @@ describe.runIf(CAN_CONTAIN)('a handover', () => {
     expect(rig.file()).toMatchObject({ pid: daemon?.pid, claimed: true });
     expect(rig.file()).not.toHaveProperty('starting');
     expect(readFileSync(join(rig.folder, 'test.log'), 'utf8')).toContain('here I am');
-    process.kill(daemon?.pid ?? 0, 'SIGTERM');
+    rig.signalDaemon('SIGTERM');
     await eventually(() => rig.file() === undefined, PATIENCE);
   });
 });

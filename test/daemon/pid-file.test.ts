@@ -338,8 +338,8 @@ describe.runIf(CAN_CONTAIN)('of many that start by hand at once', () => {
     expect(await rig.ensured()).toEqual({ pid: daemon?.pid, started: false });
 
     // Its end is one that others can see.
-    process.kill(daemon?.pid ?? 0, 'SIGHUP');
-    process.kill(daemon?.pid ?? 0, 'SIGTERM');
+    rig.signalDaemon('SIGHUP');
+    rig.signalDaemon('SIGTERM');
     await Promise.all(ends);
     expect(rig.file()).toBeUndefined();
     expect(children.map(({ signalCode }) => signalCode).filter(Boolean)).toEqual(['SIGTERM']);

@@ -168,6 +168,13 @@ export class DaemonRig {
     return this.area.tree().filter(({ args }) => args[1] === this.#script('daemon'));
   }
 
+  /** Signals the one daemon that is alive. */
+  signalDaemon(signal: NodeJS.Signals): void {
+    const [daemon, ...others] = this.daemons();
+    if (daemon === undefined || others.length > 0) throw new Error('there is not one daemon');
+    process.kill(daemon.pid, signal);
+  }
+
   /** Ends the one daemon that is alive, and expects that nothing else is. */
   async endDaemon(): Promise<void> {
     const daemons = this.daemons();
