@@ -12,9 +12,9 @@ import type { CheckedReady } from './definition.ts';
 import { localEndpointOf, taken } from './endpoint.ts';
 
 /** How often is asked at first, and how often when it takes longer. */
-const POLL_MS = 5;
+const POLL_MS = 2;
 const LATE_POLL_MS = 25;
-const LATE_AFTER_MS = 1000;
+const LATE_AFTER_MS = 500;
 /** What of a line on stdout is looked at. */
 const MAX_LINE_LENGTH = 64 * 1024;
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -45,6 +45,19 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     const leaked = await endByMarker(MARKER, folder);
     rmSync(folder, { recursive: true, force: true });
     expect(leaked, 'alive after the tests').toEqual([]);
+  });
+
+  it('finds each of many: more than the kernel tells at once', async () => {
+    const servers = Array.from({ length: 120 }, () => createServer().listen(0, '127.0.0.1'));
+    await Promise.all(servers.map((server) => once(server, 'listening')));
+    try {
+      for (const server of servers) {
+        const { port } = server.address() as AddressInfo;
+        expect(await find({ port }, [process.pid])).toMatchObject([{ pid: process.pid }]);
+      }
+    } finally {
+      for (const server of servers) server.close();
+    }
   });
 
   /** A child that listens, until `test` is over. */
