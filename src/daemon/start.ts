@@ -4,7 +4,7 @@ import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../ownership/cookie.ts';
 import { createWhole } from '../ownership/files.ts';
-import { pidFileText } from '../ownership/pid-file.ts';
+import { contentOf, pidFileText } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile } from '../ownership/pid-record.ts';
 import { sanitize } from '../spawn/environment.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
@@ -86,7 +86,11 @@ export async function launchDaemon(
     ended: () => end,
   };
   try {
-    return { started, written: createWhole(pidFile, pidFileText(content), nonce) };
+    const written =
+      createWhole(pidFile, pidFileText(content), nonce) ||
+      // On a busy machine the daemon itself may have been faster: it wrote the same mark.
+      contentOf(pidFile, os)?.cookie === cookie;
+    return { started, written };
   } catch (cause) {
     throw new LaunchedInVain(started, cause);
   }

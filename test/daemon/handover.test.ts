@@ -4,7 +4,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, vi } from 'vitest';
-import { endDaemon, treeOfDaemon } from '../../src/daemon/handover.ts';
+import { endDaemon, endDaemonTree, treeOfDaemon } from '../../src/daemon/handover.ts';
+import type { DaemonOptions } from '../../src/daemon/index.ts';
+import { checkDaemonOptions } from '../../src/daemon/schema.ts';
+import { launchDaemon } from '../../src/daemon/start.ts';
+import type { LaunchRequest } from '../../src/os/os.ts';
 import { systemOs } from '../../src/os/system.ts';
 import { PID_FILE_VERSION, type PidFile } from '../../src/ownership/pid-record.ts';
 import { CAN_CONTAIN } from '../support/containment.ts';
@@ -135,6 +139,34 @@ describe.runIf(CAN_CONTAIN)('a handover', () => {
     expect(readFileSync(join(rig.folder, 'test.log'), 'utf8')).toContain('here I am');
     rig.signalDaemon('SIGTERM');
     await eventually(() => rig.file() === undefined, PATIENCE);
+  });
+});
+
+describe.runIf(CAN_CONTAIN)('a launcher that is held up between the start and the pid file', () => {
+  it.for([
+    ['its own daemon, which was faster', true],
+    ['a stranger', false],
+  ] as const)('knows %s', async ([, isOwn], { rig }) => {
+    const nonce = crypto.randomUUID();
+    const cookie = isOwn ? `${nonce}.daemon.kept` : undefined;
+    const file = { version: PID_FILE_VERSION, ...systemOs().identify(), cookie, claimed: true };
+    const system = systemOs();
+    // The machine is busy: until it goes on here, the other has been there.
+    const os = {
+      ...system,
+      launch: (request: LaunchRequest) => {
+        const launched = system.launch(request);
+        writeFileSync(rig.pidFile, JSON.stringify(file));
+        return launched;
+      },
+    };
+    const env = rig.area.env;
+    const options = { ...rig.options(), command: 'sleep', args: ['120'], env, ready: { port: 1 } };
+    const checked = checkDaemonOptions(options as DaemonOptions);
+    const { started, written } = await launchDaemon(checked, { pidFile: rig.pidFile, nonce, os });
+    expect(written).toBe(isOwn);
+    await endDaemonTree(started.tree, system);
+    expect(rig.area.tree()).toEqual([]);
   });
 });
 
