@@ -13,7 +13,7 @@ import { endDaemon, endDaemonTree, isInside, treeOfDaemon } from './handover.ts'
 import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
 import { logFileOf, tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
-import { removeIfUnchanged } from './own-pid-file.ts';
+import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
 import { endpointOf, PROBE_MS } from './readiness.ts';
 import { Refusals } from './refusals.ts';
 import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
@@ -152,7 +152,7 @@ class Ensuring {
       },
     );
     if (!started.written) {
-      await endDaemonTree(started.started.tree, os);
+      await this.#takeBack(started.started);
       return undefined;
     }
     try {
@@ -224,8 +224,9 @@ class Ensuring {
 
   /** Ends what this call has started, and removes its pid file. */
   async #takeBack({ file, tree }: StartedDaemon): Promise<void> {
-    const { os, pidFile } = this.#parts;
+    const { os, pidFile, lock } = this.#parts;
     await endDaemonTree(tree, os);
+    removeHalfWritten(pidFile, lock.nonce, os);
     const now = contentOf(pidFile, os);
     if (now !== undefined && now.cookie === file.cookie) removeIfUnchanged(pidFile, now, os);
   }

@@ -1,8 +1,9 @@
-import { rmSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
+import { parseCookie } from '../ownership/cookie.ts';
 import { createWhole, makeFolder } from '../ownership/files.ts';
 import { contentOf, holds, pidFileText, setAside } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../ownership/pid-record.ts';
@@ -42,6 +43,8 @@ export async function claimPidFile(
     ...identity,
     ...{ name, daemonVersion: version, socket, cookie, claimed },
   };
+  // By it our launcher finds what we leave if we die in the middle.
+  const writer = [...parseCookie(cookie).map(({ owner }) => owner), crypto.randomUUID()].join('.');
   let starting: number | undefined;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const view = await inspectPidFile(path, os);
@@ -56,12 +59,12 @@ export async function claimPidFile(
       if (!mayTake) throw taken(path, view.file, view.doubt);
       // It is for its launcher to say when it is ready.
       starting = view.state === 'alive' ? view.file.starting : undefined;
-      removeIfUnchanged(path, view.file, os);
+      removeIfUnchanged(path, view.file, os, writer);
     }
     try {
       makeFolder(dirname(path));
       const text = pidFileText({ ...file, starting });
-      if (createWhole(path, text, crypto.randomUUID())) return file;
+      if (createWhole(path, text, writer)) return file;
     } catch (error) {
       throw unusable(path, (error as Error).message, error);
     }
@@ -70,11 +73,28 @@ export async function claimPidFile(
 }
 
 /** Removes a pid file if it still says what was read in it. */
-export function removeIfUnchanged(path: string, file: PidFile, os: Os): boolean {
-  const aside = `${path}.${crypto.randomUUID()}.aside`;
+export function removeIfUnchanged(
+  path: string,
+  file: PidFile,
+  os: Os,
+  writer: string = crypto.randomUUID(),
+): boolean {
+  const aside = `${path}.${writer}.aside`;
   if (!setAside(path, aside, (each) => holds(each, file, os))) return false;
   rmSync(aside, { force: true });
   return true;
+}
+
+/** Removes what a daemon that was started under `nonce` had under way with its pid file; it is dead. */
+export function removeHalfWritten(path: string, nonce: string, os: Os): void {
+  const folder = dirname(path);
+  const beginning = `${basename(path)}.${nonce}.`;
+  for (const name of readdirSync(folder).filter((each) => each.startsWith(beginning))) {
+    const half = join(folder, name);
+    const isItsOwn = () => parseCookie(contentOf(half, os)?.cookie)[0]?.owner === nonce;
+    if (name.endsWith('.tmp') || (name.endsWith('.aside') && isItsOwn()))
+      rmSync(half, { force: true });
+  }
 }
 
 /**

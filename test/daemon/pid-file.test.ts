@@ -19,6 +19,7 @@ import fc from 'fast-check';
 import { describe, expect, vi } from 'vitest';
 import { removePidFile, validatePidFile, writePidFile } from '../../src/daemon/index.ts';
 import { inspectPidFile } from '../../src/daemon/inspect.ts';
+import { removeHalfWritten } from '../../src/daemon/own-pid-file.ts';
 import { systemOs } from '../../src/os/system.ts';
 import { parsePidFile, parseSpawnLock } from '../../src/ownership/pid-record.ts';
 import { CAN_CONTAIN, CAN_UNSHARE, UNSHARE } from '../support/containment.ts';
@@ -286,6 +287,20 @@ describe.runIf(CAN_CONTAIN)('writePidFile', () => {
     write(rig.pidFile, { startTime: '1' });
     expect(await removePidFile(rig.pidFile)).toBe(false);
     expect(existsSync(rig.pidFile)).toBe(true);
+  });
+
+  it('leaves no half of it when its writer is dead, and nobody else’s', async ({ rig }) => {
+    const [mine, others] = ['11111111', '22222222'];
+    const left = [`${mine}.a.tmp`, `${mine}.b.aside`, `${mine}.c.aside`, `${others}.d.tmp`];
+    const at = (name: string) => `${rig.pidFile}.${name}`;
+    for (const name of left) writeFileSync(at(name), '');
+    write(at(`${mine}.b.aside`), { cookie: `${mine}.daemon.kept` });
+    write(at(`${mine}.c.aside`), { cookie: `${others}.daemon.kept` });
+    removeHalfWritten(rig.pidFile, mine, systemOs());
+    expect(left.filter((name) => existsSync(at(name)))).toEqual([
+      `${mine}.c.aside`,
+      `${others}.d.tmp`,
+    ]);
   });
 
   it.for([
