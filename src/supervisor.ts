@@ -2,13 +2,19 @@ import { z } from 'zod';
 import { charge, Spending, type Spent } from './admission/budget.ts';
 import { Conversations } from './admission/conversations.ts';
 import { Lease } from './admission/lease.ts';
-import { Pool, type Slot } from './admission/pool.ts';
+import { Pool, type Slot, type Waiting } from './admission/pool.ts';
 import { SpawnRate } from './admission/rate.ts';
 import { restartPolicy, withBackoff } from './admission/restart.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './admission/run.ts';
 import { assertRemembered, Sessions } from './admission/session.ts';
 import { SupervisorError } from './errors.ts';
-import { type Emit, Events, type SupervisorEvent, type SupervisorEvents } from './events.ts';
+import {
+  type Emit,
+  Events,
+  type ServiceState,
+  type SupervisorEvent,
+  type SupervisorEvents,
+} from './events.ts';
 import { Limiter } from './limits/limiter.ts';
 import {
   assertConsistent,
@@ -115,13 +121,32 @@ export interface HookOptions {
 /** What goes into the SDK's `spawnClaudeCodeProcess`. */
 export type SpawnHook = (options: HookOptions) => SupervisedProcess;
 
+/** @internal A service as its supervisor knows it. */
+export interface DefinedService {
+  readonly service: { readonly state: ServiceState; readonly pid: number | undefined };
+}
+
+/** @internal What a doctor reads off a supervisor. */
+export interface Health {
+  readonly state: 'new' | 'running' | 'stopping' | 'stopped';
+  readonly options: ResolvedOptions;
+  readonly instance: string | undefined;
+  readonly slotsHeld: number;
+  /** Who waits for a slot, the next one first. */
+  readonly queue: readonly Waiting[];
+  /** `undefined` while no registry is open. */
+  readonly guardian: Registry['guardian'] | undefined;
+  readonly clockJumpMs: number | undefined;
+  readonly spentUsd: number;
+}
+
 /** @internal What the package's other entries build on: the same system, the same folder, the same events. */
 export interface Foundation {
   readonly os: Os;
   readonly stateDir: string;
   readonly emit: Emit;
   /** By name; kept here, so that two loaded copies of the package share them. */
-  readonly services: Map<string, object>;
+  readonly services: Map<string, DefinedService>;
   warn(code: string, message: string, cause?: unknown): void;
   /** Checks a request without starting anything; throws `INVALID_OPTIONS` in the name of `subject`. */
   check(request: SpawnRequest, subject: string): void;
@@ -131,6 +156,11 @@ export interface Foundation {
   recordOf(id: string): SupervisionRecord | undefined;
   /** Who is alive of a live process's tree. */
   membersOf(id: string): Promise<readonly ProcessName[]>;
+  /** What runs, in start order. */
+  readonly live: ReadonlyMap<string, LiveProcess>;
+  /** How the supervisor itself is at this moment. */
+  health(): Health;
+  session(id: string): SessionInfo | undefined;
   /** Whether this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
 }
@@ -201,7 +231,7 @@ export class Supervisor {
   readonly #adoptions = new Turns();
   readonly #sessionFiles: SessionFiles;
   readonly #runs = new Set<SupervisedRun>();
-  readonly #services = new Map<string, object>();
+  readonly #services = new Map<string, DefinedService>();
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
   #corridor: Corridor;
@@ -245,6 +275,9 @@ export class Supervisor {
       warn: (code, message, cause) => this.#warn(code, message, cause),
       check: (request, subject) => void this.#check(request, subject),
       recovery: () => this.#open().recovery(),
+      live: this.#live,
+      health: () => this.#health(),
+      session: (id) => this.#corridor.sessions.describe(id),
       recordOf: (id) => this.#live.get(id)?.record,
       membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
       wasAsked: (id) => this.#wasAsked(id),
@@ -591,6 +624,20 @@ export class Supervisor {
     this.#refuseWaiting((waiting) => waiting === session, error);
     if (this.#options.session.onExpire === 'refuse') return;
     void endAll(this.#liveOf(session), 'wall-clock', error().message, this.#os.clock);
+  }
+
+  #health(): Health {
+    const { pool, spending } = this.#corridor;
+    return {
+      state: this.#state,
+      options: this.#options,
+      instance: this.#registry?.owner.instance,
+      slotsHeld: pool.held,
+      queue: pool.queue,
+      guardian: this.#registry?.guardian,
+      clockJumpMs: this.#registry?.clockJumpMs,
+      spentUsd: spending.hostUsd,
+    };
   }
 
   #wasAsked(id: string): boolean {

@@ -85,6 +85,11 @@ export class Spending {
     this.#context = context;
   }
 
+  /** What this supervisor has been charged with so far. */
+  get hostUsd(): number {
+    return this.#hostUsd;
+  }
+
   /** Counts it everywhere, and ends what has no budget left and asked for that. */
   charge(sessionId: string | undefined, spent: Spent): void {
     const { sessions, days, running } = this.#context;

@@ -52,6 +52,11 @@ export interface Waiter {
   refuse(error: SupervisorError): void;
 }
 
+/** A request that waits, since when on the monotonic clock. */
+export interface Waiting extends Waiter {
+  readonly sinceMs: number;
+}
+
 /** What a pool and its entries share. */
 interface Ledger {
   readonly clock: Clock;
@@ -95,8 +100,13 @@ export class Pool {
     this.#handOut();
   }
 
-  get waiting(): ReadonlySet<Waiter> {
+  get waiting(): ReadonlySet<Waiting> {
     return this.#ledger.waiting;
+  }
+
+  /** Who waits, in the order in which they get a slot. */
+  get queue(): readonly Waiting[] {
+    return [...this.waiting].sort((a, b) => b.request.priority - a.request.priority);
   }
 
   /** How many slots are held now. */
@@ -146,8 +156,9 @@ export class Pool {
   }
 }
 
-class Entry implements Waiter, Slot {
+class Entry implements Waiting, Slot {
   readonly request: SlotRequest;
+  sinceMs = 0;
   readonly #ledger: Ledger;
   #state: 'waiting' | 'held' | 'over' = 'waiting';
   /** What the queue holds: a function, which it takes for a task. */
@@ -178,6 +189,7 @@ class Entry implements Waiter, Slot {
     const { queue, waiting, clock } = this.#ledger;
     const { priority, signal, timeoutMs } = this.request;
     waiting.add(this);
+    this.sinceMs = clock.monotonicMs();
     this.#isCurious = this.request.atHead !== undefined;
     if (this.#isCurious) this.#ledger.curious++;
     this.#turn = async () => this.grant();

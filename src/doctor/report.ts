@@ -59,8 +59,8 @@ export interface HostHealth {
   readonly depth: number;
   readonly maxDepth: number | null;
   readonly openFiles: Quota | null;
-  /** Processes and threads of the host's user. */
-  readonly userProcesses: Quota | null;
+  /** Processes and threads of the control group (container) that it is in. */
+  readonly tasks: Quota | null;
 }
 
 /** How much is used of what there is; `limit` is `null` where there is none. */
@@ -245,7 +245,8 @@ export interface EndNote {
   readonly command: string;
   readonly kind: string;
   readonly sessionId: string | null;
-  readonly cause: ExitCause;
+  /** `null`: it is gone, and nobody has seen how. */
+  readonly cause: ExitCause | null;
   readonly code: number | null;
   readonly signal: string | null;
   readonly forced: boolean;

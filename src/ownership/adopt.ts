@@ -96,6 +96,7 @@ export async function adopt(
   });
   all.set(handle.id, live);
   session?.started();
+  registry.history.started(registry.owner.instance, record);
   handle.control(live);
   handle.attach({ pid: entry.pid, stdin: null, stdout: null, stderr: null });
   emit('adopted', { ...live.subject, pid: entry.pid });

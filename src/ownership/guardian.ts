@@ -1,5 +1,8 @@
 import type { Guard, GuardRequest, Os } from '../os/os.ts';
 
+/** What became of a guardian; `unneeded` where the system itself ends a dead host's children. */
+export type GuardianState = 'guarding' | 'starting' | 'missing' | 'off' | 'unneeded';
+
 /** A guardian is started at most once in this time, whatever ends it. */
 const RESTART_MS = 1000;
 
@@ -17,12 +20,18 @@ export class Guardian {
   readonly #groups = new Map<number, string | undefined>();
   #guard: Guard | undefined;
   #disarmed = false;
+  #guards = false;
 
   constructor(os: Os, request: GuardRequest, warn: (message: string, cause?: unknown) => void) {
     this.#os = os;
     this.#request = request;
     this.#warn = warn;
     this.ready = this.#start();
+  }
+
+  describe(): { readonly state: GuardianState; readonly pid: number | undefined } {
+    const state = this.#guard === undefined ? 'missing' : this.#guards ? 'guarding' : 'starting';
+    return { state, pid: this.#guard?.pid };
   }
 
   register(pgid: number, startTime: string | undefined): void {
@@ -43,14 +52,14 @@ export class Guardian {
 
   async #start(): Promise<void> {
     const startedAtMs = this.#os.clock.monotonicMs();
-    let guarded = false;
+    this.#guards = false;
     try {
       this.#guard = this.#os.guard?.(this.#request);
-      this.#guard?.onExit(() => this.#onExit(guarded, startedAtMs));
+      this.#guard?.onExit(() => this.#onExit(startedAtMs));
       for (const [pgid, startTime] of this.#groups)
         this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
       await this.#guard?.ready;
-      guarded = true;
+      this.#guards = true;
     } catch (error) {
       this.#warn(
         'The guardian could not be started: if this host is killed, its processes live on.',
@@ -59,10 +68,10 @@ export class Guardian {
     }
   }
 
-  #onExit(guarded: boolean, startedAtMs: number): void {
+  #onExit(startedAtMs: number): void {
     this.#guard = undefined;
     // One that never guarded has been warned of, and would not guard the next time either.
-    if (this.#disarmed || !guarded) return;
+    if (this.#disarmed || !this.#guards) return;
     this.#warn('The guardian died and is started again.');
     const lifeMs = this.#os.clock.monotonicMs() - startedAtMs;
     this.#os.clock.after(RESTART_MS - lifeMs, () => {

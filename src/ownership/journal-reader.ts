@@ -8,6 +8,7 @@ import {
   type JournalHeader,
   parseChange,
   parseHeader,
+  parseJson,
   type SupervisionRecord,
 } from './record.ts';
 
@@ -124,13 +125,5 @@ async function* linesOf(path: string): AsyncGenerator<string> {
     yield torn;
   } finally {
     closeSync(fd);
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

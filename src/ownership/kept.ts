@@ -79,7 +79,7 @@ export interface KeptFile {
 export async function findKept(
   context: RecoveryContext,
 ): Promise<{ kept: KeptFile[]; forgotten: number; unproven: Unproven[] }> {
-  const { os, self, stateDir, dryRun } = context;
+  const { os, self, stateDir, dryRun, history } = context;
   const unproven: Unproven[] = [];
   const kept: KeptFile[] = [];
   let forgotten = 0;
@@ -107,7 +107,9 @@ export async function findKept(
       kept.push({ path, record, segment, ownerIsAlive });
     } else if (verdict === 'dead' || verdict === 'rebooted') {
       forgotten++;
-      if (!dryRun) rmSync(path, { force: true });
+      if (dryRun) continue;
+      rmSync(path, { force: true });
+      history?.lost(owner, record);
     } else {
       unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
     }

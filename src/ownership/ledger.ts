@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { parseJson } from './record.ts';
 
 /** Far more than a session writes in its retention: a file beyond that is none of ours. */
 const MAX_LEDGER_BYTES = 16 * 1024 * 1024;
@@ -9,6 +10,8 @@ export interface LedgerOptions<Line> {
   readonly userId: number | undefined;
   /** Reads one line; `undefined` for what this format does not know. */
   parse(value: unknown): Line | undefined;
+  /** Whether a line that cannot be written counts as long as this host lives. @default true */
+  readonly remembers?: boolean;
   warn(message: string, cause?: unknown): void;
 }
 
@@ -16,8 +19,7 @@ export interface LedgerOptions<Line> {
  * An append-only file of JSON lines that many owners share without a lock: one atomic append a line,
  * and every reader sees the lines of all.
  *
- * A line that cannot be read costs a warning, never the rest. What cannot be written is remembered as
- * long as this host lives.
+ * A line that cannot be read costs a warning, never the rest.
  */
 export class Ledger<Line extends object> {
   readonly #options: LedgerOptions<Line>;
@@ -57,7 +59,7 @@ export class Ledger<Line extends object> {
         closeSync(fd);
       }
     });
-    if (!isWritten) this.#unwritten.push(line);
+    if (!isWritten && this.#options.remembers !== false) this.#unwritten.push(line);
   }
 
   #readOn(): void {
@@ -115,13 +117,5 @@ export class Ledger<Line extends object> {
       this.#failing ??= what;
       return false;
     }
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -79,7 +79,8 @@ export async function endRecorded(
   return (await endTree(candidate, tree, context)).survivors.length === 0;
 }
 
-function treeOf(owner: string, { record, id }: Candidate, os: Os): ProcessTree {
+/** A recorded process's tree, as far as it can be proven by whoever is not its host. */
+export function treeOf(owner: string, { record, id }: Candidate, os: Os): ProcessTree {
   const { pid = 0, startTime, group = true, outlivesHost: kept } = record ?? {};
   const cookie = cookieSegment({ owner, id, ...(kept && { kept }) });
   return new ProcessTree(os, { pid, startTime, leadsGroup: group, held: false, cookie });

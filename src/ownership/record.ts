@@ -87,6 +87,30 @@ const spendLineSchema = z.lazy(() =>
   }),
 );
 
+const noteSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    at: stamp(),
+    /** `lost`: it is gone, and nobody has seen how. */
+    event: z.enum(['started', 'ended', 'lost']),
+    owner: z.string().max(64),
+    id: z.string().max(64),
+    pid: z.int().optional(),
+    kind: z.string().max(256),
+    sessionId: z.string().max(1024).optional(),
+    command: z.string().max(256).optional(),
+    cause: z.string().max(32).optional(),
+    code: z.int().nullable().optional(),
+    signal: z.string().max(32).nullable().optional(),
+    forced: z.boolean().optional(),
+    durationMs: z.number().optional(),
+  }),
+);
+
+const orderSchema = z.lazy(() =>
+  z.object({ version: z.literal(FORMAT_VERSION), cause: z.enum(['terminated', 'reaped']) }),
+);
+
 const claimSchema = z.lazy(() =>
   z.object({
     version: z.literal(FORMAT_VERSION),
@@ -111,6 +135,12 @@ export type SessionLine = Readonly<z.infer<typeof sessionLineSchema>>;
 /** One line of a day's file. */
 export type SpendLine = Readonly<z.infer<typeof spendLineSchema>>;
 
+/** One line of the history. */
+export type HistoryNote = Readonly<z.infer<typeof noteSchema>>;
+
+/** As what an operator ends a process. */
+export type Order = Readonly<z.infer<typeof orderSchema>>;
+
 /** Who runs a conversation's agent. */
 export type Claim = Readonly<z.infer<typeof claimSchema>>;
 
@@ -134,6 +164,24 @@ export function parseSessionLine(value: unknown): SessionLine | undefined {
 /** Reads a line of a day's file; `undefined` for anything this format does not know. */
 export function parseSpendLine(value: unknown): SpendLine | undefined {
   return spendLineSchema.safeParse(value).data;
+}
+
+/** Reads a line of the history; `undefined` for anything this format does not know. */
+export function parseNote(value: unknown): HistoryNote | undefined {
+  return noteSchema.safeParse(value).data;
+}
+
+export function parseOrder(value: unknown): Order | undefined {
+  return orderSchema.safeParse(value).data;
+}
+
+/** `undefined` for what is no JSON: torn, or foreign. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 export function parseClaim(value: unknown): Claim | undefined {

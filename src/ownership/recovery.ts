@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import type { BareProcess, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { removeClaims, reviveJournals } from './dead-claims.ts';
+import type { History } from './history.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { contentOf, headerOf, readSafely } from './journal-reader.ts';
+import { removeOrders } from './orders.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
+import type { SupervisionRecord } from './record.ts';
 
 /** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
 const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
@@ -19,6 +22,8 @@ export interface RecoveryReport extends OrphanReport {
 }
 
 export interface RecoveryContext extends OrphanContext {
+  /** Where the ends of what dead hosts left are noted. */
+  readonly history?: Pick<History, 'ended' | 'lost'>;
   readonly stateDir: string;
   readonly self: Owner;
 }
@@ -72,6 +77,8 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     if (context.dryRun || report.survivors.length > 0) continue;
     removeClaims(owner, context);
     removeHalfWritten(owner, context.stateDir);
+    removeOrders(context.stateDir, { owner });
+    note(owner, content.records, report, context);
     rmSync(claim, { force: true });
     recovered.push(owner);
   }
@@ -137,6 +144,18 @@ function claimerLives(claimer: string, context: JudgeContext): boolean {
   const header = headerOf(path, context.os, unproven);
   if (header !== undefined) return judge(header.owner, context) === 'alive';
   return unproven.length > 0;
+}
+
+/** Notes how a dead owner's processes ended: by us, or unseen. */
+function note(
+  owner: string,
+  records: ReadonlyMap<string, SupervisionRecord>,
+  { ended }: OrphanReport,
+  { history }: RecoveryContext,
+): void {
+  for (const report of ended) history?.ended(owner, records.get(report.id) ?? report, report);
+  const seen = new Set(ended.map(({ id }) => id));
+  for (const record of records.values()) if (!seen.has(record.id)) history?.lost(owner, record);
 }
 
 /** Removes what a host was writing in the moment of its death. */

@@ -2,11 +2,13 @@ import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { ClaimFiles } from './claim-files.ts';
 import { cookieSegment, depthOf, extendCookie } from './cookie.ts';
-import { Guardian } from './guardian.ts';
+import { Guardian, type GuardianState } from './guardian.ts';
+import { History } from './history.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
 import { KeptFiles } from './kept.ts';
-import type { SupervisionRecord } from './record.ts';
+import { takeOrder } from './orders.ts';
+import type { Order, SupervisionRecord } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
 
 export interface RegistryOptions {
@@ -21,6 +23,9 @@ export interface RegistryOptions {
 /** Who we are, what we own, how what we start is marked as ours, and who looks after it if we die. */
 export class Registry {
   readonly claims: ClaimFiles;
+  readonly history: History;
+  readonly #openedAt: number;
+  readonly #openedAtMs: number;
   readonly #journal: Journal;
   readonly #guardian: Guardian | undefined;
   readonly #os: Os;
@@ -39,14 +44,21 @@ export class Registry {
     this.#os = os;
     this.#warn = warn;
     this.#owner = { ...os.identify(), instance: crypto.randomUUID() };
+    this.#openedAt = os.clock.now();
+    this.#openedAtMs = os.clock.monotonicMs();
     const files = {
       stateDir,
       owner: this.owner,
-      openedAt: os.clock.now(),
+      openedAt: this.#openedAt,
       warn: (message: string, cause: unknown) => warn('REGISTRY', message, cause),
     };
     this.#journal = new Journal({ ...files, userId: os.userId() });
     this.#keptFiles = new KeptFiles(files);
+    this.history = new History({
+      os,
+      stateDir,
+      warn: (message, cause) => warn('HISTORY', message, cause),
+    });
     this.claims = new ClaimFiles({
       os,
       stateDir,
@@ -91,12 +103,30 @@ export class Registry {
   async recovery(): Promise<RecoveryContext> {
     await this.identify();
     const { stateDir, ladder } = this.#options;
-    return { os: this.#os, stateDir, ladder, self: this.owner, dryRun: false };
+    const { history } = this;
+    return { os: this.#os, stateDir, ladder, self: this.owner, dryRun: false, history };
   }
 
   /** Resolves when whatever we start from now on is guarded. */
   get guarded(): Promise<void> | undefined {
     return this.#guardian?.ready;
+  }
+
+  /** By how much the wall clock has gone another way than the monotonic one since we opened. */
+  get clockJumpMs(): number {
+    const { clock } = this.#os;
+    return clock.now() - this.#openedAt - (clock.monotonicMs() - this.#openedAtMs);
+  }
+
+  /** What an operator has told us of the end of one of our processes. */
+  ordered(id: string): Order['cause'] | undefined {
+    return takeOrder(this.#options.stateDir, { owner: this.owner.instance, id }, this.#os);
+  }
+
+  /** Who looks after what we leave if we die. */
+  get guardian(): { readonly state: GuardianState; readonly pid: number | undefined } {
+    if (this.#guardian !== undefined) return this.#guardian.describe();
+    return { state: this.#os.guard === undefined ? 'unneeded' : 'off', pid: undefined };
   }
 
   /** Writes a record, or writes it anew. */

@@ -35,7 +35,8 @@ export function defineService(supervisor: Supervisor, definition: ServiceDefinit
     );
   }
   const service = new SupervisedService(supervisor, checked, known?.service);
-  services.set(name, { definition: { ...definition }, service } satisfies Entry);
+  const entry: Entry = { definition: { ...definition }, service };
+  services.set(name, entry);
   return service;
 }
 

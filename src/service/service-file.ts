@@ -1,11 +1,12 @@
 import { utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Clock } from '../os/clock.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from '../ownership/files.ts';
 import type { Owner } from '../ownership/identity.ts';
-import { FORMAT_VERSION } from '../ownership/record.ts';
+import { FORMAT_VERSION, parseJson } from '../ownership/record.ts';
 import type { BreakerMemory, BreakerState } from './breaker.ts';
 
 const stamp = () =>
@@ -51,6 +52,33 @@ export interface ServiceFileOptions {
   /** No stamp opens a breaker for longer: it may be forged. */
   readonly longestOpenMs: number;
   warn(message: string, cause?: unknown): void;
+}
+
+/** What a service's file says, for whoever only looks; `undefined` for one that cannot be read. */
+export function readServiceFile(
+  path: string,
+  os: Os,
+): ({ readonly name: string } & BreakerState) | undefined {
+  try {
+    const { data } = content.safeParse(parseJson(readOwnFile(path, os)));
+    if (data === undefined) return undefined;
+    const { service: name, failures, open } = data;
+    const { bootId } = os.identify();
+    return { name, failures, openForMs: open ? Math.max(0, leftOf(open, bootId, os.clock)) : 0 };
+  } catch {
+    return undefined;
+  }
+}
+
+/** For how much longer a breaker is open: by the clock since boot within one, else by the wall clock. */
+function leftOf(
+  { at, bootId, sinceBootMs, forMs }: z.output<ReturnType<typeof stamp>>,
+  ownBootId: string,
+  clock: Clock,
+): number {
+  const isThisBoot = bootId !== '' && bootId === ownBootId;
+  const sinceMs = isThisBoot ? clock.sinceBootMs() - sinceBootMs : clock.now() - at;
+  return forMs - Math.max(0, sinceMs);
 }
 
 /** What the hosts of a state directory know of a service: its breaker, and its last instance. */
@@ -126,10 +154,9 @@ export class ServiceFile implements BreakerMemory {
     this.#instance = data.instance;
     this.#openUntilMs = 0;
     if (data.open === undefined) return;
-    const { at, bootId, sinceBootMs, forMs } = data.open;
-    const isThisBoot = bootId !== '' && bootId === this.#self.bootId;
-    const sinceMs = isThisBoot ? os.clock.sinceBootMs() - sinceBootMs : os.clock.now() - at;
-    const leftMs = Math.min(forMs - Math.max(0, sinceMs), longestOpenMs);
+    const { bootId } = this.#self;
+    const isThisBoot = data.open.bootId !== '' && data.open.bootId === bootId;
+    const leftMs = Math.min(leftOf(data.open, bootId, os.clock), longestOpenMs);
     this.#openUntilMs = os.clock.monotonicMs() + leftMs;
     // Counted from now on: a wall clock that is set back could open it for as long again.
     if (!isThisBoot && leftMs > 0) this.#save();
@@ -169,13 +196,5 @@ export class ServiceFile implements BreakerMemory {
     if (this.#isIntact)
       this.#options.warn(`${this.#path} cannot be ${what}; it goes on in memory`, cause);
     this.#isIntact = false;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

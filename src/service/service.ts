@@ -92,6 +92,10 @@ export class SupervisedService implements Service {
     return this.#state;
   }
 
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
   ensure(): Promise<SupervisedProcess> {
     if (this.#current !== undefined) return this.#current;
     const refusal = this.#refusal();
@@ -300,7 +304,7 @@ export class SupervisedService implements Service {
     const from = this.#state;
     if (from === state) return;
     this.#state = state;
-    const pid = this.#process?.pid;
-    this.#foundation.emit('service', { name: this.name, from, state, pid, reason });
+    const { name, pid } = this;
+    this.#foundation.emit('service', { name, from, state, pid, reason });
   }
 }

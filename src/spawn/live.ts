@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Budget, Spender } from '../admission/budget.ts';
 import type { Speaker } from '../admission/conversations.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
+import type { ProcessLimits } from '../limits/limits.ts';
 import type { Os, Usage } from '../os/os.ts';
 import type { SupervisionRecord } from '../ownership/record.ts';
 import type { Registry } from '../ownership/registry.ts';
@@ -54,6 +55,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   kept = false;
   readonly holdsSlot: boolean;
   readonly budget: Budget | undefined;
+  /** `undefined` where nobody has set any, as for an adopted process. */
+  readonly limits: ProcessLimits | undefined;
   record: SupervisionRecord;
   /** Why it ends; written once, before the first signal. */
   cause: ExitCause | undefined;
@@ -70,17 +73,18 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
 
   constructor(
     context: LiveContext,
-    { handle, child, traffic, record, segment, signal, holdsSlot, budget, onSeenDead }: LiveParts,
+    { handle, child, record, segment, signal, ...parts }: LiveParts,
   ) {
     this.#context = context;
     this.#signal = signal;
     this.handle = handle;
     this.child = child;
-    this.traffic = traffic;
+    this.traffic = parts.traffic;
     this.record = record;
-    this.holdsSlot = holdsSlot;
-    this.budget = budget;
-    this.#onSeenDead = onSeenDead;
+    this.holdsSlot = parts.holdsSlot;
+    this.budget = parts.budget;
+    this.limits = parts.limits;
+    this.#onSeenDead = parts.onSeenDead;
     this.subject = { id: record.id, kind: record.kind, sessionId: record.sessionId };
     this.startedAtMs = context.os.clock.monotonicMs();
     this.tree = new ProcessTree(context.os, {
@@ -269,6 +273,7 @@ export interface LiveParts {
   readonly signal: AbortSignal | undefined;
   readonly holdsSlot: boolean;
   readonly budget?: Budget;
+  readonly limits?: ProcessLimits;
   /** Called when a way down the ladder has found nobody any more. */
   readonly onSeenDead?: () => void;
 }

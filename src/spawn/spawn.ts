@@ -118,6 +118,7 @@ function run(
   };
   const segment = registry.segment(handle.id, request.outlivesHost);
   registry.add(record);
+  registry.history.started(registry.owner.instance, record);
 
   const live: LiveProcess = new LiveProcess(passage, {
     handle,
@@ -128,6 +129,7 @@ function run(
     signal: request.signal,
     holdsSlot: passage.holdsSlot,
     budget: budgetOf(passage),
+    limits: request.limits,
   });
   all.set(handle.id, live);
   for (const turn of admission.turns) turn.attach(live);
@@ -164,7 +166,8 @@ export async function comeBack(
 ): Promise<void> {
   const { os, request, handle, options, emit, session, live: all } = passage;
   live.disarm();
-  if (wasTakenOver(admission, registry, handle.id)) live.cause ??= 'duplicate';
+  const ordered = registry.ordered(handle.id);
+  live.cause ??= wasTakenOver(admission, registry, handle.id) ? 'duplicate' : ordered;
   const verdict = classifyExit(code, signal, { requested: live.cause, unseen });
   const wasEnding = live.ending || live.seenDead;
   // Before anyone hears of it: whoever wants it ended from now on ends nothing that is kept.
@@ -196,6 +199,7 @@ export async function comeBack(
     stderrTail: stderrTail(),
     leftovers,
   };
+  registry.history.ended(registry.owner.instance, live.record, report);
   handle.settle(report);
   emit('exited', report);
 }

@@ -1,0 +1,116 @@
+import { closeSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { Sessions } from '../admission/session.ts';
+import type { SessionInfo } from '../index.ts';
+import type { ResolvedOptions } from '../options.ts';
+import { turnOfLoop } from '../os/clock.ts';
+import type { Os } from '../os/os.ts';
+import { parseJson, parseSessionLine } from '../ownership/record.ts';
+import { SessionFiles } from '../ownership/session-files.ts';
+import type { PublicText } from './public-text.ts';
+import type { SessionHealth } from './report.ts';
+
+const FILE = /^session-[\da-f]{32}\.jsonl$/;
+/** More than the longest line takes. */
+const MAX_LINE_BYTES = 4096;
+/** So many that have no process are shown, those that were seen last. */
+const MAX_RESTING = 20;
+const FILES_PER_SLICE = 500;
+const SESSIONS_PER_SLICE = 20;
+
+export interface SessionsContext {
+  readonly os: Os;
+  readonly stateDir: string;
+  readonly bootId: string;
+  readonly options: ResolvedOptions['session'];
+  /** How many live processes each session has, of all hosts. */
+  readonly live: ReadonlyMap<string, number>;
+  readonly publicText: PublicText;
+}
+
+/** The sessions with a process, and those that were seen last; each by its own id. */
+export async function sessionsHealth(
+  context: SessionsContext,
+): Promise<ReadonlyMap<string, SessionHealth>> {
+  const { stateDir, live, publicText } = context;
+  const sessions = readOnly(context);
+  const resting = (await lastSeen(stateDir)).filter((id) => !live.has(id)).slice(0, MAX_RESTING);
+  const found = new Map<string, SessionHealth>();
+  for (const id of [...live.keys(), ...resting]) {
+    const info = sessions.describe(id);
+    if (info !== undefined) found.set(id, healthOf(info, live.get(id) ?? 0, publicText));
+    if (found.size % SESSIONS_PER_SLICE === 0) await turnOfLoop();
+  }
+  return found;
+}
+
+/** The files as a supervisor reads them; nothing here creates a session or watches its clock. */
+function readOnly({ os, stateDir, bootId, options }: SessionsContext): Sessions {
+  const files = new SessionFiles({
+    os,
+    stateDir: () => stateDir,
+    bootId: () => bootId,
+    warn: () => undefined,
+  });
+  return new Sessions({
+    clock: os.clock,
+    emit: () => undefined,
+    options,
+    open: (id) => files.open(id, false),
+    live: () => 0,
+    expired: () => undefined,
+  });
+}
+
+function healthOf(info: SessionInfo, live: number, publicText: PublicText): SessionHealth {
+  const { id, createdAt, ageMs, maxWallClockMs, expired, processes, lastEnd, spent } = info;
+  return {
+    id: publicText(id),
+    createdAt,
+    ageMs,
+    maxWallClockMs,
+    leftMs: maxWallClockMs === null ? null : Math.max(0, maxWallClockMs - ageMs),
+    expired,
+    started: processes,
+    live,
+    lastEnd: lastEnd ?? null,
+    spentUsd: spent.usd,
+    spentTokens: spent.tokens,
+  };
+}
+
+/** The ids of the sessions whose files were written last. */
+async function lastSeen(stateDir: string): Promise<string[]> {
+  const seen: { path: string; mtimeMs: number }[] = [];
+  for (const [index, name] of namesIn(stateDir).entries()) {
+    if (index % FILES_PER_SLICE === FILES_PER_SLICE - 1) await turnOfLoop();
+    const path = join(stateDir, name);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat?.isFile()) seen.push({ path, mtimeMs: stat.mtimeMs });
+  }
+  const latest = seen.sort((a, b) => b.mtimeMs - a.mtimeMs).slice(0, 2 * MAX_RESTING);
+  return latest.flatMap(({ path }) => idIn(path) ?? []);
+}
+
+function idIn(path: string): string | undefined {
+  const head = Buffer.alloc(MAX_LINE_BYTES);
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      const [first = ''] = head.toString('utf8', 0, readSync(fd, head)).split('\n', 1);
+      return parseSessionLine(parseJson(first))?.session;
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((name) => FILE.test(name));
+  } catch {
+    return [];
+  }
+}
