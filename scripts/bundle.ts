@@ -25,6 +25,8 @@ const BUNDLES = [
   { input: 'src/claude/index.ts', dir: 'dist/claude', plugins: [mainEntry] },
   // Two parts: a launcher that finds its daemon ready loads the first one only.
   { input: 'src/daemon/index.ts', dir: 'dist/daemon', plugins: [mainEntry], chunks: '[name].js' },
+  { input: 'src/cli/main.ts', dir: 'dist/cli', plugins: [mainEntry], chunks: '[name].js' },
+  { input: 'src/doctor/index.ts', dir: 'dist/doctor', plugins: [mainEntry] },
   { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
   { input: 'src/service/index.ts', dir: 'dist/service', plugins: [mainEntry] },
 ];

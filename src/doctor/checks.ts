@@ -44,20 +44,23 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
         return ok('If this host is killed, its processes are ended.');
     }
   },
-  init: ({ isInit, zombies }) => {
+  init: ({ supervisor, isInit, zombies }) => {
+    if (supervisor === null) return undefined;
     if (!isInit) return ok('Orphans are reaped by the init process.');
     return warn(
       `This host is pid 1, and nobody reaps the orphans that it inherits (${zombies} zombies now).`,
       'Run it under an init: docker run --init, tini or dumb-init.',
     );
   },
-  survivors: ({ survivors }) =>
-    survivors.length === 0
+  survivors: ({ supervisor, survivors }) => {
+    if (supervisor === null) return undefined;
+    return survivors.length === 0
       ? ok('Everything that was to be ended is dead.')
       : fail(
           `${some(survivors, 'process', 'processes')} could not be ended, and hold their slots.`,
           'They are tried again at every sweep; one in state D waits for a disk or a network file system.',
-        ),
+        );
+  },
   orphans: ({ owners, processes }) => {
     const dead = new Set(
       owners.filter(({ verdict }) => verdict === 'dead').map(({ instance }) => instance),
@@ -125,13 +128,15 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       'They are ended with their host; look for the REGISTRY warning, which says why.',
     );
   },
-  zombies: ({ zombies, isInit }) =>
-    isInit || zombies === 0
+  zombies: ({ supervisor, zombies, isInit }) => {
+    if (supervisor === null) return undefined;
+    return isInit || zombies === 0
       ? ok('No dead child waits to be reaped.')
       : warn(
           `${zombies} dead children of this host are not reaped yet.`,
           'A few are normal for a moment; if they stay, the event loop is blocked.',
-        ),
+        );
+  },
   pool: ({ supervisor }) => {
     if (supervisor === null) return undefined;
     const { waiting, oldestWaitMs, running, concurrency, live, hardCap } = supervisor.pool;

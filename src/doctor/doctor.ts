@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Supervisor } from '../index.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { hostFacts, type Usage } from '../os/host-facts.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import { packageVersion } from '../os/package-version.ts';
 import { depthOf } from '../ownership/cookie.ts';
 import type { Owner } from '../ownership/identity.ts';
 import { removeStaleFiles } from '../ownership/pid-file.ts';
@@ -182,22 +182,4 @@ function withoutHome(path: string, home: string): string {
   return home.length > 1 && path.startsWith(join(home, '/'))
     ? join('~', path.slice(home.length))
     : path;
-}
-
-let version: string | undefined;
-
-/** This package's own version. */
-export function packageVersion(): string {
-  version ??= readVersion();
-  return version;
-}
-
-function readVersion(): string {
-  try {
-    const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-    return (JSON.parse(manifest) as { version: string }).version;
-  } catch {
-    // In a host that is one file there is none.
-    return 'unknown';
-  }
 }

@@ -213,6 +213,8 @@ export interface FileGroup {
     | 'conversation'
     | 'pid-file'
     | 'socket'
+    | 'lock'
+    | 'order'
     | 'folder'
     | 'half-written'
     | 'other';

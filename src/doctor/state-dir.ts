@@ -20,6 +20,8 @@ const KINDS: readonly (readonly [RegExp, FileGroup['kind']])[] = [
   [/^service-[\da-f]{32}\.json$/, 'service'],
   [/^restarts-[\da-f]{32}\.jsonl$/, 'restarts'],
   [/^conversation-[\da-f]{32}\.(?:json|takeover)$/, 'conversation'],
+  [/^order-[\w.-]+\.json$/, 'order'],
+  [/\.(?:lock|taken)$/, 'lock'],
   [/\.pid$/, 'pid-file'],
   [/\.tmp$/, 'half-written'],
 ];

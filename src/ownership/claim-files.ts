@@ -123,7 +123,8 @@ export class ClaimFiles implements Claims {
       // Before the first signal: its host tells by it why its agent ends.
       const note = JSON.stringify({ of: cookieSegment({ owner: owner.instance, id }) });
       replaceFile(takeoverOf(path), note, this.#options.owner().instance);
-      return endRecorded(owner.instance, record, await this.#options.recovery());
+      const context = await this.#options.recovery();
+      return (await endRecorded(owner.instance, record, context)).length === 0;
     }
     return false;
   }

@@ -68,15 +68,15 @@ export async function endStrays(
   return endTrees(owner, candidates, 'its process has ended', context);
 }
 
-/** Ends the tree of one recorded process, whoever its owner is; says whether it is dead. */
+/** Ends the tree of one recorded process, whoever its owner is; says who of it has survived. */
 export async function endRecorded(
   owner: string,
   record: SupervisionRecord,
   context: OrphanContext,
-): Promise<boolean> {
+): Promise<readonly Survivor[]> {
   const candidate = { record, id: record.id };
   const tree = treeOf(owner, candidate, context.os);
-  return (await endTree(candidate, tree, context)).survivors.length === 0;
+  return (await endTree(candidate, tree, context)).survivors;
 }
 
 /** A recorded process's tree, as far as it can be proven by whoever is not its host. */

@@ -1,0 +1,17 @@
+import type { Command } from './execute.ts';
+import { painter } from './paint.ts';
+import { findRegistry } from './registry.ts';
+import { takeView, treeLines } from './view.ts';
+
+export const run: Command = async (args, terminal) => {
+  const registry = findRegistry(args);
+  const view = await takeView(registry);
+  if (args.json) terminal.stdout.write(`${JSON.stringify(view, null, 2)}\n`);
+  else if (view.owners.length === 0)
+    terminal.stdout.write(`Nothing is supervised with ${registry.stateDir}.\n`);
+  else {
+    const width = terminal.isTty ? terminal.size().columns : undefined;
+    terminal.stdout.write(`${treeLines(view, painter(terminal.hasColor), width).join('\n')}\n`);
+  }
+  return 0;
+};

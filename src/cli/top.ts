@@ -1,0 +1,141 @@
+import type { ProcessHealth } from '../doctor/report.ts';
+import type { Terminal } from '../os/terminal.ts';
+import { durationOf } from './arguments.ts';
+import type { Command } from './execute.ts';
+import { bytes, painter } from './paint.ts';
+import { Refusal } from './refusal.ts';
+import { findRegistry, type Registry } from './registry.ts';
+import { listLines, takeView, type View } from './view.ts';
+
+const INTERVAL_MS = 1000;
+const MIN_INTERVAL_MS = 100;
+
+/** Another page of the terminal, no cursor; and back again. */
+const ENTER = '\x1b[?1049h\x1b[?25l';
+const LEAVE = '\x1b[?25h\x1b[?1049l';
+/** To the top left corner; and what is right of and below what was written. */
+const HOME = '\x1b[H';
+const CLEAR_LINE = '\x1b[K';
+const CLEAR_BELOW = '\x1b[J';
+
+const ORDERS = {
+  cpu: ({ cpuPercent }: ProcessHealth) => cpuPercent ?? -1,
+  memory: ({ rssBytes }: ProcessHealth) => rssBytes ?? -1,
+  age: ({ ageMs }: ProcessHealth) => ageMs,
+} as const;
+type Order = keyof typeof ORDERS;
+
+export const run: Command = async (args, terminal) => {
+  const sort = args.text('sort') ?? 'cpu';
+  if (!Object.hasOwn(ORDERS, sort))
+    throw new Refusal(`--sort is "${sort}", but must be cpu, memory or age.`);
+  const intervalMs = durationOf('interval', args.text('interval')) ?? INTERVAL_MS;
+  if (intervalMs < MIN_INTERVAL_MS)
+    throw new Refusal(`--interval must be at least ${MIN_INTERVAL_MS}ms.`);
+  const registry = findRegistry(args);
+  if (args.json) return printViews(registry, intervalMs, terminal);
+  if (!terminal.isTty)
+    throw new Refusal(
+      'top needs a terminal. "agent-supervisor ps" prints once, and top --json a line for each look.',
+    );
+  return new Screen(registry, terminal, intervalMs, sort as Order).show();
+};
+
+async function printViews(
+  registry: Registry,
+  intervalMs: number,
+  terminal: Terminal,
+): Promise<number> {
+  while (!terminal.ended.aborted) {
+    terminal.stdout.write(`${JSON.stringify(await takeView(registry))}\n`);
+    await new Turn(registry, terminal, intervalMs).over;
+  }
+  return 0;
+}
+
+/** The time until the next look, which a key or the end cuts short. */
+class Turn {
+  readonly over: Promise<void>;
+  end: () => void = () => undefined;
+
+  constructor({ os }: Registry, { ended }: Terminal, ms: number) {
+    this.over = new Promise((resolve) => {
+      const cancel = os.clock.after(ms, resolve, { keepAlive: true });
+      this.end = () => {
+        cancel();
+        resolve();
+      };
+      if (ended.aborted) this.end();
+      else ended.addEventListener('abort', this.end, { once: true });
+    });
+  }
+}
+
+class Screen {
+  readonly #registry: Registry;
+  readonly #terminal: Terminal;
+  readonly #intervalMs: number;
+  #order: Order;
+  #view: View = { at: 0, owners: [], processes: [] };
+  #turn: Turn | undefined;
+
+  constructor(registry: Registry, terminal: Terminal, intervalMs: number, order: Order) {
+    this.#registry = registry;
+    this.#terminal = terminal;
+    this.#intervalMs = intervalMs;
+    this.#order = order;
+  }
+
+  async show(): Promise<number> {
+    const { stdout, ended } = this.#terminal;
+    const offs = [
+      this.#terminal.onKey((key) => this.#press(key)),
+      this.#terminal.onResize(() => this.#draw()),
+      ...(['SIGTERM', 'SIGINT', 'SIGHUP'] as const).map((signal) =>
+        this.#registry.os.onSignal(signal, () => this.#terminal.end()),
+      ),
+    ];
+    stdout.write(ENTER);
+    try {
+      while (!ended.aborted) {
+        this.#view = await takeView(this.#registry);
+        this.#draw();
+        this.#turn = new Turn(this.#registry, this.#terminal, this.#intervalMs);
+        await this.#turn.over;
+      }
+    } finally {
+      stdout.write(LEAVE);
+      for (const off of offs) off();
+    }
+    return 0;
+  }
+
+  #press(key: string): void {
+    // Ctrl-C comes as a key where single keys are read.
+    if (key === 'q' || key === '\x03' || key === '\x1b') this.#terminal.end();
+    else if (key === 'c') this.#sort('cpu');
+    else if (key === 'm') this.#sort('memory');
+    else if (key === 'a') this.#sort('age');
+    else if (key === ' ') this.#turn?.end();
+  }
+
+  #sort(order: Order): void {
+    this.#order = order;
+    this.#draw();
+  }
+
+  #draw(): void {
+    const { stdout, hasColor } = this.#terminal;
+    const { columns, rows } = this.#terminal.size();
+    const paint = painter(hasColor);
+    const rank = ORDERS[this.#order];
+    const { owners, processes } = this.#view;
+    const alive = processes.filter(({ identity }) => identity === 'alive');
+    const sorted = alive.toSorted((a, b) => rank(b) - rank(a));
+    const total = alive.reduce((sum, { rssBytes }) => sum + (rssBytes ?? 0), 0);
+    const head = `${owners.length} hosts, ${alive.length} processes, ${bytes(total)}; by ${this.#order} (c m a), q quits`;
+    const lines = [paint('bold', head.slice(0, columns)), '', ...listLines(sorted, paint, columns)];
+    const shown = lines.slice(0, rows).map((line) => `${line}${CLEAR_LINE}`);
+    stdout.write(`${HOME}${shown.join('\r\n')}${CLEAR_BELOW}`);
+  }
+}

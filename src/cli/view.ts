@@ -1,0 +1,117 @@
+import { ownersHealth, processesHealth } from '../doctor/processes.ts';
+import { publicText } from '../doctor/public-text.ts';
+import type { OwnerHealth, ProcessHealth } from '../doctor/report.ts';
+import { type Survey, survey } from '../doctor/survey.ts';
+import { bytes, type Cell, type Column, duration, type Paint, plain, table } from './paint.ts';
+import { onlooker, type Registry } from './registry.ts';
+
+/** What runs, of all owners of a state directory. */
+export interface View {
+  readonly at: number;
+  readonly owners: readonly OwnerHealth[];
+  readonly processes: readonly ProcessHealth[];
+}
+
+/** Looks at what stands in the registry and at what of it is alive. */
+export async function takeView(registry: Registry): Promise<View> {
+  const { os } = registry;
+  const found = await survey(await onlooker(registry));
+  return viewOf(found, registry, await usageOf(found, os));
+}
+
+async function usageOf(found: Survey, os: Registry['os']) {
+  const members = found.owners.flatMap(({ records }) => records.flatMap((one) => one.members));
+  return os.sample([...new Set(members.map(({ pid }) => pid))]);
+}
+
+function viewOf(found: Survey, { os }: Registry, usage: Awaited<ReturnType<typeof usageOf>>): View {
+  const show = publicText(os);
+  const nowMs = os.clock.now();
+  const context = { nowMs, usage, sessions: new Map(), publicText: show, live: () => undefined };
+  return {
+    at: nowMs,
+    owners: ownersHealth(found, show),
+    processes: processesHealth(found, context),
+  };
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'PROCESS' },
+  { title: 'PID', align: 'right' },
+  { title: 'KIND' },
+  { title: 'SESSION' },
+  { title: 'AGE', align: 'right' },
+  { title: 'CPU', align: 'right' },
+  { title: 'MEMORY', align: 'right' },
+  { title: 'COMMAND' },
+];
+
+/** The processes as a tree: hosts, what they started, and what that started. */
+export function treeLines({ owners, processes }: View, paint: Paint, maxWidth?: number): string[] {
+  const rows = owners.flatMap((owner) => {
+    const own = processes.filter((process) => process.owner === owner.instance);
+    return [
+      ownerRow(owner),
+      ...own.flatMap((one, index) => processRows(one, index === own.length - 1)),
+    ];
+  });
+  return table(COLUMNS, rows, paint, maxWidth);
+}
+
+/** The processes as a list, in the order in which they come. */
+export function listLines(
+  processes: readonly ProcessHealth[],
+  paint: Paint,
+  maxWidth?: number,
+): string[] {
+  const rows = processes.map((process) => cellsOf(process, process.id));
+  return table(COLUMNS, rows, paint, maxWidth);
+}
+
+function ownerRow({ instance, pid, verdict }: OwnerHealth): Cell[] {
+  const isGone = verdict === 'dead' || verdict === 'rebooted';
+  const style = isGone ? 'red' : verdict === 'alive' ? 'bold' : 'yellow';
+  return [{ text: `host ${instance.slice(0, 8)}`, style }, String(pid), { text: verdict, style }];
+}
+
+function processRows(process: ProcessHealth, isLast: boolean): Cell[][] {
+  const [branch, stem] = isLast ? ['└─ ', '   '] : ['├─ ', '│  '];
+  const { descendants, pid } = process;
+  const rows: Cell[][] = [cellsOf(process, `${branch}${process.id}`)];
+  const known = new Set(descendants.map((one) => one.pid));
+  // One whose parent is gone hangs where its process does.
+  const childrenOf = (parent: number) =>
+    descendants.filter(({ ppid }) => (parent === pid ? !known.has(ppid) : ppid === parent));
+  const grow = (parent: number, before: string): void => {
+    const children = childrenOf(parent);
+    for (const [index, child] of children.entries()) {
+      const isEnd = index === children.length - 1;
+      const text = `${before}${isEnd ? '└─' : '├─'}`;
+      rows.push([
+        { text, style: 'dim' },
+        { text: String(child.pid), style: 'dim' },
+        ...['', '', '', '', ''],
+        { text: plain(child.command), style: 'dim' },
+      ]);
+      grow(child.pid, `${before}${isEnd ? '  ' : '│ '}`);
+    }
+  };
+  grow(pid, stem);
+  return rows;
+}
+
+function cellsOf(process: ProcessHealth, name: string): Cell[] {
+  const { pid, kind, sessionId, ageMs, cpuPercent, rssBytes, command, identity } = process;
+  const what = identity === 'alive' ? plain(command) : `${plain(command)} (${identity})`;
+  const isBad = identity === 'unproven' || identity === 'zombie';
+  return [
+    identity === 'alive' ? name : { text: name, style: isBad ? 'yellow' : 'dim' },
+    String(pid),
+    plain(kind),
+    plain(sessionId ?? ''),
+    duration(ageMs),
+    cpuPercent === null ? '' : `${cpuPercent.toFixed(1)}%`,
+    bytes(rssBytes),
+    what,
+  ];
+}

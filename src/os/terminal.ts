@@ -1,0 +1,81 @@
+import { constants } from 'node:os';
+import { createInterface } from 'node:readline/promises';
+import type { Readable, Writable } from 'node:stream';
+import { isatty } from 'node:tty';
+
+/** Where a command is run: its arguments, its streams and what a person sees. */
+export interface Terminal {
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** A person looks at stdout. */
+  readonly isTty: boolean;
+  /** A person can be asked: on stdin, by stderr. */
+  readonly canAsk: boolean;
+  readonly hasColor: boolean;
+  /** Aborts when nobody reads stdout any more, or when the command is to end. */
+  readonly ended: AbortSignal;
+  size(): { readonly columns: number; readonly rows: number };
+  onResize(listener: () => void): () => void;
+  /** Listens for single keys; what was typed is not shown. Returns how to stop. */
+  onKey(listener: (key: string) => void): () => void;
+  /** Asks on stderr; resolves to what was typed, or to nothing if the input ends. */
+  ask(question: string): Promise<string>;
+  /** Ends the command with this code as soon as all is written. */
+  setExitCode(code: number): void;
+  /** Ends it now. */
+  end(): void;
+}
+
+/** The terminal, pipe or file that this process was started with. */
+export function systemTerminal(): Terminal {
+  const { stdin, stdout, stderr, env } = process;
+  const controller = new AbortController();
+  const end = (): void => controller.abort();
+  // A reader that has gone, as `head` does, is no error; nor is a closed stderr.
+  for (const stream of [stdout, stderr]) stream.on('error', end);
+  const isTty = stdout.isTTY === true;
+  return {
+    args: process.argv.slice(2),
+    environment: env,
+    ...{ stdin, stdout, stderr, isTty, end },
+    canAsk: isatty(0) && stderr.isTTY === true,
+    hasColor: wantsColor(env, isTty),
+    ended: controller.signal,
+    size: () => ({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 }),
+    onResize(listener) {
+      stdout.on('resize', listener);
+      return () => stdout.off('resize', listener);
+    },
+    onKey(listener) {
+      if (!stdin.isTTY) return () => undefined;
+      const onData = (data: Buffer): void => listener(data.toString());
+      stdin.setRawMode(true).on('data', onData).resume();
+      return () => void stdin.setRawMode(false).off('data', onData).pause();
+    },
+    async ask(question) {
+      const lines = createInterface({ input: stdin, output: stderr });
+      const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
+      const answer = await Promise.race([lines.question(question).catch(() => ''), closed]);
+      lines.close();
+      return answer;
+    },
+    setExitCode(code) {
+      process.exitCode = code;
+    },
+  };
+}
+
+/** https://no-color.org: any value that is not empty. */
+function wantsColor(env: NodeJS.ProcessEnv, isTty: boolean): boolean {
+  if (env['NO_COLOR']) return false;
+  if (env['FORCE_COLOR'] && env['FORCE_COLOR'] !== '0') return true;
+  return isTty && env['TERM'] !== 'dumb';
+}
+
+/** What a shell makes of a program's end. */
+export function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number {
+  return signal === null ? (code ?? 1) : 128 + (constants.signals[signal] ?? 0);
+}
