@@ -30,10 +30,10 @@ function choose(name: string, { owners, targets }: Field): Choice {
   const exact = processes.filter(({ record }) => record.id === name);
   const found = exact.length > 0 ? exact : processes;
   if (hosts.length + found.length > 1) throw ambiguous(name, hosts, found);
-  const [process] = found;
-  if (process !== undefined) {
-    const { id, pid, command } = process.record;
-    return { what: `${plain(command)} (pid ${pid}, ${id})`, targets: [process] };
+  const [target] = found;
+  if (target !== undefined) {
+    const { id, pid, command } = target.record;
+    return { what: `${plain(command)} (pid ${pid}, ${id})`, targets: [target] };
   }
   const [host] = hosts;
   if (host === undefined)
