@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as claude from '../src/claude/index.ts';
 import * as daemon from '../src/daemon/index.ts';
+import * as doctor from '../src/doctor/index.ts';
 import * as api from '../src/index.ts';
 import * as mcp from '../src/mcp/index.ts';
 import { resolveOptions } from '../src/options.ts';
@@ -167,6 +168,12 @@ describe('agent-supervisor/daemon', () => {
       'validatePidFile',
       'writePidFile',
     ]);
+  });
+});
+
+describe('agent-supervisor/doctor', () => {
+  it('exports these values', () => {
+    expect(Object.keys(doctor)).toEqual(['doctor', 'doctorReportSchema']);
   });
 });
 

@@ -26,6 +26,7 @@ const SUBPATHS = [
       ...['validatePidFile', 'writePidFile'],
     ],
   ],
+  ['doctor', ['doctor', 'doctorReportSchema']],
   ['mcp', ['SupervisedStdioTransport']],
   ['service', ['defineService']],
 ] as const;
