@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import { z } from 'zod';
 import type { SupervisorError } from './errors.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
@@ -26,6 +27,8 @@ export type ServiceState =
 
 /** Every event a supervisor emits, with what it carries. */
 export interface SupervisorEvents {
+  /** A process is asked for: emitted within the call that asks, before `queued`, `started` or `refused`. */
+  readonly requested: ProcessSubject;
   /** A request waits for a slot. */
   readonly queued: ProcessSubject & { readonly waiting: number };
   /** A request has waited for another minute; `holders` are the ids of what holds the slots. */
@@ -92,7 +95,9 @@ export interface SupervisorEvents {
 
 export type SupervisorEvent = keyof SupervisorEvents;
 
-const EVENTS = [
+/** @internal */
+export const EVENTS = [
+  'requested',
   'queued',
   'waiting',
   'started',
@@ -125,6 +130,15 @@ type Listener = (detail: never) => void;
 /** Typed events; a listener that throws never reaches the code that emitted. */
 export class Events {
   readonly #listeners = new Map<SupervisorEvent, Set<Listener>>();
+  // By name, so that every supervisor and every loaded copy of the package has the same ones.
+  readonly #channels = new Map(
+    EVENTS.map((event) => [event, channel(`agent-supervisor:${event}`)] as const),
+  );
+  readonly #supervisor: object;
+
+  constructor(supervisor: object) {
+    this.#supervisor = supervisor;
+  }
 
   on<E extends SupervisorEvent>(
     event: E,
@@ -140,6 +154,8 @@ export class Events {
     for (const listener of this.#listeners.get(event) ?? []) {
       callHost(() => (listener as (detail: unknown) => void)(detail));
     }
+    const channel = this.#channels.get(event);
+    if (channel?.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
   };
 }
 

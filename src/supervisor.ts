@@ -161,6 +161,8 @@ export interface Foundation {
   /** How the supervisor itself is at this moment. */
   health(): Health;
   session(id: string): SessionInfo | undefined;
+  /** The pool in force: its slots, and who waits for one. */
+  poolNow(): Pool;
   /** Whether this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
 }
@@ -223,7 +225,7 @@ const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
 export class Supervisor {
   readonly #os: Os;
-  readonly #events = new Events();
+  readonly #events = new Events(this);
   readonly #live = new Map<string, LiveProcess>();
   readonly #queued = new Set<QueuedStart>();
   readonly #leases = new Set<SlotLease>();
@@ -280,6 +282,7 @@ export class Supervisor {
       session: (id) => this.#corridor.sessions.describe(id),
       recordOf: (id) => this.#live.get(id)?.record,
       membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
+      poolNow: () => this.#corridor.pool,
       wasAsked: (id) => this.#wasAsked(id),
     };
   }
@@ -356,7 +359,7 @@ export class Supervisor {
   acquire(options?: AcquireOptions): Promise<SlotLease> {
     return new Promise((resolve, reject) => {
       const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
-      if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+      if (this.#isClosed) throw this.#closed();
       this.#beginUnasked();
       if (wish.sessionId !== undefined) {
         this.#open();
@@ -391,7 +394,7 @@ export class Supervisor {
   ): Run {
     const wish = parseInput(runOptions, options, 'run');
     parseInput(runAttempt, attempt, 'run', 'attempt');
-    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    if (this.#isClosed) throw this.#closed();
     const { sessionId: session, name, signal, ...policy } = wish;
     // A name and a session that read the same are not the same.
     const of = name !== undefined ? `name ${name}` : session && `session ${session}`;
@@ -568,9 +571,16 @@ export class Supervisor {
 
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
     const request = this.#check(input, 'spawn');
-    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    if (this.#isClosed) throw this.#closed();
     this.#beginUnasked();
-    return spawn(this.#corridor, request, dialect, held);
+    const process = spawn(this.#corridor, request, dialect, held);
+    // A listener that heard of the request may have stopped us before it was in the queue.
+    if (this.#isClosed)
+      this.#refuseWaiting(
+        () => true,
+        () => this.#closed(),
+      );
+    return process;
   }
 
   #check(input: SpawnRequest, subject: string): CheckedRequest {
@@ -681,7 +691,7 @@ export class Supervisor {
   }
 
   #open(): Registry {
-    if (this.#state === 'stopping' || this.#state === 'stopped') throw this.#closed();
+    if (this.#isClosed) throw this.#closed();
     const { stateDir, ladder, guardian } = this.#options;
     this.#registry ??= new Registry(this.#os, {
       stateDir,
@@ -692,6 +702,10 @@ export class Supervisor {
     });
     this.#state = 'running';
     return this.#registry;
+  }
+
+  get #isClosed(): boolean {
+    return this.#state === 'stopping' || this.#state === 'stopped';
   }
 
   #closed(): SupervisorError {

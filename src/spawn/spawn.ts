@@ -39,6 +39,11 @@ export function spawn(
   const holdsSlot = needsSlot || held !== undefined;
   const begun = { ...corridor, request, dialect, handle, holdsSlot, session: undefined };
   const pool = held ? ownPool(held) : needsSlot ? corridor.pool : corridor.gate;
+  corridor.emit('requested', {
+    id: handle.id,
+    kind: request.kind,
+    sessionId: request.sessionId,
+  });
   try {
     const passage = { ...begun, session: enterSession(begun) };
     new QueuedStart({ ...corridor, pool }, handle, request, wishOf(passage), {

@@ -45,7 +45,7 @@ describe('the events', () => {
       'stopped',
     ]);
     type Missing = Exclude<SupervisorEvent, (typeof EVENTS)[number]>;
-    expectTypeOf<Missing>().toEqualTypeOf<'adopted' | 'service' | 'swept'>();
+    expectTypeOf<Missing>().toEqualTypeOf<'requested' | 'adopted' | 'service' | 'swept'>();
   });
 
   it('of a normal life', async () => {
@@ -59,6 +59,30 @@ describe('the events', () => {
       { ...subject, pid: 100 },
       await process.exited,
     ]);
+  });
+
+  it('of a request, within the call that asks, whatever becomes of it', async () => {
+    const requested = vi.fn();
+    fake.supervisor.on('requested', (subject) => requested(subject, fake.eventNames));
+    const first = fake.spawn('a', { sessionId: 's' });
+    const second = fake.spawn('b', { kind: 'tool', slot: true });
+    fake.os.failure = { code: 'COMMAND_NOT_FOUND', message: 'no', cause: undefined };
+    const third = fake.spawn('c', { slot: false });
+    expect(() => fake.spawn('')).toThrow();
+    expect(requested.mock.calls).toEqual([
+      [{ id: first.id, kind: 'agent', sessionId: 's' }, []],
+      [{ id: second.id, kind: 'tool', sessionId: undefined }, ['started']],
+      [{ id: third.id, kind: 'agent', sessionId: undefined }, ['started', 'queued']],
+    ]);
+    await fake.until(fake.supervisor.stop());
+  });
+
+  it('of a request whose listener stops the supervisor: it is refused, and waits for nobody', async () => {
+    fake.os.reactions = UNKILLABLE;
+    fake.spawn('a');
+    fake.supervisor.on('requested', () => void fake.supervisor.stop());
+    const late = fake.spawn('b');
+    expect(await fake.until(late.exited)).toMatchObject({ error: { code: 'STOPPING' } });
   });
 
   it('of one that waits, with a reminder every minute that names who holds the slots', async () => {
