@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
 
-const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+const { dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   dependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
 };
 
 /** Whose exports the main entry has all: a surface takes them from there, so that there is one of each. */
@@ -28,6 +29,7 @@ const BUNDLES = [
   { input: 'src/cli/main.ts', dir: 'dist/cli', plugins: [mainEntry], chunks: '[name].js' },
   { input: 'src/doctor/index.ts', dir: 'dist/doctor', plugins: [mainEntry] },
   { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
+  { input: 'src/otel/index.ts', dir: 'dist/otel', plugins: [mainEntry] },
   { input: 'src/service/index.ts', dir: 'dist/service', plugins: [mainEntry] },
 ];
 
@@ -35,7 +37,7 @@ for (const { input, dir, plugins = [], chunks = 'chunks/[name].js' } of BUNDLES)
   const bundle = await rolldown({
     input,
     plugins,
-    external: Object.keys(dependencies),
+    external: Object.keys({ ...dependencies, ...peerDependencies }),
     platform: 'node',
     transform: { target: 'node22.12' },
     // The schemas that the guardian's process has no use for would cost it a quarter of its memory.

@@ -9,6 +9,7 @@ import * as doctor from '../src/doctor/index.ts';
 import * as api from '../src/index.ts';
 import * as mcp from '../src/mcp/index.ts';
 import { resolveOptions } from '../src/options.ts';
+import * as otel from '../src/otel/index.ts';
 import * as service from '../src/service/index.ts';
 import { FakeOs } from './support/fake-os.ts';
 
@@ -180,6 +181,12 @@ describe('agent-supervisor/doctor', () => {
 describe('agent-supervisor/mcp', () => {
   it('exports these values', () => {
     expect(Object.keys(mcp)).toEqual(['SupervisedStdioTransport']);
+  });
+});
+
+describe('agent-supervisor/otel', () => {
+  it('exports these values', () => {
+    expect(Object.keys(otel)).toEqual(['instrument']);
   });
 });
 

@@ -28,6 +28,7 @@ const SUBPATHS = [
   ],
   ['doctor', ['doctor', 'doctorReportSchema']],
   ['mcp', ['SupervisedStdioTransport']],
+  ['otel', ['instrument']],
   ['service', ['defineService']],
 ] as const;
 

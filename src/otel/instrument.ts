@@ -1,0 +1,65 @@
+import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
+import { z } from 'zod';
+import type { Supervisor } from '../index.ts';
+import { parseInput } from '../validation.ts';
+import { countEvents } from './counters.ts';
+import { observeGauges } from './gauges.ts';
+import { followProcesses } from './processes.ts';
+
+/** Where metrics and spans go. */
+export interface InstrumentOptions {
+  /** Default: the one that is registered with `@opentelemetry/api` at the time of the call. */
+  meterProvider?: MeterProvider | undefined;
+  /** Default: the one that is registered with `@opentelemetry/api`. */
+  tracerProvider?: TracerProvider | undefined;
+}
+
+const SCOPE = 'agent-supervisor';
+
+const provider = <P>(method: keyof P & string) =>
+  z
+    .custom<P>((value) => typeof (value as P | null)?.[method] === 'function', {
+      error: `must have ${method}()`,
+    })
+    .optional();
+
+const instrumentOptions = z.lazy(() =>
+  z
+    .strictObject({
+      meterProvider: provider<MeterProvider>('getMeter'),
+      tracerProvider: provider<TracerProvider>('getTracer'),
+    })
+    .prefault({}),
+);
+const supervisorOfOurs = z.lazy(() =>
+  z.custom<Supervisor>((value) => (value as Supervisor | null)?.foundation !== undefined, {
+    error: 'must be a supervisor of this version: pass what getSupervisor() returns',
+  }),
+);
+
+/**
+ * Feeds OpenTelemetry with what a supervisor does from now on: metrics, and a span for each process,
+ * below the span that is active where the process is asked for.
+ *
+ * @returns how to stop; the spans of what still runs end then
+ * @throws SupervisorError `INVALID_OPTIONS`
+ *
+ * @example
+ * ```ts
+ * const stop = instrument(getSupervisor());
+ * ```
+ */
+export function instrument(supervisor: Supervisor, options?: InstrumentOptions): () => void {
+  parseInput(supervisorOfOurs, supervisor, 'instrument', 'supervisor');
+  const { meterProvider = metrics.getMeterProvider(), tracerProvider = trace.getTracerProvider() } =
+    parseInput(instrumentOptions, options, 'instrument');
+  const meter = meterProvider.getMeter(SCOPE);
+  const stops = [
+    countEvents(supervisor, meter),
+    observeGauges(supervisor, meter),
+    followProcesses(supervisor, meter, tracerProvider.getTracer(SCOPE)),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
