@@ -19,6 +19,7 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   'cold-start': () => import('./rows/cold-start.ts'),
   daemon: () => import('./rows/daemon.ts'),
   'pid-file': () => import('./rows/pid-file.ts'),
+  events: () => import('./rows/events.ts'),
   import: () => import('./rows/import.ts'),
   heap: () => import('./rows/heap.ts'),
   query: () => import('./rows/query.ts'),

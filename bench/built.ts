@@ -11,5 +11,9 @@ export const { defineService } = (await import(
   SERVICE_ENTRY
 )) as typeof import('../src/service/index.ts');
 
+const OTEL_ENTRY = new URL('../dist/otel/index.js', import.meta.url).href;
+
+export const { instrument } = (await import(OTEL_ENTRY)) as typeof import('../src/otel/index.ts');
+
 /** Where the daemon's entry is, for processes of their own. */
 export const DAEMON_ENTRY = new URL('../dist/daemon/index.js', import.meta.url).href;

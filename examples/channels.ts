@@ -1,13 +1,10 @@
 import { subscribe } from 'node:diagnostics_channel';
-import { createSupervisor, type Supervisor, type SupervisorEvents } from 'agent-supervisor';
+import { createSupervisor, type SupervisorEvents } from 'agent-supervisor';
 
 // Anywhere in the host, without the supervisor at hand: each event has a channel of its name.
 subscribe('agent-supervisor:exited', (message) => {
-  const { supervisor, detail } = message as {
-    supervisor: Supervisor;
-    detail: SupervisorEvents['exited'];
-  };
-  console.log(detail.kind, detail.cause, 'of', supervisor.list().length + 1);
+  const { detail } = message as { detail: SupervisorEvents['exited'] };
+  console.log(detail.kind, detail.cause);
 });
 
 await using supervisor = createSupervisor();

@@ -1,4 +1,4 @@
-import { channel } from 'node:diagnostics_channel';
+import { type Channel, channel } from 'node:diagnostics_channel';
 import { z } from 'zod';
 import type { SupervisorError } from './errors.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
@@ -127,14 +127,24 @@ export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvent
 
 type Listener = (detail: never) => void;
 
+/** Where an event goes: to who listens here, and to who subscribes to its channel. */
+interface Outlet {
+  readonly listeners: Set<Listener>;
+  /** By name, so that every supervisor and every loaded copy of the package has the same one. */
+  readonly channel: Channel;
+}
+
+const outletOf = (event: SupervisorEvent): Outlet => ({
+  listeners: new Set(),
+  channel: channel(`agent-supervisor:${event}`),
+});
+
 /** Typed events; a listener that throws never reaches the code that emitted. */
 export class Events {
-  readonly #listeners = new Map<SupervisorEvent, Set<Listener>>();
-  // By name, so that every supervisor and every loaded copy of the package has the same ones.
-  readonly #channels = new Map(
-    EVENTS.map((event) => [event, channel(`agent-supervisor:${event}`)] as const),
-  );
   readonly #supervisor: object;
+  readonly #outlets = Object.fromEntries(
+    EVENTS.map((event) => [event, outletOf(event)]),
+  ) as Readonly<Record<SupervisorEvent, Outlet>>;
 
   constructor(supervisor: object) {
     this.#supervisor = supervisor;
@@ -145,17 +155,17 @@ export class Events {
     listener: (detail: SupervisorEvents[E]) => void,
   ): () => void {
     parseInput(subscription, { event, listener }, 'on');
-    const listeners = this.#listeners.get(event) ?? new Set();
-    this.#listeners.set(event, listeners.add(listener));
+    const { listeners } = this.#outlets[event];
+    listeners.add(listener);
     return () => listeners.delete(listener);
   }
 
   readonly emit: Emit = (event, detail) => {
-    for (const listener of this.#listeners.get(event) ?? []) {
+    const { listeners, channel } = this.#outlets[event];
+    for (const listener of listeners) {
       callHost(() => (listener as (detail: unknown) => void)(detail));
     }
-    const channel = this.#channels.get(event);
-    if (channel?.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
+    if (channel.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
   };
 }
 

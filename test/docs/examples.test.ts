@@ -50,6 +50,12 @@ mcp-server terminated Knowledge Graph MCP Server running on stdio
 attempt 3 after failed, code 2
 completed 2
 `,
+  'channels.ts': 'tool completed\n',
+  'otel.ts': `agent_supervisor.admit in agent_supervisor.process
+agent_supervisor.run in agent_supervisor.process
+agent_supervisor.process in answer a question failed
+answer a question
+`,
   'service.ts': `index starting
 index ready
 one process: true

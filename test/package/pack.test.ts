@@ -32,6 +32,9 @@ const SUBPATHS = [
   ['service', ['defineService']],
 ] as const;
 
+/** The peer of one entry, whose users have it: its types are theirs. */
+const OTEL = '@opentelemetry/api';
+
 /** What every consumer prints after its process ended and its supervisor stopped. */
 const DONE = { code: 0, cause: 'completed', output: 'hello', survivors: [] };
 
@@ -67,7 +70,7 @@ beforeAll(async () => {
     [
       'install',
       join(folder, tarball.filename),
-      `@types/node@${manifest.devDependencies['@types/node']}`,
+      ...['@types/node', OTEL].map((name) => `${name}@${manifest.devDependencies[name]}`),
       '--prefer-offline',
       '--no-audit',
       '--no-fund',
@@ -123,9 +126,24 @@ describe('the tarball', () => {
     const seen = new Set(entries.flatMap((entry) => [...reachableFrom(graph, entry)]));
     expect(seen.size).toBeGreaterThan(1);
     const outside = graph.edges.filter(({ from, to }) => seen.has(from) && !graph.sources.has(to));
+    const isPeers = ({ from, to }: { from: string; to: string }) =>
+      from.startsWith('otel/') && to === OTEL;
     expect(
-      outside.filter(({ to }) => !to.startsWith('node:')).map(({ from, to }) => `${from}: ${to}`),
+      outside
+        .filter((edge) => !edge.to.startsWith('node:') && !isPeers(edge))
+        .map(({ from, to }) => `${from}: ${to}`),
     ).toEqual([]);
+  });
+
+  it('needs OpenTelemetry for its own entry alone', async () => {
+    const scripts = packed.filter((path) => path.endsWith('.js'));
+    const texts = await Promise.all(
+      scripts.map((path) =>
+        readFile(join(consumer, 'node_modules/agent-supervisor', path), 'utf8'),
+      ),
+    );
+    const needy = scripts.filter((_, index) => texts[index]?.includes('@opentelemetry/'));
+    expect(needy).toEqual(['dist/otel/index.js']);
   });
 
   it('holds the guardian for systems without a shell, and it runs', async () => {
