@@ -32,7 +32,7 @@ const instrumentOptions = z.lazy(() =>
     .prefault({}),
 );
 const supervisorOfOurs = z.lazy(() =>
-  z.custom<Supervisor>((value) => (value as Supervisor | null)?.foundation !== undefined, {
+  z.custom<Supervisor>((value) => (value as Supervisor | null)?.foundation?.poolNow !== undefined, {
     error: 'must be a supervisor of this version: pass what getSupervisor() returns',
   }),
 );

@@ -62,7 +62,7 @@ describe.runIf(CAN_WATCH)('a process', () => {
     expect(others).toEqual([]);
     expect(telemetry.lineage(span)).toEqual([PROCESS, 'work']);
     expect(telemetry.below(span)).toEqual([STEPS.admit, STEPS.run]);
-    expect(attributesOf(span)).toEqual({
+    expect(attributesOf(span)).toStrictEqual({
       ...{ id: process.id, kind: 'tool', 'session.id': 's', 'process.pid': process.pid },
       ...{ cause: 'completed', forced: false, 'process.exit.code': 0 },
     });

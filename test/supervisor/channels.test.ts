@@ -1,4 +1,4 @@
-import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EVENTS, type SupervisorEvents } from '../../src/events.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
@@ -82,12 +82,5 @@ describe('the diagnostics channels', () => {
       unsubscribe('agent-supervisor:started', thrower);
       uncaught.restore();
     }
-  });
-
-  it('are asked nothing of while nobody subscribes', async () => {
-    for (const event of EVENTS) unsubscribe(`agent-supervisor:${event}`, listener);
-    expect(EVENTS.some((event) => channel(`agent-supervisor:${event}`).hasSubscribers)).toBe(false);
-    await fake.until(fake.spawn('a').terminate());
-    expect(heard).toEqual([]);
   });
 });

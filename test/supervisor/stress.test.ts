@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { EVENTS } from '../../src/events.ts';
 import {
   type ExitReport,
   isSupervisorError,
@@ -185,6 +186,21 @@ function allowed({ life, fate, via }: Plan): string[] {
   }
 }
 
+const STORY =
+  /^requested (queued )?(waiting )*(refused|started (ending |leftovers |survivors )*exited)$/;
+
+/** The events of each process, by its id. */
+function storiesOf(supervisor: Supervisor): Map<string, string[]> {
+  const stories = new Map<string, string[]>();
+  for (const event of EVENTS) {
+    supervisor.on(event, (detail: object) => {
+      if (!('id' in detail) || typeof detail.id !== 'string') return;
+      stories.set(detail.id, [...(stories.get(detail.id) ?? []), event]);
+    });
+  }
+  return stories;
+}
+
 function hasFlock(): boolean {
   try {
     execFileSync('flock', ['--version'], { stdio: 'ignore' });
@@ -211,6 +227,7 @@ describe.runIf(CAN_COUNT)('two hundred acquires and spawns at once', { timeout: 
     'never run more than two, lose none and keep their order (seed %d)',
     async (seed, { supervisor, crowd, marker }) => {
       const plans = plan(seed);
+      const stories = storiesOf(supervisor);
       const outcomes: Outcome[] = [];
       const all = plans.map(async (one) => outcomes.push(await crowd.run(one)));
       const granted = plans.filter(({ index }) => index < SLOTS).map(({ index }) => index);
@@ -229,6 +246,11 @@ describe.runIf(CAN_COUNT)('two hundred acquires and spawns at once', { timeout: 
         expect(ends.filter((one) => one === end).length, `${end} in the crowd`).toBeGreaterThan(3);
       }
       for (const end of ['POOL_TIMEOUT', 'ABORTED']) expect(ends).toContain(end);
+
+      // Each is told from its beginning to its end, and once.
+      const told = [...stories.values()].map((events) => events.join(' '));
+      expect(told.filter((story) => !STORY.test(story))).toEqual([]);
+      expect(stories.size).toBe(REQUESTS - outcomes.filter(({ code }) => code).length);
 
       // Never more than two: no agent found both tokens taken.
       const log = crowd.log;

@@ -109,7 +109,7 @@ export class Telemetry {
   }
 }
 
-export function contextOf(span: Span): Context {
+function contextOf(span: Span): Context {
   return trace.setSpan(context.active(), span);
 }
 
