@@ -266,7 +266,7 @@ describe('every other call is told INVALID_OPTIONS for', () => {
     [
       'an unknown event',
       (to) => to.on('colour' as never, () => undefined),
-      /^on: "event" is "colour", but must be "queued" or/,
+      /^on: "event" is "colour", but must be "requested" or "queued" or/,
     ],
     [
       'a listener that is none',
