@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { charge, Spending, type Spent } from './admission/budget.ts';
 import { Conversations } from './admission/conversations.ts';
 import { Lease } from './admission/lease.ts';
-import { Pool, type Slot, type Waiting } from './admission/pool.ts';
+import { Pool, type Slot } from './admission/pool.ts';
 import { SpawnRate } from './admission/rate.ts';
 import { restartPolicy, withBackoff } from './admission/restart.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './admission/run.ts';
@@ -131,9 +131,7 @@ export interface Health {
   readonly state: 'new' | 'running' | 'stopping' | 'stopped';
   readonly options: ResolvedOptions;
   readonly instance: string | undefined;
-  readonly slotsHeld: number;
-  /** Who waits for a slot, the next one first. */
-  readonly queue: readonly Waiting[];
+  readonly pool: Pool;
   /** `undefined` while no registry is open. */
   readonly guardian: Registry['guardian'] | undefined;
   readonly clockJumpMs: number | undefined;
@@ -161,8 +159,6 @@ export interface Foundation {
   /** How the supervisor itself is at this moment. */
   health(): Health;
   session(id: string): SessionInfo | undefined;
-  /** The pool in force: its slots, and who waits for one. */
-  poolNow(): Pool;
   /** Whether this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
 }
@@ -282,7 +278,6 @@ export class Supervisor {
       session: (id) => this.#corridor.sessions.describe(id),
       recordOf: (id) => this.#live.get(id)?.record,
       membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
-      poolNow: () => this.#corridor.pool,
       wasAsked: (id) => this.#wasAsked(id),
     };
   }
@@ -642,8 +637,7 @@ export class Supervisor {
       state: this.#state,
       options: this.#options,
       instance: this.#registry?.owner.instance,
-      slotsHeld: pool.held,
-      queue: pool.queue,
+      pool,
       guardian: this.#registry?.guardian,
       clockJumpMs: this.#registry?.clockJumpMs,
       spentUsd: spending.hostUsd,

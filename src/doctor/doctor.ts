@@ -131,8 +131,8 @@ function supervisorHealth(
   inside: Foundation | undefined,
   show: PublicText,
 ): SupervisorHealth {
-  const { options, queue, slotsHeld, guardian, instance, state, spentUsd } = health;
-  const waits = queue.map(({ request, sinceMs }) => ({
+  const { options, pool, guardian, instance, state, spentUsd } = health;
+  const waits = pool.queue.map(({ request, sinceMs }) => ({
     sessionId: request.sessionId === undefined ? null : show(request.sessionId),
     priority: request.priority,
     waitedMs: os.clock.monotonicMs() - sinceMs,
@@ -142,7 +142,7 @@ function supervisorHealth(
     state,
     pool: {
       concurrency: options.pool.concurrency,
-      running: slotsHeld,
+      running: pool.held,
       waiting: waits.length,
       oldestWaitMs: waits.length === 0 ? null : Math.max(...waits.map(({ waitedMs }) => waitedMs)),
       queue: waits,

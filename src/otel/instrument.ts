@@ -1,6 +1,7 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
 import { z } from 'zod';
 import type { Supervisor } from '../index.ts';
+import { packageVersion } from '../os/package-version.ts';
 import { parseInput } from '../validation.ts';
 import { countEvents } from './counters.ts';
 import { observeGauges } from './gauges.ts';
@@ -32,7 +33,7 @@ const instrumentOptions = z.lazy(() =>
     .prefault({}),
 );
 const supervisorOfOurs = z.lazy(() =>
-  z.custom<Supervisor>((value) => (value as Supervisor | null)?.foundation?.poolNow !== undefined, {
+  z.custom<Supervisor>((value) => (value as Supervisor | null)?.foundation?.health !== undefined, {
     error: 'must be a supervisor of this version: pass what getSupervisor() returns',
   }),
 );
@@ -53,11 +54,11 @@ export function instrument(supervisor: Supervisor, options?: InstrumentOptions):
   parseInput(supervisorOfOurs, supervisor, 'instrument', 'supervisor');
   const { meterProvider = metrics.getMeterProvider(), tracerProvider = trace.getTracerProvider() } =
     parseInput(instrumentOptions, options, 'instrument');
-  const meter = meterProvider.getMeter(SCOPE);
+  const meter = meterProvider.getMeter(SCOPE, packageVersion());
   const stops = [
     countEvents(supervisor, meter),
     observeGauges(supervisor, meter),
-    followProcesses(supervisor, meter, tracerProvider.getTracer(SCOPE)),
+    followProcesses(supervisor, meter, tracerProvider.getTracer(SCOPE, packageVersion())),
   ];
   return () => {
     for (const stop of stops) stop();
