@@ -19,6 +19,8 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   'cold-start': () => import('./rows/cold-start.ts'),
   daemon: () => import('./rows/daemon.ts'),
   'pid-file': () => import('./rows/pid-file.ts'),
+  doctor: () => import('./rows/doctor.ts'),
+  command: () => import('./rows/command.ts'),
   events: () => import('./rows/events.ts'),
   import: () => import('./rows/import.ts'),
   heap: () => import('./rows/heap.ts'),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Sessions } from '../admission/session.ts';
 import type { SessionInfo } from '../index.ts';
 import type { ResolvedOptions } from '../options.ts';
-import { turnOfLoop } from '../os/clock.ts';
+import { sliced } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { parseJson, parseSessionLine } from '../ownership/record.ts';
 import { SessionFiles } from '../ownership/session-files.ts';
@@ -15,8 +15,6 @@ const FILE = /^session-[\da-f]{32}\.jsonl$/;
 const MAX_LINE_BYTES = 4096;
 /** So many that have no process are shown, those that were seen last. */
 const MAX_RESTING = 20;
-const FILES_PER_SLICE = 500;
-const SESSIONS_PER_SLICE = 20;
 
 export interface SessionsContext {
   readonly os: Os;
@@ -32,14 +30,17 @@ export interface SessionsContext {
 export async function sessionsHealth(
   context: SessionsContext,
 ): Promise<ReadonlyMap<string, SessionHealth>> {
-  const { stateDir, live, publicText } = context;
+  const { os, stateDir, live, publicText } = context;
+  const rest = sliced(os.clock);
   const sessions = readOnly(context);
-  const resting = (await lastSeen(stateDir)).filter((id) => !live.has(id)).slice(0, MAX_RESTING);
+  const resting = (await lastSeen(stateDir, rest))
+    .filter((id) => !live.has(id))
+    .slice(0, MAX_RESTING);
   const found = new Map<string, SessionHealth>();
   for (const id of [...live.keys(), ...resting]) {
     const info = sessions.describe(id);
     if (info !== undefined) found.set(id, healthOf(info, live.get(id) ?? 0, publicText));
-    if (found.size % SESSIONS_PER_SLICE === 0) await turnOfLoop();
+    await rest();
   }
   return found;
 }
@@ -80,10 +81,10 @@ function healthOf(info: SessionInfo, live: number, publicText: PublicText): Sess
 }
 
 /** The ids of the sessions whose files were written last. */
-async function lastSeen(stateDir: string): Promise<string[]> {
+async function lastSeen(stateDir: string, rest: ReturnType<typeof sliced>): Promise<string[]> {
   const seen: { path: string; mtimeMs: number }[] = [];
-  for (const [index, name] of namesIn(stateDir).entries()) {
-    if (index % FILES_PER_SLICE === FILES_PER_SLICE - 1) await turnOfLoop();
+  for (const name of namesIn(stateDir)) {
+    await rest();
     const path = join(stateDir, name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isFile()) seen.push({ path, mtimeMs: stat.mtimeMs });

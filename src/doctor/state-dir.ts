@@ -1,12 +1,10 @@
 import { lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { turnOfLoop } from '../os/clock.ts';
+import { sliced } from '../os/clock.ts';
 import { freeBytes } from '../os/host-facts.ts';
 import type { Os } from '../os/os.ts';
 import type { FileGroup, StateDirHealth } from './report.ts';
 
-/** How many files are looked at before the event loop is let go. */
-const FILES_PER_SLICE = 500;
 /** So many unsafe files are named; more would say nothing more. */
 const MAX_UNSAFE = 50;
 
@@ -41,8 +39,9 @@ export async function stateDirHealth(
 ): Promise<StateDirHealth> {
   const folder = statSync(stateDir, { throwIfNoEntry: false });
   const seen: Seen[] = [];
-  for (const [index, name] of namesIn(stateDir).entries()) {
-    if (index % FILES_PER_SLICE === FILES_PER_SLICE - 1) await turnOfLoop();
+  const rest = sliced(os.clock);
+  for (const name of namesIn(stateDir)) {
+    await rest();
     const stat = lstatOf(join(stateDir, name));
     if (stat !== undefined) seen.push({ name, kind: kindOf(name, stat), stat });
   }

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { turnOfLoop } from '../os/clock.ts';
+import { sliced } from '../os/clock.ts';
 import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { isSameProcess, judgeOwner, type Owner } from '../ownership/identity.ts';
 import { readSafely } from '../ownership/journal-reader.ts';
@@ -9,9 +9,6 @@ import type { JournalHeader, SupervisionRecord } from '../ownership/record.ts';
 import type { Unproven } from '../reports.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import type { IdentityVerdict, OwnerHealth } from './report.ts';
-
-/** How long one slice of the search for trees may hold the event loop. */
-const SLICE_MS = 4;
 
 const JOURNAL = /^(?:host-|claim-)[\w+-]+\.jsonl$/;
 const KEPT = /^kept-[\w.-]+\.jsonl$/;
@@ -64,15 +61,12 @@ export async function survey(context: SurveyContext): Promise<Survey> {
   }
   const table = await os.processes.look();
   const owners: SurveyedOwner[] = [];
-  let sliceStartMs = Number.NEGATIVE_INFINITY;
+  const rest = sliced(os.clock);
   for (const { header, records } of journals.values()) {
     const { owner, openedAt } = header;
     const surveyed: SurveyedRecord[] = [];
     for (const record of records) {
-      if (os.clock.monotonicMs() - sliceStartMs >= SLICE_MS) {
-        await turnOfLoop();
-        sliceStartMs = os.clock.monotonicMs();
-      }
+      await rest();
       const identity = identityOf(record, owner, self, table);
       const tree =
         context.ownTree(record.id) ?? treeOf(owner.instance, { id: record.id, record }, os);

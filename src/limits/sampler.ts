@@ -1,8 +1,5 @@
-import { turnOfLoop } from '../os/clock.ts';
+import { sliced, turnOfLoop } from '../os/clock.ts';
 import type { Os, ProcessEntry, ProcessTable, Usage } from '../os/os.ts';
-
-/** How long one slice of a round may hold the event loop. */
-const SLICE_MS = 4;
 
 /** What the sampler needs of a process. */
 export interface Sampled {
@@ -91,12 +88,11 @@ export class Sampler {
     const { clock, processes } = this.#os;
     const table = await processes.look();
     const trees = new Map<Sampled, readonly ProcessEntry[]>();
-    let sliceStartMs = Number.NEGATIVE_INFINITY;
+    // Whoever waits for the same look works first.
+    await turnOfLoop();
+    const rest = sliced(clock);
     for (const { process } of due) {
-      if (clock.monotonicMs() - sliceStartMs >= SLICE_MS) {
-        await turnOfLoop();
-        sliceStartMs = clock.monotonicMs();
-      }
+      await rest();
       if (!trees.has(process)) trees.set(process, process.tree.membersIn(table));
     }
     const members = [...trees.values()].flat();

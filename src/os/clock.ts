@@ -56,3 +56,17 @@ const afterLong: Clock['after'] = (ms, callback, options) => {
 export function turnOfLoop(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+/** How long one slice of a long work may hold the event loop. */
+const SLICE_MS = 4;
+
+/** Cuts a long work into slices: called between its steps, it lets everything else go first now and then. */
+export function sliced(clock: Pick<Clock, 'monotonicMs'>): () => Promise<void> | undefined {
+  let startMs = clock.monotonicMs();
+  return () => {
+    if (clock.monotonicMs() - startMs < SLICE_MS) return undefined;
+    return turnOfLoop().then(() => {
+      startMs = clock.monotonicMs();
+    });
+  };
+}

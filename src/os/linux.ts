@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import { type Clock, turnOfLoop } from './clock.ts';
+import { type Clock, sliced } from './clock.ts';
 import {
   COOKIE_VARIABLE,
   type ProcessEntry,
@@ -11,8 +11,6 @@ import {
 } from './os.ts';
 import { type BareProcess, parseProcStat, parsePss } from './parse.ts';
 
-/** How long one slice of a look may hold the event loop. */
-export const SLICE_MS = 4;
 /**
  * How often the processes are listed: a listing misses who is forked during it, and the dying parent
  * of a daemon hands down nothing that would tell whose it is.
@@ -126,7 +124,7 @@ export function linuxProcesses(clock: Clock): Processes {
     async look(): Promise<ProcessTable> {
       const table = new Map<number, ProcessEntry>();
       const listed = new Set<string>();
-      let sliceStartMs = clock.monotonicMs();
+      const rest = sliced(clock);
       let execByMs: number | undefined;
       let due = listPids();
       for (let pass = 1; due.length > 0; pass++) {
@@ -134,9 +132,7 @@ export function linuxProcesses(clock: Clock): Processes {
         for (const name of due) {
           listed.add(name);
           if (!enter(table, name)) inExec.push(name);
-          if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
-          await turnOfLoop();
-          sliceStartMs = clock.monotonicMs();
+          await rest();
         }
         due = pass < MAX_LISTINGS ? listPids().filter((name) => !listed.has(name)) : [];
         if (inExec.length === 0) continue;

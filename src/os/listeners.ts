@@ -1,9 +1,9 @@
 import { closeSync, open, read, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { type Clock, turnOfLoop } from './clock.ts';
+import { type Clock, sliced } from './clock.ts';
 import { output } from './darwin.ts';
-import { listPids, readStat, SLICE_MS } from './linux.ts';
+import { listPids, readStat } from './linux.ts';
 import type { Endpoint, Listener, Os } from './os.ts';
 import {
   type ListeningSocket,
@@ -115,15 +115,13 @@ async function holdersOf(
   const wanted = new Map(sockets.map((socket) => [`socket:[${socket.inode}]`, socket]));
   const held = new Set<string>();
   const listeners: Listener[] = [];
-  let sliceStartMs = clock.monotonicMs();
+  const rest = sliced(clock);
   for (const pid of pids) {
     const links = new Set<string>();
     for (const fd of descriptorsOf(pid)) {
       const link = linkOf(`/proc/${pid}/fd/${fd}`);
       if (wanted.has(link)) links.add(link);
-      if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
-      await turnOfLoop();
-      sliceStartMs = clock.monotonicMs();
+      await rest();
     }
     for (const link of links) {
       held.add(link);
