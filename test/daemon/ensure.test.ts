@@ -5,11 +5,20 @@ import { join } from 'node:path';
 import { describe, expect, vi } from 'vitest';
 import { CAN_CONTAIN, GRACE_MS } from '../support/containment.ts';
 import { it, type LauncherResult, PATIENCE, TIMEOUT_MS } from '../support/daemons.ts';
-import { environmentOf, eventually, isAlive, readRow } from '../support/process-table.ts';
+import {
+  environmentOf,
+  eventually,
+  isAlive,
+  type ProcessKey,
+  readRow,
+} from '../support/process-table.ts';
 
 vi.setConfig({ testTimeout: TIMEOUT_MS });
 
 const LAUNCHERS = 50;
+
+/** Who it is, whatever it does at this moment. */
+const keyOf = ({ pid, startTime }: ProcessKey) => ({ pid, startTime });
 
 describe.runIf(CAN_CONTAIN)('ensureDaemon', () => {
   it('starts a daemon, resolves when it is ready, and finds it again', async ({ rig }) => {
@@ -215,7 +224,7 @@ describe.runIf(CAN_CONTAIN)('a daemon', () => {
     host.kill('SIGKILL');
     // The guardian ends the launcher, and nobody else.
     await eventually(() => area.tree().length === 1, { timeoutMs: GRACE_MS });
-    expect(rig.daemons()).toEqual(daemons);
+    expect(rig.daemons().map(keyOf)).toEqual(daemons.map(keyOf));
     await rig.endDaemon();
   });
 
