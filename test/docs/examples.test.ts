@@ -46,6 +46,9 @@ missing
 { entities: [], relations: [] }
 mcp-server terminated Knowledge Graph MCP Server running on stdio
 `,
+  'doctor-report.ts': `in good health: true
+tool nightly alive 60000
+`,
   'restart.ts': `attempt 2 after failed, code 1
 attempt 3 after failed, code 2
 completed 2
