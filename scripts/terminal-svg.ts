@@ -31,9 +31,12 @@ export function terminalSvg(screen: string, title: string, columns: number): str
   const lines = screen.replace(/\s+$/, '').split('\n');
   const width = Math.ceil(columns * CELL_WIDTH + 2 * PADDING);
   const height = BAR_HEIGHT + lines.length * LINE_HEIGHT + 2 * PADDING;
+  let style = PLAIN;
   const rows = lines.map((line, row) => {
     const y = BAR_HEIGHT + PADDING + (row + 0.8) * LINE_HEIGHT;
-    return runsOf(line).map((run) => textOf(run, y));
+    const { runs, style: next } = runsOf(line, style);
+    style = next;
+    return runs.map((run) => textOf(run, y));
   });
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">`,
@@ -56,10 +59,10 @@ function textOf({ text, style, column }: Run, y: number): string {
   return `<text x="${round(x)}" y="${round(y)}" textLength="${round(length)}" fill="${fill}"${weight}>${escaped(text)}</text>`;
 }
 
-/** A line's parts of one style each; blanks between them are left out. */
-function runsOf(line: string): Run[] {
+/** A line's parts of one style each, without the blanks between them; and the style that the next line begins with. */
+function runsOf(line: string, before: Style): { runs: Run[]; style: Style } {
   const runs: Run[] = [];
-  let style = PLAIN;
+  let style = before;
   let column = 0;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what begins a style.
   for (const part of line.split(/(\x1b\[[\d;]*m)/)) {
@@ -68,11 +71,12 @@ function runsOf(line: string): Run[] {
       continue;
     }
     for (const word of part.split(/( {2,})/)) {
-      if (word.trim() !== '') runs.push({ text: word, style, column });
+      const blanks = word.length - word.trimStart().length;
+      if (word.trim() !== '') runs.push({ text: word.trim(), style, column: column + blanks });
       column += [...word].length;
     }
   }
-  return runs;
+  return { runs, style };
 }
 
 /** ECMA-48, as far as the command uses it. */

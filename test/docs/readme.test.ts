@@ -10,7 +10,12 @@ import { ALWAYS_DROPPED, DROPPED_WHEN_NESTED } from '../../src/spawn/environment
 const ROOT = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const README = read('README.md');
-const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)];
+const PAGES = [
+  'README.md',
+  ...readdirSync(join(ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
 
 /** The TypeScript blocks of a page, each with the file that the comment above it names. */
 function codeBlocks(page: string): { source: string | undefined; code: string }[] {
