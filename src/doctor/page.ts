@@ -1,0 +1,107 @@
+import { type Html, type HtmlPart, html } from './html.ts';
+import { type Deed, deedForm, type PageContext } from './parts.ts';
+import { EVENT_NAMES } from './public-event.ts';
+import type { DoctorReport } from './report.ts';
+import {
+  checks,
+  ends,
+  environment,
+  figures,
+  owners,
+  queue,
+  services,
+  stateDir,
+} from './sections.ts';
+import { processes, STOP, sessions } from './work.ts';
+
+interface LivePage extends PageContext {
+  readonly canLogOut: boolean;
+}
+
+/** The whole page, as a browser without JavaScript reads it; live.js takes it from there. */
+export function reportPage(report: DoctorReport, context: LivePage): string {
+  const { base, canLogOut, formToken } = context;
+  const { host } = report;
+  const isOpen = report.supervisor !== null && report.supervisor.state !== 'stopped';
+  const stamp = new Date(report.at).toISOString();
+  return frame(
+    { title: `Supervisor of ${host.machine}, pid ${host.pid}`, base, isLive: true },
+    html`<header>
+<div><h1>Agent supervisor</h1>
+<p id="about">${host.machine}, pid ${host.pid}, ${host.platform}-${host.arch}, ${host.runtime} ${host.runtimeVersion}, agent-supervisor ${host.packageVersion}</p></div>
+<p id="as-of"><span id="live" data-is="static">as of</span> <time datetime="${stamp}">${stamp.slice(11, 19)} UTC</time></p>
+<nav aria-label="Report"><a href="${base}report.json">JSON</a> <a href="${base}metrics">Metrics</a>${
+      canLogOut &&
+      html`<form method="post" action="${base}logout"><input type="hidden" name="form" value="${formToken}"><button>Log out</button></form>`
+    }${isOpen && deedForm(STOP, context)}</nav>
+</header>
+<main>
+${checks(report)}
+${figures(report)}
+${processes(report, context)}
+${queue(report)}
+${sessions(report, context)}
+${services(report)}
+${ends(report)}
+<div class="columns">${[stateDir(report), owners(report), environment(report)]}</div>
+</main>
+<p id="said" role="status"></p>
+<dialog id="confirm" aria-labelledby="question"><form method="dialog"><p id="question"></p>
+<p class="buttons"><button value="no" autofocus>Cancel</button> <button value="yes" class="danger">Yes</button></p></form></dialog>`,
+  );
+}
+
+/** Asks for the token. */
+export function loginPage(base: string, refusal: string | undefined): string {
+  return frame(
+    { title: 'Log in', base },
+    html`<main class="narrow"><h1>Agent supervisor</h1>
+${refusal !== undefined && html`<p class="banner" data-is="fail" role="alert">${refusal}</p>`}
+<form method="post" action="${base}login"><p><label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
+<p><button>Log in</button></p></form></main>`,
+  );
+}
+
+/** Asks once more; where there is no JavaScript to ask with. */
+export function confirmPage(deed: Deed, context: PageContext): string {
+  return frame(
+    { title: deed.description, base: context.base },
+    html`<main class="narrow"><h1>${deed.description}</h1><p>${deed.question}</p>
+<div class="buttons"><a class="button" href="${context.base}">Cancel</a> ${deedForm(deed, context, true)}</div></main>`,
+  );
+}
+
+/** One sentence about what did not work. */
+export function problemPage(base: string, title: string, text: string): string {
+  return frame(
+    { title, base },
+    html`<main class="narrow"><h1>${title}</h1><p>${text}</p><p><a href="${base}">To the page</a></p></main>`,
+  );
+}
+
+interface Frame {
+  readonly title: string;
+  readonly base: string;
+  readonly isLive?: boolean;
+}
+
+function frame({ title, base, isLive = false }: Frame, body: HtmlPart): string {
+  const page: Html = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
+<link rel="icon" href="${base}icon.svg">
+<link rel="stylesheet" href="${base}live.css">
+${isLive && html`<script src="${base}live.js" defer></script>`}
+</head>
+<body data-base="${base}"${isLive && html` data-events="${EVENT_NAMES.join(' ')}"`}>
+${body}
+</body>
+</html>
+`;
+  return page.text;
+}

@@ -1,0 +1,156 @@
+import { count, showBytes, showDuration, showUsd } from './format.ts';
+import { type Html, type HtmlPart, html } from './html.ts';
+import {
+  badge,
+  type Column,
+  type Deed,
+  deedForm,
+  empty,
+  gauge,
+  type PageContext,
+  section,
+  table,
+} from './parts.ts';
+import type { DoctorReport, ProcessHealth, SessionHealth } from './report.ts';
+import { orUnknown, timeAgo } from './sections.ts';
+
+/** Ours to end: another host's processes belong to it. */
+const isOurs = ({ state }: ProcessHealth): boolean => state !== null;
+
+export function endOf(process: Pick<ProcessHealth, 'id' | 'command' | 'pid'>): Deed {
+  const name = `${process.command} (pid ${process.pid})`;
+  return {
+    action: 'end',
+    target: process.id,
+    label: 'End',
+    description: `End ${name}`,
+    question: `End ${name} with all that it has started?`,
+  };
+}
+
+export function reapOf(sessionId: string): Deed {
+  return {
+    action: 'reap',
+    target: sessionId,
+    label: 'Reap',
+    description: `Reap session ${sessionId}`,
+    question: `End every process of session ${sessionId}, and refuse what waits for it?`,
+  };
+}
+
+export const STOP: Deed = {
+  action: 'stop',
+  target: '',
+  label: 'Stop all',
+  description: 'Stop the supervisor',
+  question: 'End every process of this host, refuse what waits, and start nothing more?',
+};
+
+/** Every recorded process with what it has started. */
+export function processes(report: DoctorReport, context: PageContext): Html {
+  const { processes, at, host } = report;
+  const title = 'Processes';
+  if (processes.length === 0) return section('processes', title, empty('No process runs.'));
+  const mostBytes = Math.max(1, ...processes.map(({ rssBytes }) => rssBytes ?? 0));
+  const columns: Column<ProcessHealth>[] = [
+    { label: 'Process', show: tree },
+    { label: 'Kind', show: ({ kind }) => kind },
+    { label: 'Session', show: ({ sessionId }) => orUnknown(sessionId, (id) => id) },
+    { label: 'State', show: stateOf },
+    {
+      label: 'Memory',
+      isNumber: true,
+      show: ({ rssBytes }) =>
+        orUnknown(rssBytes, (bytes) => [
+          showBytes(bytes),
+          ' ',
+          gauge('Memory', bytes, mostBytes * 1.25),
+        ]),
+    },
+    {
+      label: 'CPU',
+      isNumber: true,
+      show: ({ cpuPercent }) => orUnknown(cpuPercent, (percent) => `${Math.round(percent)} %`),
+    },
+    { label: 'Started', isNumber: true, show: ({ startedAt }) => timeAgo(startedAt, at) },
+    { label: 'Time left', isNumber: true, show: timeLeft },
+    { label: 'Action', show: (process) => isOurs(process) && deedForm(endOf(process), context) },
+  ];
+  const caption = `What this host (pid ${host.pid}) and its neighbours have started, oldest first`;
+  return section(
+    'processes',
+    title,
+    table(caption, columns, processes, ({ id }) => id),
+  );
+}
+
+function tree({ command, pid, descendants }: ProcessHealth): HtmlPart {
+  return html`<strong>${command}</strong> <span class="pid">${pid}</span>${branches(pid, descendants, pid)}`;
+}
+
+/** What `parent` has started, each with what that has started; below the root, who has lost its parent, too. */
+function branches(parent: number, all: ProcessHealth['descendants'], root: number): HtmlPart {
+  const isOrphan = ({ ppid }: { ppid: number }) =>
+    parent === root && ppid !== root && !all.some(({ pid }) => pid === ppid);
+  const children = all.filter(
+    (one) => one.pid !== parent && (one.ppid === parent || isOrphan(one)),
+  );
+  if (children.length === 0) return null;
+  return html`<ul class="tree">${children.map(
+    (child) =>
+      html`<li data-key="${child.pid}">${child.command} <span class="pid">${child.pid}</span>${isOrphan(child) && html` <span class="note">left its parent</span>`}${branches(child.pid, all, root)}</li>`,
+  )}</ul>`;
+}
+
+function stateOf({ state, identity, holdsSlot, outlivesHost }: ProcessHealth): HtmlPart {
+  const notes = [holdsSlot === true && 'slot', outlivesHost && 'outlives its host'].filter(Boolean);
+  const word = identity === 'alive' ? (state ?? "another host's") : identity;
+  return [badge(word), notes.length > 0 && html` <span class="note">${notes.join(', ')}</span>`];
+}
+
+function timeLeft({ lifetimeLeftMs, sessionLeftMs }: ProcessHealth): HtmlPart {
+  const left = Math.min(lifetimeLeftMs ?? Infinity, sessionLeftMs ?? Infinity);
+  return orUnknown(left === Infinity ? null : left, (ms) => (ms > 0 ? showDuration(ms) : 'over'));
+}
+
+/** The sessions with their clocks and what they have spent. */
+export function sessions(report: DoctorReport, context: PageContext): Html {
+  const { sessions, at } = report;
+  const title = 'Sessions';
+  if (sessions.length === 0) return section('sessions', title, empty('No session is known.'));
+  const reapable = new Set([
+    ...report.processes.filter(isOurs).map(({ sessionId }) => sessionId),
+    ...(report.supervisor?.pool.queue.map(({ sessionId }) => sessionId) ?? []),
+  ]);
+  const columns: Column<SessionHealth>[] = [
+    { label: 'Session', show: ({ id }) => id },
+    { label: 'Live', isNumber: true, show: ({ live, started }) => `${live} of ${started}` },
+    { label: 'Age', isNumber: true, show: ({ ageMs }) => showDuration(ageMs) },
+    { label: 'Time left', show: clock },
+    {
+      label: 'Last end',
+      show: ({ lastEnd }) =>
+        orUnknown(lastEnd, (end) => [badge(end.cause), ' ', timeAgo(end.at, at)]),
+    },
+    {
+      label: 'Spent',
+      isNumber: true,
+      show: ({ spentUsd, spentTokens }) =>
+        spentUsd + spentTokens > 0
+          ? `${showUsd(spentUsd)}, ${count(spentTokens, 'token')}`
+          : orUnknown(null, String),
+    },
+    { label: 'Action', show: ({ id }) => reapable.has(id) && deedForm(reapOf(id), context) },
+  ];
+  return section(
+    'sessions',
+    title,
+    table('Sessions, their clocks and what they have spent', columns, sessions, ({ id }) => id),
+  );
+}
+
+function clock({ ageMs, maxWallClockMs, leftMs, expired }: SessionHealth): HtmlPart {
+  if (expired) return badge('expired');
+  if (maxWallClockMs === null || leftMs === null) return 'no end';
+  return [showDuration(leftMs), ' ', gauge('Time used', ageMs, maxWallClockMs)];
+}
