@@ -161,8 +161,6 @@ export interface Foundation {
   session(id: string): SessionInfo | undefined;
   /** Whether this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
-  /** Ends a live process; `undefined` when there is none of this id. */
-  end(id: string, reason: string): Promise<EndReport> | undefined;
 }
 
 const requestFields = z.lazy(() =>
@@ -281,7 +279,6 @@ export class Supervisor {
       recordOf: (id) => this.#live.get(id)?.record,
       membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
       wasAsked: (id) => this.#wasAsked(id),
-      end: (id, reason) => this.#live.get(id)?.terminate({ reason }),
     };
   }
 

@@ -19,6 +19,7 @@ interface StreamsOptions {
   readonly supervisor: Supervisor;
   readonly clock: Clock;
   readonly maxStreams: number;
+  /** What no event may show, as of now. */
   confidential(): Confidential;
 }
 
@@ -29,6 +30,7 @@ export class EventStreams {
   #offs: (() => void)[] = [];
   #cancelHeartbeat: () => void = () => undefined;
   #lastId = 0;
+  #confidential: Confidential | undefined;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
@@ -54,6 +56,7 @@ export class EventStreams {
     if (this.#clients.size > 0) return;
     for (const off of this.#offs) off();
     this.#offs = [];
+    this.#confidential = undefined;
     this.#cancelHeartbeat();
   }
 
@@ -67,7 +70,8 @@ export class EventStreams {
 
   #tell<E extends SupervisorEvent>(name: E, detail: Parameters<typeof publicEvent<E>>[1]): void {
     // Made once for all of them.
-    const shown = publicEvent(name, detail, this.#options.confidential);
+    this.#confidential ??= this.#options.confidential();
+    const shown = publicEvent(name, detail, this.#confidential);
     const text = `id: ${++this.#lastId}\n${frame(name, shown)}`;
     for (const client of this.#clients) client.push(text);
     // A stopped supervisor's host may be about to end: no stream of ours is in its way.
@@ -76,6 +80,8 @@ export class EventStreams {
 
   #beat(): void {
     this.#cancelHeartbeat = this.#options.clock.after(HEARTBEAT_MS, () => {
+      // The environment is read again with the next event.
+      this.#confidential = undefined;
       for (const client of [...this.#clients]) client.beat();
       if (this.#clients.size > 0) this.#beat();
     });

@@ -141,7 +141,7 @@ class Desk {
       return page(confirmPage(deed, { base, formToken: this.#gate.formToken }));
     }
     const end = await run();
-    return wantsHtml ? backTo(base) : json(publicEnd(end));
+    return wantsHtml ? backTo(base) : json(publicEnd(end, this.#confidential()));
   }
 
   /** What was asked for, and how to do it; throws 400 or 404 for what there is not. */
@@ -157,25 +157,26 @@ class Desk {
       const run = () => this.#supervisor.reapSession(target, { reason: REASON });
       return { deed: reapOf(target), run };
     }
-    const process = this.#supervisor.list().find(({ id }) => id === target);
-    const gone = new Refusal(404, 'There is no such process of this host, or it has ended.');
-    if (process === undefined) throw gone;
+    const process = this.#foundation.live.get(target);
+    if (process === undefined) {
+      throw new Refusal(404, 'There is no such process of this host, or it has ended.');
+    }
     return {
-      deed: endOf(process),
-      run: () => this.#foundation.end(process.id, REASON) ?? Promise.reject(gone),
+      deed: endOf(process.record),
+      run: () => process.terminate({ reason: REASON }),
     };
   }
 
-  /** What no text may show: the folders at hand, and what the host's own environment holds secret. */
+  /** What no text may show: what the host's own environment holds secret, and the folders at hand. */
   #confidential(): Confidential {
-    const { os, stateDir } = this.#foundation;
-    const environment = Object.entries(os.environment()).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, value] as const],
+    const { os, stateDir, live } = this.#foundation;
+    const defined = Object.entries(os.environment()).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined,
     );
-    const env = Object.fromEntries(environment);
-    const home = env['HOME'] ?? env['USERPROFILE'] ?? '';
-    const folders = this.#supervisor.list().map(({ cwd }) => cwd);
-    return { secrets: secretValues(env), folders: [...new Set([stateDir, home, ...folders])] };
+    const environment = Object.fromEntries(defined);
+    const home = environment['HOME'] ?? environment['USERPROFILE'] ?? '';
+    const folders = () => [stateDir, home, ...[...live.values()].map(({ record }) => record.cwd)];
+    return { secrets: secretValues(environment), folders };
   }
 }
 

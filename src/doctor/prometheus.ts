@@ -110,7 +110,7 @@ function addHost(metrics: Metrics, report: DoctorReport): void {
     metrics.gauge(`${name}_limit`, `${what}, at most.`, amount?.limit);
   };
   quota('host_open_files', 'Open files of the host', host.openFiles);
-  quota('host_user_processes', "Processes and threads of the host's user", host.userProcesses);
+  quota('host_tasks', "Processes and threads of the host's control group", host.tasks);
 }
 
 function addPool(metrics: Metrics, { supervisor }: DoctorReport): void {

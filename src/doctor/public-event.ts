@@ -7,12 +7,12 @@ type Json = string | number | boolean | null | readonly Json[] | { readonly [key
 /** An event as strangers may read it. */
 export type PublicDetail = Readonly<Record<string, Json>>;
 
-/** What must not be read in a text that somebody wrote. */
+/** What must not be read in anything that somebody wrote. */
 export interface Confidential {
   /** Values that are secret wherever they stand. */
   readonly secrets: readonly string[];
   /** Folders, each with its whole path. */
-  readonly folders: readonly string[];
+  folders(): readonly string[];
 }
 
 const MAX_NAME_LENGTH = 200;
@@ -26,10 +26,10 @@ const MAX_LIST_LENGTH = 50;
 const PATH_TO_END = /(?:file:|~|\.{1,2}|\b[a-z]:|(?<![\w<>]))[\\/].*$/is;
 
 /** A text without secrets and without folders; what follows a path is cut, as it may belong to it. */
-export function publicText(text: string, { secrets, folders }: Confidential): string {
+export function textWithoutFolders(text: string, { secrets, folders }: Confidential): string {
   let shown = redactSecrets(text, secrets);
   // The longest first: one may be within another.
-  const longestFirst = [...folders].sort((a, b) => b.length - a.length);
+  const longestFirst = [...folders()].sort((a, b) => b.length - a.length);
   for (const folder of longestFirst) {
     if (folder.length > 1) shown = shown.replaceAll(folder, '[folder]');
   }
@@ -41,32 +41,29 @@ function cut(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length)}…`;
 }
 
-const name = (text: string): string => cut(text, MAX_NAME_LENGTH);
+/** How an event's words are shown: `name` those of ids, kinds, programs; `text` those of sentences. */
+interface Shown {
+  name(text: string): string;
+  text(text: string): string;
+}
+
 const orNull = <T>(value: T | undefined): T | null => value ?? null;
 
-function subject({ id, kind, sessionId }: ProcessSubject) {
-  return {
-    id,
-    kind: name(kind),
-    sessionId: sessionId === undefined ? null : name(sessionId),
-  };
+function subject({ id, kind, sessionId }: ProcessSubject, { name }: Shown) {
+  return { id, kind: name(kind), sessionId: sessionId === undefined ? null : name(sessionId) };
 }
 
-const processName = ({ pid, command }: ProcessName) => ({ pid, command: name(command) });
-
-function survivor(alive: Survivor) {
-  return { id: alive.id, ...processName(alive) };
+function processes(list: readonly (ProcessName | Survivor)[], { name }: Shown) {
+  const shown = list
+    .slice(0, MAX_LIST_LENGTH)
+    .map(({ pid, command }) => ({ pid, command: name(command) }));
+  return { processes: shown, count: list.length };
 }
 
-/** The first of a list, and how many there are in all. */
-function some<T, U>(list: readonly T[], show: (item: T) => U): U[] {
-  return list.slice(0, MAX_LIST_LENGTH).map(show);
-}
-
-function exit(report: ExitReport) {
+function exit(report: ExitReport, show: Shown) {
   const { pid, code, signal, cause, intentional, forced, durationMs, leftovers, error } = report;
   return {
-    ...subject(report),
+    ...subject(report, show),
     pid: orNull(pid),
     code,
     signal,
@@ -79,72 +76,50 @@ function exit(report: ExitReport) {
   };
 }
 
-/** What an action ended, and what it could not. */
-export function publicEnd({ ended, survivors, unproven, durationMs }: EndReport) {
-  return {
-    ended: ended.map(exit),
-    survivors: survivors.map(survivor),
-    unproven: unproven.flatMap(({ pid }) => pid ?? []),
-    durationMs: Math.round(durationMs),
-  };
-}
-
 type Projection = {
-  readonly [E in SupervisorEvent]: (
-    detail: SupervisorEvents[E],
-    show: (text: string) => string,
-  ) => PublicDetail;
+  readonly [E in SupervisorEvent]: (detail: SupervisorEvents[E], show: Shown) => PublicDetail;
 };
 
 /** Each event, field by field: what is not named here is not shown. */
 const PROJECTIONS: Projection = {
-  queued: (detail) => ({ ...subject(detail), waiting: detail.waiting }),
-  waiting: (detail) => ({
-    ...subject(detail),
+  queued: (detail, show) => ({ ...subject(detail, show), waiting: detail.waiting }),
+  waiting: (detail, show) => ({
+    ...subject(detail, show),
     waitedMs: detail.waitedMs,
-    holders: some(detail.holders, name),
+    holders: detail.holders.slice(0, MAX_LIST_LENGTH),
   }),
-  started: (detail) => ({ ...subject(detail), pid: detail.pid }),
-  adopted: (detail) => ({ ...subject(detail), pid: detail.pid }),
-  refused: (detail) => ({ ...subject(detail), error: detail.error.code }),
+  started: (detail, show) => ({ ...subject(detail, show), pid: detail.pid }),
+  adopted: (detail, show) => ({ ...subject(detail, show), pid: detail.pid }),
+  refused: (detail, show) => ({ ...subject(detail, show), error: detail.error.code }),
   ending: (detail, show) => ({
-    ...subject(detail),
+    ...subject(detail, show),
     pid: detail.pid,
     cause: detail.cause,
-    reason: detail.reason === undefined ? null : show(detail.reason),
+    reason: detail.reason === undefined ? null : show.text(detail.reason),
   }),
-  leftovers: (detail) => ({
-    ...subject(detail),
+  leftovers: (detail, show) => ({
+    ...subject(detail, show),
     action: detail.action,
-    processes: some(detail.processes, processName),
-    count: detail.processes.length,
+    ...processes(detail.processes, show),
   }),
-  survivors: (detail) => ({
-    ...subject(detail),
-    survivors: some(detail.survivors, survivor),
-    count: detail.survivors.length,
+  survivors: (detail, show) => ({
+    ...subject(detail, show),
+    ...processes(detail.survivors, show),
   }),
   exited: exit,
-  'session-expired': ({ sessionId, createdAt, ageMs, maxWallClockMs, live }) => ({
-    sessionId: name(sessionId),
-    createdAt,
-    ageMs,
-    maxWallClockMs,
-    live,
+  'session-expired': ({ sessionId, createdAt, ageMs, maxWallClockMs, live }, { name }) => ({
+    ...{ sessionId: name(sessionId), createdAt, ageMs, maxWallClockMs, live },
   }),
-  restarting: ({ sessionId, name: run, attempt, delayMs, after }) => ({
-    sessionId: sessionId === undefined ? null : name(sessionId),
-    name: run === undefined ? null : name(run),
+  restarting: ({ sessionId, name: run, attempt, delayMs, after }, show) => ({
+    sessionId: sessionId === undefined ? null : show.name(sessionId),
+    name: run === undefined ? null : show.name(run),
     attempt,
     delayMs,
-    after: exit(after),
+    after: exit(after, show),
   }),
   // Its reason may quote the last words of a process.
-  service: ({ name: service, from, state, pid }) => ({
-    name: name(service),
-    from,
-    state,
-    pid: orNull(pid),
+  service: ({ name: service, from, state, pid }, { name }) => ({
+    ...{ name: name(service), from, state, pid: orNull(pid) },
   }),
   swept: ({ ended, survivors, orphans, kept, forgotten, recovered, durationMs }) => ({
     ended: ended.length,
@@ -155,8 +130,8 @@ const PROJECTIONS: Projection = {
     recovered: recovered.length,
     durationMs: Math.round(durationMs),
   }),
-  warning: ({ code, message }, show) => ({ code, message: show(message) }),
-  stopping: ({ reason }, show) => ({ reason: reason === undefined ? null : show(reason) }),
+  warning: ({ code, message }, { text }) => ({ code, message: text(message) }),
+  stopping: ({ reason }, { text }) => ({ reason: reason === undefined ? null : text(reason) }),
   stopped: ({ durationMs }) => ({ durationMs: Math.round(durationMs) }),
 };
 
@@ -164,13 +139,32 @@ const PROJECTIONS: Projection = {
 export const EVENT_NAMES = Object.keys(PROJECTIONS) as readonly SupervisorEvent[];
 
 /**
- * What of an event may leave the host: names, numbers and codes; of a text, what {@link publicText} leaves.
- * No output of a process, no argument, no folder, no error's message.
+ * What of an event may leave the host: names, numbers and codes; of a text, what
+ * {@link textWithoutFolders} leaves. No output of a process, no argument, no folder, no error's message.
  */
 export function publicEvent<E extends SupervisorEvent>(
   event: E,
   detail: SupervisorEvents[E],
-  confidential: () => Confidential,
+  confidential: Confidential,
 ): PublicDetail {
-  return PROJECTIONS[event](detail, (text) => publicText(text, confidential()));
+  return PROJECTIONS[event](detail, shownBy(confidential));
+}
+
+/** The same of what an action has ended, and of what it could not. */
+export function publicEnd(report: EndReport, confidential: Confidential) {
+  const { ended, survivors, unproven, durationMs } = report;
+  const show = shownBy(confidential);
+  return {
+    ended: ended.map((one) => exit(one, show)),
+    survivors: processes(survivors, show).processes,
+    unproven: unproven.flatMap(({ pid }) => pid ?? []),
+    durationMs: Math.round(durationMs),
+  };
+}
+
+function shownBy(confidential: Confidential): Shown {
+  return {
+    name: (text) => cut(redactSecrets(text, confidential.secrets), MAX_NAME_LENGTH),
+    text: (text) => textWithoutFolders(text, confidential),
+  };
 }

@@ -88,7 +88,7 @@ ${tile('Memory of the trees', showBytes(total('rssBytes')), null, html`host ${sh
 ${tile('CPU of the trees', `${Math.round(total('cpuPercent'))} %`, null, 'of one core')}
 ${supervisor !== null && tile('Spent', showUsd(supervisor.spentUsd), null, 'by this host')}
 ${quota('Open files', host.openFiles)}
-${quota('Processes of the user', host.userProcesses)}
+${quota('Tasks of the container', host.tasks)}
 </dl>`;
 }
 
@@ -138,7 +138,10 @@ export function services({ services }: DoctorReport): Html | null {
 export function ends({ ends, at }: DoctorReport): Html {
   const columns: Column<EndNote>[] = [
     { label: 'When', show: (end) => timeAgo(end.at, at) },
-    { label: 'Cause', show: ({ cause, forced }) => [badge(cause), forced && ' by force'] },
+    {
+      label: 'Cause',
+      show: ({ cause, forced }) => [badge(cause ?? 'not seen'), forced && ' by force'],
+    },
     {
       label: 'Process',
       show: ({ command, pid }) => [command, pid !== null && html` <span class="pid">${pid}</span>`],
