@@ -34,5 +34,5 @@ export function showUsd(usd: number): string {
 
 /** `1 process`, `3 processes`. */
 export function count(amount: number, one: string, many = `${one}s`): string {
-  return `${amount} ${amount === 1 ? one : many}`;
+  return `${amount.toLocaleString('en')} ${amount === 1 ? one : many}`;
 }

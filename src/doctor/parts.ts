@@ -15,7 +15,7 @@ export function badge(word: string): Html {
 
 export interface Column<T> {
   readonly label: string;
-  readonly isNumber?: boolean;
+  readonly is?: 'number' | 'deed';
   show(item: T): HtmlPart;
 }
 
@@ -32,8 +32,7 @@ export function table<T>(
   return html`<table role="table">
 <caption>${caption}</caption>
 <thead role="rowgroup"><tr role="row">${columns.map(
-    ({ label, isNumber }) =>
-      html`<th role="columnheader" scope="col"${isNumber === true && html` class="number"`}>${label}</th>`,
+    ({ label, is }) => html`<th role="columnheader" scope="col"${classOf(is)}>${label}</th>`,
   )}</tr></thead>
 <tbody role="rowgroup">${items.map(
     (
@@ -44,9 +43,11 @@ export function table<T>(
 </table>`;
 }
 
-function cell<T>({ label, isNumber, show }: Column<T>, item: T, at: number): Html {
+const classOf = (is: string | undefined): HtmlPart => is !== undefined && html` class="${is}"`;
+
+function cell<T>({ label, is, show }: Column<T>, item: T, at: number): Html {
   if (at === 0) return html`<th role="rowheader" scope="row">${show(item)}</th>`;
-  return html`<td role="cell" data-label="${label}"${isNumber === true && html` class="number"`}>${show(item)}</td>`;
+  return html`<td role="cell" data-label="${label}"${classOf(is)}>${show(item)}</td>`;
 }
 
 /** One part of the page under a heading of its own. */
@@ -60,10 +61,9 @@ export function empty(text: string): Html {
   return html`<p class="empty">${text}</p>`;
 }
 
-/** How full something is, with the figures beside it. */
-export function gauge(label: string, used: number, limit: number): Html {
-  const high = limit * 0.8;
-  return html`<meter aria-label="${label}" min="0" max="${limit}" high="${high}" value="${Math.min(used, limit)}"></meter>`;
+/** How full something is, with the figures beside it; what is scarce is marked from four fifths on. */
+export function gauge(label: string, used: number, limit: number, isScarce = false): Html {
+  return html`<meter aria-label="${label}" min="0" max="${limit}"${isScarce && html` high="${limit * 0.8}"`} value="${Math.min(used, limit)}"></meter>`;
 }
 
 /** Something that can be done, with the question that is asked before. */

@@ -159,7 +159,7 @@ function addProcesses(metrics: Metrics, { processes, sessions }: DoctorReport): 
     'What they have started and is alive, by their kind.',
     sums(
       'kind',
-      alive.map(({ kind, descendants }) => [kind, descendants.length]),
+      processes.map(({ kind, descendants }) => [kind, descendants.length]),
     ),
   );
   metrics.gauge(
@@ -167,7 +167,7 @@ function addProcesses(metrics: Metrics, { processes, sessions }: DoctorReport): 
     'Memory of their whole trees, by kind; shared pages count once for each process.',
     sums(
       'kind',
-      alive.flatMap(({ kind, rssBytes }) => (rssBytes === null ? [] : [[kind, rssBytes]])),
+      processes.flatMap(({ kind, rssBytes }) => (rssBytes === null ? [] : [[kind, rssBytes]])),
     ),
   );
   metrics.gauge(
@@ -175,7 +175,7 @@ function addProcesses(metrics: Metrics, { processes, sessions }: DoctorReport): 
     'Cores that their whole trees use, by kind.',
     sums(
       'kind',
-      alive.flatMap(({ kind, cpuPercent }) =>
+      processes.flatMap(({ kind, cpuPercent }) =>
         cpuPercent === null ? [] : [[kind, cpuPercent / 100]],
       ),
     ),

@@ -19,7 +19,7 @@ export const orUnknown = <T>(value: T | null, show: (value: T) => HtmlPart): Htm
 
 export function timeAgo(at: number, now: number): Html {
   const stamp = new Date(at).toISOString();
-  return html`<time datetime="${stamp}" title="${stamp}">${showDuration(Math.max(0, now - at))} ago</time>`;
+  return html`<time datetime="${stamp}" title="${stamp}">${now - at < 1000 ? 'now' : `${showDuration(now - at)} ago`}</time>`;
 }
 
 const BANNERS = {
@@ -49,16 +49,15 @@ ${bad.length > 0 && list(bad.toSorted((a, b) => rank[a.status] - rank[b.status])
 
 /** The figures of the whole, each in a tile. */
 export function figures({ supervisor, host, processes }: DoctorReport): Html {
-  const alive = processes.filter(({ identity }) => identity === 'alive');
   const total = (of: 'rssBytes' | 'cpuPercent') =>
-    alive.reduce((sum, one) => sum + (one[of] ?? 0), 0);
-  const descendants = alive.reduce((sum, one) => sum + one.descendants.length, 0);
+    processes.reduce((sum, one) => sum + (one[of] ?? 0), 0);
+  const descendants = processes.reduce((sum, one) => sum + one.descendants.length, 0);
   const quota = (title: string, amount: Quota | null) =>
     amount !== null &&
     tile(
       title,
       amount.used,
-      amount.limit !== null && gauge(title, amount.used, amount.limit),
+      amount.limit !== null && gauge(title, amount.used, amount.limit, true),
       amount.limit !== null && html`of ${amount.limit}`,
     );
   return html`<dl class="figures" id="figures">
@@ -73,7 +72,7 @@ ${
     tile(
       'Live processes',
       supervisor.pool.live,
-      gauge('Live processes', supervisor.pool.live, supervisor.pool.hardCap),
+      gauge('Live processes', supervisor.pool.live, supervisor.pool.hardCap, true),
       html`of ${supervisor.pool.hardCap}, with ${count(descendants, 'descendant')}`,
     ),
     tile(
@@ -103,8 +102,8 @@ export function queue({ supervisor }: DoctorReport): Html | null {
   const columns: Column<WaitingRequest & { at: number }>[] = [
     { label: 'Place', show: ({ at }) => at },
     { label: 'Session', show: ({ sessionId }) => orUnknown(sessionId, (id) => id) },
-    { label: 'Priority', isNumber: true, show: ({ priority }) => priority },
-    { label: 'Waits for', isNumber: true, show: ({ waitedMs }) => showDuration(waitedMs) },
+    { label: 'Priority', is: 'number', show: ({ priority }) => priority },
+    { label: 'Waits for', is: 'number', show: ({ waitedMs }) => showDuration(waitedMs) },
   ];
   const items = supervisor.pool.queue.map((request, index) => ({ ...request, at: index + 1 }));
   return section(
@@ -120,8 +119,8 @@ export function services({ services }: DoctorReport): Html | null {
   const columns: Column<ServiceHealth>[] = [
     { label: 'Service', show: ({ name }) => name },
     { label: 'State', show: ({ state }) => orUnknown(state, badge) },
-    { label: 'Pid', isNumber: true, show: ({ pid }) => orUnknown(pid, String) },
-    { label: 'Failures in a row', isNumber: true, show: ({ failures }) => failures },
+    { label: 'Pid', is: 'number', show: ({ pid }) => orUnknown(pid, String) },
+    { label: 'Failures in a row', is: 'number', show: ({ failures }) => failures },
     {
       label: 'Breaker',
       show: ({ openForMs }) => (openForMs > 0 ? `open for ${showDuration(openForMs)}` : 'closed'),
@@ -152,7 +151,7 @@ export function ends({ ends, at }: DoctorReport): Html {
       label: 'Exit',
       show: ({ code, signal }) => signal ?? orUnknown(code, (value) => `code ${value}`),
     },
-    { label: 'Lasted', isNumber: true, show: ({ durationMs }) => showDuration(durationMs) },
+    { label: 'Lasted', is: 'number', show: ({ durationMs }) => showDuration(durationMs) },
   ];
   // With no end yet, the table is there for the first one to come.
   return section(
@@ -188,7 +187,7 @@ export function owners({ owners, at }: DoctorReport): Html {
     },
     { label: 'Is', show: ({ verdict }) => badge(verdict) },
     { label: 'Since', show: ({ openedAt }) => timeAgo(openedAt, at) },
-    { label: 'Processes', isNumber: true, show: ({ processes }) => processes },
+    { label: 'Processes', is: 'number', show: ({ processes }) => processes },
   ];
   return section(
     'owners',

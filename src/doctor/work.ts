@@ -59,7 +59,7 @@ export function processes(report: DoctorReport, context: PageContext): Html {
     { label: 'State', show: stateOf },
     {
       label: 'Memory',
-      isNumber: true,
+      is: 'number',
       show: ({ rssBytes }) =>
         orUnknown(rssBytes, (bytes) => [
           showBytes(bytes),
@@ -69,12 +69,16 @@ export function processes(report: DoctorReport, context: PageContext): Html {
     },
     {
       label: 'CPU',
-      isNumber: true,
+      is: 'number',
       show: ({ cpuPercent }) => orUnknown(cpuPercent, (percent) => `${Math.round(percent)} %`),
     },
-    { label: 'Started', isNumber: true, show: ({ startedAt }) => timeAgo(startedAt, at) },
-    { label: 'Time left', isNumber: true, show: timeLeft },
-    { label: 'Action', show: (process) => isOurs(process) && deedForm(endOf(process), context) },
+    { label: 'Started', is: 'number', show: ({ startedAt }) => timeAgo(startedAt, at) },
+    { label: 'Time left', is: 'number', show: timeLeft },
+    {
+      label: 'Action',
+      is: 'deed',
+      show: (process) => isOurs(process) && deedForm(endOf(process), context),
+    },
   ];
   const caption = `What this host (pid ${host.pid}) and its neighbours have started, oldest first`;
   return section(
@@ -124,8 +128,8 @@ export function sessions(report: DoctorReport, context: PageContext): Html {
   ]);
   const columns: Column<SessionHealth>[] = [
     { label: 'Session', show: ({ id }) => id },
-    { label: 'Live', isNumber: true, show: ({ live, started }) => `${live} of ${started}` },
-    { label: 'Age', isNumber: true, show: ({ ageMs }) => showDuration(ageMs) },
+    { label: 'Live', is: 'number', show: ({ live, started }) => `${live} of ${started}` },
+    { label: 'Age', is: 'number', show: ({ ageMs }) => showDuration(ageMs) },
     { label: 'Time left', show: clock },
     {
       label: 'Last end',
@@ -134,13 +138,17 @@ export function sessions(report: DoctorReport, context: PageContext): Html {
     },
     {
       label: 'Spent',
-      isNumber: true,
+      is: 'number',
       show: ({ spentUsd, spentTokens }) =>
         spentUsd + spentTokens > 0
           ? `${showUsd(spentUsd)}, ${count(spentTokens, 'token')}`
           : orUnknown(null, String),
     },
-    { label: 'Action', show: ({ id }) => reapable.has(id) && deedForm(reapOf(id), context) },
+    {
+      label: 'Action',
+      is: 'deed',
+      show: ({ id }) => reapable.has(id) && deedForm(reapOf(id), context),
+    },
   ];
   return section(
     'sessions',

@@ -1,0 +1,51 @@
+// Debian's Chromium without a window, in a home of its own; it reaches nothing but 127.0.0.1.
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+
+const PROGRAM = '/usr/bin/chromium';
+
+/** In CI a browser that is not there is an error, and no reason to leave anything out. */
+export const CAN_BROWSE = existsSync(PROGRAM) || process.env['CI'] !== undefined;
+export const BROWSER_MISSING = `left out: there is no ${PROGRAM}`;
+
+const ARGUMENTS = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage'],
+  // Nothing but the test's own servers has an address.
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE evil.test',
+];
+
+export interface Browser {
+  readonly context: BrowserContext;
+  close(): Promise<void>;
+}
+
+export async function openBrowser(): Promise<Browser> {
+  const home = await mkdtemp(join(tmpdir(), 'agent-supervisor-browser-'));
+  const context = await chromium.launchPersistentContext(join(home, 'profile'), {
+    executablePath: PROGRAM,
+    headless: true,
+    args: ARGUMENTS,
+    viewport: { width: 1280, height: 900 },
+  });
+  return {
+    context,
+    async close() {
+      await context.close();
+      await rm(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    },
+  };
+}
+
+/** What the browser complains of: violations of the policy, errors of the script, files that are not there. */
+export function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  return complaints;
+}
