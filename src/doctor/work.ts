@@ -42,7 +42,7 @@ export const STOP: Deed = {
   action: 'stop',
   target: '',
   label: 'Stop all',
-  description: 'Stop the supervisor',
+  description: 'Stop all processes',
   question: 'End every process of this host, refuse what waits, and start nothing more?',
 };
 

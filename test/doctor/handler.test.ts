@@ -301,7 +301,7 @@ describe('what is answered', () => {
           /^default-src 'none'; script-src 'self'; style-src 'self';/,
         ),
         'x-content-type-options': 'nosniff',
-        'referrer-policy': 'no-referrer',
+        'referrer-policy': 'same-origin',
         'cache-control': 'no-store',
       });
       return answered;

@@ -20,21 +20,24 @@ const ARGUMENTS = [
 
 export interface Browser {
   readonly context: BrowserContext;
+  withoutJavaScript(): Promise<BrowserContext>;
   close(): Promise<void>;
 }
 
 export async function openBrowser(): Promise<Browser> {
   const home = await mkdtemp(join(tmpdir(), 'agent-supervisor-browser-'));
-  const context = await chromium.launchPersistentContext(join(home, 'profile'), {
+  const browser = await chromium.launch({
     executablePath: PROGRAM,
     headless: true,
     args: ARGUMENTS,
-    viewport: { width: 1280, height: 900 },
+    env: { PATH: process.env['PATH'] ?? '', HOME: home, TMPDIR: home },
   });
+  const viewport = { width: 1280, height: 900 };
   return {
-    context,
+    context: await browser.newContext({ viewport }),
+    withoutJavaScript: () => browser.newContext({ viewport, javaScriptEnabled: false }),
     async close() {
-      await context.close();
+      await browser.close();
       await rm(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
     },
   };

@@ -84,7 +84,7 @@ async function load() {
     if (response.status === 401) return location.reload();
     if (!response.ok) return mark('lost');
     const next = new DOMParser().parseFromString(await response.text(), 'text/html');
-    for (const part of ['main', '#about', '#as-of time']) {
+    for (const part of ['main', 'nav', '#about', '#as-of time']) {
       const [old, now] = [document.querySelector(part), next.querySelector(part)];
       if (old && now) morph(old, now);
     }

@@ -1,0 +1,197 @@
+// Secrets are planted wherever a host has some; what the doctor shows has none of them.
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect } from 'vitest';
+import { doctorHandler } from '../../src/doctor/handler.ts';
+import { reportPage } from '../../src/doctor/page.ts';
+import { EVENT_NAMES, publicEvent, textWithoutFolders } from '../../src/doctor/public-event.ts';
+import type { SupervisorEvents } from '../../src/events.ts';
+import { SupervisorError } from '../../src/index.ts';
+import { bearer, HTML, TOKEN } from '../support/doctor-site.ts';
+import { sampleProcess, sampleReport } from '../support/sample-report.ts';
+import { MARKER } from '../support/scenarios.ts';
+import { CAN_WATCH, it } from '../support/supervised.ts';
+
+const secret = fc.stringMatching(/^[A-Za-z0-9]{16,32}$/);
+const secrets = fc.uniqueArray(secret, { minLength: 8, maxLength: 8 });
+
+describe('an event', () => {
+  const error = (text: string) =>
+    new SupervisorError('SPAWN_FAILED', text, { cause: new Error(text), data: { text } });
+  const subject = { id: 'a-1', kind: 'agent', sessionId: 'one' };
+  const name = { pid: 7, command: 'node' };
+  const end = (text: string) => ({
+    ...{ ...subject, pid: 7, code: 1, signal: null, cause: 'failed' as const, durationMs: 5 },
+    ...{
+      intentional: false,
+      forced: false,
+      stderrTail: text,
+      leftovers: [name],
+      error: error(text),
+    },
+  });
+
+  /** Every event with a secret in each place that may hold one. */
+  const planted = (text: string, sentence: string): SupervisorEvents => ({
+    queued: { ...subject, waiting: 1 },
+    waiting: { ...subject, waitedMs: 1, holders: ['a-2'] },
+    started: { ...subject, pid: 7 },
+    adopted: { ...subject, pid: 7 },
+    refused: { ...subject, error: error(text) },
+    ending: { ...subject, pid: 7, cause: 'terminated', reason: sentence },
+    leftovers: { ...subject, processes: [name], action: 'terminate', advice: text },
+    survivors: { ...subject, survivors: [{ ...name, id: 'a-1', sessionId: 'one' }] },
+    exited: end(text),
+    'session-expired': { sessionId: 'one', createdAt: 1, ageMs: 2, maxWallClockMs: 1, live: 1 },
+    restarting: { ...{ sessionId: 'one', name: 'run', attempt: 2, delayMs: 1 }, after: end(text) },
+    service: { name: 'index', from: 'ready', state: 'idle', pid: 7, reason: text },
+    swept: {
+      ...{ recovered: [text], forgotten: 0, removed: [text], durationMs: 1, survivors: [] },
+      ended: [end(text)],
+      orphans: [{ ...name, id: 'a-3', reason: text }],
+      kept: [{ ...name, id: 'a-4', kind: 'agent', sessionId: 'one', cwd: text, startedAt: 1 }],
+      unproven: [{ pid: 9, reason: text }],
+    },
+    warning: { code: 'TEST', message: sentence, cause: error(text) },
+    stopping: { reason: sentence },
+    stopped: { durationMs: 1 },
+  });
+
+  const inSentence = (folder: string, key: string, value: string) =>
+    fc.constantFrom(
+      `cannot write /srv/${folder}/journal: no space`,
+      `"/srv/${folder}/a b" is not there; /srv/${folder}`,
+      `~/${folder} x`,
+      `../${folder}/x`,
+      `C:\\Users\\${folder}\\x`,
+      `file:///srv/${folder}`,
+      `/known/place with blanks/${folder} is full`,
+      `token=${key}`,
+      `Authorization: Bearer ${key}`,
+      `the value is ${value}`,
+    );
+
+  it('holds no output, no error, no folder and no value of the environment', () => {
+    const arbitrary = secrets.chain((all) => {
+      const [text = '', folder = '', key = '', value = ''] = all;
+      return inSentence(folder, key, value).map((sentence) => ({ all, text, sentence, value }));
+    });
+    fc.assert(
+      fc.property(arbitrary, ({ all, text, sentence, value }) => {
+        const confidential = { secrets: [value], folders: () => ['/known/place with blanks'] };
+        const events = planted(text, sentence);
+        for (const event of EVENT_NAMES) {
+          const shown = JSON.stringify(publicEvent(event, events[event], confidential));
+          for (const one of all) expect(shown).not.toContain(one);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('keeps what may be read', () => {
+    const confidential = { secrets: [], folders: () => ['/srv/state', '/'] };
+    const shown = (text: string) => textWithoutFolders(text, confidential);
+    expect(shown('asked for by the operator (3 of 4 and/or more)')).toBe(
+      'asked for by the operator (3 of 4 and/or more)',
+    );
+    expect(shown('/srv/state/a.jsonl cannot be read; it goes on in memory')).toBe(
+      '[folder] cannot be read; it goes on in memory',
+    );
+    expect(shown('cannot write /elsewhere/x: no space')).toBe('cannot write [folder]');
+  });
+});
+
+describe('the page', () => {
+  it('escapes whatever a name holds', () => {
+    const evil = `"'><script>alert(1)</script>&amp;<!--`;
+    fc.assert(
+      fc.property(fc.constantFrom(evil, `${evil}\n`, 'javascript:alert(1)', '</title>'), (name) => {
+        const process = sampleProcess({ command: name, kind: name, sessionId: name, id: name });
+        const report = sampleReport();
+        const [session] = report.sessions;
+        const page = reportPage(
+          {
+            ...report,
+            host: { ...report.host, machine: name },
+            processes: [process],
+            sessions: session === undefined ? [] : [{ ...session, id: name }],
+            checks: [{ id: name, status: 'fail', summary: name, advice: name }],
+          },
+          { base: './', formToken: 'form', canLogOut: true },
+        );
+        expect(page.match(/<script/g)).toHaveLength(1);
+        expect(page).not.toContain('<script>');
+        expect(page).not.toContain('<!--');
+        expect(page.match(/<\/title>/g)).toHaveLength(1);
+      }),
+    );
+  });
+});
+
+describe('a real host', () => {
+  it.runIf(CAN_WATCH)(
+    'shows none of its secrets, on no page, in no event, in no metric',
+    async ({ supervise, home, marker }) => {
+      const [folder, argument, value, plain, word, childs] = fc.sample(secret, {
+        numRuns: 6,
+        seed: 42,
+      });
+      const cwd = join(home, `folder-${folder}`);
+      await mkdir(cwd);
+      const tool = join(cwd, 'tool.sh');
+      await writeFile(tool, '#!/bin/sh\necho "$2 $API_TOKEN" >&2\nsleep 300 &\nsleep 300 "$1"\n');
+      await chmod(tool, 0o700);
+      const supervisor = supervise({ pool: { concurrency: 1 } });
+      const handler = doctorHandler(supervisor, { token: TOKEN });
+      const get = async (path: string, accept = '*/*') => {
+        const request = new Request(`http://127.0.0.1/doctor${path}`, {
+          headers: { ...bearer(), accept },
+        });
+        return handler(request);
+      };
+      const events = (await get('/events')).body?.getReader();
+      const env = {
+        PATH: process.env['PATH'] ?? '',
+        API_TOKEN: `${value}`,
+        PLAIN: `${plain}`,
+        [MARKER]: marker,
+      };
+      const spawn = (command: string, args: string[], more = {}) =>
+        supervisor.spawn({ command, args, cwd, env, sessionId: 'one', ...more });
+      const agent = spawn(tool, [`${argument}`, `${word}`]);
+      await agent.started;
+      const failing = spawn('sh', ['-c', `echo ${childs} >&2; exit 3`], { slot: false });
+      await failing.exited;
+      await spawn(join(cwd, 'no-such-program'), [`${argument}`], { slot: false }).exited;
+      await spawn('sh', [], { slot: false, cwd: join(cwd, 'nowhere') }).exited;
+      spawn('sleep', [`300`]);
+      const shown: string[] = [];
+      const look = async () => {
+        for (const path of ['', '/report.json', '/metrics'])
+          shown.push(await (await get(path, HTML.accept)).text());
+      };
+      await look();
+      expect(shown.join()).toContain('tool.sh');
+      supervisor.foundation.warn(
+        'TEST',
+        `cannot write ${join(cwd, 'x')}: ENOSPC`,
+        new Error(`${word}`),
+      );
+      await agent.terminate({ reason: `it works in ${cwd}, with API_TOKEN=${value}` });
+      await supervisor.stop({ reason: `enough of ${cwd}` });
+      await look();
+      for (;;) {
+        const { done, value: chunk } = (await events?.read()) ?? { done: true };
+        if (done || chunk === undefined) break;
+        shown.push(new TextDecoder().decode(chunk));
+      }
+      const all = shown.join('\n');
+      expect(all).toContain('event: stopped');
+      for (const one of [folder, argument, value, plain, word, childs, TOKEN]) {
+        expect(all).not.toContain(one);
+      }
+    },
+  );
+});
