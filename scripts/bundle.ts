@@ -19,6 +19,19 @@ const mainEntry: Plugin = {
   },
 };
 
+/** The page's own files as text: nothing has to be found beside the bundle, whatever bundles the host. */
+const pageFiles: Plugin = {
+  name: 'page-files',
+  transform(code, id) {
+    if (resolve(id) !== resolve('src/doctor/assets.ts')) return null;
+    const inline = (_: string, name: string): string =>
+      JSON.stringify(readFileSync(`src/doctor/page/${name}`, 'utf8'));
+    const inlined = code.replace(/\bread\(["'](\w+\.\w+)["']\)/g, inline);
+    if (inlined === code) throw new Error(`${id}: no page file is read there any more`);
+    return inlined;
+  },
+};
+
 // Each is a bundle of its own: with chunks in common, the import would read two files.
 const BUNDLES = [
   { input: 'src/index.ts', dir: 'dist' },
@@ -27,7 +40,7 @@ const BUNDLES = [
   // Two parts: a launcher that finds its daemon ready loads the first one only.
   { input: 'src/daemon/index.ts', dir: 'dist/daemon', plugins: [mainEntry], chunks: '[name].js' },
   { input: 'src/cli/main.ts', dir: 'dist/cli', plugins: [mainEntry], chunks: '[name].js' },
-  { input: 'src/doctor/index.ts', dir: 'dist/doctor', plugins: [mainEntry] },
+  { input: 'src/doctor/index.ts', dir: 'dist/doctor', plugins: [mainEntry, pageFiles] },
   { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
   { input: 'src/otel/index.ts', dir: 'dist/otel', plugins: [mainEntry] },
   { input: 'src/service/index.ts', dir: 'dist/service', plugins: [mainEntry] },

@@ -1,4 +1,4 @@
-// Takes the pictures of the documentation: npm run pictures
+// Takes the pictures of the documentation: node scripts/pictures.ts
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';

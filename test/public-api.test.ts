@@ -174,7 +174,12 @@ describe('agent-supervisor/daemon', () => {
 
 describe('agent-supervisor/doctor', () => {
   it('exports these values', () => {
-    expect(Object.keys(doctor)).toEqual(['doctor', 'doctorReportSchema']);
+    expect(Object.keys(doctor).sort()).toEqual([
+      'doctor',
+      'doctorHandler',
+      'doctorReportSchema',
+      'toNodeListener',
+    ]);
   });
 });
 

@@ -1,4 +1,12 @@
 export { doctor } from './doctor.ts';
+export { type DoctorHandler, doctorHandler } from './handler.ts';
+export {
+  type FetchHandler,
+  type NodeListener,
+  type NodeListenerOptions,
+  toNodeListener,
+} from './node-listener.ts';
+export type { DoctorHandlerOptions } from './options.ts';
 export type {
   Check,
   CheckStatus,

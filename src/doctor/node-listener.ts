@@ -84,8 +84,8 @@ function toRequest(message: FrameworkRequest, signal: AbortSignal): Request {
   const scheme = 'encrypted' in message.socket ? 'https' : 'http';
   const host = message.headers[':authority'] ?? message.headers.host ?? 'localhost';
   const headers = new Headers();
-  for (const [name, value] of Object.entries(message.headersDistinct)) {
-    if (!name.startsWith(':')) for (const one of value ?? []) headers.append(name, one);
+  for (const [at, name] of message.rawHeaders.entries()) {
+    if (at % 2 === 0 && !name.startsWith(':')) headers.append(name, message.rawHeaders[at + 1] ?? '');
   }
   const hasBody = method !== 'GET' && method !== 'HEAD';
   try {

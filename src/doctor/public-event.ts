@@ -82,6 +82,7 @@ type Projection = {
 
 /** Each event, field by field: what is not named here is not shown. */
 const PROJECTIONS: Projection = {
+  requested: subject,
   queued: (detail, show) => ({ ...subject(detail, show), waiting: detail.waiting }),
   waiting: (detail, show) => ({
     ...subject(detail, show),

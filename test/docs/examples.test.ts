@@ -59,6 +59,11 @@ agent_supervisor.run in agent_supervisor.process
 agent_supervisor.process in answer a question failed
 answer a question
 `,
+  'doctor.ts': `without the token: 401
+a report of version 1 with 0 processes
+agent_supervisor_pool_slots 2
+a script for the page: 200
+`,
   'service.ts': `index starting
 index ready
 one process: true

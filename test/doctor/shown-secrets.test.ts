@@ -34,6 +34,7 @@ describe('an event', () => {
 
   /** Every event with a secret in each place that may hold one. */
   const planted = (text: string, sentence: string): SupervisorEvents => ({
+    requested: subject,
     queued: { ...subject, waiting: 1 },
     waiting: { ...subject, waitedMs: 1, holders: ['a-2'] },
     started: { ...subject, pid: 7 },

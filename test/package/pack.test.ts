@@ -26,7 +26,7 @@ const SUBPATHS = [
       ...['validatePidFile', 'writePidFile'],
     ],
   ],
-  ['doctor', ['doctor', 'doctorReportSchema']],
+  ['doctor', ['doctor', 'doctorHandler', 'doctorReportSchema', 'toNodeListener']],
   ['mcp', ['SupervisedStdioTransport']],
   ['otel', ['instrument']],
   ['service', ['defineService']],
