@@ -85,7 +85,8 @@ function toRequest(message: FrameworkRequest, signal: AbortSignal): Request {
   const host = message.headers[':authority'] ?? message.headers.host ?? 'localhost';
   const headers = new Headers();
   for (const [at, name] of message.rawHeaders.entries()) {
-    if (at % 2 === 0 && !name.startsWith(':')) headers.append(name, message.rawHeaders[at + 1] ?? '');
+    if (at % 2 === 0 && !name.startsWith(':'))
+      headers.append(name, message.rawHeaders[at + 1] ?? '');
   }
   const hasBody = method !== 'GET' && method !== 'HEAD';
   try {
