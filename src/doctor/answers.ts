@@ -28,6 +28,7 @@ const TITLES: Readonly<Record<number, string>> = {
 /** What a request wants, and where from its address the links of an answer lead. */
 export interface Asker {
   readonly wantsHtml: boolean;
+  readonly route: string;
   /** What a relative link begins with. */
   readonly base: string;
 }
@@ -84,7 +85,7 @@ export function refuse(
   }
   const text =
     status === 401 && hasLogin
-      ? loginPage(asker.base, message)
+      ? loginPage(asker.base, asker.route === 'login' ? message : undefined)
       : problemPage(asker.base, TITLES[status] ?? 'Failed', message);
   return answer(text, 'text/html; charset=utf-8', { status, headers: more });
 }

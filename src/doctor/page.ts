@@ -56,7 +56,11 @@ export function loginPage(base: string, refusal: string | undefined): string {
   return frame(
     { title: 'Log in', base },
     html`<main class="narrow"><h1>Agent supervisor</h1>
-${refusal !== undefined && html`<p class="banner" data-is="fail" role="alert">${refusal}</p>`}
+${
+  refusal === undefined
+    ? html`<p class="note">Its host has set a token, and asks for it here.</p>`
+    : html`<p class="banner" data-is="fail" role="alert">${refusal}</p>`
+}
 <form method="post" action="${base}login"><p><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
 <p><button>Log in</button></p></form></main>`,
