@@ -1,6 +1,5 @@
 // The page as its reader sees it: a real browser, real agents that misbehave, a real server.
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { type RunAgent, realAgents, scriptedAgents } from '../../examples/demo/agents.ts';
@@ -14,7 +13,6 @@ import { eventually, isAlive, type ProcessRow, readRow } from '../support/proces
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH, CAN_WATCH_AGENTS } from '../support/supervised.ts';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const CAN_SEE = CAN_WATCH && CAN_BROWSE;
 if (!CAN_BROWSE) console.warn(BROWSER_MISSING);
 
@@ -292,7 +290,7 @@ const LOOKS = [
 
 /** What axe finds; its script is run by the browser's debugger, as the page's own policy allows none but ours. */
 async function seriousIssues(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
+  await page.evaluate(axe.source);
   return page.evaluate(async () => {
     const { axe } = globalThis as unknown as { axe: { run(): Promise<AxeResults> } };
     const { violations } = await axe.run();
