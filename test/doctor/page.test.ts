@@ -8,7 +8,7 @@ import { doctorHandler } from '../../src/doctor/handler.ts';
 import { toNodeListener } from '../../src/doctor/node-listener.ts';
 import type { Supervisor } from '../../src/index.ts';
 import { BROWSER_MISSING, CAN_BROWSE, complaintsOf, openBrowser } from '../support/browser.ts';
-import { serve, TOKEN } from '../support/doctor-site.ts';
+import { MOUNT, serve, TOKEN } from '../support/doctor-site.ts';
 import { eventually, isAlive, type ProcessRow, readRow } from '../support/process-table.ts';
 import { MARKER } from '../support/scenarios.ts';
 import { it as base, CAN_WATCH, CAN_WATCH_AGENTS } from '../support/supervised.ts';
@@ -226,6 +226,9 @@ describe('the live page', { timeout: 120_000 }, () => {
         expect([401, 403]).toContain((await answered).status());
         await page.waitForURL(`${url}/reap`);
       }
+      // A name that leads to this machine (DNS rebinding) is not its loopback.
+      await page.goto(`http://evil.test:${waived.port}${MOUNT}`);
+      await page.getByLabel('Token').waitFor();
       expect(supervisor.list()).toHaveLength(1);
     },
   );
