@@ -1,4 +1,8 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+// The tests start hundreds of hosts, which would each compile the same sources: two thirds of their time.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules/.cache/compiled');
 
 /** Tests that run for minutes are named `*.full.ts` and belong to `npm run test:full` (`--mode full`). */
 const FULL_MODE = 'full';

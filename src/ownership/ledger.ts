@@ -112,8 +112,9 @@ export class Ledger<Line extends object> {
       return true;
     } catch (error) {
       if (what === 'read' && (error as NodeJS.ErrnoException).code === 'ENOENT') return true;
-      if (this.#failing === undefined)
-        this.#options.warn(`${this.#options.path} cannot be ${what}; it goes on in memory`, error);
+      const { path, remembers = true, warn } = this.#options;
+      const sequel = remembers ? 'it goes on in memory' : 'what happens meanwhile is lost to it';
+      if (this.#failing === undefined) warn(`${path} cannot be ${what}; ${sequel}`, error);
       this.#failing ??= what;
       return false;
     }

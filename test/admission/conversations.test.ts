@@ -11,6 +11,7 @@ import type {
 } from '../../src/index.ts';
 import { type FakeProcess, UNKILLABLE } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
+import { standing } from '../support/state-dir.ts';
 
 const UUID = '0c51e2a4-52c1-4b9e-8d5c-0b0f5a7c1e11';
 const LADDER = { stdinEofMs: 10, termMs: 20, killMs: 20 };
@@ -83,7 +84,7 @@ class Host extends FakeSupervision {
     const stopped = this.supervisor.stop();
     await this.until(stopped);
     expect(this.os.alive).toEqual([]);
-    const files = readdirSync(this.stateDir).filter((name) => !name.startsWith('session-'));
+    const files = standing(this.stateDir).filter((name) => !name.startsWith('session-'));
     expect(files).toEqual([]);
   }
 }
@@ -265,7 +266,7 @@ describe("'replace'", () => {
     host.os.die(older.pid);
     await host.until(newer.handle.started);
     // Whoever looks finds the one who holds it, with a journal of its own.
-    const names = readdirSync(host.stateDir);
+    const names = standing(host.stateDir);
     const claim = names.find((name) => name.startsWith('conversation-')) ?? '';
     const { owner } = JSON.parse(readFileSync(join(host.stateDir, claim), 'utf8'));
     expect(names).toContain(`host-${owner.instance}.jsonl`);

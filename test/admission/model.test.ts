@@ -1,6 +1,3 @@
-// Whatever is asked in whatever order, and whatever of it falls into the same tick: each request has
-// exactly one outcome, and no slot and no conversation is lost.
-import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -13,6 +10,7 @@ import {
 } from '../../src/index.ts';
 import { type FakeProcess, UNKILLABLE } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
+import { standing } from '../support/state-dir.ts';
 
 const SLOTS = 2;
 const CONVERSATIONS = 2;
@@ -270,9 +268,7 @@ class Model {
     ];
     expect(fresh.map(({ pid }) => typeof pid)).toEqual(fresh.map(() => 'number'));
     await os.clock.until(supervisor.stop());
-    const files = readdirSync(this.host.stateDir).filter(
-      (name) => !/^(?:session|spend)-/.test(name),
-    );
+    const files = standing(this.host.stateDir).filter((name) => !/^(?:session|spend)-/.test(name));
     expect(files).toEqual([]);
   }
 

@@ -1,6 +1,6 @@
 // Systems that tell a host only after a while who it is (macOS, Windows), in memory: what its journal
 // says then, and what is made of the journals of others.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -13,6 +13,7 @@ import {
 } from '../../src/ownership/record.ts';
 import { type FakeProcess, HOST_PID } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
+import { standing } from '../support/state-dir.ts';
 
 const OWNER = 'AnotherOwnerOfTests';
 const PLATFORMS = ['darwin', 'win32'] as const;
@@ -50,7 +51,7 @@ class Heir extends FakeSupervision {
   }
 
   get ownJournal() {
-    const [name = ''] = readdirSync(this.stateDir).filter((file) => !file.includes(OWNER));
+    const [name = ''] = standing(this.stateDir).filter((file) => !file.includes(OWNER));
     return readNow(join(this.stateDir, name));
   }
 }
@@ -74,7 +75,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     const later = heir.spawn('b', { kind: 'tool' });
     expect(heir.ownJournal.records.get(later.id)).toMatchObject({ bootId });
     await heir.until(heir.supervisor.stop());
-    expect(readdirSync(heir.stateDir)).toEqual([]);
+    expect(standing(heir.stateDir)).toEqual([]);
   });
 
   it('what a dead owner left is ended', async () => {

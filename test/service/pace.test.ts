@@ -13,6 +13,7 @@ import { sequelOf } from '../../src/service/sequel.ts';
 import { ServiceFile } from '../../src/service/service-file.ts';
 import { exitReport } from '../support/exit-report.ts';
 import { FakeOs } from '../support/fake-os.ts';
+import { standing } from '../support/state-dir.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const OPEN_MS = 60_000;
@@ -121,7 +122,7 @@ describe('the breaker', () => {
     const breaker = breakerOf();
     breaker.fail();
     breaker.fail();
-    const [name = ''] = readdirSync(stateDir);
+    const [name = ''] = standing(stateDir);
     writeFileSync(join(stateDir, name), text);
     expect(breaker.fail()).toBe(OPEN_MS);
     expect(warnings).toHaveLength(1);
@@ -131,7 +132,7 @@ describe('the breaker', () => {
   it('is opened by no forged stamp for longer than it may be', () => {
     const breaker = breakerOf();
     breaker.fail();
-    const [name = ''] = readdirSync(stateDir);
+    const [name = ''] = standing(stateDir);
     const open = { at: 9e15, machine: 'fake', bootId: 'fake-boot', sinceBootMs: 9e15, forMs: 9e15 };
     const forged = { version: 1, service: 'server', failures: 9, open };
     writeFileSync(join(stateDir, name), JSON.stringify(forged));
@@ -141,7 +142,7 @@ describe('the breaker', () => {
   it('is remembered as long as its service lives, and 30 days', () => {
     const file = fileOf();
     failThrice(breakerOf(file));
-    const [name = ''] = readdirSync(stateDir);
+    const [name = ''] = standing(stateDir);
     const isKept = (): boolean => {
       removeOldRestarts({ os, stateDir, dryRun: false });
       return readdirSync(stateDir).includes(name);

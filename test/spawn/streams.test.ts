@@ -1,7 +1,7 @@
 // Real children that treat their streams badly: whatever they do, their end is told, right and soon.
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect } from 'vitest';
@@ -16,6 +16,7 @@ import {
   readRow,
 } from '../support/process-table.ts';
 import { MARKER } from '../support/scenarios.ts';
+import { standing } from '../support/state-dir.ts';
 import { it as base, CAN_WATCH } from '../support/supervised.ts';
 
 const STARTS = ['at once', 'at once, its bytes counted', 'after queueing'] as const;
@@ -190,7 +191,7 @@ function deadOnArrival() {
 }
 
 function journalOf(stateDir: string): string[] {
-  const [file = ''] = readdirSync(stateDir);
+  const [file = ''] = standing(stateDir);
   const [, ...changes] = readFileSync(join(stateDir, file), 'utf8').trim().split('\n');
   return changes.map((line) => {
     const { add, remove } = JSON.parse(line) as { add?: SupervisedProcess; remove?: string };

@@ -27,6 +27,7 @@ import { readJournal } from '../../src/ownership/journal-reader.ts';
 import { Supervisor as SupervisorClass } from '../../src/supervisor.ts';
 import { FakeOs } from '../support/fake-os.ts';
 import { endByMarker, findByMarker } from '../support/process-table.ts';
+import { standing } from '../support/state-dir.ts';
 import { catchUncaught, type Uncaught } from '../support/uncaught.ts';
 
 const MARKER = 'AGENT_SUPERVISOR_BAD_INPUT_TEST';
@@ -76,7 +77,7 @@ async function expectUnharmed(of: Supervisor = supervisor, stateDir = join(folde
   const waits = 'process.stdin.resume().on("end", () => process.stdout.write("fine"))';
   const next = of.spawn({ ...good(), args: ['-e', waits] });
   expect(next.pid).toBeDefined();
-  const [name = ''] = readdirSync(stateDir);
+  const [name = ''] = standing(stateDir);
   const { records, warnings } = await readJournal(join(stateDir, name));
   expect({ ids: [...records.keys()], warnings }).toEqual({ ids: [next.id], warnings: [] });
   next.stdin.end();

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
 import type { SpawnRequest, SupervisorOptions } from '../../src/index.ts';
 import type { HostCommand } from '../fixtures/hosts/contained.ts';
+import { compileCache } from './host.ts';
 import {
   endByIdentity,
   endByMarker,
@@ -17,6 +18,7 @@ import {
   type ProcessRow,
   readRow,
 } from './process-table.ts';
+import { standing } from './state-dir.ts';
 
 export const CAN_CONTAIN = process.platform === 'linux';
 
@@ -276,7 +278,7 @@ export class Area {
 
   /** The journals and claims that lie in the state directory. */
   files(): string[] {
-    return readdirSync(this.stateDir).sort();
+    return standing(this.stateDir);
   }
 
   /** The instances whose own journal lies there. */
@@ -373,5 +375,5 @@ export function statFieldsOf(pid: number): readonly string[] {
 }
 
 function pathOnly(): Record<string, string> {
-  return { PATH: process.env['PATH'] ?? '/usr/bin:/bin' };
+  return { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...compileCache() };
 }

@@ -9,6 +9,7 @@ import type { SupervisorOptions } from '../../src/options.ts';
 import type { Os } from '../../src/os/os.ts';
 import { Supervisor } from '../../src/supervisor.ts';
 import { FakeOs } from './fake-os.ts';
+import { standing } from './state-dir.ts';
 
 const LADDER = { stdinEofMs: 10, termMs: 20, killMs: 20 };
 /** What a takeover waits for at most: twice the ladder, and five seconds. */
@@ -135,7 +136,7 @@ export class FakeWorld {
 
   /** What lies in the state directory, but for the journals of hosts. */
   get files(): string[] {
-    return readdirSync(this.stateDir).filter((name) => !name.startsWith('host-'));
+    return standing(this.stateDir).filter((name) => !name.startsWith('host-'));
   }
 
   [Symbol.dispose](): void {

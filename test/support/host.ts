@@ -33,13 +33,19 @@ export function runHost(script: string, options: HostOptions): Promise<HostEnd> 
   return startHost(script, options).end;
 }
 
+/** Where hosts find what others have compiled already (vitest.config.ts). */
+export function compileCache(): { NODE_COMPILE_CACHE?: string } {
+  const { NODE_COMPILE_CACHE: folder } = process.env;
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
+}
+
 /** Starts a script of test/fixtures/hosts in a process of its own. */
 export function startHost(
   script: string,
   { args, env, cwd, runtime = process.execPath }: HostOptions,
 ): Host {
   const host = spawn(runtime, [join(FOLDER, script), ...args], {
-    env,
+    env: { ...compileCache(), ...env },
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,8 +1,8 @@
-import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SupervisorOptions } from '../../src/options.ts';
 import { UNKILLABLE } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
+import { standing } from '../support/state-dir.ts';
 
 const STUBBORN = { SIGTERM: 'ignore' } as const;
 
@@ -69,12 +69,12 @@ describe('stop', () => {
   it('removes the registry’s file when nothing is left, and keeps it for a survivor until that is dead', async () => {
     fake.os.reactions = UNKILLABLE;
     fake.spawn('a');
-    expect(readdirSync(fake.stateDir)).toHaveLength(1);
+    expect(standing(fake.stateDir)).toHaveLength(1);
     await fake.until(fake.supervisor.stop());
-    expect(readdirSync(fake.stateDir)).toHaveLength(1);
+    expect(standing(fake.stateDir)).toHaveLength(1);
     fake.os.die(100);
     await fake.os.clock.advance(31_000);
-    expect(readdirSync(fake.stateDir)).toEqual([]);
+    expect(standing(fake.stateDir)).toEqual([]);
   });
 
   it('is what `await using` does', async () => {
@@ -226,7 +226,7 @@ describe('stop', () => {
       expect(report).toMatchObject({ survivors: [], stateDir: fake.stateDir });
       const process = fake.spawn('b');
       expect(process.pid).toBe(101);
-      expect(readdirSync(fake.stateDir)).toHaveLength(1);
+      expect(standing(fake.stateDir)).toHaveLength(1);
       await fake.until(fake.supervisor.stop());
       expect(await process.exited).toMatchObject({ cause: 'shutdown' });
     });

@@ -1,0 +1,8 @@
+import { readdirSync } from 'node:fs';
+
+/** What lies in a state directory as long as something is supervised; the history stays. */
+export function standing(stateDir: string): string[] {
+  return readdirSync(stateDir)
+    .filter((name) => !name.startsWith('history-'))
+    .sort();
+}
