@@ -20,7 +20,7 @@ import { sessionsHealth } from './sessions.ts';
 import { stateDirHealth } from './state-dir.ts';
 import { type Survey, survey } from './survey.ts';
 
-/** Whose state directory is looked at, and from where. */
+/** @internal Whose state directory is looked at, and from where. */
 export interface Patient {
   readonly os: Os;
   readonly stateDir: string;
@@ -41,7 +41,7 @@ export function doctor(supervisor: Supervisor): Promise<DoctorReport> {
   return examine({ os, stateDir, options: inside.health().options, inside });
 }
 
-/** The same from inside a host, or from outside of all. */
+/** @internal The same from inside a host, or from outside of all. */
 export async function examine(patient: Patient): Promise<DoctorReport> {
   const { clock } = patient.os;
   const beganMs = clock.monotonicMs();

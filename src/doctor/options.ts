@@ -33,7 +33,10 @@ const handlerOptions = z.lazy(() =>
     .prefault({}),
 );
 
-export type CheckedHandlerOptions = z.output<typeof handlerOptions>;
+/** The options with every default filled in. */
+export interface CheckedHandlerOptions extends DoctorHandlerOptions {
+  readonly maxStreams: number;
+}
 
 /** @throws SupervisorError `INVALID_OPTIONS`, which never quotes a token */
 export function checkHandlerOptions(

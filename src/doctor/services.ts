@@ -8,7 +8,7 @@ import type { ServiceHealth } from './report.ts';
 
 const FILE = /^service-[\da-f]{32}\.json$/;
 
-/** The services that this host has defined, and those of which a host has written something down. */
+/** @internal The services that this host has defined, and those of which a host has written something down. */
 export function servicesHealth(
   os: Os,
   stateDir: string,

@@ -16,6 +16,7 @@ const MAX_LINE_BYTES = 4096;
 /** So many that have no process are shown, those that were seen last. */
 const MAX_RESTING = 20;
 
+/** @internal */
 export interface SessionsContext {
   readonly os: Os;
   readonly stateDir: string;
@@ -26,7 +27,7 @@ export interface SessionsContext {
   readonly publicText: PublicText;
 }
 
-/** The sessions with a process, and those that were seen last; each by its own id. */
+/** @internal The sessions with a process, and those that were seen last; each by its own id. */
 export async function sessionsHealth(
   context: SessionsContext,
 ): Promise<ReadonlyMap<string, SessionHealth>> {
