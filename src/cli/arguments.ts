@@ -5,8 +5,9 @@ import { COMMON, type CommandName, USAGE, type Usage } from './usage.ts';
 /** What a command was called with, as text. */
 export interface Arguments {
   readonly command: CommandName;
+  /** What is no option; after `--`, nothing is. */
   readonly positionals: readonly string[];
-  /** Everything after `--`. */
+  /** Everything after the `--` of `run`: a command and its arguments. */
   readonly rest: readonly string[];
   readonly stateDir: string | undefined;
   readonly json: boolean;
@@ -15,20 +16,32 @@ export interface Arguments {
   text(name: string): string | undefined;
 }
 
-/** Reads a command's arguments by what its usage says. */
+/**
+ * Reads a command's arguments by what its usage says.
+ *
+ * @throws Refusal for an option that the command does not have, and for an argument too many
+ */
 export function parseArguments(command: CommandName, args: readonly string[]): Arguments {
   const end = args.indexOf('--');
   const own = end === -1 ? args : args.slice(0, end);
-  const { options, notes: _ }: Usage = USAGE[command];
+  const after = end === -1 ? [] : args.slice(end + 1);
+  const { options, operands = 0 }: Usage = USAGE[command];
   const config = Object.fromEntries([...options, ...COMMON].map(([left]) => optionOf(left)));
-  const { values, positionals } = read(command, own, config);
+  const { values, positionals: before } = read(command, own, config);
+  const isRun = command === 'run';
+  const positionals = isRun ? before : [...before, ...after];
+  const isHelp = values['help'] === true;
+  if (positionals.length > operands && !isRun && !isHelp)
+    throw new Refusal(
+      `${command} takes no "${positionals[operands]}". "agent-supervisor ${command} --help" says what it takes.`,
+    );
   return {
     command,
     positionals,
-    rest: end === -1 ? [] : args.slice(end + 1),
+    rest: isRun ? after : [],
     stateDir: values['state-dir'] as string | undefined,
     json: values['json'] === true,
-    help: values['help'] === true,
+    help: isHelp,
     flag: (name) => values[name] === true,
     text: (name) => values[name] as string | undefined,
   };
@@ -46,41 +59,60 @@ function read(command: CommandName, args: readonly string[], options: ParseArgsO
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    const [sentence] = (error as Error).message.split(/\. |$/, 1);
-    throw new Refusal(`${sentence}. "agent-supervisor ${command} --help" lists what it takes.`);
+    // What follows the first sentence is advice on writing such arguments, in several lines.
+    const [sentence = ''] = (error as Error).message.split(/\.?\s*\n|\. /, 1);
+    throw new Refusal(
+      `${sentence.replace(/\.$/, '')}. "agent-supervisor ${command} --help" says what it takes.`,
+    );
   }
 }
 
-const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Reads `500ms`, `90s`, `5m`, `2h` or `1d`; `undefined` stays. */
-export function durationOf(name: string, text: string | undefined): number | undefined {
+/** Reads `500ms`, `90s`, `5m`, `2h` or `1d`, of at least so much; `undefined` stays. */
+export function durationOf(
+  name: string,
+  text: string | undefined,
+  leastMs = 0,
+): number | undefined {
   if (text === undefined) return undefined;
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
-  if (number === undefined || unit === undefined)
+  const ms = measure(text, UNITS_MS);
+  if (ms === undefined)
     throw new Refusal(
       `--${name} is "${text}", but must be a duration such as 500ms, 90s, 5m or 2h.`,
     );
-  return Number(number) * UNITS[unit as keyof typeof UNITS];
+  if (ms < leastMs) throw new Refusal(`--${name} is "${text}", but must be at least ${leastMs}ms.`);
+  return ms;
 }
 
-const SIZES = {
+const UNITS_BYTES = {
   B: 1,
   KiB: 2 ** 10,
   MiB: 2 ** 20,
   GiB: 2 ** 30,
+  TiB: 2 ** 40,
   kB: 1e3,
   MB: 1e6,
   GB: 1e9,
-} as const;
+  TB: 1e12,
+};
 
-/** Reads `512MiB` or `2GiB`; `undefined` stays. */
+/** Reads `512MiB` or `2GiB`, of at least one byte; `undefined` stays. */
 export function bytesOf(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([KMG]iB|[kMG]?B)$/.exec(text) ?? [];
-  if (number === undefined || unit === undefined)
+  const bytes = measure(text, UNITS_BYTES);
+  if (bytes === undefined || bytes < 1)
     throw new Refusal(`--${name} is "${text}", but must be a size such as 512MiB or 2GiB.`);
-  return Number(number) * SIZES[unit as keyof typeof SIZES];
+  return bytes;
+}
+
+/** A number with its unit; `undefined` for anything else, and for more than can be counted. */
+function measure(text: string, units: Readonly<Record<string, number>>): number | undefined {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([a-z]+)$/i.exec(text) ?? [];
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
+  if (number === undefined || factor === undefined) return undefined;
+  const product = Number(number) * factor;
+  return product <= Number.MAX_SAFE_INTEGER ? product : undefined;
 }
 
 /** Reads a whole number of at least `least`; `undefined` stays. */

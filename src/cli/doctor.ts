@@ -1,7 +1,8 @@
 import { examine } from '../doctor/doctor.ts';
 import type { Check, DoctorReport } from '../doctor/report.ts';
 import type { Command } from './execute.ts';
-import { bytes, type Paint, painter } from './paint.ts';
+import { bytes, counted, type Paint, painter } from './paint.ts';
+import { plain } from './plain.ts';
 import { findRegistry } from './registry.ts';
 
 const STYLES = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
@@ -20,12 +21,13 @@ export const run: Command = async (args, { stdout, hasColor }) => {
 function lines(report: DoctorReport, paint: Paint): string[] {
   const { host, stateDir, owners, processes, checks } = report;
   const alive = processes.filter(({ identity }) => identity === 'alive').length;
+  const files = stateDir.files.reduce((sum, group) => sum + group.count, 0);
   const size = stateDir.exists
-    ? `${stateDir.files.length} kinds of files, ${bytes(stateDir.bytes)}`
+    ? `${counted(files, 'file')}, ${bytes(stateDir.bytes)}`
     : 'not there yet';
   return [
     `agent-supervisor ${host.packageVersion} on ${host.runtime} ${host.runtimeVersion}, ${host.platform} ${host.arch}`,
-    `${stateDir.path}: ${size}; ${owners.length} hosts, ${alive} live processes`,
+    `${plain(stateDir.path)}: ${size}; ${counted(owners.length, 'host')}, ${counted(alive, 'live process', 'live processes')}`,
     '',
     ...checks.flatMap((check) => checkLines(check, paint)),
     '',
@@ -34,8 +36,8 @@ function lines(report: DoctorReport, paint: Paint): string[] {
 }
 
 function checkLines({ id, status, summary, advice }: Check, paint: Paint): string[] {
-  const first = `${paint(STYLES[status], MARKS[status])} ${paint('bold', id.padEnd(12))} ${summary}`;
-  return advice === null ? [first] : [first, `${' '.repeat(15)}→ ${advice}`];
+  const first = `${paint(STYLES[status], MARKS[status])} ${paint('bold', id.padEnd(12))} ${plain(summary)}`;
+  return advice === null ? [first] : [first, `${' '.repeat(15)}→ ${plain(advice)}`];
 }
 
 function verdict(checks: readonly Check[], paint: Paint): string {

@@ -1,18 +1,20 @@
 import { basename } from 'node:path';
 import { publicText } from '../doctor/public-text.ts';
-import type { Os } from '../os/os.ts';
-import type { Terminal } from '../os/terminal.ts';
-import { HistoryReader, historyFiles, recentNotes } from '../ownership/history-reader.ts';
+import { HistoryReader, historyFiles } from '../ownership/history-reader.ts';
 import type { HistoryNote } from '../ownership/record.ts';
 import { countOf } from './arguments.ts';
 import type { Command } from './execute.ts';
-import { duration, type Paint, painter, plain } from './paint.ts';
+import { duration, type Paint, painter } from './paint.ts';
+import { plain } from './plain.ts';
 import { findRegistry, type Registry } from './registry.ts';
+import { Turn } from './turn.ts';
 
 const LINES = 20;
-/** How much of the past is read to find them. */
-const PAST_BYTES = 1024 * 1024;
+/** How much of the past is read for each line of it; a note is rarely as long. */
+const NOTE_BYTES = 1024;
 const POLL_MS = 200;
+/** A host may still write yesterday's while another begins today's. */
+const CURRENT_FILES = 2;
 
 export const run: Command = async (args, terminal) => {
   const lines = countOf('lines', args.text('lines'), 0) ?? LINES;
@@ -26,14 +28,13 @@ export const run: Command = async (args, terminal) => {
       terminal.stdout.write(`${args.json ? JSON.stringify(shown) : line(shown, paint)}\n`);
     }
   };
-  // Opened before the past is read: what comes meanwhile is in one of them.
   const follower = new Follower(registry);
-  const past = follower.takePast();
+  const past = follower.takePast(lines);
   write(lines === 0 ? [] : past.slice(-lines));
-  if (args.flag('no-follow')) return 0;
-  while (!terminal.ended.aborted) {
+  while (!args.flag('no-follow') && !terminal.ended.aborted) {
     write(follower.takeNew());
-    await pause(POLL_MS, os, terminal);
+    terminal.checkReader();
+    await new Turn(os, terminal.ended, POLL_MS).over;
   }
   return 0;
 };
@@ -47,53 +48,41 @@ class Follower {
     this.#registry = registry;
   }
 
-  /** The past, and where the present begins. */
-  takePast(): HistoryNote[] {
-    const { os, stateDir } = this.#registry;
+  /** At least so many of the past, if there are; what is new begins where they end. */
+  takePast(lines: number): HistoryNote[] {
+    let past: HistoryNote[] = [];
     const files = this.#files();
-    const last = files.at(-1);
-    for (const path of files)
-      if (path !== last) this.#readers.set(path, new HistoryReader(path, os, 0));
-    if (last === undefined) return [];
-    const reader = new HistoryReader(last, os, PAST_BYTES);
-    this.#readers.set(last, reader);
-    const today = readAll(reader);
-    const before = today.length >= LINES ? [] : recentNotes(stateDir, os, PAST_BYTES);
-    return [
-      ...before.filter(({ at }) => at < (today[0]?.at ?? Number.POSITIVE_INFINITY)),
-      ...today,
-    ];
+    for (const [index, path] of files.toReversed().entries()) {
+      if (past.length >= lines && index >= CURRENT_FILES) break;
+      past = [...this.#read(path, lines * NOTE_BYTES), ...past];
+    }
+    return past;
   }
 
   takeNew(): HistoryNote[] {
-    return this.#files().flatMap((path) => {
-      const reader = this.#readers.get(path) ?? new HistoryReader(path, this.#registry.os);
-      this.#readers.set(path, reader);
-      return readAll(reader);
-    });
+    const current = this.#files().slice(-CURRENT_FILES);
+    return current.flatMap((path) => this.#read(path));
   }
 
-  /** Only the newest two: a host may still write yesterday's while another begins today's. */
-  #files(): string[] {
+  #read(path: string, tailBytes?: number): HistoryNote[] {
+    const { os } = this.#registry;
+    const reader = this.#readers.get(path) ?? new HistoryReader(path, os, tailBytes);
+    this.#readers.set(path, reader);
     try {
-      return historyFiles(this.#registry.stateDir).slice(-2);
+      return reader.readAll();
     } catch {
-      // It has been removed, or there is none yet.
+      // It is too old to be kept, or somebody else's.
       return [];
     }
   }
-}
 
-function readAll(reader: HistoryReader): HistoryNote[] {
-  const notes: HistoryNote[] = [];
-  for (;;) {
-    const before = reader.bytes;
+  #files(): string[] {
     try {
-      notes.push(...reader.read());
+      return historyFiles(this.#registry.stateDir);
     } catch {
-      return notes;
+      // The folder has been removed, or there is none yet: it may come.
+      return [];
     }
-    if (reader.bytes === before) return notes;
   }
 }
 
@@ -110,10 +99,10 @@ const GOOD: ReadonlySet<unknown> = new Set(['completed', 'terminated', 'reaped',
 function line(note: HistoryNote, paint: Paint): string {
   const { at, event, id, pid, kind, sessionId, command = '', owner } = note;
   const stamp = new Date(at).toISOString().replace('T', ' ').slice(0, 19);
-  const what = plain(basename(command));
-  const who = `${id}  ${plain(kind)} ${what}${pid === undefined ? '' : ` (pid ${pid})`}`;
+  const process = plain(`${kind} ${basename(command)}`);
+  const who = `${plain(id)}  ${process}${pid === undefined ? '' : ` (pid ${pid})`}`;
   const session = sessionId === undefined ? '' : `  session ${plain(sessionId)}`;
-  const start = `${paint('dim', stamp)}  ${owner.slice(0, 8)}  `;
+  const start = `${paint('dim', stamp)}  ${plain(owner).slice(0, 8)}  `;
   if (event === 'started') return `${start}${paint('cyan', 'started')}  ${who}${session}`;
   if (event === 'lost')
     return `${start}${paint('yellow', 'lost')}     ${who}${session}: it is gone, and nobody has seen how`;
@@ -126,15 +115,6 @@ function endOf(
 ): string {
   const how = signal ?? (typeof code === 'number' ? `code ${code}` : 'unseen');
   const style = GOOD.has(cause) ? 'green' : 'red';
-  return `${paint(style, cause)} (${how}${forced ? ', by force' : ''}) after ${duration(durationMs)}`;
-}
-
-function pause(ms: number, os: Os, { ended }: Terminal): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = os.clock.after(ms, resolve, { keepAlive: true });
-    ended.addEventListener('abort', () => {
-      cancel();
-      resolve();
-    });
-  });
+  const force = forced ? ', by force' : '';
+  return `${paint(style, plain(cause))} (${plain(how)}${force}) after ${duration(durationMs)}`;
 }

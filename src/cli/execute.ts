@@ -1,5 +1,6 @@
 import type { Terminal } from '../os/terminal.ts';
 import { type Arguments, parseArguments } from './arguments.ts';
+import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { type CommandName, help, isCommand, USAGE } from './usage.ts';
 
@@ -28,16 +29,20 @@ export async function execute(terminal: Terminal): Promise<void> {
       const { packageVersion } = await import('../os/package-version.ts');
       stdout.write(`${packageVersion()}\n`);
     } else if (name === '--help' || name === '-h' || name === 'help') {
-      stdout.write(help(rest[0] !== undefined && isCommand(rest[0]) ? rest[0] : undefined));
+      const [about] = rest;
+      if (about !== undefined && !isCommand(about)) throw noCommand(about);
+      stdout.write(help(about));
       if (args.length === 0) terminal.setExitCode(2);
     } else if (isCommand(name)) {
       const parsed = parseArguments(name, rest);
       if (parsed.help) stdout.write(help(name));
       else terminal.setExitCode(await (await COMMANDS[name]()).run(parsed, terminal));
-    } else {
+    } else if (name.startsWith('-')) {
       throw new Refusal(
-        `There is no command "${name}".${didYouMean(name)} "agent-supervisor --help" lists them.`,
+        `"${name}" must come after a command. "agent-supervisor --help" lists them.`,
       );
+    } else {
+      throw noCommand(name);
     }
   } catch (error) {
     // What is no refusal and no error of ours is a mistake of ours: its stack says where.
@@ -47,16 +52,26 @@ export async function execute(terminal: Terminal): Promise<void> {
 }
 
 function lineOf(error: unknown): string {
-  if (error instanceof Refusal) return error.message;
-  const { code, message, stack } = error as { code?: unknown; message?: string; stack?: string };
-  return (typeof code === 'string' ? message : stack) ?? String(error);
+  const {
+    code,
+    message = '',
+    stack,
+  } = error as { code?: unknown; message?: string; stack?: string };
+  if (error instanceof Refusal || typeof code === 'string') return plain(message);
+  return stack ?? plain(String(error));
 }
 
-/** The command that begins alike, or has the same letters. */
+function noCommand(name: string): Refusal {
+  const advice = '"agent-supervisor --help" lists them.';
+  return new Refusal(`There is no command "${name}".${didYouMean(name)} ${advice}`);
+}
+
+/** The command that begins alike, or has nearly the same letters. */
 function didYouMean(name: string): string {
+  if (name === '') return '';
   const near = Object.keys(USAGE).find(
     (command) =>
-      command.startsWith(name) || name.startsWith(command) || distance(name, command) <= 2,
+      command.startsWith(name) || distance(name, command) <= Math.floor(command.length / 3),
   );
   return near === undefined ? '' : ` Did you mean "${near}"?`;
 }

@@ -1,4 +1,5 @@
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { styleText } from 'node:util';
+import { fit, widthOf } from './plain.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -10,43 +11,66 @@ export function painter(hasColor: boolean): Paint {
     hasColor && text !== '' ? styleText(style, text, { validateStream: false }) : text;
 }
 
-/** A name that others have chosen, without what could steer a terminal. */
-export function plain(text: string): string {
-  return stripVTControlCharacters(text).replace(/\p{Cc}/gu, '?');
-}
-
 export type Cell = string | { readonly text: string; readonly style: Style };
 
 export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right';
+  /** Where room is short, it may be cut down to this. @default never cut */
+  readonly leastWidth?: number;
 }
 
-/** A table as lines: each column as wide as its widest cell, the last one as wide as there is room. */
+const GAP = '  ';
+
+/** A table as lines: each column as wide as its widest cell, the widest ones cut where there is no room for all. */
 export function table(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
   paint: Paint,
   maxWidth = Number.POSITIVE_INFINITY,
 ): string[] {
-  const widths = columns.map(({ title }, index) =>
-    Math.max(title.length, ...rows.map((row) => textOf(row[index]).length)),
-  );
   const titles = columns.map(({ title }): Cell => ({ text: title, style: 'dim' }));
-  return [titles, ...rows].map((row) => {
-    let left = maxWidth;
-    const cells = columns.map(({ align = 'left' }, index) => {
-      const isLast = index === columns.length - 1;
+  const all = [titles, ...rows];
+  const wanted = columns.map((_, index) =>
+    all.reduce((widest, row) => Math.max(widest, widthOf(textOf(row[index]))), 0),
+  );
+  const widths = shrink(wanted, columns, maxWidth - GAP.length * (columns.length - 1));
+  return all.map((row) => {
+    let [line, left] = ['', maxWidth];
+    // What a line ends with is not filled up with blanks.
+    const end = columns.findLastIndex((_, index) => textOf(row[index]) !== '');
+    for (const [index, { align = 'left' }] of columns.slice(0, end + 1).entries()) {
+      const gap = index === 0 ? '' : GAP.slice(0, left);
+      left -= gap.length;
+      const width = Math.min(widths[index] ?? 0, left);
+      left -= width;
       const cell = row[index] ?? '';
-      const width = widths[index] ?? 0;
-      const text = textOf(cell);
-      const padded = align === 'right' ? text.padStart(width) : isLast ? text : text.padEnd(width);
-      const cut = padded.slice(0, Math.max(0, left));
-      left -= cut.length + 2;
-      return typeof cell === 'string' ? cut : paint(cell.style, cut);
-    });
-    return cells.join('  ').trimEnd();
+      const text = fit(textOf(cell), width);
+      const blanks = ' '.repeat(width - widthOf(text));
+      const shown = typeof cell === 'string' ? text : paint(cell.style, text);
+      const padded = align === 'right' ? blanks + shown : shown + blanks;
+      line += gap + (index === end && align === 'left' ? shown : padded);
+    }
+    return line;
   });
+}
+
+/** Takes room from the widest column that has some, until all fit or none has. */
+function shrink(wanted: readonly number[], columns: readonly Column[], room: number): number[] {
+  const widths = [...wanted];
+  let excess = widths.reduce((sum, width) => sum + width, 0) - room;
+  while (excess > 0 && Number.isFinite(excess)) {
+    const spare = widths.map((width, index) => {
+      const { leastWidth = Number.POSITIVE_INFINITY } = columns[index] ?? {};
+      return width > leastWidth ? width : 0;
+    });
+    const widest = Math.max(...spare);
+    if (widest <= 0) break;
+    const at = spare.indexOf(widest);
+    widths[at] = widest - 1;
+    excess--;
+  }
+  return widths;
 }
 
 function textOf(cell: Cell | undefined): string {
@@ -55,9 +79,10 @@ function textOf(cell: Cell | undefined): string {
 
 /** `4d 3h`, `2h 05m`, `3m 20s`, `12.3s`, `450ms` */
 export function duration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)}ms`;
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 60) return `${(ms / 1000).toFixed(1)}s`;
+  if (Math.round(ms) < 1000) return `${Math.round(ms)}ms`;
+  // 59.96 s are no "60.0s".
+  if (Math.round(ms / 100) < 600) return `${(ms / 1000).toFixed(1)}s`;
+  const seconds = Math.round(ms / 1000);
   const two = (number: number): string => String(number).padStart(2, '0');
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${two(seconds % 60)}s`;
   const hours = Math.floor(seconds / 3600);
@@ -65,11 +90,20 @@ export function duration(ms: number): string {
   return `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }
 
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
 /** `1.4 MiB`; nothing for what could not be measured. */
 export function bytes(count: number | null): string {
   if (count === null) return '';
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let [value, unit] = [count, 0];
-  while (value >= 1024 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
-  return `${value < 10 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+  // As it is written: 1023.7 KiB are no "1024 KiB".
+  while (Math.round(value) >= 1024 && unit < UNITS.length - 1)
+    [value, unit] = [value / 1024, unit + 1];
+  const hasTenths = unit > 0 && Math.round(value * 10) < 100;
+  return `${hasTenths ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
+}
+
+/** `1 host`, `2 hosts` */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
 }

@@ -2,7 +2,8 @@ import { createSupervisor, type SweepReport } from '../index.ts';
 import { sweep } from '../ownership/sweep.ts';
 import { confirm } from './endings.ts';
 import type { Command } from './execute.ts';
-import { plain } from './paint.ts';
+import { counted } from './paint.ts';
+import { plain } from './plain.ts';
 import { findRegistry, onlooker, type Registry } from './registry.ts';
 
 export const run: Command = async (args, terminal) => {
@@ -16,7 +17,7 @@ export const run: Command = async (args, terminal) => {
   const isDry = args.flag('dry-run');
   if (!isDry && plan.orphans.length > 0)
     await confirm(
-      `End ${plan.orphans.length} processes that dead hosts have left?`,
+      `End ${counted(plan.orphans.length, 'process', 'processes')} that dead hosts have left?`,
       args,
       terminal,
     );
@@ -43,15 +44,17 @@ function lines(report: SweepReport, isDry: boolean): string[] {
   const named = ({ pid, command, id }: { pid: number; command: string; id: string }): string =>
     `${plain(command)} (pid ${pid}, of ${id})`;
   const deeds = [
-    ...orphans.map((orphan) => `${ended} ${named(orphan)}: ${orphan.reason}`),
+    ...orphans.map((orphan) => `${ended} ${named(orphan)}: ${plain(orphan.reason)}`),
     ...survivors.map((survivor) => `could not end ${named(survivor)}`),
-    ...removed.map((path) => `${removing} ${path}`),
+    ...removed.map((path) => `${removing} ${plain(path)}`),
     ...recovered.map((owner) => `cleaned up after host ${owner}`),
   ];
   return [
     ...(deeds.length > 0 || forgotten > 0 ? deeds : ['Nothing to recover.']),
     ...(forgotten > 0 ? [`${isDry ? 'would forget' : 'forgot'} ${forgotten} that are gone`] : []),
-    ...unproven.map(({ pid, reason }) => `left alone: ${pid ? `pid ${pid}: ` : ''}${reason}`),
+    ...unproven.map(
+      ({ pid, reason }) => `left alone: ${pid ? `pid ${pid}: ` : ''}${plain(reason)}`,
+    ),
     ...kept.map((process) => `lives on by intention: ${named(process)}`),
   ];
 }

@@ -54,7 +54,7 @@ export const run: Command = async (args, terminal) => {
 
 function requestOf(args: Arguments, command: string, rest: readonly string[]): SpawnRequest {
   const sessionId = args.text('session');
-  const wallClock = durationOf('wall-clock', args.text('wall-clock'));
+  const wallClock = durationOf('wall-clock', args.text('wall-clock'), 1);
   if (wallClock !== undefined && sessionId === undefined)
     throw new Refusal('--wall-clock must come with a --session, whose clock it is.');
   return {
@@ -66,9 +66,9 @@ function requestOf(args: Arguments, command: string, rest: readonly string[]): S
     maxWallClockMs: wallClock,
     leftovers: args.flag('keep-leftovers') ? 'keep' : 'terminate',
     limits: {
-      startupMs: durationOf('startup', args.text('startup')),
-      idleMs: durationOf('idle', args.text('idle')),
-      lifetimeMs: durationOf('lifetime', args.text('lifetime')),
+      startupMs: durationOf('startup', args.text('startup'), 1),
+      idleMs: durationOf('idle', args.text('idle'), 1),
+      lifetimeMs: durationOf('lifetime', args.text('lifetime'), 1),
       memoryBytes: bytesOf('memory', args.text('memory')),
     },
   };

@@ -1,7 +1,14 @@
 import type { SurveyedOwner } from '../doctor/survey.ts';
-import { endTargets, type Field, findTargets, type Target } from './endings.ts';
+import {
+  type Exempt,
+  endTargets,
+  type Field,
+  findTargets,
+  leftAlone,
+  type Selection,
+} from './endings.ts';
 import type { Command } from './execute.ts';
-import { plain } from './paint.ts';
+import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { findRegistry } from './registry.ts';
 
@@ -9,45 +16,49 @@ import { findRegistry } from './registry.ts';
 const MIN_PREFIX = 4;
 
 export const run: Command = async (args, terminal) => {
-  const [name, ...more] = args.positionals;
-  if (name === undefined || more.length > 0)
+  const [name] = args.positionals;
+  if (name === undefined)
     throw new Refusal('stop takes one host or one process id. "agent-supervisor ps" shows them.');
   const field = await findTargets(findRegistry(args));
-  const { what, targets } = choose(name, field);
-  return endTargets(targets, what, 'terminated', field, args, terminal);
+  return endTargets(choose(name, field), field.context, args, terminal);
 };
 
-interface Choice {
-  readonly what: string;
-  readonly targets: readonly Target[];
-}
-
-function choose(name: string, { owners, targets }: Field): Choice {
+function choose(name: string, { owners, targets, exempt }: Field): Selection {
   const hosts = owners.filter((owner) => namesOwner(name, owner));
-  const processes = targets.filter(
+  const processes = [...targets, ...exempt].filter(
     ({ record }) => names(name, record.id) || name === String(record.pid),
   );
   const exact = processes.filter(({ record }) => record.id === name);
   const found = exact.length > 0 ? exact : processes;
   if (hosts.length + found.length > 1) throw ambiguous(name, hosts, found);
-  const [target] = found;
-  if (target !== undefined) {
-    const { id, pid, command } = target.record;
-    return { what: `${plain(command)} (pid ${pid}, ${id})`, targets: [target] };
+  const [one] = found;
+  if (one !== undefined && 'reason' in one) throw leftAlone(one);
+  if (one !== undefined) {
+    const { id, pid, command } = one.record;
+    const what = `${plain(command)} (pid ${pid}, ${id})`;
+    return { what, targets: [one], exempt: [], cause: 'terminated' };
   }
   const [host] = hosts;
   if (host === undefined)
     throw new Refusal(
       `No host and no live process is named "${name}". "agent-supervisor ps" shows them.`,
     );
-  const { instance, pid } = host.owner;
-  const own = targets.filter(({ owner }) => owner === instance);
-  const what = `all that host ${instance.slice(0, 8)} (pid ${pid}) has started`;
-  if (own.length === 0)
-    throw new Refusal(
-      `Nothing of host ${instance.slice(0, 8)} (pid ${pid}) is alive, or none of it can be proven from here.`,
-    );
-  return { what, targets: own };
+  return allOf(host, targets, exempt);
+}
+
+function allOf(
+  { owner }: SurveyedOwner,
+  targets: Field['targets'],
+  exempt: Field['exempt'],
+): Selection {
+  const host = `host ${owner.instance.slice(0, 8)} (pid ${owner.pid})`;
+  const own = targets.filter((target) => target.owner === owner.instance);
+  const alone = exempt.filter((one) => one.owner === owner.instance);
+  const [first] = alone;
+  if (own.length === 0 && first !== undefined) throw leftAlone(first);
+  if (own.length === 0) throw new Refusal(`Nothing of ${host} is alive.`);
+  const what = `all that ${host} has started`;
+  return { what, targets: own, exempt: alone, cause: 'terminated' };
 }
 
 function namesOwner(name: string, { owner: { instance, pid } }: SurveyedOwner): boolean {
@@ -61,7 +72,7 @@ function names(name: string, id: string): boolean {
 function ambiguous(
   name: string,
   hosts: readonly SurveyedOwner[],
-  processes: readonly Target[],
+  processes: readonly Pick<Exempt, 'record'>[],
 ): Refusal {
   const all = [
     ...hosts.map(({ owner }) => `host ${owner.instance.slice(0, 8)}`),

@@ -2,9 +2,11 @@ import type { ProcessHealth } from '../doctor/report.ts';
 import type { Terminal } from '../os/terminal.ts';
 import { durationOf } from './arguments.ts';
 import type { Command } from './execute.ts';
-import { bytes, painter } from './paint.ts';
+import { bytes, counted, painter } from './paint.ts';
+import { fit } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { findRegistry, type Registry } from './registry.ts';
+import { Turn } from './turn.ts';
 import { listLines, takeView, type View } from './view.ts';
 
 const INTERVAL_MS = 1000;
@@ -29,14 +31,12 @@ export const run: Command = async (args, terminal) => {
   const sort = args.text('sort') ?? 'cpu';
   if (!Object.hasOwn(ORDERS, sort))
     throw new Refusal(`--sort is "${sort}", but must be cpu, memory or age.`);
-  const intervalMs = durationOf('interval', args.text('interval')) ?? INTERVAL_MS;
-  if (intervalMs < MIN_INTERVAL_MS)
-    throw new Refusal(`--interval must be at least ${MIN_INTERVAL_MS}ms.`);
+  const intervalMs = durationOf('interval', args.text('interval'), MIN_INTERVAL_MS) ?? INTERVAL_MS;
   const registry = findRegistry(args);
   if (args.json) return printViews(registry, intervalMs, terminal);
-  if (!terminal.isTty)
+  if (!terminal.hasPages)
     throw new Refusal(
-      'top needs a terminal. "agent-supervisor ps" prints once, and top --json a line for each look.',
+      'top needs a terminal that lines can be written over on. "agent-supervisor ps" prints once, and top --json a line for each look.',
     );
   return new Screen(registry, terminal, intervalMs, sort as Order).show();
 };
@@ -48,27 +48,9 @@ async function printViews(
 ): Promise<number> {
   while (!terminal.ended.aborted) {
     terminal.stdout.write(`${JSON.stringify(await takeView(registry))}\n`);
-    await new Turn(registry, terminal, intervalMs).over;
+    await new Turn(registry.os, terminal.ended, intervalMs).over;
   }
   return 0;
-}
-
-/** The time until the next look, which a key or the end cuts short. */
-class Turn {
-  readonly over: Promise<void>;
-  end: () => void = () => undefined;
-
-  constructor({ os }: Registry, { ended }: Terminal, ms: number) {
-    this.over = new Promise((resolve) => {
-      const cancel = os.clock.after(ms, resolve, { keepAlive: true });
-      this.end = () => {
-        cancel();
-        resolve();
-      };
-      if (ended.aborted) this.end();
-      else ended.addEventListener('abort', this.end, { once: true });
-    });
-  }
 }
 
 class Screen {
@@ -100,7 +82,7 @@ class Screen {
       while (!ended.aborted) {
         this.#view = await takeView(this.#registry);
         this.#draw();
-        this.#turn = new Turn(this.#registry, this.#terminal, this.#intervalMs);
+        this.#turn = new Turn(this.#registry.os, ended, this.#intervalMs);
         await this.#turn.over;
       }
     } finally {
@@ -133,8 +115,8 @@ class Screen {
     const alive = processes.filter(({ identity }) => identity === 'alive');
     const sorted = alive.toSorted((a, b) => rank(b) - rank(a));
     const total = alive.reduce((sum, { rssBytes }) => sum + (rssBytes ?? 0), 0);
-    const head = `${owners.length} hosts, ${alive.length} processes, ${bytes(total)}; by ${this.#order} (c m a), q quits`;
-    const lines = [paint('bold', head.slice(0, columns)), '', ...listLines(sorted, paint, columns)];
+    const head = `${counted(owners.length, 'host')}, ${counted(alive.length, 'process', 'processes')}, ${bytes(total)}; by ${this.#order} (c m a), q quits`;
+    const lines = [paint('bold', fit(head, columns)), '', ...listLines(sorted, paint, columns)];
     const shown = lines.slice(0, rows).map((line) => `${line}${CLEAR_LINE}`);
     stdout.write(`${HOME}${shown.join('\r\n')}${CLEAR_BELOW}`);
   }

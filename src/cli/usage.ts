@@ -2,6 +2,8 @@
 export interface Usage {
   readonly synopsis: string;
   readonly summary: string;
+  /** How many arguments it takes that are no options. @default none */
+  readonly operands?: number;
   /** What `--help` of the command says besides; the options of all commands follow. */
   readonly options: readonly (readonly [string, string])[];
   readonly notes?: readonly string[];
@@ -45,6 +47,7 @@ export const USAGE = {
   reap: {
     synopsis: 'reap <session>',
     summary: 'end every process of a session, with its tree',
+    operands: 1,
     options: [YES],
     notes: [
       'What waits in the queue of a live host is not reached: it is started as if nothing were.',
@@ -53,6 +56,7 @@ export const USAGE = {
   stop: {
     synopsis: 'stop <host | id>',
     summary: 'end one process with its tree, or all that a host has started',
+    operands: 1,
     options: [YES],
     notes: [
       'A host is named by its pid or by the beginning of its instance, a process by the beginning of its id.',
@@ -84,6 +88,7 @@ export const USAGE = {
   completion: {
     synopsis: 'completion <bash | zsh | fish>',
     summary: 'print the completion of a shell',
+    operands: 1,
     options: [],
   },
 } as const satisfies Record<string, Usage>;

@@ -2,7 +2,8 @@ import { ownersHealth, processesHealth } from '../doctor/processes.ts';
 import { publicText } from '../doctor/public-text.ts';
 import type { OwnerHealth, ProcessHealth } from '../doctor/report.ts';
 import { type Survey, survey } from '../doctor/survey.ts';
-import { bytes, type Cell, type Column, duration, type Paint, plain, table } from './paint.ts';
+import { bytes, type Cell, type Column, duration, type Paint, table } from './paint.ts';
+import { plain } from './plain.ts';
 import { onlooker, type Registry } from './registry.ts';
 
 /** What runs, of all owners of a state directory. */
@@ -36,14 +37,14 @@ function viewOf(found: Survey, { os }: Registry, usage: Awaited<ReturnType<typeo
 }
 
 const COLUMNS: readonly Column[] = [
-  { title: 'PROCESS' },
+  { title: 'PROCESS', leastWidth: 13 },
   { title: 'PID', align: 'right' },
-  { title: 'KIND' },
-  { title: 'SESSION' },
+  { title: 'KIND', leastWidth: 5 },
+  { title: 'SESSION', leastWidth: 8 },
   { title: 'AGE', align: 'right' },
   { title: 'CPU', align: 'right' },
   { title: 'MEMORY', align: 'right' },
-  { title: 'COMMAND' },
+  { title: 'COMMAND', leastWidth: 8 },
 ];
 
 /** The processes as a tree: hosts, what they started, and what that started. */
@@ -102,7 +103,9 @@ function processRows(process: ProcessHealth, isLast: boolean): Cell[][] {
 
 function cellsOf(process: ProcessHealth, name: string): Cell[] {
   const { pid, kind, sessionId, ageMs, cpuPercent, rssBytes, command, identity } = process;
-  const what = identity === 'alive' ? plain(command) : `${plain(command)} (${identity})`;
+  const { outlivesHost } = process;
+  const remarks = [identity === 'alive' ? [] : identity, outlivesHost ? 'outlives its host' : []];
+  const what = [plain(command), ...remarks.flat().map((remark) => `(${remark})`)].join(' ');
   const isBad = identity === 'unproven' || identity === 'zombie';
   return [
     identity === 'alive' ? name : { text: name, style: isBad ? 'yellow' : 'dim' },

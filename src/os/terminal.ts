@@ -1,3 +1,4 @@
+import { closeSync, constants as files, fstatSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import type { Readable, Writable } from 'node:stream';
@@ -12,11 +13,15 @@ export interface Terminal {
   readonly stderr: Writable;
   /** A person looks at stdout. */
   readonly isTty: boolean;
+  /** It can show another page, and lines be written over. */
+  readonly hasPages: boolean;
   /** A person can be asked: on stdin, by stderr. */
   readonly canAsk: boolean;
   readonly hasColor: boolean;
   /** Aborts when nobody reads stdout any more, or when the command is to end. */
   readonly ended: AbortSignal;
+  /** Ends the command if whoever read stdout has gone; only Linux tells that before the next write. */
+  checkReader(): void;
   size(): { readonly columns: number; readonly rows: number };
   onResize(listener: () => void): () => void;
   /** Listens for single keys; what was typed is not shown. Returns how to stop. */
@@ -41,9 +46,13 @@ export function systemTerminal(): Terminal {
     args: process.argv.slice(2),
     environment: env,
     ...{ stdin, stdout, stderr, isTty, end },
+    hasPages: isTty && env['TERM'] !== 'dumb',
     canAsk: isatty(0) && stderr.isTTY === true,
     hasColor: wantsColor(env, isTty),
     ended: controller.signal,
+    checkReader: () => {
+      if (isReaderGone()) end();
+    },
     size: () => ({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 }),
     onResize(listener) {
       stdout.on('resize', listener);
@@ -68,10 +77,23 @@ export function systemTerminal(): Terminal {
   };
 }
 
+/** A pipe that nobody reads cannot be opened for writing. */
+function isReaderGone(): boolean {
+  if (process.platform !== 'linux') return false;
+  try {
+    if (!fstatSync(1).isFIFO()) return false;
+    closeSync(openSync('/proc/self/fd/1', files.O_WRONLY | files.O_NONBLOCK));
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENXIO';
+  }
+}
+
 /** https://no-color.org: any value that is not empty. */
 function wantsColor(env: NodeJS.ProcessEnv, isTty: boolean): boolean {
-  if (env['NO_COLOR']) return false;
-  if (env['FORCE_COLOR'] && env['FORCE_COLOR'] !== '0') return true;
+  const { NO_COLOR: never, FORCE_COLOR: always } = env;
+  if (never || always === '0' || always === 'false') return false;
+  if (always) return true;
   return isTty && env['TERM'] !== 'dumb';
 }
 

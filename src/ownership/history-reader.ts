@@ -28,7 +28,7 @@ export function recentNotes(
   for (const path of historyFiles(stateDir).reverse()) {
     if (left <= 0) break;
     const reader = new HistoryReader(path, os, left);
-    notes.unshift(...reader.read());
+    notes.unshift(...reader.readAll());
     left -= reader.bytes;
   }
   return notes;
@@ -52,12 +52,24 @@ export class HistoryReader {
     this.#tailBytes = tailBytes;
   }
 
-  /** The notes that have come since the last call; what is no note is left out. */
+  /** All notes that have come since the last call; what is no note is left out. */
+  readAll(): HistoryNote[] {
+    const notes: HistoryNote[] = [];
+    for (let before = -1; before !== this.bytes; ) {
+      before = this.bytes;
+      for (const note of this.read()) notes.push(note);
+    }
+    return notes;
+  }
+
+  /** No more of them than one piece of the file holds. */
   read(): HistoryNote[] {
     if (!statOwn(this.path, this.#os).isFile()) return [];
     const fd = openSync(this.path, 'r');
     try {
       const { size } = fstatSync(fd);
+      // It is shorter than it was: another file has its name.
+      if (this.#offset !== undefined && size < this.#offset) [this.#offset, this.#torn] = [0, ''];
       const isFirst = this.#offset === undefined;
       const from = this.#offset ?? Math.max(0, size - this.#tailBytes);
       const piece = Buffer.alloc(Math.min(Math.max(0, size - from), PIECE_BYTES));
