@@ -59,7 +59,8 @@ export const USAGE = {
     operands: 1,
     options: [YES],
     notes: [
-      'A host is named by its pid or by the beginning of its instance, a process by the beginning of its id.',
+      'A host is named by its pid or by the beginning of its instance, a process by its pid or by the',
+      'beginning of its id.',
       'The host itself is never signalled: it goes on, and may start others.',
     ],
   },

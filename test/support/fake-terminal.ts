@@ -1,0 +1,27 @@
+// The command in this process: what its arguments say, between streams in memory.
+import { PassThrough } from 'node:stream';
+import { execute } from '../../src/cli/execute.ts';
+import type { Outcome } from './command-line.ts';
+
+/** Carries out a command that starts nothing, without the half second that a process of its own takes. */
+export async function callInside(args: readonly string[]): Promise<Outcome> {
+  const controller = new AbortController();
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  let code = 0;
+  await execute({
+    ...{ args, environment: {}, stdin, stdout, stderr },
+    ...{ isTty: false, hasPages: false, canAsk: false, hasColor: false },
+    ended: controller.signal,
+    checkReader: () => undefined,
+    size: () => ({ columns: 80, rows: 24 }),
+    onResize: () => () => undefined,
+    onKey: () => () => undefined,
+    ask: async () => '',
+    setExitCode: (exitCode) => {
+      code = exitCode;
+    },
+    end: () => controller.abort(),
+  });
+  const textOf = (stream: PassThrough): string => String(stream.read() ?? '');
+  return { code, stdout: textOf(stdout), stderr: textOf(stderr) };
+}
