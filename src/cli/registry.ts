@@ -5,7 +5,7 @@ import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import type { Owner } from '../ownership/identity.ts';
 import type { OrphanContext } from '../ownership/orphans.ts';
-import type { Arguments } from './arguments.ts';
+import { type Arguments, durationOf } from './arguments.ts';
 import { Refusal } from './refusal.ts';
 
 /** The state directory that a command is about, and who looks at it. */
@@ -22,10 +22,9 @@ export interface Registry {
  *
  * @throws Refusal for one that was named and is not there, that cannot be read, or is another user's
  */
-export function findRegistry({ stateDir: named }: Arguments): Registry {
-  const os = systemOs();
-  if (named === '') throw new Refusal('--state-dir is empty. Name a folder, or leave it out.');
-  const options = resolveOptions(named === undefined ? {} : { stateDir: resolve(named) }, os);
+export function findRegistry(args: Arguments): Registry {
+  const { stateDir: named } = args;
+  const { os, options } = readOptions(args);
   const { stateDir } = options;
   const stat = statOf(stateDir);
   if (stat === undefined) {
@@ -48,13 +47,22 @@ export function findRegistry({ stateDir: named }: Arguments): Registry {
   return { os, stateDir, options, exists: true };
 }
 
+/** What the arguments and the operator's variables say of the supervision. */
+export function readOptions(args: Arguments): Pick<Registry, 'os' | 'options'> {
+  const { stateDir } = args;
+  const os = systemOs();
+  if (stateDir === '') throw new Refusal('--state-dir is empty. Name a folder, or leave it out.');
+  // Whoever ends something from here has no stdin of it to end, or has waited long enough for that.
+  const ladder = { stdinEofMs: 0, termMs: durationOf('grace', args.text('grace')) };
+  const where = stateDir === undefined ? {} : { stateDir: resolve(stateDir) };
+  return { os, options: resolveOptions({ ...where, ladder }, os) };
+}
+
 /** Who we are, as somebody who looks: of no host, and so the owner of nothing. */
 export async function onlooker({ os, stateDir, options }: Registry): Promise<OnlookerContext> {
   const identity = (await os.identifyAsync?.()) ?? os.identify();
   const self: Owner = { ...identity, instance: crypto.randomUUID() };
-  // There is no stdin that we could end.
-  const ladder = { ...options.ladder, stdinEofMs: 0 };
-  return { os, stateDir, self, ladder, dryRun: true, ownTree: () => undefined };
+  return { os, stateDir, self, ladder: options.ladder, dryRun: true, ownTree: () => undefined };
 }
 
 export interface OnlookerContext extends OrphanContext {

@@ -15,6 +15,10 @@ export const COMMON: Usage['options'] = [
   ['-h, --help', 'say how the command is used'],
 ];
 
+const GRACE: Usage['options'][number] = [
+  '--grace <duration>',
+  'between SIGTERM and SIGKILL (default: 5s)',
+];
 const YES: Usage['options'][number] = ['-y, --yes', 'do not ask'];
 
 export const USAGE = {
@@ -48,7 +52,7 @@ export const USAGE = {
     synopsis: 'reap <session>',
     summary: 'end every process of a session, with its tree',
     operands: 1,
-    options: [YES],
+    options: [GRACE, YES],
     notes: [
       'What waits in the queue of a live host is not reached: it is started as if nothing were.',
     ],
@@ -57,7 +61,7 @@ export const USAGE = {
     synopsis: 'stop <host | id>',
     summary: 'end one process with its tree, or all that a host has started',
     operands: 1,
-    options: [YES],
+    options: [GRACE, YES],
     notes: [
       'A host is named by its pid or by the beginning of its instance, a process by its pid or by the',
       'beginning of its id.',
@@ -67,7 +71,7 @@ export const USAGE = {
   recover: {
     synopsis: 'recover',
     summary: 'end and forget what dead hosts have left, as the next start would',
-    options: [['--dry-run', 'only say what would be done'], YES],
+    options: [['--dry-run', 'only say what would be done'], GRACE, YES],
   },
   run: {
     synopsis: 'run [options] -- <command> [argument …]',
@@ -82,6 +86,7 @@ export const USAGE = {
       ['--idle <duration>', 'end it if it does nothing for this long'],
       ['--memory <size>', 'end it if its tree needs more, such as 2GiB'],
       ['--wall-clock <duration>', 'how long the session may last in all'],
+      GRACE,
       ['--keep-leftovers', 'let live on what it leaves behind'],
     ],
     notes: ['Durations are such as 500ms, 90s, 5m or 2h.'],

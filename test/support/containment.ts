@@ -192,6 +192,13 @@ export class ContainedHost {
   }
 }
 
+/** Lets a host start one process that says that it runs. */
+export async function spawned(host: ContainedHost, request: SpawnRequest) {
+  const answer = await host.ask({ do: 'spawn', request });
+  expect(answer).toMatchObject({ done: 'spawn' });
+  return { id: String(answer['id']), pid: Number(answer['pid']) };
+}
+
 /** Whether every `exec` of the tree has happened: before it, a stubborn process is not stubborn yet. */
 function settled(tree: readonly ProcessRow[]): boolean {
   // All but the parent of the grandchild end up as `sleep`.

@@ -35,7 +35,7 @@ export function recordOf({ pid, startTime }: ProcessKey, id = `r${pid}`) {
 
 export interface Forgery {
   readonly version?: number;
-  readonly owner?: Partial<typeof DEAD_OWNER>;
+  readonly owner?: { readonly [Field in keyof typeof DEAD_OWNER]?: string | number | undefined };
   readonly records?: readonly object[];
   /** Whatever else stands in the file, as it is. */
   readonly noise?: string;
