@@ -47,7 +47,9 @@ export async function execute(terminal: Terminal): Promise<void> {
   } catch (error) {
     // What is no refusal and no error of ours is a mistake of ours: its stack says where.
     stderr.write(`agent-supervisor: ${lineOf(error)}\n`);
-    terminal.setExitCode(error instanceof Refusal ? error.exitCode : 2);
+    // As timeout(1) and env(1) have it: the codes below may be those of the command that is run.
+    const failed = name === 'run' ? 125 : 2;
+    terminal.setExitCode((error instanceof Refusal ? error.exitCode : undefined) ?? failed);
   }
 }
 

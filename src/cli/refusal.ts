@@ -1,8 +1,9 @@
 /** Why a command cannot be carried out: one line, and how the process ends. */
 export class Refusal extends Error {
-  readonly exitCode: number;
+  /** @default what the command says when it cannot be carried out */
+  readonly exitCode: number | undefined;
 
-  constructor(message: string, exitCode = 2) {
+  constructor(message: string, exitCode?: number) {
     super(message);
     this.exitCode = exitCode;
   }

@@ -1,26 +1,17 @@
-import { join, resolve } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type HeldLock, holdLock } from '../daemon/spawn-lock.ts';
-import {
-  createSupervisor,
-  type ExitReport,
-  isSupervisorError,
-  type SpawnRequest,
-  type Supervisor,
-} from '../index.ts';
-import { resolveOptions } from '../options.ts';
-import { hashName } from '../os/hash.ts';
-import type { Os } from '../os/os.ts';
-import { systemOs } from '../os/system.ts';
+import { createSupervisor, type ExitReport, type SpawnRequest, type Supervisor } from '../index.ts';
 import { exitCodeOf, type Terminal } from '../os/terminal.ts';
-import { makePrivateFolder } from '../ownership/files.ts';
 import { type Arguments, bytesOf, countOf, durationOf } from './arguments.ts';
 import type { Command } from './execute.ts';
+import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
+import { readOptions } from './registry.ts';
+import { awaitDeath, type SlotWish, takeSlot } from './slot.ts';
 
 const KIND = 'command';
-const POLL_MS = 100;
+/** It is one process alone that is measured: more often than a host does. */
+const SAMPLING_MS = 1000;
 /** As timeout(1) has it. */
 const TIMED_OUT = 124;
 /** What a shell says of a command that it does not find, and of one that it cannot start. */
@@ -32,25 +23,39 @@ export const run: Command = async (args, terminal) => {
   if (command === undefined || args.positionals.length > 0)
     throw new Refusal('run takes a command after "--", as in: agent-supervisor run -- make test');
   const request = requestOf(args, command, rest);
-  const os = systemOs();
-  const { stateDir } = resolveOptions(
-    args.stateDir === undefined ? {} : { stateDir: resolve(args.stateDir) },
-    os,
-  );
-  const slot = await takeSlot(args, request.kind ?? KIND, stateDir, os);
-  // A person who presses Ctrl-C has waited long enough for an end of stdin.
-  await using supervisor = createSupervisor({ stateDir, ladder: { stdinEofMs: 0 } });
-  const uninstall = supervisor.handleSignals();
+  const wish = slotWishOf(args);
+  const { os, options } = readOptions(args);
+  const { stateDir, ladder } = options;
+  const registry = { os, stateDir, options, exists: true };
+  const say = (text: string): void => void terminal.stderr.write(`agent-supervisor: ${text}\n`);
+  const slot = wish && (await takeSlot(wish, registry, say));
   try {
-    // Whoever held the slot before may have died, and left its command alive: this ends it.
-    await supervisor.start();
-    const report = await supervise(supervisor, request, terminal);
-    return tell(report, terminal);
+    await using supervisor = createSupervisor({
+      stateDir,
+      ladder,
+      sampling: { intervalMs: SAMPLING_MS },
+    });
+    const uninstall = supervisor.handleSignals();
+    try {
+      await supervisor.start();
+      if (wish !== undefined) await awaitDeath(wish, registry);
+      return tell(await supervise(supervisor, request, terminal), say);
+    } finally {
+      uninstall();
+    }
   } finally {
     slot?.release();
-    uninstall();
   }
 };
+
+function slotWishOf(args: Arguments): SlotWish | undefined {
+  const concurrency = countOf('concurrency', args.text('concurrency'), 1);
+  const waitMs = durationOf('wait', args.text('wait'));
+  if (concurrency === undefined && waitMs === undefined) return undefined;
+  if (concurrency === undefined)
+    throw new Refusal('--wait must come with a --concurrency, for which it waits.');
+  return { concurrency, waitMs, kind: args.text('kind') ?? KIND };
+}
 
 function requestOf(args: Arguments, command: string, rest: readonly string[]): SpawnRequest {
   const sessionId = args.text('session');
@@ -78,14 +83,13 @@ function requestOf(args: Arguments, command: string, rest: readonly string[]): S
 async function supervise(
   supervisor: Supervisor,
   request: SpawnRequest,
-  { stdin, stdout, stderr }: Terminal,
+  { feed, stdout, stderr }: Terminal,
 ): Promise<ExitReport> {
   const process = supervisor.spawn(request);
   const output = Promise.all([pass(process.stdout, stdout), pass(process.stderr, stderr)]);
-  stdin.pipe(process.stdin);
+  const stopFeeding = feed(process.stdin);
   const report = await process.exited;
-  stdin.unpipe(process.stdin);
-  stdin.destroy();
+  stopFeeding();
   await output;
   return report;
 }
@@ -96,10 +100,9 @@ async function pass(from: Readable, to: Writable): Promise<void> {
 }
 
 /** Says why it was ended, if that was not its own doing; returns the exit code. */
-function tell({ cause, code, signal, error }: ExitReport, { stderr }: Terminal): number {
-  const say = (text: string): void => void stderr.write(`agent-supervisor: ${text}\n`);
+function tell({ cause, code, signal, error }: ExitReport, say: (text: string) => void): number {
   if (error !== undefined) {
-    say(error.message);
+    say(plain(error.message));
     return error.code === 'COMMAND_NOT_FOUND' ? NOT_FOUND : NOT_STARTED;
   }
   switch (cause) {
@@ -116,35 +119,4 @@ function tell({ cause, code, signal, error }: ExitReport, { stderr }: Terminal):
     default:
       return exitCodeOf(code, signal);
   }
-}
-
-/** Waits until fewer than so many of a kind run with this state directory; each holds one lock. */
-async function takeSlot(
-  args: Arguments,
-  kind: string,
-  stateDir: string,
-  os: Os,
-): Promise<HeldLock | undefined> {
-  const concurrency = countOf('concurrency', args.text('concurrency'), 1);
-  const waitMs = durationOf('wait', args.text('wait'));
-  if (concurrency === undefined) return undefined;
-  makePrivateFolder(stateDir, os.userId());
-  const untilMs = os.clock.monotonicMs() + (waitMs ?? Number.POSITIVE_INFINITY);
-  for (;;) {
-    for (let slot = 1; slot <= concurrency; slot++) {
-      const path = join(stateDir, `slot-${hashName(kind)}-${slot}.lock`);
-      const lock = await holdLock(path, { timeoutMs: 0 }, os).catch(ifHeld);
-      if (lock !== undefined) return lock;
-    }
-    if (os.clock.monotonicMs() >= untilMs)
-      throw new Refusal(
-        `${concurrency} of kind "${kind}" run already; nothing was started. Raise --concurrency or --wait.`,
-        75,
-      );
-    await new Promise<void>((go) => os.clock.after(POLL_MS, go, { keepAlive: true }));
-  }
-}
-
-function ifHeld(error: unknown): undefined {
-  if (!isSupervisorError(error, 'READY_TIMEOUT')) throw error;
 }

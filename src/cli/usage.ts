@@ -79,8 +79,11 @@ export const USAGE = {
     options: [
       ['--session <id>', 'the session it works for'],
       ['--kind <label>', 'what it is (default: command)'],
-      ['--concurrency <count>', 'wait until fewer than this many of its kind run'],
-      ['--wait <duration>', 'for so long at most (default: for ever)'],
+      [
+        '--concurrency <count>',
+        'wait until fewer than this many of its kind are run by such a run',
+      ],
+      ['--wait <duration>', 'for so long at most (default: for ever), then end with 75'],
       ['--lifetime <duration>', 'end it after this'],
       ['--startup <duration>', 'end it if it has said nothing by then'],
       ['--idle <duration>', 'end it if it does nothing for this long'],
@@ -89,7 +92,11 @@ export const USAGE = {
       GRACE,
       ['--keep-leftovers', 'let live on what it leaves behind'],
     ],
-    notes: ['Durations are such as 500ms, 90s, 5m or 2h.'],
+    notes: [
+      'Durations are such as 500ms, 90s, 5m or 2h; sizes such as 512MiB or 2GB.',
+      'Exit codes besides those of the command: 124 a limit has ended it, 125 it could not be run,',
+      '126 it is not executable, 127 it was not found, 128 + n it was ended by signal n.',
+    ],
   },
   completion: {
     synopsis: 'completion <bash | zsh | fish>',

@@ -1,4 +1,4 @@
-import { closeSync, constants as files, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants as files, fstatSync, openSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import type { Readable, Writable } from 'node:stream';
@@ -26,6 +26,8 @@ export interface Terminal {
   onResize(listener: () => void): () => void;
   /** Listens for single keys; what was typed is not shown. Returns how to stop. */
   onKey(listener: (key: string) => void): () => void;
+  /** Hands on to a stream what stdin says, and its end. Returns how to stop. */
+  feed(to: Writable): () => void;
   /** Asks on stderr; resolves to what was typed, or to nothing if the input ends. */
   ask(question: string): Promise<string>;
   /** Ends the command with this code as soon as all is written. */
@@ -64,6 +66,18 @@ export function systemTerminal(): Terminal {
       stdin.setRawMode(true).on('data', onData).resume();
       return () => void stdin.setRawMode(false).off('data', onData).pause();
     },
+    feed(to) {
+      const look = (): void => {
+        if (isForeground()) stdin.pipe(to);
+        else stdin.unpipe(to).pause();
+      };
+      look();
+      process.on('SIGCONT', look);
+      return () => {
+        process.off('SIGCONT', look);
+        stdin.unpipe(to).destroy();
+      };
+    },
     async ask(question) {
       const lines = createInterface({ input: stdin, output: stderr });
       const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
@@ -87,6 +101,15 @@ function isReaderGone(): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENXIO';
   }
+}
+
+/** Whoever reads a terminal from its background is stopped, with the whole job. */
+function isForeground(): boolean {
+  if (!isatty(0) || process.platform !== 'linux') return true;
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  // pid (name) state ppid pgrp session tty_nr tpgid …
+  const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return group === foreground;
 }
 
 /** https://no-color.org: any value that is not empty. */

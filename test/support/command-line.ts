@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import { type Area, CAN_CONTAIN, it as inArea } from './containment.ts';
-import { eventually, type Patience } from './process-table.ts';
+import { eventually, type Patience, type ProcessRow } from './process-table.ts';
 
 const run = promisify(execFile);
 
@@ -83,6 +83,17 @@ export class CommandLine {
 }
 
 const FUNCTION = 'agent-supervisor() { "$NODE" "$MAIN" "$@"; }';
+
+/** A script that ignores what is polite, with a child in a session of its own. */
+export const TREE = 'trap "" TERM HUP; setsid sleep 300 & echo ready; exec sleep 300';
+
+/** What `run` started, once it stands. */
+export async function sleepers(line: CommandLine, count = 2): Promise<ProcessRow[]> {
+  return eventually(() => {
+    const rows = line.area.tree().filter(({ args }) => args[0] === 'sleep');
+    return rows.length === count && rows;
+  });
+}
 
 const streamText = (stream: NodeJS.ReadableStream | null) =>
   stream === null ? Promise.resolve('') : text(stream);

@@ -16,6 +16,7 @@ export async function callInside(args: readonly string[]): Promise<Outcome> {
     size: () => ({ columns: 80, rows: 24 }),
     onResize: () => () => undefined,
     onKey: () => () => undefined,
+    feed: () => () => undefined,
     ask: async () => '',
     setExitCode: (exitCode) => {
       code = exitCode;

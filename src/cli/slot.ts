@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import { type HeldLock, holdLock } from '../daemon/spawn-lock.ts';
+import { survey } from '../doctor/survey.ts';
+import { isSupervisorError } from '../index.ts';
+import { hashName } from '../os/hash.ts';
+import type { Os } from '../os/os.ts';
+import { makePrivateFolder } from '../ownership/files.ts';
+import { plain } from './plain.ts';
+import { Refusal } from './refusal.ts';
+import { onlooker, type Registry } from './registry.ts';
+
+const POLL_MS = 100;
+/** EX_TEMPFAIL: it may work later. */
+const TRY_AGAIN = 75;
+
+/** One of so many places for commands of a kind. */
+export interface SlotWish {
+  readonly kind: string;
+  readonly concurrency: number;
+  /** @default for ever */
+  readonly waitMs: number | undefined;
+}
+
+/**
+ * Waits until fewer than so many of a kind run with this state directory; each holds one lock, which a
+ * dead holder loses.
+ *
+ * @throws Refusal when the wait has been too long
+ */
+export async function takeSlot(
+  { kind, concurrency, waitMs = Number.POSITIVE_INFINITY }: SlotWish,
+  { os, stateDir }: Registry,
+  say: (text: string) => void,
+): Promise<HeldLock> {
+  makePrivateFolder(stateDir, os.userId());
+  const untilMs = os.clock.monotonicMs() + waitMs;
+  for (let isFirst = true; ; isFirst = false) {
+    const holders: string[] = [];
+    for (let slot = 1; slot <= concurrency; slot++) {
+      const path = join(stateDir, `slot-${hashName(kind)}-${slot}.lock`);
+      const lock = await holdLock(path, { timeoutMs: 0 }, os).catch((error) => {
+        if (!isSupervisorError(error, 'READY_TIMEOUT')) throw error;
+        holders.push(String(error.data['holder']));
+      });
+      if (lock?.held) return lock;
+      if (lock) throw new Refusal(`No slot can be held: nothing can be written in ${stateDir}.`);
+    }
+    const full = `all ${concurrency} slots for kind "${plain(kind)}" are held: ${holders.join('; ')}`;
+    if (os.clock.monotonicMs() >= untilMs)
+      throw new Refusal(`Nothing was started: ${full}.`, TRY_AGAIN);
+    if (isFirst) say(`waiting, for ${full}`);
+    await pause(os);
+  }
+}
+
+/**
+ * Waits until nothing is alive of what a dead holder of a slot has left: its guardian, or another host,
+ * may be ending it.
+ *
+ * @throws Refusal when the wait has been too long
+ */
+export async function awaitDeath(
+  { kind, waitMs = Number.POSITIVE_INFINITY }: SlotWish,
+  registry: Registry,
+): Promise<void> {
+  const { os } = registry;
+  const untilMs = os.clock.monotonicMs() + waitMs;
+  for (;;) {
+    const { owners } = await survey(await onlooker(registry));
+    const left = owners
+      .filter(({ verdict }) => verdict === 'dead')
+      .flatMap(({ records }) => records)
+      .find(({ record, members }) => {
+        return record.kind === kind && !record.outlivesHost && members.length > 0;
+      });
+    if (left === undefined) return;
+    if (os.clock.monotonicMs() >= untilMs) {
+      const { command, pid } = left.record;
+      throw new Refusal(
+        `Nothing was started: ${command} (pid ${pid}) of a dead run is still alive.`,
+        TRY_AGAIN,
+      );
+    }
+    await pause(os);
+  }
+}
+
+function pause({ clock }: Os): Promise<void> {
+  return new Promise((resolve) => void clock.after(POLL_MS, resolve, { keepAlive: true }));
+}
