@@ -39,8 +39,8 @@ function viewOf(found: Survey, { os }: Registry, usage: Awaited<ReturnType<typeo
 const COLUMNS: readonly Column[] = [
   { title: 'PROCESS', leastWidth: 13 },
   { title: 'PID', align: 'right' },
-  { title: 'KIND', leastWidth: 5 },
-  { title: 'SESSION', leastWidth: 8 },
+  { title: 'KIND', leastWidth: 4 },
+  { title: 'SESSION', leastWidth: 6 },
   { title: 'AGE', align: 'right' },
   { title: 'CPU', align: 'right' },
   { title: 'MEMORY', align: 'right' },

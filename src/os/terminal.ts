@@ -80,10 +80,14 @@ export function systemTerminal(): Terminal {
     },
     async ask(question) {
       const lines = createInterface({ input: stdin, output: stderr });
-      const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
-      const answer = await Promise.race([lines.question(question).catch(() => ''), closed]);
+      const closed = new Promise<undefined>((resolve) =>
+        lines.once('close', () => resolve(undefined)),
+      );
+      const answer = await Promise.race([lines.question(question).catch(() => undefined), closed]);
       lines.close();
-      return answer;
+      // Whoever pressed Ctrl-C or Ctrl-D has left the line unfinished.
+      if (answer === undefined) stderr.write('\n');
+      return answer ?? '';
     },
     setExitCode(code) {
       process.exitCode = code;

@@ -1,49 +1,53 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect } from 'vitest';
-import { it, sleepers, TREE } from '../support/command-line.ts';
+import { it } from '../support/command-line.ts';
 import { CAN_CONTAIN } from '../support/containment.ts';
 import { callInside } from '../support/fake-terminal.ts';
-import { eventually, isAlive } from '../support/process-table.ts';
 
 const PRINT_ARGUMENTS = join(import.meta.dirname, '../fixtures/print-arguments.mjs');
 describe.runIf(CAN_CONTAIN)('run passes on how its command ended', () => {
-  it.for([
-    [['sh', '-c', 'exit 3'], 3],
-    [['sh', '-c', 'kill -TERM $$'], 143],
-    [['sh', '-c', 'kill -SEGV $$'], 139],
-    [
-      ['not-there-at-all'],
-      127,
-      /^agent-supervisor: command "not-there-at-all" was not found\..*\n$/,
-    ],
-    [['./data'], 126, /^agent-supervisor: command "\.\/data" could not be started: .*\n$/],
-    [['./a name with blanks', '--help'], 7],
-  ] as const)('%j: %i', async ([command, code, message], { line, area }) => {
+  it('by its own code, by its signal, or by why it was not started', async ({ line, area }) => {
     writeFileSync(join(area.folder, 'data'), 'no program');
     const script = join(area.folder, 'a name with blanks');
     writeFileSync(script, '#!/bin/sh\ntest "$1" = --help && exit 7\n');
     chmodSync(script, 0o700);
-    const end = await line.call(['run', '--', ...command]);
-    expect(end).toMatchObject({ code, stdout: '' });
-    if (message) expect(end.stderr).toMatch(message);
-    else expect(end.stderr).toBe('');
+    const call = (...command: readonly string[]) => line.call(['run', '--', ...command]);
+    const ends = await Promise.all([
+      call('sh', '-c', 'exit 3'),
+      call('sh', '-c', 'kill -TERM $$'),
+      call('sh', '-c', 'kill -SEGV $$'),
+      call('./a name with blanks', '--help'),
+      call('not-there-at-all'),
+      call('./data'),
+    ]);
+    expect(ends.map(({ code }) => code)).toEqual([3, 143, 139, 7, 127, 126]);
+    expect(ends.slice(0, 4).map(({ stderr }) => stderr)).toEqual(['', '', '', '']);
+    const [notFound, notProgram] = ends.slice(4);
+    expect(notFound?.stderr).toMatch(
+      /^agent-supervisor: command "not-there-at-all" was not found\..*\n$/,
+    );
+    expect(notProgram?.stderr).toMatch(
+      /^agent-supervisor: command "\.\/data" could not be started: .*\n$/,
+    );
   });
 
-  it.for([
-    [['--lifetime', '300ms'], 'lifetime'],
-    [['--startup', '300ms'], 'startup'],
-    [['--memory', '100kB'], 'memory'],
-    [['--session', 's', '--wall-clock', '300ms'], 'wall-clock'],
-  ] as const)('%j: 124, and says so', async ([limit, cause], { line }) => {
-    const { code, stderr } = await line.call([
-      ...['run', ...limit, '--grace', '200ms', '--', 'sh', '-c', 'trap "" TERM; sleep 300 & wait'],
-    ]);
-    expect(stderr).toBe(`agent-supervisor: the command was ended: ${cause}\n`);
-    expect(code).toBe(124);
+  it('by the limit that ended it, with 124', async ({ line }) => {
+    const limits = {
+      lifetime: ['--lifetime', '300ms'],
+      startup: ['--startup', '300ms'],
+      memory: ['--memory', '100kB'],
+      'wall-clock': ['--session', 's', '--wall-clock', '300ms'],
+    };
+    const command = ['--', 'sh', '-c', 'trap "" TERM; sleep 300 & wait'];
+    const calls = Object.entries(limits).map(async ([cause, limit]) => {
+      const { code, stderr } = await line.call(['run', ...limit, '--grace', '200ms', ...command]);
+      expect(stderr).toBe(`agent-supervisor: the command was ended: ${cause}\n`);
+      expect(code).toBe(124);
+    });
+    await Promise.all(calls);
   });
 
   it.for([
@@ -111,60 +115,6 @@ describe.runIf(CAN_CONTAIN)('run passes on what its command is told and says', (
     expect(await line.bash('agent-supervisor run -- sh -c "echo lost; exit 4" >&-')).toMatchObject({
       code: 4,
     });
-  });
-});
-
-describe.runIf(CAN_CONTAIN)('what ends run', () => {
-  it.for(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
-    '%s ends the whole tree, and run dies of it',
-    async (signal, { line }) => {
-      const child = line.start(['run', '--grace', '200ms', '--', 'sh', '-c', TREE]);
-      const rows = await sleepers(line);
-      child.kill(signal);
-      expect(await once(child, 'exit')).toEqual([null, signal]);
-      expect(rows.filter(isAlive)).toEqual([]);
-    },
-  );
-
-  it('a second one forces', async ({ line }) => {
-    const child = line.start(['run', '--grace', '100s', '--', 'sh', '-c', TREE]);
-    const rows = await sleepers(line);
-    child.kill('SIGINT');
-    // The first one has been heard when the sleeper in a session of its own, which is polite, is dead.
-    await eventually(() => rows.filter(isAlive).length === 1 || rows.filter(isAlive).length === 2);
-    const again = setInterval(() => child.kill('SIGINT'), 200);
-    expect(await once(child, 'exit')).toEqual([null, 'SIGINT']);
-    clearInterval(again);
-    expect(rows.filter(isAlive)).toEqual([]);
-  });
-
-  it('SIGKILL leaves nothing of its command', async ({ line, area }) => {
-    const child = line.start(['run', '--grace', '200ms', '--', 'sh', '-c', TREE]);
-    await sleepers(line);
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-    expect(await area.survivors(5000)).toEqual([]);
-  });
-
-  it.for(['reap', 'stop'] as const)('%s from another shell', async (command, { line }) => {
-    const child = line.start(['run', '--session', 'night', '--', 'sh', '-c', TREE]);
-    await sleepers(line);
-    const { id } = JSON.parse((await line.call(['ps', '--json'])).stdout).processes[0];
-    const name = command === 'reap' ? 'night' : id;
-    const exit = once(child, 'exit');
-    expect(await line.call([command, name, '--grace', '200ms'])).toMatchObject({ code: 0 });
-    expect(await exit).toEqual([137, null]);
-  });
-
-  it('leftovers are ended, or kept on request', async ({ line, area }) => {
-    const leaver = ['sh', '-c', 'setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!'];
-    const ended = await line.call(['run', '--', ...leaver]);
-    expect(ended).toMatchObject({ code: 0, stderr: '' });
-    expect(area.tree()).toEqual([]);
-    const kept = await line.call(['run', '--keep-leftovers', '--', ...leaver]);
-    expect(kept).toMatchObject({ code: 0, stderr: '' });
-    expect(area.tree()).toMatchObject([{ pid: Number(kept.stdout) }]);
-    await area.endAll();
   });
 });
 

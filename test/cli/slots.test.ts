@@ -53,7 +53,7 @@ describe.runIf(CAN_CONTAIN)('runs with --concurrency', () => {
       '--concurrency',
       '1',
       '--grace',
-      '4s',
+      '8s',
       '--',
       'sh',
       '-c',
@@ -61,7 +61,7 @@ describe.runIf(CAN_CONTAIN)('runs with --concurrency', () => {
     ]);
     const rows = await sleepers(line);
     const ender = await area.readyHost({
-      options: { ladder: { stdinEofMs: 0, termMs: 3000, killMs: 500 } },
+      options: { ladder: { stdinEofMs: 0, termMs: 8000, killMs: 500 } },
     });
     await ender.ask({ do: 'start' });
     holder.kill('SIGKILL');
