@@ -28,10 +28,13 @@ export const run: Command = async (args, terminal) => {
       terminal.stdout.write(`${args.json ? JSON.stringify(shown) : line(shown, paint)}\n`);
     }
   };
+  const isFollowing = !args.flag('no-follow');
+  // Before anything is written: whoever reads is still there.
+  if (isFollowing) terminal.checkReader();
   const follower = new Follower(registry);
   const past = follower.takePast(lines);
   write(lines === 0 ? [] : past.slice(-lines));
-  while (!args.flag('no-follow') && !terminal.ended.aborted) {
+  while (isFollowing && !terminal.ended.aborted) {
     write(follower.takeNew());
     terminal.checkReader();
     await new Turn(os, terminal.ended, POLL_MS).over;

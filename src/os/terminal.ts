@@ -1,8 +1,9 @@
-import { closeSync, constants as files, fstatSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import type { Readable, Writable } from 'node:stream';
 import { isatty } from 'node:tty';
+import { PipeReader } from './pipe-reader.ts';
 
 /** Where a command is run: its arguments, its streams and what a person sees. */
 export interface Terminal {
@@ -36,6 +37,8 @@ export interface Terminal {
   end(): void;
 }
 
+const FOREGROUND_LOOK_MS = 300;
+
 /** The terminal, pipe or file that this process was started with. */
 export function systemTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
@@ -44,6 +47,7 @@ export function systemTerminal(): Terminal {
   // A reader that has gone, as `head` does, is no error; nor is a closed stderr.
   for (const stream of [stdout, stderr]) stream.on('error', end);
   const isTty = stdout.isTTY === true;
+  let reader: PipeReader | undefined;
   return {
     args: process.argv.slice(2),
     environment: env,
@@ -53,7 +57,8 @@ export function systemTerminal(): Terminal {
     hasColor: wantsColor(env, isTty),
     ended: controller.signal,
     checkReader: () => {
-      if (isReaderGone()) end();
+      reader ??= new PipeReader();
+      if (reader.isGone()) end();
     },
     size: () => ({ columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 }),
     onResize(listener) {
@@ -66,45 +71,44 @@ export function systemTerminal(): Terminal {
       stdin.setRawMode(true).on('data', onData).resume();
       return () => void stdin.setRawMode(false).off('data', onData).pause();
     },
-    feed(to) {
-      const look = (): void => {
-        if (isForeground()) stdin.pipe(to);
-        else stdin.unpipe(to).pause();
-      };
-      look();
-      process.on('SIGCONT', look);
-      return () => {
-        process.off('SIGCONT', look);
-        stdin.unpipe(to).destroy();
-      };
-    },
-    async ask(question) {
-      const lines = createInterface({ input: stdin, output: stderr });
-      const closed = new Promise<undefined>((resolve) =>
-        lines.once('close', () => resolve(undefined)),
-      );
-      const answer = await Promise.race([lines.question(question).catch(() => undefined), closed]);
-      lines.close();
-      // Whoever pressed Ctrl-C or Ctrl-D has left the line unfinished.
-      if (answer === undefined) stderr.write('\n');
-      return answer ?? '';
-    },
+    feed: (to) => feed(stdin, to),
+    ask: (question) => ask(question, stdin, stderr),
     setExitCode(code) {
       process.exitCode = code;
     },
   };
 }
 
-/** A pipe that nobody reads cannot be opened for writing. */
-function isReaderGone(): boolean {
-  if (process.platform !== 'linux') return false;
-  try {
-    if (!fstatSync(1).isFIFO()) return false;
-    closeSync(openSync('/proc/self/fd/1', files.O_WRONLY | files.O_NONBLOCK));
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENXIO';
-  }
+/** What stdin says goes to `to`, but while its terminal is somebody else's. */
+function feed(stdin: NodeJS.ReadStream, to: Writable): () => void {
+  let again: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    clearTimeout(again);
+    stdin.unpipe(to);
+    if (isForeground()) stdin.pipe(to);
+    else {
+      stdin.pause();
+      // No shell says when it takes a job to the front that has not been stopped.
+      again = setTimeout(look, FOREGROUND_LOOK_MS).unref();
+    }
+  };
+  look();
+  process.on('SIGCONT', look);
+  return () => {
+    clearTimeout(again);
+    process.off('SIGCONT', look);
+    stdin.unpipe(to).destroy();
+  };
+}
+
+async function ask(question: string, input: Readable, output: Writable): Promise<string> {
+  const lines = createInterface({ input, output });
+  const closed = new Promise<undefined>((resolve) => lines.once('close', () => resolve(undefined)));
+  const answer = await Promise.race([lines.question(question).catch(() => undefined), closed]);
+  lines.close();
+  // Whoever pressed Ctrl-C or Ctrl-D has left the line unfinished.
+  if (answer === undefined) output.write('\n');
+  return answer ?? '';
 }
 
 /** Whoever reads a terminal from its background is stopped, with the whole job. */

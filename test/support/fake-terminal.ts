@@ -1,12 +1,12 @@
 // The command in this process: what its arguments say, between streams in memory.
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { execute } from '../../src/cli/execute.ts';
 import type { Outcome } from './command-line.ts';
 
 /** Carries out a command that starts nothing, without the half second that a process of its own takes. */
 export async function callInside(args: readonly string[]): Promise<Outcome> {
   const controller = new AbortController();
-  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  const [stdin, stdout, stderr] = [new PassThrough(), new Paper(), new Paper()];
   let code = 0;
   await execute({
     ...{ args, environment: {}, stdin, stdout, stderr },
@@ -23,6 +23,15 @@ export async function callInside(args: readonly string[]): Promise<Outcome> {
     },
     end: () => controller.abort(),
   });
-  const textOf = (stream: PassThrough): string => String(stream.read() ?? '');
-  return { code, stdout: textOf(stdout), stderr: textOf(stderr) };
+  return { code, stdout: stdout.text, stderr: stderr.text };
+}
+
+/** Keeps all that is written on it. */
+class Paper extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
 }
