@@ -17,20 +17,45 @@ function flagsOf(options: Usage['options']): string[] {
   return options.flatMap(([left]) => left.match(/--?[a-z][\w-]*/g) ?? []);
 }
 
+/** What may follow an option: known words, a folder, or what nobody can guess. */
+function valuesOf(options: Usage['options']): [flags: string, values: string[] | 'folder'][] {
+  return options.flatMap(([left, _]) => {
+    const value = /<(.+)>/.exec(left)?.[1];
+    if (value === undefined) return [];
+    const flags = flagsOf([[left.replace(/<.*/, ''), '']]).join('|');
+    return [[flags, value === 'folder' ? value : value.includes('|') ? value.split('|') : []]];
+  });
+}
+
 function bash(): string {
-  const cases = Object.entries(USAGE).map(
-    ([name, { options }]) =>
-      `    ${name}) words="${flagsOf([...options, ...COMMON]).join(' ')}" ;;`,
+  const lines = (words: readonly string[]): string => `$'${words.join('\\n')}'`;
+  const commands = Object.entries(USAGE) as [string, Usage][];
+  const all = commands.flatMap(([, { options }]) => valuesOf([...options, ...COMMON]));
+  const values = [...new Map(all)].map(([flags, known]) =>
+    known === 'folder'
+      ? `    ${flags}) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word")); return ;;`
+      : `    ${flags}) COMPREPLY=($(compgen -W ${lines(known)} -- "$word")); return ;;`,
   );
+  const cases = commands.map(([name, { options }]) => {
+    const shells = name === 'completion' ? Object.keys(SHELLS) : [];
+    return `    ${name}) words=${lines([...shells, ...flagsOf([...options, ...COMMON])])} ;;`;
+  });
   return `_agent_supervisor() {
-  local word="\${COMP_WORDS[COMP_CWORD]}" words=""
+  local word="\${COMP_WORDS[COMP_CWORD]}" words="" one IFS=$'\\n'
+  COMPREPLY=()
+  # What comes after it is not ours.
+  for one in "\${COMP_WORDS[@]:0:COMP_CWORD}"; do
+    if [ "$one" = -- ]; then compopt -o default 2>/dev/null; return; fi
+  done
+  case "\${COMP_WORDS[COMP_CWORD-1]}" in
+${values.join('\n')}
+  esac
   if [ "$COMP_CWORD" -eq 1 ]; then
-    words="${Object.keys(USAGE).join(' ')} --help --version"
+    words=${lines([...Object.keys(USAGE), '--help', '--version'])}
   else case "\${COMP_WORDS[1]}" in
 ${cases.join('\n')}
   esac; fi
   COMPREPLY=($(compgen -W "$words" -- "$word"))
-  case "\${COMP_WORDS[COMP_CWORD-1]}" in --state-dir) COMPREPLY=($(compgen -d -- "$word")) ;; esac
 }
 complete -F _agent_supervisor agent-supervisor
 `;
@@ -64,8 +89,9 @@ function fish(): string {
     `complete -c agent-supervisor -n __fish_use_subcommand -f -a ${name} -d '${quoted(summary)}'`,
     ...[...options, ...COMMON].map(([left, right]) => {
       const long = /--([\w-]+)/.exec(left)?.[1];
+      const short = /^-(\w),/.exec(left)?.[1];
       const value = left.includes('<') ? ' -r' : '';
-      return `complete -c agent-supervisor -n '__fish_seen_subcommand_from ${name}' -f -l ${long}${value} -d '${quoted(right)}'`;
+      return `complete -c agent-supervisor -n '__fish_seen_subcommand_from ${name}' -f -l ${long}${short ? ` -s ${short}` : ''}${value} -d '${quoted(right)}'`;
     }),
   ]);
   return `${lines.join('\n')}\n`;

@@ -26,7 +26,7 @@ ask() {
 ask agent-supervisor re
 ask agent-supervisor reap --y
 ask agent-supervisor top --sort ''
-ask agent-supervisor completion ''
+ask agent-supervisor completion b
 ask agent-supervisor ps --state-dir some
 ask agent-supervisor events -
 ask agent-supervisor run --session x -- ls --
@@ -37,7 +37,7 @@ ask agent-supervisor nonsense ''`;
         'reap|recover',
         '--yes',
         'age|cpu|memory',
-        'bash|fish|zsh',
+        'bash',
         'some folder',
         '--help|--json|--lines|--no-follow|--state-dir|-h|-n',
         '',

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildGraph, reachableFrom } from '../architecture/import-graph.ts';
@@ -190,6 +190,27 @@ describe('from TypeScript, strict and with every declaration checked', () => {
       expect(JSON.parse(stdout)).toEqual(DONE);
     }
   });
+});
+
+describe('the command', () => {
+  it('is installed, and says its version', async () => {
+    const command = join(consumer, 'node_modules/.bin/agent-supervisor');
+    const env = { PATH: dirname(process.execPath) };
+    const { stdout } = await run(command, ['--version'], { env });
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it.skipIf(nodes.get('node-22') === undefined).each(NODES)(
+    `runs under %s (${NO_RUNTIMES})`,
+    async (name) => {
+      const node = nodes.get(name) ?? process.execPath;
+      const { stdout } = await run(node, [
+        join(consumer, 'node_modules/.bin/agent-supervisor'),
+        ...['run', '--state-dir', join(folder, `state-of-${name}`), '--', 'echo', 'hello'],
+      ]);
+      expect(stdout).toBe('hello\n');
+    },
+  );
 });
 
 describe('the import alone', () => {
