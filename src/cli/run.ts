@@ -39,7 +39,10 @@ export const run: Command = async (args, terminal) => {
     try {
       await supervisor.start();
       if (wish !== undefined) await awaitDeath(wish, registry);
-      return tell(await supervise(supervisor, request, terminal), say);
+      const report = await supervise(supervisor, request, terminal);
+      const code = tell(report, args.json ? () => undefined : say);
+      if (args.json) terminal.stderr.write(`${JSON.stringify(summaryOf(report, code))}\n`);
+      return code;
     } finally {
       uninstall();
     }
@@ -92,6 +95,12 @@ async function supervise(
   stopFeeding();
   await output;
   return report;
+}
+
+/** How it ended, without what it has said: that has been passed on. */
+function summaryOf({ error, stderrTail: _, ...report }: ExitReport, exitCode: number) {
+  const why = error === undefined ? null : { code: error.code, message: error.message };
+  return { ...report, error: why, exitCode };
 }
 
 /** Hands on what it says; a reader that has gone closes its pipe, as it would in a shell. */

@@ -85,6 +85,17 @@ describe.runIf(CAN_CONTAIN)('run passes on what its command is told and says', (
     expect(code).toBe(0);
   });
 
+  it('and tells programs how it ended', async ({ line }) => {
+    const { stdout, stderr, code } = await line.call([
+      ...['run', '--json', '--session', 's', '--', 'sh', '-c', 'echo out; echo err >&2; exit 3'],
+    ]);
+    expect({ stdout, code }).toEqual({ stdout: 'out\n', code: 3 });
+    const [said, last = ''] = stderr.split('\n');
+    expect(said).toBe('err');
+    const end = { kind: 'command', sessionId: 's', code: 3, signal: null, cause: 'failed' };
+    expect(JSON.parse(last)).toMatchObject({ ...end, exitCode: 3, error: null });
+  });
+
   it('a mebibyte on every stream, byte for byte', async ({ line }) => {
     const input = randomBytes(2 ** 20);
     const child = line.start(['run', '--', 'bash', '-c', 'tee >(cat >&2)'], { input });
