@@ -14,7 +14,7 @@ const WIDE =
 /** None of its own: it is drawn over what stands before it. */
 const NARROWEST = /^[\p{Mn}\p{Me}\p{Cf}]/u;
 
-const segmenter = new Intl.Segmenter('en');
+let segmenter: Intl.Segmenter | undefined;
 
 /** How many columns of a terminal a plain text takes. */
 export function widthOf(text: string): number {
@@ -41,6 +41,7 @@ function letterWidth(letter: string): number {
 
 /** What a reader takes for one letter may be several characters. */
 function lettersOf(text: string): string[] {
+  segmenter ??= new Intl.Segmenter('en');
   return Array.from(segmenter.segment(text), ({ segment }) => segment);
 }
 

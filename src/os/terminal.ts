@@ -1,15 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { createInterface } from 'node:readline/promises';
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { PipeReader } from './pipe-reader.ts';
 
 /** Where a command is run: its arguments, its streams and what a person sees. */
 export interface Terminal {
   readonly args: readonly string[];
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
   /** A person looks at stdout. */
@@ -41,7 +38,8 @@ const FOREGROUND_LOOK_MS = 300;
 
 /** The terminal, pipe or file that this process was started with. */
 export function systemTerminal(): Terminal {
-  const { stdin, stdout, stderr, env } = process;
+  // Not stdin: to open it takes longer than most commands that do without.
+  const { stdout, stderr, env } = process;
   const controller = new AbortController();
   const end = (): void => controller.abort();
   // A reader that has gone, as `head` does, is no error; nor is a closed stderr.
@@ -50,8 +48,7 @@ export function systemTerminal(): Terminal {
   let reader: PipeReader | undefined;
   return {
     args: process.argv.slice(2),
-    environment: env,
-    ...{ stdin, stdout, stderr, isTty, end },
+    ...{ stdout, stderr, isTty, end },
     hasPages: isTty && env['TERM'] !== 'dumb',
     canAsk: isatty(0) && stderr.isTTY === true,
     hasColor: wantsColor(env, isTty),
@@ -66,13 +63,14 @@ export function systemTerminal(): Terminal {
       return () => stdout.off('resize', listener);
     },
     onKey(listener) {
+      const { stdin } = process;
       if (!stdin.isTTY) return () => undefined;
       const onData = (data: Buffer): void => listener(data.toString());
       stdin.setRawMode(true).on('data', onData).resume();
       return () => void stdin.setRawMode(false).off('data', onData).pause();
     },
-    feed: (to) => feed(stdin, to),
-    ask: (question) => ask(question, stdin, stderr),
+    feed,
+    ask,
     setExitCode(code) {
       process.exitCode = code;
     },
@@ -80,7 +78,8 @@ export function systemTerminal(): Terminal {
 }
 
 /** What stdin says goes to `to`, but while its terminal is somebody else's. */
-function feed(stdin: NodeJS.ReadStream, to: Writable): () => void {
+function feed(to: Writable): () => void {
+  const { stdin } = process;
   let again: NodeJS.Timeout | undefined;
   const look = (): void => {
     clearTimeout(again);
@@ -101,7 +100,9 @@ function feed(stdin: NodeJS.ReadStream, to: Writable): () => void {
   };
 }
 
-async function ask(question: string, input: Readable, output: Writable): Promise<string> {
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const { stdin: input, stderr: output } = process;
   const lines = createInterface({ input, output });
   const closed = new Promise<undefined>((resolve) => lines.once('close', () => resolve(undefined)));
   const answer = await Promise.race([lines.question(question).catch(() => undefined), closed]);

@@ -12,7 +12,7 @@ import { eventually, type Patience, type ProcessRow } from './process-table.ts';
 
 const run = promisify(execFile);
 
-export const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
+const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
 
 export interface Outcome {
   /** As a shell says it: 128 + n for a signal. */
@@ -102,7 +102,7 @@ export const CAN_TYPE = CAN_CONTAIN && existsSync('/usr/bin/tmux');
 if (CAN_CONTAIN && !CAN_TYPE) console.warn('left out: there is no tmux here');
 
 /** A shell in a terminal of its own. */
-export class Shell {
+class Shell {
   readonly #line: CommandLine;
   readonly #env: Record<string, string>;
 

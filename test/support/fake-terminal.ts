@@ -1,15 +1,15 @@
 // The command in this process: what its arguments say, between streams in memory.
-import { PassThrough, Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { execute } from '../../src/cli/execute.ts';
 import type { Outcome } from './command-line.ts';
 
 /** Carries out a command that starts nothing, without the half second that a process of its own takes. */
 export async function callInside(args: readonly string[]): Promise<Outcome> {
   const controller = new AbortController();
-  const [stdin, stdout, stderr] = [new PassThrough(), new Paper(), new Paper()];
+  const [stdout, stderr] = [new Paper(), new Paper()];
   let code = 0;
   await execute({
-    ...{ args, environment: {}, stdin, stdout, stderr },
+    ...{ args, stdout, stderr },
     ...{ isTty: false, hasPages: false, canAsk: false, hasColor: false },
     ended: controller.signal,
     checkReader: () => undefined,
