@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { it } from '../support/command-line.ts';
@@ -76,6 +76,7 @@ describe.runIf(CAN_CONTAIN)('what cannot be proven is left alone', () => {
   });
 
   it('never what the command itself runs in', async ({ area, line }) => {
+    writeFileSync(join(area.folder, 'said'), '');
     const host = await area.readyHost();
     const script = '"$NODE" "$MAIN" stop $$; "$NODE" "$MAIN" reap own; echo over';
     const { id, pid } = await spawned(host, {
