@@ -82,7 +82,7 @@ export async function survey(context: SurveyContext): Promise<Survey> {
 }
 
 /** Whether the process with a record's pid is the recorded one. */
-export function identityOf(
+function identityOf(
   record: SupervisionRecord,
   owner: JournalHeader['owner'],
   self: Owner,

@@ -65,7 +65,7 @@ function tasks(): Usage | undefined {
 }
 
 /** Reads the soft limit in `/proc/PID/limits`; `undefined` for none. */
-export function parseOpenFilesLimit(text: string): number | undefined {
+function parseOpenFilesLimit(text: string): number | undefined {
   const soft = /^Max open files\s+(\d+)/m.exec(text)?.[1];
   return soft === undefined ? undefined : Number(soft);
 }

@@ -53,7 +53,7 @@ export class DailyLedger<Line extends object> {
   }
 }
 
-export function dayFileName(prefix: string, ms: number): string {
+function dayFileName(prefix: string, ms: number): string {
   return `${prefix}-${dayOf(ms)}.jsonl`;
 }
 

@@ -38,10 +38,19 @@ export function removeOrders(
   stateDir: string,
   { owner, id }: Pick<Ordered, 'owner'> & { readonly id?: string },
 ): void {
-  for (const name of readdirSync(stateDir)) {
+  for (const name of list(stateDir)) {
     const isIt =
       id === undefined ? name.startsWith(`order-${owner}.`) : name === `order-${owner}.${id}.json`;
     if (isIt) rmSync(join(stateDir, name), { force: true });
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    // It has been removed, and the orders with it.
+    return [];
   }
 }
 

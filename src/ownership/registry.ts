@@ -7,7 +7,7 @@ import { History } from './history.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
 import { KeptFiles } from './kept.ts';
-import { takeOrder } from './orders.ts';
+import { removeOrders, takeOrder } from './orders.ts';
 import type { Order, SupervisionRecord } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
 
@@ -186,5 +186,7 @@ export class Registry {
     if (this.#journal.records.size > 0) return;
     this.#guardian?.disarm();
     this.#journal.close();
+    // An operator may have been too late with one.
+    removeOrders(this.#options.stateDir, { owner: this.owner.instance });
   }
 }
