@@ -25,7 +25,8 @@ import {
 
 const NO_SHELL = { args: ['no-shell'] };
 const SCRIPT = join(import.meta.dirname, '../../src/ownership/guardian-process.ts');
-const OWNER = 'OwnerOfThisTest1';
+// Nobody else's, or the guardians of two test files would end each other's processes.
+const OWNER = `OwnerOfThisTest${process.pid}`;
 
 /** Starts a command where /bin/sh is not to be seen, nor anything beside it. */
 const THROUGH_NO_SHELL = [

@@ -12,7 +12,7 @@ import {
   SLEEPER,
   TREE_ROLES,
 } from '../support/containment.ts';
-import { forgeJournal, journalText, recordOf } from '../support/forged-journal.ts';
+import { DEAD_OWNER, forgeJournal, journalText, recordOf } from '../support/forged-journal.ts';
 import { endByIdentity, eventually, isAlive, type ProcessRow } from '../support/process-table.ts';
 
 /** A supervisor in this process, on the area's state directory. */
@@ -164,7 +164,7 @@ describe.runIf(CAN_CONTAIN)('what is not ours to recover', () => {
     forgeJournal(area.stateDir, { owner: { bootId }, records });
     const report = await heir.start();
     expect(report).toMatchObject({
-      recovered: ['DeadOwnerOfTests'],
+      recovered: [DEAD_OWNER.instance],
       forgotten: 2,
       orphans: [],
       unproven: [],

@@ -33,7 +33,8 @@ for (const { name, command } of SHELLS)
   if (CAN_CONTAIN && !existsSync(command[0]))
     console.warn(`left out: ${name}, there is no ${command[0]}`);
 
-const OWNER = 'OwnerOfThisTest1';
+// Nobody else's, or the guardians of two test files would end each other's processes.
+const OWNER = `OwnerOfThisTest${process.pid}`;
 const TIMES = { politeMs: 300, forcedMs: 1000 };
 
 class FedGuardian {

@@ -9,7 +9,8 @@ const PID_NAMESPACE = readlinkSync('/proc/self/ns/pid');
 
 /** An owner of this boot and namespace that has been dead for long: nobody has this start time. */
 export const DEAD_OWNER = {
-  instance: 'DeadOwnerOfTests',
+  // Nobody else's: whoever cleans up after it ends all that carries its cookie.
+  instance: `DeadOwnerOfTests${process.pid}`,
   machine: hostname(),
   pid: 32_000,
   startTime: '1',
