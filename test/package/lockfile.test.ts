@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 interface LockedPackage {
+  readonly license?: string;
+  readonly dev?: boolean;
   readonly resolved?: string;
   readonly integrity?: string;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
@@ -58,4 +60,34 @@ it('sees a lock that lacks a platform, names a registry or has no checksum', () 
   };
   expect(findMissingPlatforms(lock)).toEqual(['tool-darwin']);
   expect(findUnsafe(lock)).toEqual(['node_modules/tool-linux', 'node_modules/a/node_modules/b']);
+});
+
+/** What may be used in whatever embeds us, with a notice at most. */
+const PERMISSIVE: ReadonlySet<unknown> = new Set([
+  'MIT',
+  'ISC',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  '0BSD',
+]);
+
+describe('licences', () => {
+  it('of what comes with the package ask for a notice at most', () => {
+    const embedded = Object.entries(readLock('package-lock.json')).filter(
+      ([path, { dev }]) => path !== '' && dev !== true,
+    );
+    expect(embedded.length).toBeGreaterThan(10);
+    // Optional peers that a user brings along are the user's own choice.
+    const named = embedded.filter(([path]) => !/@anthropic-ai|@opentelemetry/.test(path));
+    const strange = named.filter(([, { license }]) => !PERMISSIVE.has(license));
+    expect(strange.map(([path, { license }]) => `${path}: ${license}`)).toEqual([]);
+  });
+
+  it('of what it is made with are known', () => {
+    const unknown = Object.entries(readLock('package-lock.json')).filter(
+      ([path, { license }]) => path !== '' && license === undefined,
+    );
+    expect(unknown.map(([path]) => path)).toEqual([]);
+  });
 });
