@@ -159,6 +159,8 @@ export interface Foundation {
   /** How the supervisor itself is at this moment. */
   health(): Health;
   session(id: string): SessionInfo | undefined;
+  /** Whether what is left of a process was let live on. */
+  isKept(id: string): boolean;
   /** Whether this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
 }
@@ -216,6 +218,23 @@ const NO_INIT =
 const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): number =>
   2 * (stdinEofMs + termMs + killMs) + 5000;
 
+// A registered symbol, so that the supervisors of every loaded copy of the package are found.
+const OPENED = Symbol.for('agent-supervisor.opened.v1');
+
+/** @internal A supervisor that has been opened, for who looks for leaks. */
+export interface Opened {
+  readonly supervisor: WeakRef<Supervisor>;
+  /** Whose rest was let live on; known even when the supervisor is gone. */
+  readonly kept: ReadonlySet<string>;
+}
+
+/** @internal What was opened in this host, by the instance that names it in the cookies of all it starts. */
+export function openedSupervisors(): Map<string, Opened> {
+  const host = globalThis as { [OPENED]?: Map<string, Opened> };
+  host[OPENED] ??= new Map();
+  return host[OPENED];
+}
+
 const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
 
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
@@ -230,6 +249,7 @@ export class Supervisor {
   readonly #sessionFiles: SessionFiles;
   readonly #runs = new Set<SupervisedRun>();
   readonly #services = new Map<string, DefinedService>();
+  readonly #kept = new Set<string>();
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
   #corridor: Corridor;
@@ -278,6 +298,7 @@ export class Supervisor {
       session: (id) => this.#corridor.sessions.describe(id),
       recordOf: (id) => this.#live.get(id)?.record,
       membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
+      isKept: (id) => this.#kept.has(id),
       wasAsked: (id) => this.#wasAsked(id),
     };
   }
@@ -312,7 +333,7 @@ export class Supervisor {
         await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {
-        isKnown: (id) => this.#live.has(id) || registry.isKept(id),
+        isKnown: (id) => this.#live.has(id) || this.#kept.has(id),
         overdue: [...this.#live.values()].filter((live) => live.survived),
       });
     });
@@ -687,13 +708,18 @@ export class Supervisor {
   #open(): Registry {
     if (this.#isClosed) throw this.#closed();
     const { stateDir, ladder, guardian } = this.#options;
-    this.#registry ??= new Registry(this.#os, {
-      stateDir,
-      ladder,
-      sweep: () => this.sweep(),
-      guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
-      warn: (code, message, cause) => this.#warn(code, message, cause),
-    });
+    if (this.#registry === undefined) {
+      this.#registry = new Registry(this.#os, {
+        stateDir,
+        ladder,
+        kept: this.#kept,
+        sweep: () => this.sweep(),
+        guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
+        warn: (code, message, cause) => this.#warn(code, message, cause),
+      });
+      const { instance } = this.#registry.owner;
+      openedSupervisors().set(instance, { supervisor: new WeakRef(this), kept: this.#kept });
+    }
     this.#state = 'running';
     return this.#registry;
   }

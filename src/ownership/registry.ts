@@ -13,6 +13,8 @@ import type { RecoveryContext } from './recovery.ts';
 
 export interface RegistryOptions {
   readonly stateDir: string;
+  /** Whose rest may live on; the supervisor's, as it outlasts us. */
+  readonly kept: Set<string>;
   /** How long the guardian gives what we leave behind; `undefined` for no guardian. */
   readonly ladder: LadderOptions;
   readonly guardian: { readonly politeMs: number; readonly forcedMs: number } | undefined;
@@ -31,7 +33,6 @@ export class Registry {
   readonly #os: Os;
   readonly #keptFiles: KeptFiles;
   readonly #warn: RegistryOptions['warn'];
-  readonly #kept = new Set<string>();
   readonly #options: RegistryOptions;
   #owner: Owner;
   #identifying: Promise<void> | undefined;
@@ -157,11 +158,7 @@ export class Registry {
 
   /** Lets what is left of a process live on. */
   keep(id: string): void {
-    this.#kept.add(id);
-  }
-
-  isKept(id: string): boolean {
-    return this.#kept.has(id);
+    this.#options.kept.add(id);
   }
 
   /** The segment that names one of our records in a cookie. */

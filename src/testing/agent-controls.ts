@@ -1,0 +1,58 @@
+import type { AgentFrames, Frame } from './agent-frames.ts';
+
+/** What the host asks of an agent itself. */
+export interface ControlRequest {
+  readonly subtype?: string;
+  readonly model?: unknown;
+  readonly mode?: unknown;
+}
+
+/** The answer to a control request, and the frames that follow it. */
+export interface ControlAnswer {
+  readonly response: Frame;
+  readonly following?: readonly Frame[];
+}
+
+/** Answers a control request; what a fake agent does not know is an error that says so. */
+export function answerControl(
+  { subtype, model, mode }: ControlRequest,
+  frames: AgentFrames,
+  pid: number,
+): ControlAnswer {
+  switch (subtype) {
+    case 'initialize':
+      return success(introduction(frames.model, pid));
+    case 'interrupt':
+      return success({ still_queued: [] });
+    case 'set_model':
+      frames.model = typeof model === 'string' ? model : frames.model;
+      return success({ model: frames.model });
+    case 'set_permission_mode':
+      frames.permissionMode = String(mode);
+      return { ...success({ mode }), following: [frames.status({ permissionMode: mode })] };
+    case 'set_max_thinking_tokens':
+      return success();
+    case 'mcp_status':
+      return success({ mcpServers: [] });
+    default:
+      return {
+        response: { subtype: 'error', error: `fakeAgent does not know the request "${subtype}"` },
+      };
+  }
+}
+
+const success = (response?: Frame): ControlAnswer => ({
+  response: { subtype: 'success', ...(response === undefined ? {} : { response }) },
+});
+
+function introduction(model: string, pid: number): Frame {
+  return {
+    commands: [],
+    agents: [],
+    output_style: 'default',
+    available_output_styles: ['default'],
+    models: [{ value: model, displayName: model, description: 'No model at all.' }],
+    account: { tokenSource: 'none', apiKeySource: 'none' },
+    pid,
+  };
+}

@@ -1,0 +1,143 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Clock } from '../os/clock.ts';
+
+interface Timer {
+  readonly atMs: number;
+  readonly callback: () => void;
+  readonly keepAlive: boolean;
+}
+
+/** How long the machine had been up when the clock was made. */
+const UPTIME_MS = 7_200_000;
+/** How many turns of the event loop count as "whatever follows from this has happened". */
+const SETTLE_TURNS = 6;
+
+/** A timer that is set: when it is due, and whether it keeps a host alive. */
+export interface FakeTimer {
+  readonly inMs: number;
+  readonly keepAlive: boolean;
+}
+
+/**
+ * A clock that stands still until a test moves it, for `createTestSupervisor({ clock })`.
+ *
+ * All that the supervisor measures and waits for goes by it: time-outs, limits, the ladder's steps,
+ * sweeps. What real processes do does not: they start, answer and die in real time. Its three times
+ * (wall, monotonic, since boot) differ, so that none is taken for the other.
+ *
+ * @example
+ * ```ts
+ * const clock = new FakeClock();
+ * await using supervisor = createTestSupervisor({ clock, session: { maxWallClockMs: 3_600_000 } });
+ * await clock.advance(3_600_001);
+ * ```
+ */
+export class FakeClock implements Clock {
+  #elapsedMs = 0;
+  #wallMs = Date.UTC(2026, 10, 23);
+  #timers = new Set<Timer>();
+  readonly #timersAllowed: boolean;
+
+  /** With `timers: false`, whoever sets a timer fails. */
+  constructor({ timers = true }: { timers?: boolean } = {}) {
+    this.#timersAllowed = timers;
+  }
+
+  /** The wall clock, in ms since 1970. */
+  now(): number {
+    return this.#wallMs;
+  }
+
+  /** Monotonic, in ms since the clock was made. */
+  monotonicMs(): number {
+    return this.#elapsedMs;
+  }
+
+  /** Monotonic, in ms since the boot of a machine that had been up for two hours. */
+  sinceBootMs(): number {
+    return UPTIME_MS + this.#elapsedMs;
+  }
+
+  /** Calls back once after `ms` of this clock; returns its cancellation. */
+  after(
+    ms: number,
+    callback: () => void,
+    { keepAlive = false }: { keepAlive?: boolean } = {},
+  ): () => void {
+    if (!this.#timersAllowed) throw new Error(`unexpected timer of ${ms} ms`);
+    if (Number.isNaN(ms)) throw new Error('a timer of NaN ms');
+    const timer = { atMs: this.#elapsedMs + Math.max(0, ms), callback, keepAlive };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
+  }
+
+  /** The timers that are set, soonest first. */
+  get timers(): readonly FakeTimer[] {
+    return this.#sorted().map(({ atMs, keepAlive }) => ({
+      inMs: atMs - this.#elapsedMs,
+      keepAlive,
+    }));
+  }
+
+  /** Sets the wall clock to `ms` since 1970, as an operator or NTP does it; durations must not notice. */
+  setWall(ms: number): void {
+    this.#wallMs = ms;
+  }
+
+  /** Lets time pass: fires what is due, in order, and after each lets follow what follows from it. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.#elapsedMs + ms;
+    await this.settle();
+    for (;;) {
+      const [next] = this.#sorted();
+      if (next === undefined || next.atMs > untilMs) break;
+      this.#pass(next.atMs);
+      this.#timers.delete(next);
+      next.callback();
+      await this.settle();
+    }
+    this.#pass(untilMs);
+  }
+
+  /** Fires, in one and the same tick, whatever is due within `ms`. */
+  advanceInOneTick(ms: number): void {
+    this.#pass(this.#elapsedMs + ms);
+    for (const timer of this.#sorted()) {
+      if (timer.atMs > this.#elapsedMs || !this.#timers.delete(timer)) continue;
+      timer.callback();
+    }
+  }
+
+  /** Lets everything happen that needs no time. */
+  async settle(): Promise<void> {
+    for (let left = SETTLE_TURNS; left > 0; left--) await turn();
+  }
+
+  /** Lets time pass until `promise` settles; fails if it takes longer than `limitMs`. */
+  async until<T>(promise: Promise<T>, limitMs = 60_000): Promise<T> {
+    let settled = false;
+    const mark = (): void => {
+      settled = true;
+    };
+    promise.then(mark, mark);
+    const deadlineMs = this.#elapsedMs + limitMs;
+    await this.settle();
+    while (!settled) {
+      const [next] = this.#sorted();
+      if (next === undefined || next.atMs > deadlineMs) {
+        throw new Error(`not settled within ${limitMs} ms; timers: ${JSON.stringify(this.timers)}`);
+      }
+      await this.advance(next.atMs - this.#elapsedMs);
+    }
+    return promise;
+  }
+
+  #pass(toMs: number): void {
+    this.#wallMs += toMs - this.#elapsedMs;
+    this.#elapsedMs = toMs;
+  }
+
+  #sorted(): Timer[] {
+    return [...this.#timers].sort((a, b) => a.atMs - b.atMs);
+  }
+}

@@ -1,0 +1,30 @@
+export type { Frame } from './agent-frames.ts';
+export type { FakeAgentProcess } from './agent-process.ts';
+export {
+  type AgentStep,
+  type AgentUsage,
+  askPermission,
+  complain,
+  crash,
+  exit,
+  fail,
+  hang,
+  type PermissionAnswer,
+  type PermissionOptions,
+  result,
+  say,
+  send,
+  type ToolInput,
+  type ToolOutcome,
+  type TurnEnd,
+  useTool,
+} from './agent-steps.ts';
+export {
+  type AgentCall,
+  type AgentScript,
+  type AgentSteps,
+  type FakeAgent,
+  fakeAgent,
+  type StepOutcome,
+} from './fake-agent.ts';
+export { FakeClock, type FakeTimer } from './fake-clock.ts';
