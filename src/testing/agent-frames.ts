@@ -64,6 +64,16 @@ export class AgentFrames {
     return this.stamp({ type: 'system', subtype: 'status', status: null, ...status });
   }
 
+  permissionDenied(tool_name: string, tool_use_id: string, message: string): Frame {
+    return this.stamp({
+      type: 'system',
+      subtype: 'permission_denied',
+      tool_name,
+      tool_use_id,
+      message,
+    });
+  }
+
   assistant(content: readonly Frame[], id: string, more: Frame = {}): Frame {
     return this.stamp({
       type: 'assistant',
@@ -196,7 +206,7 @@ const STAMP = new Date(0).toISOString();
 
 const REASONS: Readonly<Record<string, string>> = {
   error_max_turns: 'max_turns',
-  error_max_budget_usd: 'max_budget',
+  error_max_budget_usd: 'budget_exhausted',
   error_during_execution: 'aborted_streaming',
 };
 

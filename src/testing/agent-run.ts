@@ -175,8 +175,9 @@ export class RunningAgent {
       content: output,
       ...(isError ? { is_error: true } : {}),
     };
+    // What a tool tells its host beside that is of a shape of its own.
     this.#write(
-      this.#frames.user([result], { tool_use_result: isError ? `Error: ${output}` : output }),
+      this.#frames.user([result], isError ? { tool_use_result: `Error: ${output}` } : {}),
     );
     if (this.#turn) this.#turn.rounds++;
   }
@@ -202,10 +203,9 @@ export class RunningAgent {
     const { name, input, decisionReason, blockedPath, suggestions } = step;
     if (this.#frames.permissionMode === 'bypassPermissions') return { behavior: 'allow' };
     if (flag(this.#call.args, '--permission-prompt-tool') === undefined) {
-      return {
-        behavior: 'deny',
-        message: `Permission to use ${name} was not granted: ${NOBODY_TO_ASK}.`,
-      };
+      const message = `Permission to use ${name} was not granted: ${NOBODY_TO_ASK}.`;
+      this.#write(this.#frames.permissionDenied(name, toolUseId, message));
+      return { behavior: 'deny', message };
     }
     const requestId = crypto.randomUUID();
     const decided = new Promise<Decision>((resolve) => this.#answers.set(requestId, resolve));
@@ -230,7 +230,9 @@ export class RunningAgent {
   }
 
   #end(end: TurnEnd): void {
-    const stopReason = end.error === undefined ? 'end_turn' : 'tool_use';
+    const { error } = end;
+    const stopReason =
+      error === undefined ? 'end_turn' : error === 'error_max_turns' ? 'tool_use' : null;
     this.#writeResult({ text: this.#turn?.said ?? '', ...end, stopReason });
   }
 

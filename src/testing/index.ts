@@ -28,3 +28,19 @@ export {
   type StepOutcome,
 } from './fake-agent.ts';
 export { FakeClock, type FakeTimer } from './fake-clock.ts';
+export { type HostDeath, type KillHostOptions, killHost } from './kill-host.ts';
+export {
+  type ExpectNoLeaksOptions,
+  expectNoLeaks,
+  LeakError,
+  type LeakedProcess,
+  type LeakReport,
+  type QueuedRequest,
+} from './leaks.ts';
+export { type LeakMatchers, type MatcherOutcome, matchers } from './matchers.ts';
+export { type AmountOptions, type MisbehaveOptions, misbehave, type Program } from './misbehave.ts';
+export {
+  createTestSupervisor,
+  type TestSupervisor,
+  type TestSupervisorOptions,
+} from './test-supervisor.ts';

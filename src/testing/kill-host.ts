@@ -1,0 +1,170 @@
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import type { ProcessName } from '../index.ts';
+import { systemClock } from '../os/clock.ts';
+import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
+import { runtimePath } from '../os/runtime.ts';
+import { systemOs } from '../os/system.ts';
+import { cookieSegment, extendCookie } from '../ownership/cookie.ts';
+import { ProcessTree } from '../termination/process-tree.ts';
+import { durationMs, parseInput } from '../validation.ts';
+import { pause } from './leaks.ts';
+
+export interface KillHostOptions {
+  args?: readonly string[] | undefined;
+  /** Its whole environment. Default: that of this process. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  cwd?: string | undefined;
+  /** The line on its stdout at which it is killed: how it begins, or a pattern. @default 'ready' */
+  when?: string | RegExp | undefined;
+  /** @default 'SIGKILL' */
+  signal?: NodeJS.Signals | undefined;
+  /** How long it may take to that line, in ms. @default 30_000 */
+  readyMs?: number | undefined;
+  /** How long what it leaves may live on, in ms; no longer than needed is waited. Default: 10_000, two seconds more than its guardian may take */
+  graceMs?: number | undefined;
+}
+
+/** How a host died, and what became of what it had started. */
+export interface HostDeath {
+  readonly pid: number;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The lines of its stdout. */
+  readonly lines: readonly string[];
+  readonly stderr: string;
+  /** All that was alive below it when it was killed, its guardian included. */
+  readonly before: readonly ProcessName[];
+  /** What of that, or started by it since, was still alive after the grace. It is ended now. */
+  readonly after: readonly ProcessName[];
+  /** From the host's death to that of the last process; the grace if there was none. */
+  readonly tookMs: number;
+}
+
+const killHostOptions = z.lazy(() =>
+  z
+    .strictObject({
+      args: z.array(z.string()).readonly().default([]),
+      env: z.record(z.string(), z.string().optional()).optional(),
+      cwd: z.string().optional(),
+      when: z.union([z.string(), z.instanceof(RegExp)]).default('ready'),
+      signal: z
+        .custom<NodeJS.Signals>((value) => /^SIG[A-Z0-9]+$/.test(String(value)))
+        .default('SIGKILL'),
+      readyMs: durationMs().default(30_000),
+      graceMs: durationMs().default(10_000),
+    })
+    .prefault({}),
+);
+
+const LOOK_EVERY_MS = 20;
+
+/**
+ * Runs a script as a host of its own, kills it once it is ready, and tells what it left.
+ *
+ * Everything below it is found by tree and cookie, whatever parent, group or session it has by then;
+ * what outlives its host on purpose is not counted.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`; Error if it ends, or is not ready in time: with its stderr
+ *
+ * @example
+ * ```ts
+ * const { after } = await killHost('./host.js');
+ * assert.deepEqual(after, []);
+ * ```
+ */
+export async function killHost(
+  script: string | URL,
+  options?: KillHostOptions,
+): Promise<HostDeath> {
+  const wish = parseInput(killHostOptions, options, 'killHost');
+  const os = systemOs();
+  const host = launch(os, script, wish);
+  const { child, tree } = host;
+  try {
+    await host.ready;
+    const before = await tree.look();
+    os.signal(host.pid, wish.signal);
+    const [code, signal] = await host.exited;
+    const beganMs = systemClock.monotonicMs();
+    const after = await waitForDeath(tree, wish.graceMs);
+    return {
+      ...{ pid: host.pid, code, signal, lines: host.lines, stderr: host.stderr() },
+      before: before.filter(({ pid }) => pid !== host.pid).map(nameOf),
+      after: after.map(nameOf),
+      tookMs: Math.round(systemClock.monotonicMs() - beganMs),
+    };
+  } finally {
+    await tree.signal('SIGKILL', () => true);
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  }
+}
+
+function launch(os: Os, script: string | URL, wish: z.output<typeof killHostOptions>) {
+  const { args, env = os.environment(), cwd, when, readyMs } = wish;
+  const segment = { owner: crypto.randomUUID(), id: 'host' };
+  const path = script instanceof URL ? fileURLToPath(script) : resolve(cwd ?? '', script);
+  const given = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  );
+  const { child } = os.launch({
+    command: runtimePath(),
+    args: [path, ...args],
+    cwd,
+    env: {
+      ...Object.fromEntries(given),
+      // Whatever it starts inherits this, as below any supervised host.
+      [COOKIE_VARIABLE]: extendCookie(os.environment()[COOKIE_VARIABLE], segment),
+    },
+  });
+  if (child?.pid === undefined) throw new Error(`killHost: ${path} could not be started`);
+  const { pid } = child;
+  const root = {
+    pid,
+    startTime: os.processes.read?.(pid)?.startTime,
+    leadsGroup: os.platform !== 'win32',
+  };
+  const tree = new ProcessTree(os, { ...root, held: true, cookie: cookieSegment(segment) });
+  const lines: string[] = [];
+  let stderr = '';
+  child.stderr?.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const exited = new Promise<[number | null, NodeJS.Signals | null]>((settle) => {
+    child.once('exit', (code, signal) => {
+      tree.letGo();
+      settle([code, signal]);
+    });
+  });
+  const isReady = (line: string): boolean =>
+    typeof when === 'string' ? line.startsWith(when) : when.test(line);
+  const { promise: ready, resolve: settle, reject } = Promise.withResolvers<void>();
+  const fail = (what: string): void => reject(new Error(`killHost: ${what}. ${stderr}`));
+  const cancel = systemClock.after(
+    readyMs,
+    () => fail(`${path} has not said "${when}" within ${readyMs} ms`),
+    { keepAlive: true },
+  );
+  if (child.stdout)
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      lines.push(line);
+      if (isReady(line)) settle();
+    });
+  void exited.then(() => fail(`${path} ended before it said "${when}"`));
+  void ready.catch(() => undefined).then(cancel);
+  return { pid, child, tree, lines, ready, exited, stderr: () => stderr };
+}
+
+async function waitForDeath(tree: ProcessTree, graceMs: number): Promise<ProcessEntry[]> {
+  const untilMs = systemClock.monotonicMs() + graceMs;
+  for (;;) {
+    const alive = await tree.look();
+    if (alive.length === 0 || systemClock.monotonicMs() >= untilMs) return alive;
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+const nameOf = ({ pid, command }: ProcessEntry): ProcessName => ({ pid, command });

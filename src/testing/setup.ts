@@ -1,0 +1,61 @@
+// Loaded by a test runner before each test file: fails the file that leaves something behind, by name.
+import { AsyncResource } from 'node:async_hooks';
+import { testRunner } from '../os/runtime.ts';
+import { endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
+import { matchers } from './matchers.ts';
+
+interface Expect {
+  extend(matchers: object): void;
+  getState(): { readonly testPath?: string };
+}
+
+type Hook = (callback: () => Promise<void>) => void;
+
+/** What jest and vitest put there, vitest only if it is told to. */
+const globals = globalThis as { readonly afterAll?: Hook; readonly expect?: Expect };
+
+/** Fails if there is a leak, and ends it, so that nobody else is blamed for it. */
+async function check(file: string | undefined): Promise<void> {
+  try {
+    await expectNoLeaks();
+  } catch (error) {
+    if (!(error instanceof LeakError)) throw error;
+    await endLeaked(error.report.leaked);
+    error.message = `${file ?? 'This test file'} has left something behind.\n${error.message}`;
+    throw error;
+  }
+}
+
+function extend({ expect, afterAll }: { expect: Expect; afterAll: Hook }): void {
+  expect.extend(matchers);
+  afterAll(() => check(expect.getState().testPath));
+}
+
+/** Jest runs the hooks of a file in the order of their definition: ours would come before the file's own. */
+function atEndOfJest(): boolean {
+  const symbol = Object.getOwnPropertySymbols(globalThis).find(
+    ({ description }) => description === 'EVENT_HANDLERS',
+  );
+  const handlers = symbol && (globalThis as Record<symbol, unknown>)[symbol];
+  if (!Array.isArray(handlers)) return false;
+  handlers.push(async ({ name }: { name: string }) => {
+    if (name === 'run_finish') await check(globals.expect?.getState().testPath);
+  });
+  return true;
+}
+
+/** node:test does the same; a hook that is added by the first one, outside of it, is the last one. */
+async function atEndOfNode(file: string): Promise<void> {
+  const { after } = await import('node:test');
+  const outside = new AsyncResource('agent-supervisor/testing/setup');
+  after(() => outside.runInAsyncScope(() => after(() => check(file))));
+}
+
+const runner = testRunner();
+if (globals.afterAll !== undefined && globals.expect !== undefined) {
+  if (atEndOfJest()) globals.expect.extend(matchers);
+  else extend({ expect: globals.expect, afterAll: globals.afterAll });
+} else if (runner.name === 'vitest') {
+  const { afterAll, expect } = await import('vitest');
+  extend({ expect, afterAll });
+} else if (runner.file !== undefined) await atEndOfNode(runner.file);

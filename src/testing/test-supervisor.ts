@@ -1,0 +1,145 @@
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  createSupervisor,
+  type Supervisor,
+  SupervisorError,
+  type SupervisorOptions,
+} from '../index.ts';
+import type { Clock } from '../os/clock.ts';
+import type { Os } from '../os/os.ts';
+import { parseInput } from '../validation.ts';
+import { withAgent } from './agent-os.ts';
+import type { FakeAgent } from './fake-agent.ts';
+import { FakeClock } from './fake-clock.ts';
+import { endLeaked, expectNoLeaks, findLeaks, type LeakReport, pause } from './leaks.ts';
+
+/** What a supervisor may be given, and three things more. */
+export interface TestSupervisorOptions extends SupervisorOptions {
+  /** Makes `getSupervisor()` return it until it is disposed. @default false */
+  asSingleton?: boolean | undefined;
+  /** Stands for every agent that is launched to speak stream-json: no process is started for it. */
+  agent?: FakeAgent | undefined;
+  /** Whose time the supervisor goes by. Default: the system's. */
+  clock?: Clock | undefined;
+}
+
+/** A supervisor of one test. */
+export type TestSupervisor = Supervisor & {
+  /** Where its registry is kept; removed when it is disposed, unless the test has named it. */
+  readonly stateDir: string;
+  /** Stops it, ends what it has kept, and proves that nothing is left; `await using` does the same. */
+  dispose(): Promise<LeakReport>;
+};
+
+const testOptions = z.lazy(() =>
+  z.object({
+    asSingleton: z.boolean().default(false),
+    agent: z
+      .custom<FakeAgent>((value) => typeof value === 'function', {
+        error: 'must be a fakeAgent(…)',
+      })
+      .optional(),
+    clock: z
+      .custom<Clock>((value) => typeof (value as Clock | null)?.monotonicMs === 'function', {
+        error: 'must be a clock, such as new FakeClock()',
+      })
+      .optional(),
+  }),
+);
+
+/**
+ * Creates a supervisor with a private state directory.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`
+ *
+ * @example
+ * ```ts
+ * await using supervisor = createTestSupervisor({ asSingleton: true, agent: fakeAgent([say('Hi.')]) });
+ * ```
+ */
+export function createTestSupervisor(options: TestSupervisorOptions = {}): TestSupervisor {
+  const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
+  const { asSingleton, agent, clock } = parseInput(testOptions, options, 'createTestSupervisor');
+  const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
+  const supervisor = createSupervisor({ ...own, stateDir }, (os) => {
+    const timed: Os = clock === undefined ? os : { ...os, clock };
+    return agent === undefined ? timed : withAgent(timed, agent);
+  });
+  const restore = asSingleton ? takePlace(supervisor, own, stateDir) : undefined;
+  let disposed: Promise<LeakReport> | undefined;
+  const dispose = (): Promise<LeakReport> => {
+    disposed ??= end(supervisor, clock).finally(async () => {
+      restore?.();
+      if (own.stateDir === undefined) await remove(stateDir);
+    });
+    return disposed;
+  };
+  return Object.assign(supervisor, {
+    stateDir,
+    dispose,
+    [Symbol.asyncDispose]: async () => void (await dispose()),
+  });
+}
+
+/** Stops it and ends what it has kept: once its folder is gone, nobody would know of that any more. */
+async function end(supervisor: Supervisor, clock: Clock | undefined): Promise<LeakReport> {
+  const stopping = supervisor.stop();
+  await (clock instanceof FakeClock ? passTime(clock, stopping) : stopping);
+  const { kept } = await findLeaks({ supervisor, graceMs: 0 });
+  await endLeaked(kept);
+  return expectNoLeaks({ supervisor });
+}
+
+/** Lets a fake clock go on beside the system's, forty times as fast, until `promise` settles. */
+async function passTime(clock: FakeClock, promise: Promise<unknown>): Promise<void> {
+  let isSettled = false;
+  const settled = promise.finally(() => {
+    isSettled = true;
+  });
+  while (!isSettled) {
+    await clock.advance(80);
+    await pause(2);
+  }
+  await settled;
+}
+
+const remove = (folder: string): Promise<void> =>
+  rm(folder, { recursive: true, force: true, maxRetries: 5 });
+
+// Where getSupervisor() looks; of all loaded copies of the package.
+const SINGLETON = Symbol.for('agent-supervisor.singleton.v1');
+
+interface Singleton {
+  readonly supervisor: Supervisor;
+  readonly options: SupervisorOptions;
+}
+
+/** Puts it where `getSupervisor()` looks, in its own folder whatever is asked for; returns how to undo that. */
+function takePlace(
+  supervisor: Supervisor,
+  options: SupervisorOptions,
+  stateDir: string,
+): () => void {
+  const host = globalThis as { [SINGLETON]?: Singleton };
+  const before = host[SINGLETON];
+  if (before !== undefined && 'dispose' in before.supervisor) {
+    throw new SupervisorError(
+      'INVALID_OPTIONS',
+      'createTestSupervisor: another test supervisor is the singleton. Dispose it first (await using, or dispose()).',
+      { data: { field: 'asSingleton' } },
+    );
+  }
+  const configure = supervisor.configure.bind(supervisor);
+  supervisor.configure = (asked) => configure({ ...options, ...asked, stateDir });
+  const own: Singleton = { supervisor, options };
+  host[SINGLETON] = own;
+  return () => {
+    if (host[SINGLETON] !== own) return;
+    if (before === undefined) delete host[SINGLETON];
+    else host[SINGLETON] = before;
+  };
+}
