@@ -44,6 +44,13 @@ const BUNDLES = [
   { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
   { input: 'src/otel/index.ts', dir: 'dist/otel', plugins: [mainEntry] },
   { input: 'src/service/index.ts', dir: 'dist/service', plugins: [mainEntry] },
+  // The setup file adds to what the other one gives: they share their parts.
+  {
+    input: ['src/testing/index.ts', 'src/testing/setup.ts'],
+    dir: 'dist/testing',
+    plugins: [mainEntry],
+    chunks: 'shared.js',
+  },
 ];
 
 for (const { input, dir, plugins = [], chunks = 'chunks/[name].js' } of BUNDLES) {

@@ -11,6 +11,7 @@ import * as mcp from '../src/mcp/index.ts';
 import { resolveOptions } from '../src/options.ts';
 import * as otel from '../src/otel/index.ts';
 import * as service from '../src/service/index.ts';
+import * as testing from '../src/testing/index.ts';
 import { FakeOs } from './support/fake-os.ts';
 
 describe('the main entry', () => {
@@ -198,6 +199,24 @@ describe('agent-supervisor/otel', () => {
 describe('agent-supervisor/service', () => {
   it('exports these values', () => {
     expect(Object.keys(service)).toEqual(['defineService']);
+  });
+});
+
+describe('agent-supervisor/testing', () => {
+  it('exports these values', () => {
+    expect(Object.keys(testing).sort()).toEqual([
+      ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
+      ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'hang', 'killHost', 'matchers'],
+      ...['misbehave', 'result', 'say', 'send', 'useTool'],
+    ]);
+  });
+
+  it('knows these ways to misbehave', () => {
+    expect(Object.keys(testing.misbehave)).toEqual([
+      ...['ignoresSigterm', 'ignoresEof', 'leavesSetsidChild', 'doubleForks', 'forksWhileDying'],
+      ...['holdsStdout', 'floodsStderr', 'neverReady', 'eatsMemory', 'spins', 'exitsWith'],
+      ...['diesBy', 'zombie'],
+    ]);
   });
 });
 

@@ -60,6 +60,8 @@ const killHostOptions = z.lazy(() =>
 );
 
 const LOOK_EVERY_MS = 20;
+/** How long what is SIGKILLed may take to be gone. */
+const END_MS = 5000;
 
 /**
  * Runs a script as a host of its own, kills it once it is ready, and tells what it left.
@@ -98,6 +100,7 @@ export async function killHost(
     };
   } finally {
     await tree.signal('SIGKILL', () => true);
+    await waitForDeath(tree, END_MS);
     child.stdout?.destroy();
     child.stderr?.destroy();
   }

@@ -1,8 +1,11 @@
 // Loaded by a test runner before each test file: fails the file that leaves something behind, by name.
 import { AsyncResource } from 'node:async_hooks';
 import { testRunner } from '../os/runtime.ts';
-import { endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
+import { openedSupervisors } from '../supervisor.ts';
+import { endLeaked, expectNoLeaks, LeakError, pause } from './leaks.ts';
 import { matchers } from './matchers.ts';
+
+const STOP_MS = 1000;
 
 interface Expect {
   extend(matchers: object): void;
@@ -20,10 +23,19 @@ async function check(file: string | undefined): Promise<void> {
     await expectNoLeaks();
   } catch (error) {
     if (!(error instanceof LeakError)) throw error;
+    await endAll();
     await endLeaked(error.report.leaked);
     error.message = `${file ?? 'This test file'} has left something behind.\n${error.message}`;
     throw error;
   }
+}
+
+/** Refuses what waits, which would keep the process alive; who goes by a clock of its own is not waited for. */
+async function endAll(): Promise<void> {
+  const stops = [...openedSupervisors().values()].map(async ({ supervisor }) => {
+    await supervisor.deref()?.stop({ deadlineMs: STOP_MS });
+  });
+  await Promise.race([Promise.allSettled(stops), pause(2 * STOP_MS)]);
 }
 
 function extend({ expect, afterAll }: { expect: Expect; afterAll: Hook }): void {

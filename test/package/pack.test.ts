@@ -30,6 +30,14 @@ const SUBPATHS = [
   ['mcp', ['SupervisedStdioTransport']],
   ['otel', ['instrument']],
   ['service', ['defineService']],
+  [
+    'testing',
+    [
+      ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
+      ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'hang', 'killHost', 'matchers'],
+      ...['misbehave', 'result', 'say', 'send', 'useTool'],
+    ],
+  ],
 ] as const;
 
 /** The peer of one entry, whose users have it: its types are theirs. */

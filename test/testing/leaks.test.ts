@@ -9,6 +9,7 @@ import {
   fakeAgent,
   hang,
   LeakError,
+  type LeakMatchers,
   matchers,
   misbehave,
   say,
@@ -21,7 +22,7 @@ import { CAN_WATCH } from '../support/supervised.ts';
 
 expect.extend(matchers);
 declare module 'vitest' {
-  interface Matchers<T> extends Record<keyof typeof matchers, () => Promise<T>> {}
+  interface Matchers<R> extends LeakMatchers<R> {}
 }
 
 const LADDER = { stdinEofMs: 50, termMs: 200, killMs: 2000 };
