@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { SupervisorError } from './errors.ts';
 import type { SupervisorOptions } from './options.ts';
 import type { Os } from './os/os.ts';
-import { systemOs } from './os/system.ts';
 import { Supervisor } from './supervisor.ts';
 
 // A registered symbol, so that two loaded copies of the package share the host's one supervisor.
@@ -39,11 +38,8 @@ export function getSupervisor(options?: SupervisorOptions): Supervisor {
 
 /** Creates a supervisor of its own, for tests and for hosts that need several. */
 export function createSupervisor(options?: SupervisorOptions): Supervisor;
-/** @internal With a system that `change` makes of the host's own. */
-export function createSupervisor(options: SupervisorOptions, change: (os: Os) => Os): Supervisor;
-export function createSupervisor(
-  options: SupervisorOptions = {},
-  change: (os: Os) => Os = (os) => os,
-): Supervisor {
-  return new Supervisor(options, change(systemOs()));
+/** @internal On a system that a test has made. */
+export function createSupervisor(options?: SupervisorOptions, os?: Os): Supervisor;
+export function createSupervisor(options?: SupervisorOptions, os?: Os): Supervisor {
+  return new Supervisor(options, os);
 }

@@ -159,8 +159,6 @@ export interface Foundation {
   /** How the supervisor itself is at this moment. */
   health(): Health;
   session(id: string): SessionInfo | undefined;
-  /** Whether what is left of a process was let live on. */
-  isKept(id: string): boolean;
   /** Whether this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
 }
@@ -298,7 +296,6 @@ export class Supervisor {
       session: (id) => this.#corridor.sessions.describe(id),
       recordOf: (id) => this.#live.get(id)?.record,
       membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
-      isKept: (id) => this.#kept.has(id),
       wasAsked: (id) => this.#wasAsked(id),
     };
   }

@@ -7,6 +7,15 @@ export interface ControlRequest {
   readonly mode?: unknown;
 }
 
+/** What comes in on stdin, as far as it is read. */
+export interface Heard {
+  readonly type?: string;
+  readonly request_id?: string;
+  readonly request?: ControlRequest;
+  readonly response?: { readonly request_id?: string; readonly response?: unknown };
+  readonly message?: { readonly content?: unknown };
+}
+
 /** The answer to a control request, and the frames that follow it. */
 export interface ControlAnswer {
   readonly response: Frame;
@@ -55,4 +64,11 @@ function introduction(model: string, pid: number): Frame {
     account: { tokenSource: 'none', apiKeySource: 'none' },
     pid,
   };
+}
+
+/** The text of a prompt, whichever way it is spelled. */
+export function textOf(content: unknown): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return '';
+  return (content as readonly { text?: string }[]).map(({ text = '' }) => text).join('');
 }

@@ -1,8 +1,15 @@
-import { answerControl, type ControlRequest } from './agent-controls.ts';
+import { answerControl, type Heard, textOf } from './agent-controls.ts';
 import { AgentFrames, type Frame, flag, type ResultFacts } from './agent-frames.ts';
 import type { FakeAgentProcess } from './agent-process.ts';
-import type { AgentStep, PermissionAnswer, ToolOutcome, TurnEnd } from './agent-steps.ts';
-import type { AgentCall, AgentScript, AgentSteps, StepOutcome } from './fake-agent.ts';
+import {
+  type AgentStep,
+  iterate,
+  type PermissionAnswer,
+  type StepOutcome,
+  type ToolOutcome,
+  type TurnEnd,
+} from './agent-steps.ts';
+import type { AgentCall, AgentScript } from './fake-agent.ts';
 
 type Step<D extends AgentStep['do']> = Extract<AgentStep, { do: D }>;
 
@@ -11,15 +18,6 @@ interface OpenCall extends AgentCall {
   readonly prompts: string[];
   readonly received: Frame[];
   readonly permissions: PermissionAnswer[];
-}
-
-/** What comes in on stdin, as far as it is read. */
-interface Heard {
-  readonly type?: string;
-  readonly request_id?: string;
-  readonly request?: ControlRequest;
-  readonly response?: { readonly request_id?: string; readonly response?: unknown };
-  readonly message?: { readonly content?: unknown };
 }
 
 interface Decision {
@@ -275,25 +273,4 @@ export class RunningAgent {
   #nextId(kind: string): string {
     return `${kind}_fake${String(++this.#ids).padStart(6, '0')}`;
   }
-}
-
-/** One iterator of either kind: a generator hears what its steps came to. */
-async function* iterate(steps: AgentSteps): AsyncGenerator<AgentStep, void, StepOutcome> {
-  const iterator =
-    Symbol.asyncIterator in steps ? steps[Symbol.asyncIterator]() : steps[Symbol.iterator]();
-  let outcome: StepOutcome;
-  for (;;) {
-    const { done, value } = await (outcome === undefined
-      ? iterator.next()
-      : iterator.next(outcome));
-    if (done) return;
-    outcome = yield value as AgentStep;
-  }
-}
-
-/** The text of a prompt, whichever way it is spelled. */
-function textOf(content: unknown): string {
-  if (typeof content === 'string') return content;
-  if (!Array.isArray(content)) return '';
-  return (content as readonly { text?: string }[]).map(({ text = '' }) => text).join('');
 }

@@ -64,6 +64,14 @@ export interface PermissionAnswer {
   readonly message?: string;
 }
 
+/** What `yield` gives a script: for `askPermission` the host's answer. */
+export type StepOutcome = PermissionAnswer | undefined;
+
+/** The steps of one agent process: a list, or a generator that hears what each of its steps came to. */
+export type AgentSteps =
+  | Iterable<AgentStep, unknown, StepOutcome>
+  | AsyncIterable<AgentStep, unknown, StepOutcome>;
+
 /** Says a text: one assistant message, with its stream events where the host asked for partial messages. */
 export const say = (text: string): AgentStep => ({ do: 'say', text });
 
@@ -104,3 +112,17 @@ export const exit = (code: number): AgentStep => ({ do: 'exit', code });
 
 /** Dies by a signal. @param signal default SIGSEGV */
 export const crash = (signal: NodeJS.Signals = 'SIGSEGV'): AgentStep => ({ do: 'crash', signal });
+
+/** One iterator of either kind: a generator hears what its steps came to. */
+export async function* iterate(steps: AgentSteps): AsyncGenerator<AgentStep, void, StepOutcome> {
+  const iterator =
+    Symbol.asyncIterator in steps ? steps[Symbol.asyncIterator]() : steps[Symbol.iterator]();
+  let outcome: StepOutcome;
+  for (;;) {
+    const { done, value } = await (outcome === undefined
+      ? iterator.next()
+      : iterator.next(outcome));
+    if (done) return;
+    outcome = yield value as AgentStep;
+  }
+}

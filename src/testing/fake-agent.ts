@@ -4,15 +4,7 @@ import { parseInput } from '../validation.ts';
 import type { Frame } from './agent-frames.ts';
 import { FakeAgentProcess } from './agent-process.ts';
 import { RunningAgent } from './agent-run.ts';
-import type { AgentStep, PermissionAnswer } from './agent-steps.ts';
-
-/** What `yield` gives a script: for `askPermission` the host's answer. */
-export type StepOutcome = PermissionAnswer | undefined;
-
-/** The steps of one agent process: a list, or a generator that hears what each of its steps came to. */
-export type AgentSteps =
-  | Iterable<AgentStep, unknown, StepOutcome>
-  | AsyncIterable<AgentStep, unknown, StepOutcome>;
+import type { AgentStep, AgentSteps, PermissionAnswer } from './agent-steps.ts';
 
 /** What an agent does: the same steps for each of its processes, or steps made for each of them. */
 export type AgentScript = readonly AgentStep[] | ((call: AgentCall) => AgentSteps);

@@ -2,6 +2,7 @@ export type { Frame } from './agent-frames.ts';
 export type { FakeAgentProcess } from './agent-process.ts';
 export {
   type AgentStep,
+  type AgentSteps,
   type AgentUsage,
   askPermission,
   complain,
@@ -12,6 +13,7 @@ export {
   type PermissionAnswer,
   type PermissionOptions,
   result,
+  type StepOutcome,
   say,
   send,
   type ToolInput,
@@ -22,10 +24,8 @@ export {
 export {
   type AgentCall,
   type AgentScript,
-  type AgentSteps,
   type FakeAgent,
   fakeAgent,
-  type StepOutcome,
 } from './fake-agent.ts';
 export { FakeClock, type FakeTimer } from './fake-clock.ts';
 export { type HostDeath, type KillHostOptions, killHost } from './kill-host.ts';

@@ -11,6 +11,7 @@ import {
 } from '../index.ts';
 import type { Clock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
+import { systemOs } from '../os/system.ts';
 import { parseInput } from '../validation.ts';
 import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
@@ -65,10 +66,11 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
   const { asSingleton, agent, clock } = parseInput(testOptions, options, 'createTestSupervisor');
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
-  const supervisor = createSupervisor({ ...own, stateDir }, (os) => {
-    const timed: Os = clock === undefined ? os : { ...os, clock };
-    return agent === undefined ? timed : withAgent(timed, agent);
-  });
+  const os: Os = clock === undefined ? systemOs() : { ...systemOs(), clock };
+  const supervisor = createSupervisor(
+    { ...own, stateDir },
+    agent === undefined ? os : withAgent(os, agent),
+  );
   const restore = asSingleton ? takePlace(supervisor, own, stateDir) : undefined;
   let disposed: Promise<LeakReport> | undefined;
   const dispose = (): Promise<LeakReport> => {
