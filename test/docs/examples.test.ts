@@ -53,6 +53,17 @@ tool nightly alive 60000
 attempt 3 after failed, code 2
 completed 2
 `,
+  'fake-agent.ts': `{ type: 'text', text: 'You have asked: Clean up, please.' }
+{
+  type: 'tool_use',
+  id: 'toolu_fake000002',
+  name: 'Bash',
+  input: { command: 'rm -r build' }
+}
+{ type: 'text', text: 'Then not.' }
+success 0.02
+deny
+`,
   'channels.ts': 'tool completed\n',
   'otel.ts': `agent_supervisor.admit in agent_supervisor.process
 agent_supervisor.run in agent_supervisor.process

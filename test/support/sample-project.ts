@@ -67,6 +67,7 @@ export interface Outcome {
 
 export interface SampleProject {
   run(runner: Runner, sample: Sample): Promise<Outcome>;
+  write(name: string, code: string): Promise<void>;
   /** Puts a file into it, and runs it. */
   runFile(runner: Runner, name: string, code: string): Promise<Outcome>;
   remove(): Promise<void>;
@@ -90,11 +91,13 @@ export async function makeSampleProject(packages: readonly string[] = []): Promi
       join(project, 'node_modules', name),
       'junction',
     );
+  const write = (name: string, code: string) => writeFile(join(project, name), code);
   const runFile: SampleProject['runFile'] = async (runner, name, code) => {
-    await writeFile(join(project, name), code);
+    await write(name, code);
     return runCommand(project, COMMANDS[runner](project, name));
   };
   return {
+    write,
     runFile,
     run: (runner, sample) =>
       runFile(runner, `${sample}.test.mjs`, `${HEADS[runner]}${START}${SAMPLES[sample]}\n`),

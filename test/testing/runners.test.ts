@@ -1,4 +1,6 @@
 // The setup file in a project of its own: who leaves something behind fails, and is named.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EXPECTED, makeSampleProject, type SampleProject } from '../support/sample-project.ts';
 import { CAN_WATCH } from '../support/supervised.ts';
@@ -16,5 +18,20 @@ describe.runIf(CAN_WATCH).each(['vitest', 'node:test'] as const)('under %s', (ru
     if (complaint === undefined) return;
     expect(output).toMatch(complaint);
     expect(output).toMatch(new RegExp(`${sample}\\.test\\.mjs has left something behind`));
+  });
+});
+
+describe.runIf(CAN_WATCH)('the tests of docs/testing.md', () => {
+  it('pass', async () => {
+    const read = (name: string) =>
+      readFileSync(join(import.meta.dirname, '../../examples/testing', name), 'utf8');
+    await project.write('plugin.ts', read('plugin.ts'));
+    const { passed, output } = await project.runFile(
+      'vitest',
+      'plugin.test.ts',
+      read('plugin.test.ts'),
+    );
+    expect(passed, output).toBe(true);
+    expect(output).toMatch(/4 passed/);
   });
 });
