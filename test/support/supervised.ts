@@ -1,7 +1,8 @@
 // A test with a part of the machine of its own: nothing that it started may outlive it.
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { createSupervisor, type Supervisor, type SupervisorOptions } from '../../src/index.ts';
+import type { Supervisor, SupervisorOptions } from '../../src/index.ts';
+import { createTestSupervisor, type TestSupervisor } from '../../src/testing/index.ts';
 import { startFakeApi } from './fake-api.ts';
 import { endByMarker } from './process-table.ts';
 import { AGENT_MISSING, agentAvailable, makeTempDir, removeTempDir } from './real-agent.ts';
@@ -36,13 +37,13 @@ export const it = test
   })
   .extend('marker', ({ home }) => basename(home))
   .extend('supervise', async ({ home }, { onCleanup }) => {
-    const supervisors: Supervisor[] = [];
+    const supervisors: TestSupervisor[] = [];
     onCleanup(async () => {
-      await Promise.all(supervisors.map((supervisor) => supervisor.stop()));
+      await Promise.all(supervisors.map((supervisor) => supervisor.dispose()));
     });
     return (options: SupervisorOptions = {}): Supervisor => {
       const stateDir = join(home, 'state');
-      const supervisor = createSupervisor({ stateDir, ladder: LADDER, ...options });
+      const supervisor = createTestSupervisor({ stateDir, ladder: LADDER, ...options });
       supervisors.push(supervisor);
       return supervisor;
     };
