@@ -198,7 +198,7 @@ export class RunningAgent {
   }
 
   async #decide(step: Step<'askPermission'>, toolUseId: string): Promise<Decision> {
-    const { name, input, decisionReason, blockedPath, suggestions } = step;
+    const { name, input, decisionReason, suggestions } = step;
     if (this.#frames.permissionMode === 'bypassPermissions') return { behavior: 'allow' };
     if (flag(this.#call.args, '--permission-prompt-tool') === undefined) {
       const message = `Permission to use ${name} was not granted: ${NOBODY_TO_ASK}.`;
@@ -214,7 +214,6 @@ export class RunningAgent {
       input,
       tool_use_id: toolUseId,
       ...(decisionReason === undefined ? {} : { decision_reason: decisionReason }),
-      ...(blockedPath === undefined ? {} : { blocked_path: blockedPath }),
       ...(suggestions === undefined ? {} : { permission_suggestions: suggestions }),
     };
     this.#write(this.#frames.state('requires_action'), {

@@ -50,7 +50,6 @@ export type AgentStep =
 /** What a permission request says beside the tool and its input. */
 export interface PermissionOptions extends ToolOutcome {
   readonly decisionReason?: string;
-  readonly blockedPath?: string;
   readonly suggestions?: readonly Readonly<Record<string, unknown>>[];
 }
 

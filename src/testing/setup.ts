@@ -64,9 +64,10 @@ async function atEndOfNode(file: string): Promise<void> {
 }
 
 const runner = testRunner();
-if (globals.afterAll !== undefined && globals.expect !== undefined) {
-  if (atEndOfJest()) globals.expect.extend(matchers);
-  else extend({ expect: globals.expect, afterAll: globals.afterAll });
+// Jest is known by its own: its globals can be switched off, and vitest's switched on.
+if (atEndOfJest()) globals.expect?.extend(matchers);
+else if (globals.afterAll !== undefined && globals.expect !== undefined) {
+  extend({ expect: globals.expect, afterAll: globals.afterAll });
 } else if (runner.name === 'vitest') {
   const { afterAll, expect } = await import('vitest');
   extend({ expect, afterAll });

@@ -61,7 +61,13 @@ const CLAIMS: readonly Claim[] = [
   {
     name: 'a permission that is denied',
     real: [[{ tools: [{ name: 'Write', input: write }] }, { text: 'Done.' }]],
-    fake: [askPermission('Write', write), say('Done.')],
+    fake: [
+      askPermission('Write', write, {
+        decisionReason: 'It is outside.',
+        suggestions: [{ type: 'setMode', mode: 'acceptEdits', destination: 'session' }],
+      }),
+      say('Done.'),
+    ],
     options: decide('deny'),
   },
   {
@@ -133,6 +139,8 @@ describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real one:', () => {
       const strange = differences(message, real.messages[index]);
       expect(strange, `message ${index}, ${kindOf(message)}`).toEqual([]);
     }
+    expect(fake.asked).toHaveLength(real.asked.length);
+    expect(differences(fake.asked, real.asked), 'what canUseTool was asked with').toEqual([]);
     expect(wordsOf(fake.error)).toBe(wordsOf(real.error));
     expect(facts(fake.messages, claim.compared)).toEqual(facts(real.messages, claim.compared));
   });
@@ -170,17 +178,32 @@ interface Outcome {
   readonly error: string;
 }
 
-async function run({ real, drive, interactive }: Claim, options: Options): Promise<Outcome> {
+/** Runs one query, and tells what `canUseTool` was asked with. */
+async function run(
+  { real, drive, interactive }: Claim,
+  { canUseTool, ...options }: Options,
+): Promise<Outcome & { readonly asked: unknown[] }> {
+  const asked: unknown[] = [];
+  const decide: Options['canUseTool'] =
+    canUseTool &&
+    ((...question) => {
+      asked.push(JSON.parse(JSON.stringify(question)));
+      return canUseTool(...question);
+    });
   const over = Promise.withResolvers<void>();
   async function* prompts() {
     for (const steps of real) yield user(steer(steps));
     if (interactive) await over.promise;
   }
-  const running = query({ prompt: prompts(), options });
-  return collect(running, async (message) => {
+  const running = query({
+    prompt: prompts(),
+    options: { ...options, ...(decide && { canUseTool: decide }) },
+  });
+  const outcome = await collect(running, async (message) => {
     if (message.type === 'system' && message.subtype === 'init') await drive?.(running);
     if (message.type === 'result') over.resolve();
   });
+  return { ...outcome, asked };
 }
 
 async function collect(
