@@ -112,11 +112,14 @@ export async function endLeaked(found: readonly LeakedProcess[], graceMs = 5000)
   const untilMs = systemClock.monotonicMs() + graceMs;
   for (let left = found; left.length > 0 && systemClock.monotonicMs() < untilMs; ) {
     const table = await processes.look();
+    // Proven once more in the moment of the signal, where the system shows one process by itself.
+    const read = processes.read ?? ((pid: number) => table.get(pid));
     left = left.filter(({ pid, startTime }) => {
-      const entry = table.get(pid);
-      return entry?.alive === true && entry.startTime === startTime;
+      const now = read(pid);
+      const isThere = now?.alive === true && now.startTime === startTime;
+      if (isThere) signal(pid, 'SIGKILL');
+      return isThere;
     });
-    for (const { pid } of left) signal(pid, 'SIGKILL');
     if (left.length > 0) await pause(LOOK_EVERY_MS);
   }
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { ExitReport } from '../../src/index.ts';
 import { createTestSupervisor, FakeClock, fakeAgent, hang } from '../../src/testing/index.ts';
+import { eventually } from '../support/process-table.ts';
 
 describe('FakeClock', () => {
   it('stands still until it is moved', async () => {
@@ -51,7 +53,10 @@ describe('FakeClock', () => {
   it('takes an agent that hangs down the ladder, step by step', async () => {
     const clock = new FakeClock();
     const agent = fakeAgent([hang({ ignoresSigterm: true })]);
-    await using supervisor = createTestSupervisor({ agent, clock, guardian: false });
+    await using supervisor = createTestSupervisor({
+      ...{ agent, clock, guardian: false },
+      ladder: { killMs: 60_000 },
+    });
     const process = supervisor.spawnHook()({
       command: 'claude',
       args: ['--input-format', 'stream-json'],
@@ -59,7 +64,12 @@ describe('FakeClock', () => {
     process.stdin.write(`${JSON.stringify({ type: 'user', message: { content: 'x' } })}\n`);
     await new Promise((resolve) => process.stdout.once('data', resolve));
     const beganMs = clock.monotonicMs();
-    const { ended } = await clock.until(process.terminate());
+    let ended: readonly ExitReport[] | undefined;
+    void process.terminate().then((report) => {
+      ended = report.ended;
+    });
+    // Looks at the process table take real time.
+    await eventually(() => clock.advance(200).then(() => ended));
     expect(ended).toMatchObject([{ signal: 'SIGKILL', forced: true }]);
     // Two seconds from the end of stdin to SIGTERM, five more to SIGKILL.
     expect(clock.monotonicMs() - beganMs).toBeGreaterThanOrEqual(7000);
