@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -67,11 +67,16 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   const { asSingleton, agent, clock } = parseInput(testOptions, options, 'createTestSupervisor');
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
   const os: Os = clock === undefined ? systemOs() : { ...systemOs(), clock };
-  const supervisor = createSupervisor(
-    { ...own, stateDir },
-    agent === undefined ? os : withAgent(os, agent),
-  );
-  const restore = asSingleton ? takePlace(supervisor, own, stateDir) : undefined;
+  const system = agent === undefined ? os : withAgent(os, agent);
+  let supervisor: Supervisor;
+  let restore: (() => void) | undefined;
+  try {
+    supervisor = createSupervisor({ ...own, stateDir }, system);
+    if (asSingleton) restore = takePlace(supervisor, own, stateDir);
+  } catch (error) {
+    if (own.stateDir === undefined) rmdirSync(stateDir);
+    throw error;
+  }
   let disposed: Promise<LeakReport> | undefined;
   const dispose = (): Promise<LeakReport> => {
     disposed ??= end(supervisor, clock).finally(async () => {

@@ -1,5 +1,6 @@
 // What the kit finds, and what it takes for no leak.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createSupervisor, getSupervisor } from '../../src/index.ts';
 import {
@@ -211,9 +212,13 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     expect(await process.exited).toMatchObject({ cause: 'wall-clock' });
   });
 
-  it('refuses what it does not know', () => {
+  it('refuses what it does not know, and leaves no folder', () => {
+    const folders = (): string[] =>
+      readdirSync(tmpdir()).filter((name) => name.startsWith('agent-supervisor-test-'));
+    const before = folders();
     expect(() => make({ color: 1 } as never)).toThrow('unknown option "color"');
     expect(() => make({ agent: 5 } as never)).toThrow('must be a fakeAgent');
     expect(() => make({ clock: {} } as never)).toThrow('must be a clock');
+    expect(folders().filter((name) => !before.includes(name))).toEqual([]);
   });
 });
