@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import type { SpawnRequest } from '../../src/index.ts';
@@ -39,8 +39,7 @@ async function abandon(area: Area, request: SpawnRequest): Promise<ProcessRow[]>
 
 const orders = (area: Area) => area.files().filter((name) => name.startsWith('order-'));
 const history = (area: Area) =>
-  area
-    .files()
+  readdirSync(area.stateDir)
     .filter((name) => name.startsWith('history-'))
     .flatMap((name) => readFileSync(join(area.stateDir, name), 'utf8').trim().split('\n'))
     .map((text): Record<string, unknown> => JSON.parse(text));

@@ -1,4 +1,11 @@
-import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect } from 'vitest';
@@ -220,7 +227,7 @@ describe.runIf(CAN_CONTAIN)('a secret', () => {
         return stdout + stderr;
       }),
     );
-    const histories = area.files().filter((name) => name.startsWith('history-'));
+    const histories = readdirSync(area.stateDir).filter((name) => name.startsWith('history-'));
     expect(histories).toHaveLength(1);
     const written = histories.map((name) => readFileSync(join(area.stateDir, name), 'utf8'));
     expect([...shown, ...written].filter((text) => text.includes(secret))).toEqual([]);

@@ -116,9 +116,9 @@ describe('the tarball', () => {
   });
 
   it('is as small as it was', () => {
-    // Measured: 0.36 MB in 220 files. What makes it larger is a decision.
-    expect(packedBytes).toBeLessThan(420_000);
-    expect(packed.length).toBeLessThan(240);
+    // Measured: 0.39 MB in 260 files. What makes it larger is a decision.
+    expect(packedBytes).toBeLessThan(450_000);
+    expect(packed.length).toBeLessThan(280);
   });
 
   it('shows no type of a dependency', async () => {
