@@ -14,7 +14,8 @@ export default defineConfig(({ mode }) => ({
     // Every file gets a process of its own: the tests look at the process table, and at their own
     // process's listeners and children.
     pool: 'forks',
-    maxWorkers: 2,
+    // On two cores: a good part of each is waiting for others to die.
+    maxWorkers: 3,
     testTimeout: mode === FULL_MODE ? 600_000 : 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,

@@ -165,7 +165,8 @@ class Shell {
 
   /** The shell is back, at its prompt and as it was: what is typed is shown and carried out. */
   async isBack(): Promise<void> {
-    expect(await this.mode()).toBe('0 1');
+    const isLeft = async () => (await this.mode()) === '0 1';
+    await eventually(isLeft, { timeoutMs: 15_000, what: 'the other page is left' });
     await this.#tmux('send-keys', '-l', 'echo typed-$((20+3))');
     await this.sees('echo typed-$((20+3))');
     await this.press('Enter');
