@@ -6,7 +6,6 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { expect } from 'vitest';
 import { type Area, CAN_CONTAIN, it as inArea } from './containment.ts';
 import { eventually, type Patience, type ProcessRow } from './process-table.ts';
 
