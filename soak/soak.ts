@@ -1,0 +1,98 @@
+// npm run soak -- [--minutes n] [--seed s] [--without guardian|identity|slots]
+// Plays a seed's plan on hosts, agents, services and a daemon, and looks at them from outside all the
+// while. Ends at the first violation, with exit code 1, the seed and the last 50 deeds.
+import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { doDeed } from './deeds.ts';
+import { SLACK_MS } from './invariants.ts';
+import { planDeeds } from './plan.ts';
+import { printSummary } from './summary.ts';
+import { Witness } from './witness.ts';
+import { type Protection, World } from './world.ts';
+
+const LOOK_EVERY_MS = 100;
+const DEEDS_TOLD = 50;
+/** How long the hosts may take to stop in the end. */
+const END_MS = 2 * SLACK_MS;
+const PROTECTIONS: readonly string[] = ['guardian', 'identity', 'slots'] satisfies Protection[];
+
+const { minutes, seed, without } = readArguments();
+const durationMs = minutes * 60_000;
+const world = new World({ durationMs, without, port: await freePort() });
+const witness = new Witness(world);
+const told: string[] = [];
+let interrupted = false;
+process.once('SIGINT', () => {
+  interrupted = true;
+});
+
+console.log(`soak: seed ${seed}, ${minutes} minutes${without ? `, without ${without}` : ''}`);
+const beganAtMs = performance.now();
+try {
+  await play();
+  if (witness.violation === undefined && !interrupted) await end();
+} finally {
+  await world.close();
+}
+printSummary(world, witness, { seed, minutes: (performance.now() - beganAtMs) / 60_000 });
+if (witness.violation !== undefined) {
+  console.log(`\nThe last deeds:\n${told.slice(-DEEDS_TOLD).join('\n')}`);
+  console.log(`\nVIOLATION: ${witness.violation}\nAgain: npm run soak -- --seed ${seed}`);
+  process.exitCode = 1;
+} else if (interrupted) process.exitCode = 130;
+
+async function play(): Promise<void> {
+  world.begin();
+  const plan = planDeeds(seed, durationMs);
+  const startedAtMs = performance.now();
+  let next = 0;
+  for (;;) {
+    const nowMs = performance.now() - startedAtMs;
+    if (witness.look() || interrupted || nowMs > durationMs) return;
+    for (let deed = plan[next]; deed && deed.atMs <= nowMs; deed = plan[++next])
+      told.push(`${(nowMs / 1000).toFixed(1).padStart(7)} s  ${doDeed(world, deed)}`);
+    await delay(LOOK_EVERY_MS);
+  }
+}
+
+/** All hosts stop and the daemon is ended: then nothing of the soak may be left but its strangers. */
+async function end(): Promise<void> {
+  let isOver = false;
+  const stopped = world.stopHosts(END_MS).then(() => {
+    for (const key of world.endDaemons()) world.signal(key, 'SIGTERM');
+    isOver = true;
+  });
+  while (!isOver && !witness.look()) await delay(LOOK_EVERY_MS);
+  await stopped;
+  for (let left = END_MS; left > 0 && !witness.looksEmpty(); left -= LOOK_EVERY_MS)
+    await delay(LOOK_EVERY_MS);
+  witness.judgeTheEnd();
+}
+
+function readArguments() {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '3' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      without: { type: 'string' },
+    },
+  });
+  const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
+  if (!(minutes > 0)) throw new Error(`--minutes must be above 0, not ${values.minutes}`);
+  if (!Number.isInteger(seed)) throw new Error(`--seed must be a whole number, not ${values.seed}`);
+  if (values.without !== undefined && !PROTECTIONS.includes(values.without))
+    throw new Error(`--without must be one of ${PROTECTIONS.join(', ')}, not ${values.without}`);
+  if (process.platform !== 'linux') throw new Error('The soak needs Linux: it looks at /proc.');
+  return { minutes, seed, without: values.without as Protection | undefined };
+}
+
+/** A port that nobody listens on at this moment. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}

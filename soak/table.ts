@@ -1,0 +1,57 @@
+// The soak's own look at the process table, with nothing of src/ in it: Linux only.
+import { readdirSync, readFileSync } from 'node:fs';
+import { environmentOf, type ProcessRow, readRow } from '../test/support/process-table.ts';
+import { MARKER, parseTag, TAG, type Tag } from './tag.ts';
+
+export interface SoakProcess extends ProcessRow {
+  readonly tag: Tag;
+  /** Its place in its tree; `''` before it has become what it is going to be. */
+  readonly role: string;
+}
+
+/** All live processes of a soak. One that is forked during the look, or within its exec, may be missing. */
+export function findSoakProcesses(marker: string): SoakProcess[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    const environment = readText(`/proc/${entry}/environ`);
+    if (!environment.includes(`${MARKER}=${marker}\0`)) return [];
+    const row = readRow(Number(entry));
+    return row === undefined ? [] : [{ ...row, ...identityIn(environment.split('\0')) }];
+  });
+}
+
+/** Says what one process of the soak is; `undefined` if it is gone. */
+export function describeProcess(pid: number): SoakProcess | undefined {
+  const row = readRow(pid);
+  return row && { ...row, ...identityIn(environmentOf(row)) };
+}
+
+/** The guardians of a live host: they carry no marker, so their parent has to tell. */
+export function findGuardiansOf(hostPid: number): ProcessRow[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    const row = /^\d+$/.test(entry) ? readRow(Number(entry)) : undefined;
+    const isGuardian = row?.ppid === hostPid && row.args.includes('agent-supervisor-guardian');
+    return isGuardian ? [row] : [];
+  });
+}
+
+/** Resident memory in bytes; 0 if it is gone. */
+export function residentBytesOf(pid: number): number {
+  const [, kibibytes = '0'] = /^VmRSS:\s+(\d+)/m.exec(readText(`/proc/${pid}/status`)) ?? [];
+  return Number(kibibytes) * 1024;
+}
+
+function identityIn(environment: readonly string[]): Pick<SoakProcess, 'tag' | 'role'> {
+  const lookUp = (name: string) =>
+    environment.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1) ?? '';
+  return { tag: parseTag(lookUp(TAG)), role: lookUp('ROLE') };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // Gone, or a thread of the kernel.
+    return '';
+  }
+}

@@ -1,0 +1,75 @@
+// Looks at the machine again and again, and remembers the first thing that was wrong.
+import { isAlive, type ProcessKey } from '../test/support/process-table.ts';
+import { type Invariant, invariants, type Measured } from './invariants.ts';
+import { findGuardiansOf } from './table.ts';
+import type { World } from './world.ts';
+
+export class Witness {
+  readonly measured: Measured = {
+    looks: 0,
+    guardedMs: 0,
+    orphanedMs: 0,
+    agentsOfHost: 0,
+    processes: 0,
+    warmBytes: 0,
+    residentBytes: 0,
+  };
+  readonly invariants: readonly Invariant[] = invariants();
+  violation: string | undefined;
+  readonly #world: World;
+  readonly #guardians = new Map<number, ProcessKey>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Takes one look; tells whether anything is or was wrong. */
+  look(): boolean {
+    if (this.violation !== undefined) return true;
+    const world = this.#world;
+    const processes = world.processes();
+    const record = this.measured;
+    record.looks++;
+    record.processes = Math.max(record.processes, processes.length);
+    const scene = { world, processes, nowMs: performance.now(), record };
+    for (const { name, check } of this.invariants) {
+      const wrong = check(scene);
+      if (wrong === undefined) continue;
+      this.violation = `${name}: ${wrong}`;
+      return true;
+    }
+    this.#rememberGuardians();
+    return false;
+  }
+
+  /** Whether only strangers are left. */
+  looksEmpty(): boolean {
+    return this.#left().length === 0;
+  }
+
+  judgeTheEnd(): void {
+    const left = this.#left();
+    const hosts = this.#world.liveHosts.map(({ id, stderr }) => `host ${id} ${stderr}`);
+    if (this.violation === undefined && left.length + hosts.length > 0)
+      this.violation = `nothing is left in the end: ${[...hosts, ...left].join(', ')}`;
+    const harm = this.#world.strangers.harm();
+    if (harm !== undefined) this.violation ??= `no stranger is touched: ${harm}`;
+  }
+
+  #left(): string[] {
+    const rows = this.#world.processes().filter(({ tag }) => tag.kind !== 'canary');
+    const guardians = [...this.#guardians.values()].filter(isAlive);
+    return [
+      ...rows.map(({ tag, role, pid }) => `${tag.kind} ${tag.host}/${tag.start} ${role} ${pid}`),
+      ...guardians.map(({ pid }) => `guardian ${pid}`),
+    ];
+  }
+
+  /** They carry no marker: whoever was seen as one must be gone in the end. */
+  #rememberGuardians(): void {
+    if (this.measured.looks % 10 !== 0) return;
+    for (const [pid, key] of this.#guardians) if (!isAlive(key)) this.#guardians.delete(pid);
+    for (const { key } of this.#world.liveHosts)
+      for (const guardian of findGuardiansOf(key.pid)) this.#guardians.set(guardian.pid, guardian);
+  }
+}

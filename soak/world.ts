@@ -1,0 +1,283 @@
+// The machine that a soak plays on: its hosts, its strangers, its folder. It owns every process of it.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { SpawnRequest } from '../src/index.ts';
+import { isAlive, type ProcessKey, readRow } from '../test/support/process-table.ts';
+import type { HostCommand, HostMessage, HostSetup } from './host.ts';
+import { PLACES } from './plan.ts';
+import { Strangers } from './strangers.ts';
+import { findSoakProcesses, type SoakProcess } from './table.ts';
+import { formatTag, MARKER, TAG, type Tag } from './tag.ts';
+
+export const LADDER = { stdinEofMs: 200, termMs: 500, killMs: 500 };
+export const SWEEP_MS = 1000;
+export const CONCURRENCY = 2;
+/** How long a place stays empty. */
+const VACANCY_MS = 500;
+/** All that a soak starts ends by itself so long after the soak should have. */
+const SPARE_MS = 120_000;
+
+/** What a soak can be run without, to see that its witness notices. */
+export type Protection = 'guardian' | 'identity' | 'slots';
+
+export interface WorldOptions {
+  readonly durationMs: number;
+  readonly without?: Protection | undefined;
+  /** A port that the daemon may have. */
+  readonly port: number;
+}
+
+/** One host: a place is inhabited by one after the other. */
+export interface Host {
+  readonly id: string;
+  readonly place: number;
+  readonly stateDir: string;
+  readonly child: ChildProcess;
+  readonly key: ProcessKey;
+  readonly bornAtMs: number;
+  isReady: boolean;
+  stderr: string;
+  /** Why it is about to end; a host that ends without a reason has failed. */
+  ending?: string;
+  /** What it still had when it said that it was stopped. */
+  survivors?: number;
+  diedAtMs?: number;
+  /** Whether its guardian may have died before it, so that another host has to clean up. */
+  isOrphaning?: boolean;
+  guardianHurtUntilMs: number;
+  /** It cannot do its work before: it is stopped, or has no descriptors. */
+  disturbedUntilMs: number;
+}
+
+export class World {
+  readonly folder = mkdtempSync(join(tmpdir(), 'soak-'));
+  readonly marker = basename(this.folder);
+  readonly options: WorldOptions;
+  readonly strangers: Strangers;
+  /** All that ever lived, in the order of their births. */
+  readonly hosts: Host[] = [];
+  readonly counts = new Map<string, number>();
+  /** Daemons that have been ready, and that nobody was told to end. */
+  readonly daemons = new Map<number, ProcessKey>();
+  /** Journals of hosts that are dead, as they were. */
+  readonly relics: string[] = [];
+  readonly canMount: boolean;
+  /** Nobody can be expected to have cleaned up after another host before. */
+  disturbedUntilMs = 0;
+  #inhabited = new Map<number, Host>();
+  #isClosing = false;
+  #starts = 0;
+  readonly #due = new Map<NodeJS.Timeout, () => void>();
+
+  constructor(options: WorldOptions) {
+    this.options = options;
+    for (const name of ['state', 'cramped', 'daemon']) mkdirSync(join(this.folder, name), 0o700);
+    this.canMount = canMountAt(join(this.folder, 'cramped'));
+    this.strangers = new Strangers(this);
+  }
+
+  get lifeMs(): number {
+    return this.options.durationMs + SPARE_MS;
+  }
+
+  begin(): void {
+    this.strangers.settle();
+    for (const place of Object.values(PLACES).flat()) this.#inhabit(place);
+  }
+
+  /** Who lives there now and takes orders. */
+  hostAt(place: number): Host | undefined {
+    const host = this.#inhabited.get(place);
+    return host?.isReady && host.ending === undefined ? host : undefined;
+  }
+
+  get liveHosts(): Host[] {
+    return [...this.#inhabited.values()];
+  }
+
+  processes(): SoakProcess[] {
+    return findSoakProcesses(this.marker);
+  }
+
+  tell(host: Host, command: HostCommand): void {
+    host.child.stdin?.write(`${JSON.stringify(command)}\n`);
+  }
+
+  /** Does something later; at the end of the soak at once, if it has not been done by then. */
+  later(delayMs: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#due.delete(timer);
+      act();
+    }, delayMs);
+    this.#due.set(timer, act);
+  }
+
+  /** The environment of what is started, which says what it is. */
+  env(tag: Partial<Tag> & Pick<Tag, 'kind'>, more: Record<string, string> = {}) {
+    const whole = { host: '', name: '', start: String(++this.#starts), ...tag };
+    return {
+      PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+      HOME: this.folder,
+      NODE_COMPILE_CACHE: join(this.folder, 'compiled'),
+      SOAK_LIFE_S: String(Math.ceil(this.lifeMs / 1000)),
+      [MARKER]: this.marker,
+      [TAG]: formatTag(whole),
+      ...more,
+    };
+  }
+
+  /** What makes a host start a tree of one of the scripts beside this file. */
+  request(host: Host, kind: Tag['kind'], script = 'tree.sh', name = ''): SpawnRequest {
+    const env = this.env({ kind, host: host.id, name });
+    return { command: 'sh', args: [join(import.meta.dirname, script)], env, kind };
+  }
+
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  }
+
+  /** Signals exactly this process, for a reason if it is a host. */
+  signal(key: ProcessKey, signal: NodeJS.Signals): boolean {
+    if (key.pid <= 1 || key.pid === process.pid || !isAlive(key)) return false;
+    try {
+      return process.kill(key.pid, signal);
+    } catch {
+      // It ended in between.
+      return false;
+    }
+  }
+
+  /** Lets all hosts stop as they should; resolves when they are gone, or should be. */
+  async stopHosts(withinMs: number): Promise<void> {
+    this.#isClosing = true;
+    for (const [timer, act] of this.#due) {
+      clearTimeout(timer);
+      act();
+    }
+    this.#due.clear();
+    const exits = this.liveHosts.map((host) => {
+      host.ending ??= 'the end';
+      this.tell(host, { do: 'stop' });
+      return new Promise((resolve) => host.child.once('exit', resolve));
+    });
+    const patience = new Promise((resolve) => setTimeout(resolve, withinMs).unref());
+    await Promise.race([Promise.all(exits), patience]);
+  }
+
+  /** Who is to be ended, now that nobody expects them to live. */
+  endDaemons(): ProcessKey[] {
+    const keys = [...this.daemons.values()];
+    this.daemons.clear();
+    return keys;
+  }
+
+  /** Ends whatever is left, each by pid and start time, and removes the folder. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    for (const timer of this.#due.keys()) clearTimeout(timer);
+    for (const host of this.liveHosts) this.signal(host.key, 'SIGKILL');
+    for (let calm = 0; calm < 3; ) {
+      const left = this.processes();
+      for (const row of left) this.signal(row, 'SIGKILL');
+      calm = left.length === 0 ? calm + 1 : 0;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #inhabit(place: number): void {
+    const life = this.hosts.filter((host) => host.place === place).length + 1;
+    const id = `${place}.${life}`;
+    const stateDir = this.#stateDirOf(place, id);
+    const { without } = this.options;
+    const setup: HostSetup = {
+      options: {
+        stateDir,
+        ladder: LADDER,
+        sweep: { intervalMs: SWEEP_MS },
+        pool: { concurrency: without === 'slots' ? 2 * CONCURRENCY : CONCURRENCY, hardCap: 8 },
+        guardian: without !== 'guardian',
+      },
+      lifeMs: this.lifeMs,
+      ignoresIdentity: without === 'identity',
+    };
+    const script = join(import.meta.dirname, 'host.ts');
+    const [command = '', ...args] = [
+      ...this.#through(place),
+      process.execPath,
+      script,
+      JSON.stringify(setup),
+    ];
+    const env = this.env({ kind: 'host', host: id });
+    const child = spawn(command, args, { env, cwd: this.folder, stdio: 'pipe' });
+    const key = readRow(child.pid ?? 0);
+    if (key === undefined) throw new Error(`host ${id} did not start`);
+    const bornAtMs = performance.now();
+    const host = { id, place, stateDir, child, key, bornAtMs, isReady: false, stderr: '' };
+    this.#attend({ ...host, guardianHurtUntilMs: 0, disturbedUntilMs: 0 });
+  }
+
+  #attend(host: Host): void {
+    const { child, place } = host;
+    this.hosts.push(host);
+    this.#inhabited.set(place, host);
+    this.count('host started');
+    child.stdin?.on('error', () => undefined);
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      host.stderr = (host.stderr + text).slice(-4000);
+    });
+    if (child.stdout)
+      createInterface({ input: child.stdout }).on('line', (line) =>
+        this.#hear(host, JSON.parse(line) as HostMessage),
+      );
+    child.once('exit', (code, signal) => {
+      host.diedAtMs = performance.now();
+      host.isOrphaning = host.diedAtMs < host.guardianHurtUntilMs;
+      host.stderr += `(${signal ?? `exit code ${code}`})`;
+      this.disturbedUntilMs = Math.max(this.disturbedUntilMs, host.diedAtMs);
+      this.#inhabited.delete(place);
+      if (!this.#isClosing) this.later(VACANCY_MS, () => this.#isClosing || this.#inhabit(place));
+    });
+  }
+
+  #hear(host: Host, message: HostMessage): void {
+    if (message.event === 'ready') host.isReady = true;
+    else if (message.event === 'stopped') host.survivors = message.survivors;
+    else if (message.event === 'daemon') {
+      const row = readRow(message.pid);
+      if (row !== undefined && !this.daemons.has(row.pid)) this.count('daemon ready');
+      if (row !== undefined) this.daemons.set(row.pid, row);
+    } else {
+      const what = message.event === 'ended' ? message.cause : message.code;
+      this.count(`${message.event}: ${what}`);
+    }
+  }
+
+  /** Without guardians nobody else may clean up either: each host has a registry of its own then. */
+  #stateDirOf(place: number, id: string): string {
+    if (place === PLACES.cramped) return join(this.folder, 'cramped/state');
+    return join(this.folder, this.options.without === 'guardian' ? `state-${id}` : 'state');
+  }
+
+  #through(place: number): string[] {
+    if (place === PLACES.narrow) return ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh'];
+    if (place !== PLACES.cramped || !this.canMount) return [];
+    const mount = `mount -t tmpfs -o size=1m soak '${join(this.folder, 'cramped')}'`;
+    return [...IN_MOUNT_NAMESPACE, 'sh', '-c', `${mount} && exec "$@"`, 'sh'];
+  }
+}
+
+const IN_MOUNT_NAMESPACE = ['unshare', '--mount', '--map-root-user'] as const;
+
+function canMountAt(folder: string): boolean {
+  const [command, ...args] = IN_MOUNT_NAMESPACE;
+  try {
+    execFileSync(command, [...args, 'mount', '-t', 'tmpfs', 'soak', folder], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
