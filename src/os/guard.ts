@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -54,11 +55,12 @@ function guardBy(command: string, args: readonly string[], env: NodeJS.ProcessEn
     env,
     stdio: ['pipe', 'pipe', 'ignore'],
   });
-  const { stdin, stdout } = child;
+  // There are neither where descriptors lack, only an error.
+  const { stdin, stdout }: ChildProcess = child;
   // Its death is told by 'exit'; what is written to it after that is lost and not missed.
-  stdin.on('error', () => undefined);
+  stdin?.on('error', () => undefined);
   const ready = new Promise<void>((resolve, reject) => {
-    stdout.once('data', () => {
+    stdout?.once('data', () => {
       stdout.destroy();
       resolve();
     });
@@ -69,11 +71,11 @@ function guardBy(command: string, args: readonly string[], env: NodeJS.ProcessEn
   // It must keep no host alive, and its pipe must not either.
   child.unref();
   // Bun has no such method, and a pipe keeps nothing alive there.
-  (stdin as typeof stdin & { unref?(): void }).unref?.();
+  (stdin as { unref?(): void } | null)?.unref?.();
   return {
     pid: child.pid,
     ready,
-    write: (line) => void stdin.write(`${line}\n`),
+    write: (line) => void stdin?.write(`${line}\n`),
     onExit: (listener) => void child.once('exit', listener),
   };
 }

@@ -20,7 +20,8 @@ export class Guardian {
   readonly #groups = new Map<number, string | undefined>();
   #guard: Guard | undefined;
   #disarmed = false;
-  #guards = false;
+  /** What became of the last start: where one has guarded, another one is tried for until it does. */
+  #last: 'none' | 'guards' | 'lost' | 'failed' = 'none';
 
   constructor(os: Os, request: GuardRequest, warn: (message: string, cause?: unknown) => void) {
     this.#os = os;
@@ -30,7 +31,7 @@ export class Guardian {
   }
 
   describe(): { readonly state: GuardianState; readonly pid: number | undefined } {
-    const state = this.#guard === undefined ? 'missing' : this.#guards ? 'guarding' : 'starting';
+    const state = !this.#guard ? 'missing' : this.#last === 'guards' ? 'guarding' : 'starting';
     return { state, pid: this.#guard?.pid };
   }
 
@@ -52,27 +53,35 @@ export class Guardian {
 
   async #start(): Promise<void> {
     const startedAtMs = this.#os.clock.monotonicMs();
-    this.#guards = false;
     try {
       this.#guard = this.#os.guard?.(this.#request);
       this.#guard?.onExit(() => this.#onExit(startedAtMs));
       for (const [pgid, startTime] of this.#groups)
         this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
       await this.#guard?.ready;
-      this.#guards = true;
+      this.#last = 'guards';
     } catch (error) {
-      this.#warn(
-        'The guardian could not be started: if this host is killed, its processes live on.',
-        error,
-      );
+      this.#guard = undefined;
+      const message =
+        'The guardian could not be started: if this host is killed, its processes live on.';
+      if (this.#last !== 'failed') this.#warn(message, error);
+      // One that never guarded would not guard the next time either.
+      if (this.#last === 'none') return;
+      this.#last = 'failed';
+      this.#startLater(startedAtMs);
     }
   }
 
   #onExit(startedAtMs: number): void {
     this.#guard = undefined;
-    // One that never guarded has been warned of, and would not guard the next time either.
-    if (this.#disarmed || !this.#guards) return;
+    // What has not guarded yet is told of by its start.
+    if (this.#disarmed || this.#last !== 'guards') return;
+    this.#last = 'lost';
     this.#warn('The guardian died and is started again.');
+    this.#startLater(startedAtMs);
+  }
+
+  #startLater(startedAtMs: number): void {
     const lifeMs = this.#os.clock.monotonicMs() - startedAtMs;
     this.#os.clock.after(RESTART_MS - lifeMs, () => {
       if (!this.#disarmed) void this.#start();

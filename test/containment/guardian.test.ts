@@ -212,6 +212,27 @@ describe.runIf(CAN_CONTAIN)('the guardian', () => {
     },
   );
 
+  it('that cannot be started again for a while is so later, and costs no host its life', async ({
+    area,
+  }) => {
+    const host = await area.readyHost({ through: ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh'] });
+    const first = await startedGuardian(host);
+    await host.growTree();
+    const warnings = () => host.messages.filter(({ code }) => code === 'GUARDIAN');
+
+    // Longer than two tries take.
+    await host.ask({ do: 'exhaust', forMs: 3500 });
+    await endAndConfirm([first]);
+    await eventually(() => warnings().length === 2, { what: 'it could not be started' });
+    const second = await eventually(() => area.guardians()[0]);
+    await host.ask({ do: 'list' });
+    await waitsForInput(second.pid);
+    expect(warnings(), 'one for the death, one for all that failed').toHaveLength(2);
+
+    host.kill('SIGKILL');
+    expect(await area.survivors(GRACE_MS)).toEqual([]);
+  });
+
   it('costs under 4 MB, forks nothing while it waits, and takes no time', async ({ area }) => {
     const host = await area.readyHost();
     const { pid } = await startedGuardian(host);
