@@ -13,6 +13,8 @@ import { type Protection, World } from './world.ts';
 
 const LOOK_EVERY_MS = 100;
 const DEEDS_TOLD = 50;
+/** How long the first hosts may take to load. */
+const START_MS = 60_000;
 /** How long the hosts may take to stop in the end. */
 const END_MS = 2 * SLACK_MS;
 const PROTECTIONS: readonly string[] = ['guardian', 'identity', 'slots'] satisfies Protection[];
@@ -43,7 +45,7 @@ if (witness.violation !== undefined) {
 } else if (interrupted) process.exitCode = 130;
 
 async function play(): Promise<void> {
-  world.begin();
+  await world.begin(START_MS);
   const plan = planDeeds(seed, durationMs);
   const startedAtMs = performance.now();
   let next = 0;

@@ -83,9 +83,16 @@ export class World {
     return this.options.durationMs + SPARE_MS;
   }
 
-  begin(): void {
+  /** Resolves when all hosts are ready, or `withinMs` is over. */
+  async begin(withinMs: number): Promise<void> {
     this.strangers.settle();
-    for (const place of Object.values(PLACES).flat()) this.#inhabit(place);
+    const untilMs = performance.now() + withinMs;
+    for (const place of Object.values(PLACES).flat()) {
+      this.#inhabit(place);
+      // One by one: the first one compiles for all, and ten at once would take longer.
+      while (this.hostAt(place) === undefined && performance.now() < untilMs)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   }
 
   /** Who lives there now and takes orders. */
@@ -121,7 +128,7 @@ export class World {
     return {
       PATH: process.env['PATH'] ?? '/usr/bin:/bin',
       HOME: this.folder,
-      NODE_COMPILE_CACHE: join(this.folder, 'compiled'),
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(this.folder, 'compiled'),
       SOAK_LIFE_S: String(Math.ceil(this.lifeMs / 1000)),
       [MARKER]: this.marker,
       [TAG]: formatTag(whole),
