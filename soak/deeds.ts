@@ -50,7 +50,9 @@ const DEEDS: Readonly<Record<DeedName, Do>> = {
   },
   'start-service'(world, host) {
     const name = `${host.place}@${host.stateDir}`.replaceAll('/', '_');
-    const { command, args, env } = world.request(host, 'service', 'tree.sh', name);
+    const { command, args } = world.request(host, 'service');
+    // The same at each start: another environment would be another definition.
+    const env = world.env({ kind: 'service', host: host.id, name, start: 'service' });
     world.tell(host, { do: 'service', definition: { name, command, args, env } });
     return 'told';
   },

@@ -130,9 +130,11 @@ function daemons({ world, processes }: Scene): string | undefined {
   const lost = [...world.daemons.values()].find((key) => !isAlive(key));
   if (lost !== undefined)
     return `the daemon with pid ${lost.pid} is dead, and nobody was told to end it`;
-  const rows = processes.filter(
+  const named = processes.filter(
     ({ tag, args }) => tag.kind === 'daemon' && args.some((arg) => arg.endsWith('/daemon.ts')),
   );
+  // Until its exec, a child of the daemon looks like the daemon.
+  const rows = named.filter(({ ppid }) => !named.some(({ pid }) => pid === ppid));
   if (rows.length < 2 || rows.filter(isAlive).length < 2) return undefined;
   return `${rows.length} daemons at once: ${listed(rows)}`;
 }

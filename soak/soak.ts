@@ -8,6 +8,7 @@ import { doDeed } from './deeds.ts';
 import { SLACK_MS } from './invariants.ts';
 import { planDeeds } from './plan.ts';
 import { printSummary } from './summary.ts';
+import { MARKER } from './tag.ts';
 import { Witness } from './witness.ts';
 import { type Protection, World } from './world.ts';
 
@@ -25,11 +26,15 @@ const world = new World({ durationMs, without, port: await freePort() });
 const witness = new Witness(world);
 const told: string[] = [];
 let interrupted = false;
-process.once('SIGINT', () => {
-  interrupted = true;
-});
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    interrupted = true;
+  });
 
-console.log(`soak: seed ${seed}, ${minutes} minutes${without ? `, without ${without}` : ''}`);
+const how = without === undefined ? '' : `, without ${without}`;
+console.log(
+  `soak: seed ${seed}, ${minutes} minutes${how}; all that is of it has ${MARKER}=${world.marker}`,
+);
 const beganAtMs = performance.now();
 try {
   await play();
@@ -51,7 +56,7 @@ async function play(): Promise<void> {
   let next = 0;
   for (;;) {
     const nowMs = performance.now() - startedAtMs;
-    if (witness.look() || interrupted || nowMs > durationMs) return;
+    if (interrupted || nowMs > durationMs || witness.look()) return;
     for (let deed = plan[next]; deed && deed.atMs <= nowMs; deed = plan[++next])
       told.push(`${(nowMs / 1000).toFixed(1).padStart(7)} s  ${doDeed(world, deed)}`);
     await delay(LOOK_EVERY_MS);
@@ -65,7 +70,7 @@ async function end(): Promise<void> {
     for (const key of world.endDaemons()) world.signal(key, 'SIGTERM');
     isOver = true;
   });
-  while (!isOver && !witness.look()) await delay(LOOK_EVERY_MS);
+  while (!isOver && !interrupted && !witness.look()) await delay(LOOK_EVERY_MS);
   await stopped;
   for (let left = END_MS; left > 0 && !witness.looksEmpty(); left -= LOOK_EVERY_MS)
     await delay(LOOK_EVERY_MS);

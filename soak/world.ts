@@ -219,7 +219,8 @@ export class World {
       JSON.stringify(setup),
     ];
     const env = this.env({ kind: 'host', host: id });
-    const child = spawn(command, args, { env, cwd: this.folder, stdio: 'pipe' });
+    // In a group of its own: Ctrl-C is for the soak alone, and ends its hosts by their stdin.
+    const child = spawn(command, args, { env, cwd: this.folder, stdio: 'pipe', detached: true });
     const key = readRow(child.pid ?? 0);
     if (key === undefined) throw new Error(`host ${id} did not start`);
     const bornAtMs = performance.now();
