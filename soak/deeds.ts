@@ -2,10 +2,11 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Host } from './host-process.ts';
 import { choose, type Deed, type DeedName } from './plan.ts';
 import { corruptible, forgeJournal, journalOf } from './registry-files.ts';
 import { findGuardiansOf, type SoakProcess } from './table.ts';
-import type { Host, World } from './world.ts';
+import type { World } from './world.ts';
 
 const DEADLY_SIGNALS = ['SIGKILL', 'SIGSEGV', 'SIGKILL', 'SIGABRT', 'SIGTERM'] as const;
 const DUPLICATE_POLICIES = ['takeover', 'replace', 'takeover', 'reject'] as const;
@@ -127,8 +128,7 @@ const DEEDS: Readonly<Record<DeedName, Do>> = {
     return world.signal(host.key, 'SIGSTOP') ? `for ${Math.round(forMs)} ms` : undefined;
   },
   'end-host'(world, host) {
-    host.ending = 'end-host';
-    world.tell(host, { do: 'stop' });
+    world.stop(host, 'end-host');
     return 'told';
   },
   'fill-disk'(world, host) {

@@ -1,9 +1,10 @@
 // What must hold at every moment, each a function of what is seen from outside.
 import { isAlive } from '../test/support/process-table.ts';
+import { CONCURRENCY, type Host, LADDER, SWEEP_MS } from './host-process.ts';
 import { PLACES } from './plan.ts';
 import { journalOf } from './registry-files.ts';
 import { findGuardiansOf, residentBytesOf, type SoakProcess } from './table.ts';
-import { CONCURRENCY, type Host, LADDER, SWEEP_MS, type World } from './world.ts';
+import type { World } from './world.ts';
 
 /** What a busy machine may add to a deadline: both cores are kept busy for 4 s at a time. */
 export const SLACK_MS = 5000;
@@ -162,13 +163,15 @@ function unguarded(): Invariant['check'] {
 }
 
 function unfinishedStops({ world, processes, nowMs }: Scene): string | undefined {
-  for (const { id, survivors, diedAtMs } of world.hosts) {
+  for (const { id, survivors, diedAtMs, toldToStopMs, disturbedUntilMs } of world.hosts) {
     if (survivors) return `host ${id} has stopped with ${survivors} survivors`;
-    if (survivors === undefined || diedAtMs !== undefined) continue;
+    if (toldToStopMs === undefined || diedAtMs !== undefined) continue;
+    const dueMs = Math.max(toldToStopMs, disturbedUntilMs) + LADDER_MS + SLACK_MS;
+    if (nowMs > dueMs) return `host ${id} does not stop`;
+    if (survivors === undefined) continue;
     const left = processes.filter(({ tag }) => tag.host === id && tag.kind !== 'host');
     const living = left.filter(isAlive);
-    if (living.length > 0)
-      return `host ${id} says at ${Math.round(nowMs)} that it has stopped: ${listed(living)}`;
+    if (living.length > 0) return `host ${id} says that it has stopped: ${listed(living)}`;
   }
   return undefined;
 }

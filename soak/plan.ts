@@ -33,7 +33,7 @@ const DECK = {
   'stop-descendant': [3, EVERYWHERE],
   'kill-daemon': [1, [veteran]],
   'kill-host': [5, MORTAL],
-  'kill-guardian': [2, MORTAL],
+  'kill-guardian': [2, [...plain, narrow, shifted]],
   'kill-host-and-guardian': [3, [...plain, shifted]],
   'stop-guardian': [1, plain],
   'stop-host': [2, plain],

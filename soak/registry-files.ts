@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAlive, type ProcessKey } from '../test/support/process-table.ts';
-import type { Host } from './world.ts';
+import type { Host } from './host-process.ts';
 
 /** A host's journal, found by the pid in it. */
 export function journalOf({ stateDir, key }: Pick<Host, 'stateDir' | 'key'>): string | undefined {

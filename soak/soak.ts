@@ -5,12 +5,13 @@ import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { doDeed } from './deeds.ts';
+import type { Protection } from './host-process.ts';
 import { SLACK_MS } from './invariants.ts';
 import { planDeeds } from './plan.ts';
 import { printSummary } from './summary.ts';
 import { MARKER } from './tag.ts';
 import { Witness } from './witness.ts';
-import { type Protection, World } from './world.ts';
+import { World } from './world.ts';
 
 const LOOK_EVERY_MS = 100;
 const DEEDS_TOLD = 50;
@@ -45,7 +46,9 @@ try {
 printSummary(world, witness, { seed, minutes: (performance.now() - beganAtMs) / 60_000 });
 if (witness.violation !== undefined) {
   console.log(`\nThe last deeds:\n${told.slice(-DEEDS_TOLD).join('\n')}`);
-  console.log(`\nVIOLATION: ${witness.violation}\nAgain: npm run soak -- --seed ${seed}`);
+  console.log(
+    `\nVIOLATION: ${witness.violation}\nAgain: npm run soak -- --seed ${seed}${without ? ` --without ${without}` : ''}`,
+  );
   process.exitCode = 1;
 } else if (interrupted) process.exitCode = 130;
 

@@ -1,7 +1,9 @@
 // What a soak prints in the end.
+
+import { LADDER, SWEEP_MS } from './host-process.ts';
 import { DEED_NAMES } from './plan.ts';
 import type { Witness } from './witness.ts';
-import { LADDER, SWEEP_MS, type World } from './world.ts';
+import type { World } from './world.ts';
 
 const MIB = 1024 * 1024;
 const rounded = (value: number): string => String(Math.round(value));

@@ -1,6 +1,6 @@
 // The soak's own look at the process table, with nothing of src/ in it: Linux only.
 import { readdirSync, readFileSync } from 'node:fs';
-import { environmentOf, type ProcessRow, readRow } from '../test/support/process-table.ts';
+import { type ProcessRow, readRow } from '../test/support/process-table.ts';
 import { MARKER, parseTag, TAG, type Tag } from './tag.ts';
 
 export interface SoakProcess extends ProcessRow {
@@ -18,12 +18,6 @@ export function findSoakProcesses(marker: string): SoakProcess[] {
     const row = readRow(Number(entry));
     return row === undefined ? [] : [{ ...row, ...identityIn(environment.split('\0')) }];
   });
-}
-
-/** Says what one process of the soak is; `undefined` if it is gone. */
-export function describeProcess(pid: number): SoakProcess | undefined {
-  const row = readRow(pid);
-  return row && { ...row, ...identityIn(environmentOf(row)) };
 }
 
 /** The guardians of a live host: they carry no marker, so their parent has to tell. */

@@ -1,55 +1,27 @@
 // The machine that a soak plays on: its hosts, its strangers, its folder. It owns every process of it.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { SpawnRequest } from '../src/index.ts';
 import { isAlive, type ProcessKey, readRow } from '../test/support/process-table.ts';
-import type { HostCommand, HostMessage, HostSetup } from './host.ts';
+import type { HostCommand, HostMessage } from './host.ts';
+import { canMountAt, type Host, type Protection, startHost } from './host-process.ts';
 import { PLACES } from './plan.ts';
 import { Strangers } from './strangers.ts';
 import { findSoakProcesses, type SoakProcess } from './table.ts';
 import { formatTag, MARKER, TAG, type Tag } from './tag.ts';
 
-export const LADDER = { stdinEofMs: 200, termMs: 500, killMs: 500 };
-export const SWEEP_MS = 1000;
-export const CONCURRENCY = 2;
 /** How long a place stays empty. */
 const VACANCY_MS = 500;
 /** All that a soak starts ends by itself so long after the soak should have. */
 const SPARE_MS = 120_000;
-
-/** What a soak can be run without, to see that its witness notices. */
-export type Protection = 'guardian' | 'identity' | 'slots';
 
 export interface WorldOptions {
   readonly durationMs: number;
   readonly without?: Protection | undefined;
   /** A port that the daemon may have. */
   readonly port: number;
-}
-
-/** One host: a place is inhabited by one after the other. */
-export interface Host {
-  readonly id: string;
-  readonly place: number;
-  readonly stateDir: string;
-  readonly child: ChildProcess;
-  readonly key: ProcessKey;
-  readonly bornAtMs: number;
-  isReady: boolean;
-  stderr: string;
-  /** Why it is about to end; a host that ends without a reason has failed. */
-  ending?: string;
-  /** What it still had when it said that it was stopped. */
-  survivors?: number;
-  diedAtMs?: number;
-  /** Whether its guardian may have died before it, so that another host has to clean up. */
-  isOrphaning?: boolean;
-  guardianHurtUntilMs: number;
-  /** It cannot do its work before: it is stopped, or has no descriptors. */
-  disturbedUntilMs: number;
 }
 
 export class World {
@@ -113,6 +85,12 @@ export class World {
     host.child.stdin?.write(`${JSON.stringify(command)}\n`);
   }
 
+  stop(host: Host, why: string): void {
+    host.ending ??= why;
+    host.toldToStopMs ??= performance.now();
+    this.tell(host, { do: 'stop' });
+  }
+
   /** Does something later; at the end of the soak at once, if it has not been done by then. */
   later(delayMs: number, act: () => void): void {
     const timer = setTimeout(() => {
@@ -166,8 +144,7 @@ export class World {
     }
     this.#due.clear();
     const exits = this.liveHosts.map((host) => {
-      host.ending ??= 'the end';
-      this.tell(host, { do: 'stop' });
+      this.stop(host, 'the end');
       return new Promise((resolve) => host.child.once('exit', resolve));
     });
     const patience = new Promise((resolve) => setTimeout(resolve, withinMs).unref());
@@ -197,35 +174,7 @@ export class World {
 
   #inhabit(place: number): void {
     const life = this.hosts.filter((host) => host.place === place).length + 1;
-    const id = `${place}.${life}`;
-    const stateDir = this.#stateDirOf(place, id);
-    const { without } = this.options;
-    const setup: HostSetup = {
-      options: {
-        stateDir,
-        ladder: LADDER,
-        sweep: { intervalMs: SWEEP_MS },
-        pool: { concurrency: without === 'slots' ? 2 * CONCURRENCY : CONCURRENCY, hardCap: 8 },
-        guardian: without !== 'guardian',
-      },
-      lifeMs: this.lifeMs,
-      ignoresIdentity: without === 'identity',
-    };
-    const script = join(import.meta.dirname, 'host.ts');
-    const [command = '', ...args] = [
-      ...this.#through(place),
-      process.execPath,
-      script,
-      JSON.stringify(setup),
-    ];
-    const env = this.env({ kind: 'host', host: id });
-    // In a group of its own: Ctrl-C is for the soak alone, and ends its hosts by their stdin.
-    const child = spawn(command, args, { env, cwd: this.folder, stdio: 'pipe', detached: true });
-    const key = readRow(child.pid ?? 0);
-    if (key === undefined) throw new Error(`host ${id} did not start`);
-    const bornAtMs = performance.now();
-    const host = { id, place, stateDir, child, key, bornAtMs, isReady: false, stderr: '' };
-    this.#attend({ ...host, guardianHurtUntilMs: 0, disturbedUntilMs: 0 });
+    this.#attend(startHost(this, place, `${place}.${life}`));
   }
 
   #attend(host: Host): void {
@@ -262,30 +211,5 @@ export class World {
       const what = message.event === 'ended' ? message.cause : message.code;
       this.count(`${message.event}: ${what}`);
     }
-  }
-
-  /** Without guardians nobody else may clean up either: each host has a registry of its own then. */
-  #stateDirOf(place: number, id: string): string {
-    if (place === PLACES.cramped) return join(this.folder, 'cramped/state');
-    return join(this.folder, this.options.without === 'guardian' ? `state-${id}` : 'state');
-  }
-
-  #through(place: number): string[] {
-    if (place === PLACES.narrow) return ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh'];
-    if (place !== PLACES.cramped || !this.canMount) return [];
-    const mount = `mount -t tmpfs -o size=1m soak '${join(this.folder, 'cramped')}'`;
-    return [...IN_MOUNT_NAMESPACE, 'sh', '-c', `${mount} && exec "$@"`, 'sh'];
-  }
-}
-
-const IN_MOUNT_NAMESPACE = ['unshare', '--mount', '--map-root-user'] as const;
-
-function canMountAt(folder: string): boolean {
-  const [command, ...args] = IN_MOUNT_NAMESPACE;
-  try {
-    execFileSync(command, [...args, 'mount', '-t', 'tmpfs', 'soak', folder], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
   }
 }
