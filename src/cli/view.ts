@@ -2,6 +2,7 @@ import { ownersHealth, processesHealth } from '../doctor/processes.ts';
 import { publicText } from '../doctor/public-text.ts';
 import type { OwnerHealth, ProcessHealth } from '../doctor/report.ts';
 import { type Survey, survey } from '../doctor/survey.ts';
+import { sliced } from '../os/clock.ts';
 import { bytes, type Cell, type Column, duration, type Paint, table } from './paint.ts';
 import { plain } from './plain.ts';
 import { onlooker, type Registry } from './registry.ts';
@@ -25,14 +26,19 @@ async function usageOf(found: Survey, os: Registry['os']) {
   return os.sample([...new Set(members.map(({ pid }) => pid))]);
 }
 
-function viewOf(found: Survey, { os }: Registry, usage: Awaited<ReturnType<typeof usageOf>>): View {
+async function viewOf(
+  found: Survey,
+  { os }: Registry,
+  usage: Awaited<ReturnType<typeof usageOf>>,
+): Promise<View> {
   const show = publicText(os);
   const nowMs = os.clock.now();
-  const context = { nowMs, usage, sessions: new Map(), publicText: show, live: () => undefined };
+  const known = { nowMs, usage, sessions: new Map(), publicText: show, live: () => undefined };
+  const context = { ...known, rest: sliced(os.clock) };
   return {
     at: nowMs,
     owners: ownersHealth(found, show),
-    processes: processesHealth(found, context),
+    processes: await processesHealth(found, context),
   };
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Supervisor } from '../index.ts';
 import type { ResolvedOptions } from '../options.ts';
+import { sliced, turnOfLoop } from '../os/clock.ts';
 import { hostFacts, type Usage } from '../os/host-facts.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { packageVersion } from '../os/package-version.ts';
@@ -66,28 +67,33 @@ async function look(patient: Patient): Promise<Findings> {
   const sessions = await sessionsHealth({
     ...{ os, stateDir, bootId, options: session, live, publicText: show },
   });
+  await turnOfLoop();
   const facts = hostFacts();
   const shownPath = show(withoutHome(stateDir, facts.home));
   const nowMs = os.clock.now();
+  const processes = await processesHealth(found, {
+    ...{ nowMs, usage, sessions, publicText: show, rest: sliced(os.clock) },
+    live: (id) => inside?.live.get(id),
+  });
+  const files = await stateDirHealth(os, stateDir, shownPath, show);
+  const stale = await staleFiles(patient, self);
+  await turnOfLoop();
   return {
     at: nowMs,
     host: hostHealth(os, options, facts, show),
     supervisor: health === undefined ? null : supervisorHealth(health, os, inside, show),
     owners: ownersHealth(found, show),
-    processes: processesHealth(found, {
-      ...{ nowMs, usage, sessions, publicText: show },
-      live: (id) => inside?.live.get(id),
-    }),
+    processes,
     sessions: [...sessions.values()].sort((a, b) => b.live - a.live || b.createdAt - a.createdAt),
     services: servicesHealth(os, stateDir, inside?.services ?? new Map(), show),
-    stateDir: await stateDirHealth(os, stateDir, shownPath, show),
+    stateDir: files,
     environment: environmentHealth(os, options.environment),
     ends: lastEnds(os, stateDir, show),
     isInit: inside !== undefined && os.platform === 'linux' && self.pid === 1,
     zombies: [...found.table.values()].filter(({ alive, ppid }) => !alive && ppid === self.pid)
       .length,
     clockJumpMs: health?.clockJumpMs ?? null,
-    stale: await staleFiles(patient, self),
+    stale,
     unproven: found.unproven.map(({ reason }) => show(reason.replaceAll(join(stateDir, '/'), ''))),
     survivors: [...(inside?.live.values() ?? [])]
       .filter(({ survived }) => survived)

@@ -12,6 +12,8 @@ export interface ProcessesContext {
   /** By their own ids, which may not be shown as they are. */
   readonly sessions: ReadonlyMap<string, SessionHealth>;
   readonly publicText: PublicText;
+  /** Lets everything else go first now and then. */
+  readonly rest: () => Promise<void> | undefined;
   live(id: string): LiveProcess | undefined;
 }
 
@@ -28,12 +30,17 @@ export function ownersHealth({ owners }: Survey, publicText: PublicText): OwnerH
 }
 
 /** Everything that the owners have written down, with what its tree costs. */
-export function processesHealth({ owners }: Survey, context: ProcessesContext): ProcessHealth[] {
-  return owners
-    .flatMap(({ verdict, records }) =>
-      records.map((one) => processHealth(one, verdict === 'ours', context)),
-    )
-    .sort((a, b) => a.startedAt - b.startedAt);
+export async function processesHealth(
+  { owners }: Survey,
+  context: ProcessesContext,
+): Promise<ProcessHealth[]> {
+  const shown: ProcessHealth[] = [];
+  for (const { verdict, records } of owners)
+    for (const one of records) {
+      shown.push(processHealth(one, verdict === 'ours', context));
+      await context.rest();
+    }
+  return shown.sort((a, b) => a.startedAt - b.startedAt);
 }
 
 function processHealth(
