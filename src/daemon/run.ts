@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { type EndReport, type HostSignal, type Supervisor, SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
-import { durationMs, parseInput, systemText } from '../validation.ts';
+import { hostSignalOptions } from '../termination/host-signals.ts';
+import { parseInput, systemText } from '../validation.ts';
 import { readLaunchNote } from './launch-note.ts';
 import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';
@@ -43,19 +44,14 @@ const supervisorOnly = z.lazy(() =>
   }),
 );
 const runOptions = z.lazy(() =>
-  z
-    .strictObject({
+  hostSignalOptions
+    .unwrap()
+    .pick({ finishMs: true, deadlineMs: true, hook: true })
+    .extend({
       pidFile: systemText().min(1).optional(),
       name: daemonName().optional(),
       version: daemonName().optional(),
       socket: systemText().min(1).max(4096).optional(),
-      finishMs: durationMs().optional(),
-      deadlineMs: durationMs().optional(),
-      hook: z
-        .custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
-          error: 'must be a function',
-        })
-        .optional(),
     })
     .prefault({}),
 );
