@@ -1,6 +1,6 @@
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
+import { namesIn } from '../ownership/files.ts';
 import { readServiceFile } from '../service/service-file.ts';
 import type { DefinedService } from '../supervisor.ts';
 import type { PublicText } from './public-text.ts';
@@ -15,9 +15,9 @@ export function servicesHealth(
   defined: ReadonlyMap<string, DefinedService>,
   publicText: PublicText,
 ): ServiceHealth[] {
-  const written = namesIn(stateDir).flatMap(
-    (name) => readServiceFile(join(stateDir, name), os) ?? [],
-  );
+  const written = namesIn(stateDir)
+    .filter((name) => FILE.test(name))
+    .flatMap((name) => readServiceFile(join(stateDir, name), os) ?? []);
   const byName = new Map(written.map((one) => [one.name, one]));
   const names = new Set([...defined.keys(), ...byName.keys()]);
   return [...names].sort().map((name) => {
@@ -25,12 +25,4 @@ export function servicesHealth(
     const { failures = 0, openForMs = 0 } = byName.get(name) ?? {};
     return { name: publicText(name), state, pid: pid ?? null, failures, openForMs };
   });
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder).filter((name) => FILE.test(name));
-  } catch {
-    return [];
-  }
 }

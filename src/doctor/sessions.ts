@@ -1,10 +1,11 @@
-import { closeSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sessions } from '../admission/session.ts';
 import type { SessionInfo } from '../index.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { sliced } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
+import { namesIn } from '../ownership/files.ts';
 import { parseJson, parseSessionLine } from '../ownership/record.ts';
 import { SessionFiles } from '../ownership/session-files.ts';
 import type { PublicText } from './public-text.ts';
@@ -84,7 +85,7 @@ function healthOf(info: SessionInfo, live: number, publicText: PublicText): Sess
 /** The ids of the sessions whose files were written last. */
 async function lastSeen(stateDir: string, rest: ReturnType<typeof sliced>): Promise<string[]> {
   const seen: { path: string; mtimeMs: number }[] = [];
-  for (const name of namesIn(stateDir)) {
+  for (const name of namesIn(stateDir).filter((name) => FILE.test(name))) {
     await rest();
     const path = join(stateDir, name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -106,13 +107,5 @@ function idIn(path: string): string | undefined {
     }
   } catch {
     return undefined;
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder).filter((name) => FILE.test(name));
-  } catch {
-    return [];
   }
 }

@@ -1,8 +1,9 @@
-import { lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
+import { lstatSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { sliced } from '../os/clock.ts';
 import { freeBytes } from '../os/host-facts.ts';
 import type { Os } from '../os/os.ts';
+import { namesIn } from '../ownership/files.ts';
 import type { FileGroup, StateDirHealth } from './report.ts';
 
 /** So many unsafe files are named; more would say nothing more. */
@@ -40,7 +41,7 @@ export async function stateDirHealth(
   const folder = statSync(stateDir, { throwIfNoEntry: false });
   const seen: Seen[] = [];
   const rest = sliced(os.clock);
-  for (const name of namesIn(stateDir)) {
+  for (const name of namesIn(stateDir).sort()) {
     await rest();
     const stat = lstatOf(join(stateDir, name));
     if (stat !== undefined) seen.push({ name, kind: kindOf(name, stat), stat });
@@ -93,13 +94,5 @@ function lstatOf(path: string): Stats | undefined {
     return lstatSync(path);
   } catch {
     return undefined;
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder).sort();
-  } catch {
-    return [];
   }
 }

@@ -1,7 +1,7 @@
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { sliced } from '../os/clock.ts';
 import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
+import { namesIn } from '../ownership/files.ts';
 import { isSameProcess, judgeOwner, type Owner } from '../ownership/identity.ts';
 import { readSafely } from '../ownership/journal-reader.ts';
 import { treeOf } from '../ownership/orphans.ts';
@@ -50,7 +50,7 @@ export async function survey(context: SurveyContext): Promise<Survey> {
   const unproven: Unproven[] = [];
   const journals = new Map<string, { header: JournalHeader; records: SupervisionRecord[] }>();
   // Before the look: whom it does not show is gone.
-  for (const name of list(stateDir).filter((file) => JOURNAL.test(file) || KEPT.test(file))) {
+  for (const name of namesIn(stateDir).filter((file) => JOURNAL.test(file) || KEPT.test(file))) {
     const content = await readSafely(join(stateDir, name), os, unproven);
     if (content?.header === undefined) continue;
     const { instance } = content.header.owner;
@@ -100,12 +100,4 @@ function identityOf(
 /** What has ended may have left some of its tree. */
 function hasTree(identity: IdentityVerdict): boolean {
   return identity !== 'elsewhere' && identity !== 'rebooted' && identity !== 'unproven';
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }

@@ -4,6 +4,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -131,4 +132,13 @@ export function readOwnFile(path: string, os: Pick<Os, 'userId'>): string {
 /** Removes a file: of all who try it at once one succeeds (`rmSync` looks first, and lets all believe it). */
 export function takeFile(path: string): void {
   unlinkSync(path);
+}
+
+/** What lies in a folder; nothing in one that is not there or cannot be read. */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }

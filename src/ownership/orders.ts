@@ -1,7 +1,7 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
-import { readOwnFile, replaceFile } from './files.ts';
+import { namesIn, readOwnFile, replaceFile } from './files.ts';
 import { FORMAT_VERSION, type Order, parseJson, parseOrder } from './record.ts';
 
 /** One process of an owner. */
@@ -38,19 +38,10 @@ export function removeOrders(
   stateDir: string,
   { owner, id }: Pick<Ordered, 'owner'> & { readonly id?: string },
 ): void {
-  for (const name of list(stateDir)) {
+  for (const name of namesIn(stateDir)) {
     const isIt =
       id === undefined ? name.startsWith(`order-${owner}.`) : name === `order-${owner}.${id}.json`;
     if (isIt) rmSync(join(stateDir, name), { force: true });
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    // It has been removed, and the orders with it.
-    return [];
   }
 }
 

@@ -1,9 +1,9 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import { makePrivateFolder, statOwn } from './files.ts';
+import { makePrivateFolder, namesIn, statOwn } from './files.ts';
 
 /** Below the state directory. */
 const HOUSE = 'cwd';
@@ -34,7 +34,7 @@ export async function removeWorkingFolders(
   { forgotten, retentionMs }: { forgotten: ReadonlySet<string>; retentionMs: number },
 ): Promise<void> {
   const house = join(stateDir, HOUSE);
-  for (const name of list(house)) {
+  for (const name of namesIn(house)) {
     const hash = OF_SESSION.exec(name)?.[1];
     if (hash === undefined) continue;
     const path = join(house, name);
@@ -56,13 +56,5 @@ export async function removeWorkingFolders(
     } catch {
       return false;
     }
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }

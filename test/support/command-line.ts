@@ -28,6 +28,16 @@ export interface CallOptions {
   readonly uid?: number;
 }
 
+async function outcomeOf(child: ChildProcess): Promise<Outcome> {
+  const [stdout, stderr] = [streamText(child.stdout), streamText(child.stderr)];
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  return {
+    code: signal === null ? (code ?? -1) : 128 + constants.signals[signal],
+    stdout: await stdout,
+    stderr: await stderr,
+  };
+}
+
 /** The command with an area's state directory. */
 export class CommandLine {
   readonly area: Area;
@@ -38,14 +48,7 @@ export class CommandLine {
 
   /** Runs it to its end. */
   async call(args: readonly string[], options: CallOptions = {}): Promise<Outcome> {
-    const child = this.start(args, options);
-    const [stdout, stderr] = [streamText(child.stdout), streamText(child.stderr)];
-    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-    return {
-      code: signal === null ? (code ?? -1) : 128 + constants.signals[signal],
-      stdout: await stdout,
-      stderr: await stderr,
-    };
+    return outcomeOf(this.start(args, options));
   }
 
   start(args: readonly string[], { env, input, cwd, uid }: CallOptions = {}): ChildProcess {
@@ -66,13 +69,7 @@ export class CommandLine {
       cwd: this.area.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const [stdout, stderr] = [streamText(child.stdout), streamText(child.stderr)];
-    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-    return {
-      code: signal === null ? (code ?? -1) : 128 + constants.signals[signal],
-      stdout: await stdout,
-      stderr: await stderr,
-    };
+    return outcomeOf(child);
   }
 
   get env(): Record<string, string> {
