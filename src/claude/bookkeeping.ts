@@ -16,8 +16,8 @@ interface Usage {
 const RESUMING = ['resume', 'continue', 'forkSession', 'resumeSessionAt'];
 const RESUMING_ARGS = ['resume', 'r', 'continue', 'c'];
 
-/** How long a message may be held back for the agent's reply, which takes it 2 to 50 ms. */
-const PATIENCE_MS = 1000;
+/** How long a message may be held back for the agent's reply: 2 to 50 ms as a rule, over 1 s on a machine that is overloaded. */
+const PATIENCE_MS = 5000;
 
 /** Charges what a query spends: by its results, and in between by asking its agent after each answer. */
 export class Bookkeeping {

@@ -8,8 +8,8 @@ import { judgeRecorded, readerOf } from './inspect.ts';
 
 /** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
 const POLITE_MS = 10_000;
-/** What then is left of it gets this. */
-const LADDER = { stdinEofMs: 0, termMs: 2000, killMs: 1000 };
+/** What then is left of it gets this; after a SIGKILL only an overloaded machine takes more than some milliseconds. */
+const LADDER = { stdinEofMs: 0, termMs: 2000, killMs: 5000 };
 const POLL_MS = 20;
 
 /** All that belongs to a daemon, found by its pid file. */

@@ -209,8 +209,10 @@ describe.runIf(CAN_WATCH_AGENTS)('the sums are what the API bills:', () => {
         if (how === 'close()') running.close();
         if (how === 'break') throw new Error('left');
       };
-      const steps = [says('One.', 1, bash('true; sleep 300')), says('Never.', 2)];
-      await ask(steer(steps), { abortController }, { onMessage });
+      // With nothing but the call in it: a text before it would be a message of its own, and come before the bill.
+      const { usage = {} } = says('', 1);
+      const call = { usage, ...bash('true; sleep 300') };
+      await ask(steer([call, says('Never.', 2)]), { abortController }, { onMessage });
       expect(charged()).toEqual({ usd: 0.006, tokens: 1100 });
       expect(charged()).toEqual(billed());
     },
