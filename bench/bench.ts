@@ -1,7 +1,9 @@
-// npm run bench [-- word …]: measures the rows whose names or files contain one of the words, or all
-// of them, each beside its peers, and prints one table. A missed target is marked, never an error.
+// npm run bench [-- [--write] word …]: measures the rows whose names or files contain one of the words,
+// or all of them, each beside its peers, and prints one table; `--write` puts it into docs/performance.md,
+// with charts. A missed target is marked, never an error.
 import { cpus, release } from 'node:os';
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { parseArgs, stripVTControlCharacters, styleText } from 'node:util';
+import { type Result, writeReport } from './report.ts';
 import type { Measurement, Row } from './row.ts';
 
 const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
@@ -25,6 +27,11 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   import: () => import('./rows/import.ts'),
   heap: () => import('./rows/heap.ts'),
   query: () => import('./rows/query.ts'),
+  'scale-spawn': async () => ({ row: (await import('./rows/scale.ts')).spawnRate }),
+  'scale-memory': async () => ({ row: (await import('./rows/scale.ts')).heap }),
+  'scale-sweep': async () => ({ row: (await import('./rows/scale.ts')).sweep }),
+  'scale-stop': async () => ({ row: (await import('./rows/scale.ts')).stop }),
+  'scale-loop': async () => ({ row: (await import('./rows/scale.ts')).loop }),
 };
 
 const COLUMNS = [
@@ -36,21 +43,25 @@ const COLUMNS = [
 ] as const;
 
 const [cpu] = cpus();
-console.log(
-  `node ${process.version} · ${process.platform} ${release()} ${process.arch} · ${cpus().length} × ${cpu?.model ?? 'unknown CPU'}\n`,
-);
+const machine = `node ${process.version} · ${process.platform} ${release()} ${process.arch} · ${cpus().length} × ${cpu?.model ?? 'unknown CPU'}`;
+console.log(`${machine}\n`);
 printRow(COLUMNS.map(([title]) => [title]));
 
-const words = process.argv.slice(2);
-const verdicts: boolean[] = [];
-for (const [file, load] of Object.entries(ROWS)) {
+const { values, positionals: words } = parseArgs({
+  options: { write: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const results: Result[] = [];
+for (const [key, load] of Object.entries(ROWS)) {
   const { row } = await load();
-  if (words.length > 0 && !words.some((word) => `${file} ${row.name}`.includes(word))) continue;
+  if (words.length > 0 && !words.some((word) => `${key} ${row.name}`.includes(word))) continue;
   const measured = await row.measure();
-  verdicts.push(measured.ok);
+  results.push({ key, row, measured });
   printRow(cellsOf(row, measured));
 }
-console.log(`\n${verdicts.filter(Boolean).length} of ${verdicts.length} targets hold`);
+const held = results.filter(({ measured }) => measured.ok).length;
+console.log(`\n${held} of ${results.length} targets hold`);
+if (values.write) writeReport(machine, results);
 
 function cellsOf(row: Row, { figures, ratio, ok }: Measurement): string[][] {
   const width = Math.max(0, ...figures.map(({ who }) => who.length));

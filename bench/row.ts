@@ -1,4 +1,5 @@
 // The contract of a row, and the arithmetic that all rows share.
+import type { Chart } from './chart.ts';
 
 /** One line of a row: who, and how it did. */
 export interface Figure {
@@ -14,6 +15,8 @@ export interface Measurement {
   readonly ratio: string;
   /** Whether the target holds. */
   readonly ok: boolean;
+  /** How the figures grow, where they do. */
+  readonly chart?: Chart;
 }
 
 /** One row of the table: ours and its peers, measured side by side in the same run. */

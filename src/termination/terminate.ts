@@ -11,7 +11,8 @@ const RESCAN_MS = 250;
 
 /** What the ladder climbs down. */
 export interface EndTarget {
-  readonly tree: Pick<ProcessTree, 'look' | 'signal' | 'isAlive'>;
+  readonly tree: Pick<ProcessTree, 'look' | 'signal' | 'isAlive'> &
+    Partial<Pick<ProcessTree, 'root'>>;
   /** Whether the process itself still runs. */
   running(): boolean;
   endStdin(): void;
@@ -122,10 +123,15 @@ export class Ending {
   async #untilDead(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
     const rescanAtMs = this.#os.clock.monotonicMs() + RESCAN_MS;
     const { read } = this.#os.processes;
+    const { root } = this.#target.tree;
+    const isOnlyRoot = root?.held && members.every(({ pid }) => pid === root.pid);
     for (let pollMs = read ? 1 : COSTLY_POLL_MS; ; pollMs = Math.min(1.5 * pollMs, MAX_POLL_MS)) {
       const leftMs = Math.min(this.#leftMs(step), rescanAtMs - this.#os.clock.monotonicMs());
-      if (leftMs <= 0 || !members.some((member) => this.#target.tree.isAlive(member))) return;
-      await this.#pause(Math.min(pollMs, leftMs));
+      // A child that we hold tells of its death by itself.
+      const tells = isOnlyRoot && this.#target.running();
+      if (leftMs <= 0) return;
+      if (!tells && !members.some((member) => this.#target.tree.isAlive(member))) return;
+      await this.#pause(tells ? leftMs : Math.min(pollMs, leftMs));
       if (read === undefined) return;
     }
   }
