@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 const FOLDER = join(import.meta.dirname, '../fixtures/hosts');
 
@@ -19,6 +19,8 @@ export interface HostOptions {
   readonly cwd?: string;
   /** @default this Node */
   readonly runtime?: string | undefined;
+  /** What the runtime is told before the script, as Deno's `run -A`. */
+  readonly flags?: readonly string[];
 }
 
 export interface Host {
@@ -28,7 +30,7 @@ export interface Host {
   readonly end: Promise<HostEnd>;
 }
 
-/** Runs a script of test/fixtures/hosts in a process of its own, to its end. */
+/** Runs a script of test/fixtures/hosts, or of an absolute path, in a process of its own, to its end. */
 export function runHost(script: string, options: HostOptions): Promise<HostEnd> {
   return startHost(script, options).end;
 }
@@ -39,12 +41,12 @@ export function compileCache(): { NODE_COMPILE_CACHE?: string } {
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }
 
-/** Starts a script of test/fixtures/hosts in a process of its own. */
+/** Starts a script of test/fixtures/hosts, or of an absolute path, in a process of its own. */
 export function startHost(
   script: string,
-  { args, env, cwd, runtime = process.execPath }: HostOptions,
+  { args, env, cwd, runtime = process.execPath, flags = [] }: HostOptions,
 ): Host {
-  const host = spawn(runtime, [join(FOLDER, script), ...args], {
+  const host = spawn(runtime, [...flags, resolve(FOLDER, script), ...args], {
     env: { ...compileCache(), ...env },
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -8,6 +8,7 @@ import { eventually } from './process-table.ts';
 const BINARIES = {
   'bun-1.2.2': 'bin/bun',
   'bun-current': 'bin/bun',
+  deno: 'deno',
   'node-22': 'bin/node',
   'node-22.12': 'bin/node',
   'node-26': 'bin/node',
@@ -28,7 +29,7 @@ const INSTALL_DEADLINE_MS = 8 * 60_000;
 /**
  * The absolute path of a runtime's binary; `undefined` where {@link NO_RUNTIMES} says so.
  *
- * The first call on a machine installs all of them (from the npm registry, about 200 MB), once for
+ * The first call on a machine installs all of them (from the npm registry, about 250 MB), once for
  * all workers. Call it at the top level of a test file, where no test's time-out runs.
  */
 export async function runtime(name: RuntimeName): Promise<string | undefined> {
