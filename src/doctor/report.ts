@@ -189,7 +189,7 @@ export interface StateDirHealth {
   /** The home folder is written as `~`. */
   readonly path: string;
   readonly exists: boolean;
-  /** In octal, such as `700`; `null` where there is none. */
+  /** In octal, such as `700`; `null` where there is no folder, or where the system has no user ids. */
   readonly mode: string | null;
   readonly ownerUid: number | null;
   readonly files: readonly FileGroup[];

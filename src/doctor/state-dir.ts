@@ -39,6 +39,7 @@ export async function stateDirHealth(
   publicText: (text: string) => string,
 ): Promise<StateDirHealth> {
   const folder = statSync(stateDir, { throwIfNoEntry: false });
+  const owned = os.userId() === undefined ? undefined : folder;
   const seen: Seen[] = [];
   const rest = sliced(os.clock);
   for (const name of namesIn(stateDir).sort()) {
@@ -55,8 +56,9 @@ export async function stateDirHealth(
   return {
     path: shownPath,
     exists: folder !== undefined,
-    mode: folder === undefined ? null : modeOf(folder),
-    ownerUid: folder === undefined || os.userId() === undefined ? null : folder.uid,
+    // Without user ids a mode is made up: Windows shows 666 for what only its owner may write.
+    mode: owned === undefined ? null : modeOf(owned),
+    ownerUid: owned?.uid ?? null,
     files: files.sort((a, b) => b.bytes - a.bytes),
     bytes: sum(seen),
     freeBytes: freeBytes(stateDir) ?? null,

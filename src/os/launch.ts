@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Launched, LaunchFailure, LaunchRequest, Platform } from './os.ts';
+import { isProgram } from './windows.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -29,6 +30,10 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
   const lossy = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
   if (lossy && platform === 'win32') {
     const cause = new Error('this Bun loses empty arguments; use Bun 1.2.3 or later, or Node');
+    return { failure: Promise.resolve(explain(request, cause)) };
+  }
+  if (platform === 'win32' && !isProgram(request)) {
+    const cause = Object.assign(new Error('no such program'), { code: 'ENOENT' });
     return { failure: Promise.resolve(explain(request, cause)) };
   }
   const { command, args } = lossy ? throughShell(request.command, request.args) : request;

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
-import type { Processes, ProcessTable } from './os.ts';
+import type { LaunchRequest, Processes, ProcessTable } from './os.ts';
 import { parseCim } from './parse.ts';
 
 const require = createRequire(import.meta.url);
@@ -64,6 +66,21 @@ export function windowsProcesses(): Processes {
       return table;
     },
   };
+}
+
+/**
+ * Whether there is anything that Windows could run by this name: execa hands what it cannot find to
+ * cmd.exe, which starts, and fails in words and with a code of its own.
+ */
+export function isProgram({ command, cwd = '', env }: Omit<LaunchRequest, 'args'>): boolean {
+  const variable = (name: string): string | undefined =>
+    Object.entries(env).find(([key]) => key.toUpperCase() === name)?.[1] ?? process.env[name];
+  const endings = ['', ...(variable('PATHEXT') || '.COM;.EXE;.BAT;.CMD').split(';')];
+  const path = /[\\/:]/.test(command) ? [] : (variable('PATH') ?? '').split(';');
+  const folders = ['', ...path].map((folder) => folder.replace(/^"(.*)"$/, '$1'));
+  return folders.some((folder) =>
+    endings.some((ending) => existsSync(resolve(cwd, folder, command + ending))),
+  );
 }
 
 /** The highest pid that belongs to Windows itself (System). */

@@ -1,4 +1,7 @@
 // Each check by its table: what makes it ok, warn and fail.
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Findings, judge } from '../../src/doctor/checks.ts';
 import type {
@@ -10,6 +13,9 @@ import type {
   ProcessHealth,
   SessionHealth,
 } from '../../src/doctor/report.ts';
+import { stateDirHealth } from '../../src/doctor/state-dir.ts';
+import type { Os } from '../../src/os/os.ts';
+import { systemOs } from '../../src/os/system.ts';
 
 const POOL: PoolHealth = {
   concurrency: 2,
@@ -182,6 +188,19 @@ describe('the checks', () => {
     expect(judge(WELL).status).toBe('ok');
     expect(judge({ ...WELL, zombies: 1 }).status).toBe('warn');
     expect(judge({ ...WELL, zombies: 1, survivors: ['x'] }).status).toBe('fail');
+  });
+
+  it('judge no mode where the system has no user ids: Windows makes it up', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'doctor-mode-'));
+    chmodSync(folder, 0o777);
+    const statusOn = async (os: Os) => {
+      const stateDir = await stateDirHealth(os, folder, folder, String);
+      return judge({ ...WELL, stateDir }).checks.find(({ id }) => id === 'state-dir')?.status;
+    };
+    const os = systemOs();
+    expect(await statusOn({ ...os, userId: () => 0 })).toBe('fail');
+    expect(await statusOn({ ...os, userId: () => undefined })).toBe('ok');
+    rmSync(folder, { recursive: true });
   });
 
   it('are these, in this order', () => {
