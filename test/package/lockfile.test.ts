@@ -34,7 +34,11 @@ function findUnsafe(lock: Lock): string[] {
     .map(([path]) => path);
 }
 
-describe.each(['package-lock.json', 'test/runtimes/package-lock.json'])('%s', (path) => {
+const LOCKS = ['', 'test/runtimes/', 'test/runtimes/windows/'].map(
+  (folder) => `${folder}package-lock.json`,
+);
+
+describe.each(LOCKS)('%s', (path) => {
   const lock = readLock(path);
 
   it('names no registry, and a checksum for every package', () => {

