@@ -1,4 +1,4 @@
-// What holds under which runtime: matrix.full.ts tries each, and docs/runtimes.md says the same.
+// What holds under which runtime: matrix.full.ts and wine.full.ts try it, and docs/runtimes.md says the same.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -59,15 +59,50 @@ export const EXPECTED: Readonly<Record<Capability, Exceptions<MatrixRuntime>>> =
 export type Capability = keyof typeof IN_A_HOST | keyof typeof OF_A_HOST;
 export const CAPABILITIES = Object.keys(EXPECTED) as Capability[];
 
+/** What Node for Windows does under Wine (wine.full.ts): `''` where it holds, else why it does not. */
+export const UNDER_WINE = {
+  'exit report': '',
+  'a missing program is named': '',
+  'empty arguments arrive': '',
+  'the hook joins empty flags': '',
+  'a .cmd shim': '',
+  'a .cmd shim in a folder with a blank':
+    "Wine's `cmd.exe` takes the whole line for a name, where that of Windows undoes the caret before a blank",
+  'environment cleaned': '',
+  'queueing in the pool': '',
+  'streaming through the hook': '',
+  'the end of stdin as the polite signal': '',
+  'the ladder, by force': '',
+  'leftovers of a process that ended by itself': '',
+  'reaping a session': '',
+  'doctor report, with a guardian': '',
+  'stop()': '',
+  'host killed: its direct children end with it': '',
+  'host killed: its guardian ends the rest':
+    'the guardian needs PowerShell to find them; without it, it signals nobody',
+} as const;
+export type WindowsCapability = keyof typeof UNDER_WINE;
+
+/** The page's table of Wine. */
+export function wineTable(): string[] {
+  const rows = Object.entries(UNDER_WINE).map(([name, reason]) => [
+    name,
+    cell(reason || undefined),
+  ]);
+  return tableOf(['', 'Node 22 for Windows, under Wine'], rows);
+}
+
 /** The page's table of the matrix, line by line. */
 export function matrixTable(): string[] {
-  const rows = CAPABILITIES.map((capability) =>
-    [capability, ...RUNTIMES.map((name) => cell(EXPECTED[capability][name]))].join(' | '),
-  );
-  const titles = ['', ...RUNTIMES.map(titleOf)].join(' | ');
-  return [titles, ['', ...RUNTIMES].map(() => '---').join(' | '), ...rows].map(
-    (row) => `| ${row.trim()} |`,
-  );
+  const rows = CAPABILITIES.map((capability) => [
+    capability,
+    ...RUNTIMES.map((name) => cell(EXPECTED[capability][name])),
+  ]);
+  return tableOf(['', ...RUNTIMES.map(titleOf)], rows);
+}
+
+function tableOf(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  return [titles, titles.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
 }
 
 function cell(reason: string | undefined): string {
@@ -81,7 +116,7 @@ function titleOf(name: MatrixRuntime): string {
 }
 
 /** The version that is pinned. */
-export function versionOf(name: MatrixRuntime): string {
+function versionOf(name: MatrixRuntime): string {
   const pinned =
     name === 'node-24'
       ? manifest('../../package.json').devDependencies?.['node']

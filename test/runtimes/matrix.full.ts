@@ -189,6 +189,23 @@ describe.skipIf(!isSupported).for(RUNTIMES)(`under %s (${NO_RUNTIMES})`, (name) 
   });
 });
 
+it.skipIf(!isSupported)(
+  'Deno with fewer rights starts nothing, and says what it wants',
+  async () => {
+    const home = await mkdtemp(join(folder, 'rights-'));
+    const rights = ['read', 'write', 'env', 'run', 'sys', 'net'].map((name) => `--allow-${name}`);
+    const { code, lines, stderr } = await runHost(join(project, 'doomed.js'), {
+      args: [home, 'exit'],
+      env: { PATH: process.env['PATH'] ?? '', HOME: home },
+      cwd: project,
+      runtime: binaries.get('deno'),
+      flags: ['run', '--no-prompt', ...rights],
+    });
+    expect({ code, lines }).toEqual({ code: 1, lines: [] });
+    expect(stderr).toContain('--allow-all');
+  },
+);
+
 interface Verdict {
   readonly capability: string;
   readonly holds: boolean;
