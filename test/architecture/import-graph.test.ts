@@ -22,7 +22,7 @@ import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
 // Measured with the corridor, containment, recovery, admission, limits, listeners, pid files, folders and the history,
-// on all systems: 8,509 lines in 85 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
+// on all systems: 8,530 lines in 85 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
 // just above, so that growth is a decision and not a drift.
 const CORE_LIMITS = { files: 85, lines: 8_550 };
 const MAX_FILE_LINES = 250;
