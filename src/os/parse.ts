@@ -2,6 +2,9 @@ import { type BareProcess, COOKIE_VARIABLE, type ProcessEntry } from './os.ts';
 
 export type { BareProcess };
 
+// Of one that is just being reaped, group and session are -1 (do_task_stat).
+const STAT_NUMBERS = /^\d{1,10} \d{1,10} -?\d{1,10} -?\d{1,10} \d{1,20}$/;
+
 /**
  * Reads `/proc/PID/stat`; `undefined` for anything that is not such a line.
  *
@@ -15,12 +18,11 @@ export function parseProcStat(text: string): BareProcess | undefined {
   if (open < 1 || close < open) return undefined;
   const fields = text.slice(close + 2).split(' ', 20);
   const [state, ppid, pgid, sid] = fields;
-  const startTime = fields[19];
-  if (state === undefined || startTime === undefined || !/^\d+$/.test(startTime)) return undefined;
-  const pid = Number(text.slice(0, open));
-  if (!Number.isSafeInteger(pid)) return undefined;
+  const startTime = fields[19] ?? '';
+  const pid = text.slice(0, open);
+  if (!STAT_NUMBERS.test(`${pid}${ppid} ${pgid} ${sid} ${startTime}`)) return undefined;
   return {
-    pid,
+    pid: Number(pid),
     ppid: Number(ppid),
     pgid: Number(pgid),
     sid: Number(sid),

@@ -28,7 +28,7 @@ export function normalizeSpawnArgs(
   args: readonly string[],
   options: { emptyValue?: EmptyValue } = {},
 ): string[] {
-  const checked = parseInput(inputSchema, { args, ...options }, 'normalizeSpawnArgs');
+  const checked = parseInput(inputSchema, { ...options, args }, 'normalizeSpawnArgs');
   return normalize(checked.args, checked.emptyValue);
 }
 

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { Pool, type Slot, type SlotRequest, type Waiter } from '../../src/admission/pool.ts';
 import { SupervisorError, type SupervisorErrorCode } from '../../src/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 300 };
+const FUZZ = runs(300);
 
 /** One who asks, and everything it is told. */
 class Asker {

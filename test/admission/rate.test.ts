@@ -7,6 +7,7 @@ import type { SupervisorOptions } from '../../src/options.ts';
 import { COOKIE_VARIABLE } from '../../src/os/os.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
+import { runs } from '../support/property.ts';
 
 function refusal(rate: SpawnRate, sessionId?: string): SupervisorError | undefined {
   try {
@@ -58,6 +59,7 @@ describe('the window', () => {
           expect(rate.size.sessions).toBeLessThanOrEqual(sessions.size + 1);
         }
       }),
+      runs(100),
     );
   });
 
@@ -80,6 +82,7 @@ describe('the window', () => {
           rate.count(session);
         }
       }),
+      runs(100),
     );
   });
 

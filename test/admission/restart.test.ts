@@ -10,6 +10,7 @@ import {
 import { SupervisorError, type SupervisorErrorCode } from '../../src/errors.ts';
 import type { ExitCause, ExitReport } from '../../src/reports.ts';
 import { exitReport } from '../support/exit-report.ts';
+import { runs } from '../support/property.ts';
 
 const DEFAULTS = {
   maxRestarts: 5,
@@ -95,6 +96,7 @@ describe('an end', () => {
         const decision = decide(exitReport({ ...fields, intentional: true }), { asked, random });
         expect(decision.outcome).toBe('intentional');
       }),
+      runs(100),
     );
   });
 });
@@ -140,6 +142,7 @@ describe('the budget', () => {
           expect(within.length).toBeLessThanOrEqual(maxRestarts);
         }
       }),
+      runs(100),
     );
   });
 });

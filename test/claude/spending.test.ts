@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Meter, readTotal } from '../../src/claude/spending.ts';
 import type { Spent } from '../../src/index.ts';
+import { runs } from '../support/property.ts';
 
 /** What the agent says, in order: `result` and `reading` are running totals in dollars. */
 type Word = { begin: number } | { result: number; of?: string } | { reading: number; of?: string };
@@ -80,6 +81,7 @@ describe('whatever it is told, a meter', () => {
           expect(tokens).toBeGreaterThanOrEqual(0);
         }
       }),
+      runs(100),
     );
   });
 
@@ -89,6 +91,7 @@ describe('whatever it is told, a meter', () => {
         const twice = words.flatMap((one) => [one, one]);
         expect(sumOf(told(twice))).toBe(sumOf(told(words)));
       }),
+      runs(100),
     );
   });
 
@@ -102,6 +105,7 @@ describe('whatever it is told, a meter', () => {
         });
         expect(sumOf(told([{ begin: first }, ...words]))).toBe(sum - first);
       }),
+      runs(100),
     );
   });
 
@@ -115,6 +119,7 @@ describe('whatever it is told, a meter', () => {
         });
         expect(sumOf(told(words))).toBe(conversations.flat().reduce((sum, turn) => sum + turn, 0));
       }),
+      runs(100),
     );
   });
 });

@@ -26,12 +26,13 @@ import { CAN_CONTAIN, CAN_UNSHARE, UNSHARE } from '../support/containment.ts';
 import { it, PATIENCE, TIMEOUT_MS } from '../support/daemons.ts';
 import { FakeOs, HOST_PID } from '../support/fake-os.ts';
 import { eventually, isAlive, readRow } from '../support/process-table.ts';
+import { runs } from '../support/property.ts';
 
 vi.setConfig({ testTimeout: TIMEOUT_MS });
 
 const NOBODY = 65534;
 const IS_ROOT = process.getuid?.() === 0;
-const FUZZ = { seed: 20261125, numRuns: 500 };
+const FUZZ = runs(500);
 
 const self = () => systemOs().identify();
 const write = (path: string, change: object = {}) =>

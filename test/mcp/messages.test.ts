@@ -8,8 +8,9 @@ import {
   type Read,
   serialize,
 } from '../../src/mcp/messages.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 200 };
+const FUZZ = runs(200);
 const encoder = new TextEncoder();
 const NOTE: JsonRpcMessage = { jsonrpc: '2.0', method: 'note' };
 
@@ -80,7 +81,7 @@ describe('a message', () => {
         theirs += 1;
         expect(messagesIn(readAll(`${line}\n`))).toEqual([JSON.parse(line)]);
       }),
-      { ...FUZZ, numRuns: 2000 },
+      runs(2000),
     );
     expect(theirs).toBeGreaterThan(100);
   });

@@ -7,8 +7,10 @@ import { darwinBootId, darwinProcesses } from '../../src/os/darwin.ts';
 import { parseBootId, parseCim, parseProcStat, parsePs, parsePss } from '../../src/os/parse.ts';
 import { systemOs } from '../../src/os/system.ts';
 import { endWindowsTree, windowsProcesses } from '../../src/os/windows.ts';
+import { damaged } from '../support/damage.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 500 };
+const FUZZ = runs(500);
 
 // The columns are those of macOS 14: 5, 5, 5, 4, 28 and 16 wide, one space between them.
 const PS = `\
@@ -326,10 +328,68 @@ describe('parseProcStat', () => {
     ['a torn name', '412 (no'],
     ['no pid', `(node) S 411 412 412 ${TAIL} 8675`],
     ['a pid that is none', `x12 (node) S 411 412 412 ${TAIL} 8675`],
+    ['a pid in another notation', `4e2 (node) S 411 412 412 ${TAIL} 8675`],
+    ['a parent that is none', `412 (node) S x 412 412 ${TAIL} 8675`],
+    ['a session that is none', `412 (node) S 411 412 0x1 ${TAIL} 8675`],
     ['a start time that is none', `412 (node) S 411 412 412 ${TAIL} -1 2`],
     ['parentheses the wrong way round', `412 )node( S 411 412 412 ${TAIL} 8675`],
   ])('refuses %s', (_what, text) => {
     expect(parseProcStat(text)).toBeUndefined();
+  });
+});
+
+describe('parseProcStat, for any process', () => {
+  const number = fc.integer({ min: 0, max: 2 ** 22 });
+  const process = fc.record({
+    pid: fc.integer({ min: 1, max: 2 ** 22 }),
+    command: fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 15 }),
+      fc.constantFrom(') S 1 1 1', '(', ')', ' ', '1 (x) R 1 2 3', '\n'),
+    ),
+    ppid: number,
+    // The kernel's word for one that is just being reaped (do_task_stat).
+    pgid: fc.oneof(number, fc.constant(-1)),
+    sid: fc.oneof(number, fc.constant(-1)),
+    startTime: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
+  });
+  const state = fc.constantFrom(...'RSDZTtXxKWPI');
+  const more = fc.array(fc.integer({ min: -1 }), { minLength: 16, maxLength: 45 });
+  const row = fc.tuple(process, state, more).map(([entry, letter, rest]) => {
+    const numbers = [entry.ppid, entry.pgid, entry.sid, ...rest.slice(0, 15), entry.startTime];
+    const fields = [letter, ...numbers, ...rest.slice(15)].join(' ');
+    return {
+      entry,
+      letter,
+      threads: rest[13],
+      text: `${entry.pid} (${entry.command}) ${fields}\n`,
+    };
+  });
+
+  it('reads back what the kernel prints', () => {
+    fc.assert(
+      fc.property(row, ({ entry, letter, threads = 0, text }) => {
+        const alive = !'Xx'.includes(letter) && (letter !== 'Z' || threads > 1);
+        expect(parseProcStat(text)).toEqual({ ...entry, alive });
+      }),
+      FUZZ,
+    );
+  });
+
+  it('throws on no bytes, and has no number that is not in them', () => {
+    fc.assert(
+      fc.property(damaged(row.map(({ text }) => text)), (bytes) => {
+        const text = bytes.toString('latin1');
+        const read = parseProcStat(text);
+        if (read === undefined) return;
+        const { pid, command, ppid, pgid, sid, startTime } = read;
+        const [begin = '', rest = ''] = text.split(`(${command})`, 2);
+        expect(begin).toMatch(/^\d+ $/);
+        const fields = rest.slice(1).split(' ');
+        expect([pid, ppid, pgid, sid]).toEqual([begin, ...fields.slice(1, 4)].map(Number));
+        expect(startTime).toBe(fields[19]);
+      }),
+      FUZZ,
+    );
   });
 });
 
@@ -356,6 +416,59 @@ describe('parseBootId', () => {
     ['', ''],
   ])('reads %j', (text, bootId) => {
     expect(parseBootId(text)).toBe(bootId);
+  });
+});
+
+describe('a damaged listing', () => {
+  /** Every line that may stand for a process, as the parser of the listing has to find it. */
+  const linesOf = (text: string) => text.replace(/^\uFEFF/, '').split(/\r?\n/);
+
+  it('makes parsePs invent no process, and no cookie', () => {
+    const two = fc.tuple(damaged(fc.constant(PS)), damaged(fc.constant(PS_WITH_ENVIRONMENT)));
+    fc.assert(
+      fc.property(two, (listings) => {
+        const [plain, full] = listings.map((bytes) => bytes.toString('latin1')) as [string, string];
+        const [rows, fullRows] = [plain.split('\n'), full.split('\n')];
+        for (const { pid, ppid, pgid, startTime, cookie } of parsePs(plain, full)) {
+          const ofPid = (row: string) =>
+            row
+              .trimStart()
+              .replace(/^0+(?=\d)/, '')
+              .split(' ', 1)[0] === `${pid}`;
+          const printed = rows.filter(ofPid);
+          expect(printed).not.toEqual([]);
+          // On two rows: nothing is proven.
+          if (startTime === '') {
+            expect({ ppid, pgid, cookie }).toEqual({ ppid: 0, pgid: 0, cookie: undefined });
+            continue;
+          }
+          const numbers = printed.map((row) => row.trimStart().split(/ +/, 3).map(Number));
+          expect(numbers).toContainEqual([pid, ppid, pgid]);
+          if (cookie === undefined) continue;
+          const variable = ` AGENT_SUPERVISOR_COOKIE=${cookie}`;
+          expect(fullRows.some((row) => ofPid(row) && row.includes(variable))).toBe(true);
+        }
+      }),
+      FUZZ,
+    );
+  });
+
+  it('makes parseCim invent no process', () => {
+    fc.assert(
+      fc.property(damaged(fc.constant(CIM)), (bytes) => {
+        const text = bytes.toString('utf8');
+        const rows = linesOf(text).map((line) => {
+          const [pid, ppid, startTime, ...name] = line.split(' ');
+          return { pid: Number(pid), ppid: Number(ppid), startTime, command: name.join(' ') };
+        });
+        for (const { pid, ppid, startTime, command } of parseCim(text)) {
+          const own = rows.filter((row) => row.pid === pid && row.startTime === startTime);
+          expect(own.map((row) => row.command)).toContain(command);
+          if (ppid !== 0) expect(own.map((row) => row.ppid)).toContain(ppid);
+        }
+      }),
+      FUZZ,
+    );
   });
 });
 

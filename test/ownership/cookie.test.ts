@@ -8,8 +8,10 @@ import {
   extendCookie,
   parseCookie,
 } from '../../src/ownership/cookie.ts';
+import { damaged } from '../support/damage.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 1000 };
+const FUZZ = runs(1000);
 
 const name = fc.stringMatching(/^[\w-]{1,24}$/);
 const segment = fc.record({ owner: name, id: name, kept: fc.boolean() });
@@ -69,6 +71,20 @@ describe('parseCookie', () => {
     );
   });
 
+  it('reads a damaged one whole as it is, or not at all', () => {
+    fc.assert(
+      fc.property(damaged(segments.map(join)), (bytes) => {
+        const cookie = bytes.toString('latin1');
+        const found = parseCookie(cookie);
+        if (found.length > 0) expect(join(found)).toBe(cookie);
+        expect(depthOf(cookie)).toBeLessThanOrEqual(found.length);
+        const claims = claimsOf(cookie);
+        expect(found.map(cookieSegment).slice(found.length - claims.length)).toEqual(claims);
+      }),
+      FUZZ,
+    );
+  });
+
   it('ignores a cookie that is absurdly long', () => {
     const long = Array.from({ length: 1000 }, (_, index) => `o${index}.r`).join('/');
     expect(long.length).toBeGreaterThan(4096);
@@ -82,6 +98,18 @@ describe('extendCookie', () => {
     fc.assert(
       fc.property(segments, segment, (inherited, own) => {
         expect(extendCookie(join(inherited), own)).toBe(`${join(inherited)}/${cookieSegment(own)}`);
+      }),
+      FUZZ,
+    );
+  });
+
+  it('makes a cookie that names its own segment, whatever the host carries', () => {
+    fc.assert(
+      fc.property(damaged(segments.map(join)), segment, (bytes, own) => {
+        const inherited = bytes.toString('latin1');
+        const cookie = extendCookie(inherited, own);
+        expect(parseCookie(cookie)).toEqual([...parseCookie(inherited), own]);
+        expect(claimsOf(cookie).at(-1)).toBe(cookieSegment(own));
       }),
       FUZZ,
     );

@@ -12,6 +12,7 @@ import { parseNote } from '../../src/ownership/record.ts';
 import type { ExitReport } from '../../src/reports.ts';
 import { FakeOs } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
+import { runs } from '../support/property.ts';
 
 const HOUR_MS = 3_600_000;
 const ALL_BYTES = 1024 * 1024;
@@ -149,7 +150,7 @@ describe('the history', () => {
           expect(seen).toEqual(sessions);
         },
       ),
-      { seed: 20261126, numRuns: 50 },
+      runs(50, { costly: 10 }),
     );
   });
 
@@ -170,7 +171,7 @@ describe('the history', () => {
       fc.property(fc.jsonValue(), (value) => {
         expect(parseNote(value)).toBeUndefined();
       }),
-      { seed: 20261126, numRuns: 500 },
+      runs(500),
     );
   });
 });

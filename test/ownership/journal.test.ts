@@ -16,13 +16,17 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Os } from '../../src/os/os.ts';
 import { Journal } from '../../src/ownership/journal.ts';
-import { readJournal } from '../../src/ownership/journal-reader.ts';
-import type { SupervisionRecord } from '../../src/ownership/record.ts';
+import { headerOf, readJournal } from '../../src/ownership/journal-reader.ts';
+import { parseJson, type SupervisionRecord } from '../../src/ownership/record.ts';
+import type { Unproven } from '../../src/reports.ts';
+import { damaged } from '../support/damage.ts';
 import { endByMarker } from '../support/process-table.ts';
+import { runs } from '../support/property.ts';
 import { standing } from '../support/state-dir.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 100 };
+const FUZZ = runs(100);
 const FULL_DISK = join(import.meta.dirname, '../fixtures/hosts/full-disk.ts');
 const NOBODY = 65534;
 /** Marks what the hosts of these tests start. */
@@ -226,7 +230,7 @@ describe('Journal', () => {
           expect(new Map(journal.records)).toEqual(model);
           expect(await readJournal(journal.path)).toMatchObject({ records: model, warnings: [] });
         }),
-        { ...FUZZ, numRuns: 30 },
+        runs(30, { costly: 100 }),
       );
     });
   });
@@ -300,26 +304,32 @@ describe('readJournal', () => {
     expect(content.warnings).toEqual([`${path}:3: unreadable line skipped`]);
   });
 
-  it('takes any noise without throwing, and invents no record', async () => {
+  it('takes any bytes without throwing, and invents no record', async () => {
     const { path, text } = written();
-    const bytes = Buffer.from(text);
+    const os = { userId: () => userId } as Os;
     await fc.assert(
-      fc.asyncProperty(
-        fc.nat(bytes.length),
-        fc.nat(60),
-        fc.uint8Array({ maxLength: 60 }),
-        async (at, cut, noise) => {
-          writeFileSync(
-            path,
-            Buffer.concat([bytes.subarray(0, at), noise, bytes.subarray(at + cut)]),
-          );
-          const { records } = await readJournal(path);
-          for (const { command, pid } of records.values()) {
-            expect(Number.isSafeInteger(pid) && pid > 1).toBe(true);
-            expect(command.length).toBeLessThanOrEqual(256);
-          }
-        },
-      ),
+      fc.asyncProperty(damaged(fc.constant(text)), async (bytes) => {
+        writeFileSync(path, bytes);
+        const { header, records, warnings } = await readJournal(path);
+        const lines = bytes
+          .toString('utf8')
+          .replace(/^\uFEFF/, '')
+          .split('\n');
+        const [first, ...rest] = lines.map(parseJson);
+        if (header === undefined) {
+          expect([...records.keys()]).toEqual([]);
+          expect(warnings).toEqual([`${path}:1: not a journal of format 1`]);
+        } else expect(first).toMatchObject(header);
+        for (const [id, found] of records) {
+          expect(found.id).toBe(id);
+          const add = expect.objectContaining(found);
+          expect(rest).toContainEqual(expect.objectContaining({ add }));
+        }
+        const unproven: Unproven[] = [];
+        const told = headerOf(path, os, unproven);
+        if (told === undefined) expect(unproven).toHaveLength(1);
+        else expect(told).toEqual(header);
+      }),
       FUZZ,
     );
   });

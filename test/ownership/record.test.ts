@@ -8,8 +8,9 @@ import {
   parseHeader,
   type SupervisionRecord,
 } from '../../src/ownership/record.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 1000 };
+const FUZZ = runs(1000);
 
 const HEADER: JournalHeader = {
   version: FORMAT_VERSION,
@@ -93,6 +94,45 @@ describe('the journal format', () => {
       fc.property(junk, (value) => {
         expect(parseHeader(value)).toBeUndefined();
         expect(parseChange(value)).toBeUndefined();
+      }),
+      FUZZ,
+    );
+  });
+
+  it('takes of a changed line what is in it, or nothing', () => {
+    const fields = [
+      'add',
+      'remove',
+      'version',
+      'owner',
+      ...Object.keys(RECORD),
+      ...Object.keys(HEADER.owner),
+    ];
+    const value = fc.oneof(
+      fc.jsonValue(),
+      fc.constantFrom(-1, 0, 1, 2 ** 22 + 1, 1e308, '', 'a/b'),
+    );
+    const edits = fc.array(fc.tuple(fc.constantFrom(...fields), value, fc.boolean()), {
+      maxLength: 3,
+    });
+    const line = fc.oneof(
+      header,
+      record.map((add) => ({ add })),
+      fc.record({ remove: id }),
+    );
+    fc.assert(
+      fc.property(line, edits, (whole, changes) => {
+        const text = JSON.stringify(whole, (_, node: unknown) => {
+          if (typeof node !== 'object' || node === null) return node;
+          const entries = Object.entries(node).filter(
+            ([name]) => !changes.some(([field, , gone]) => gone && field === name),
+          );
+          const changed = changes.filter(([field, , gone]) => !gone && field in node);
+          return Object.fromEntries([...entries, ...changed]);
+        });
+        const changed: unknown = JSON.parse(text);
+        for (const read of [parseHeader(changed), parseChange(changed)])
+          if (read !== undefined) expect(changed).toMatchObject(read);
       }),
       FUZZ,
     );

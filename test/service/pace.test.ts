@@ -13,6 +13,7 @@ import { sequelOf } from '../../src/service/sequel.ts';
 import { ServiceFile } from '../../src/service/service-file.ts';
 import { exitReport } from '../support/exit-report.ts';
 import { FakeOs } from '../support/fake-os.ts';
+import { runs } from '../support/property.ts';
 import { standing } from '../support/state-dir.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -244,7 +245,7 @@ describe('the pace', () => {
           expect(recent.length).toBeLessThanOrEqual(maxRestarts + 1);
         }
       }),
-      { numRuns: 200, seed: 7 },
+      runs(200, { costly: 10 }),
     );
   });
 });

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SupervisorError } from '../../src/errors.ts';
+import { isSupervisorError, SupervisorError } from '../../src/errors.ts';
 import { type EmptyValue, normalizeSpawnArgs } from '../../src/spawn/arguments.ts';
+import { runs } from '../support/property.ts';
 
-const RUNS = { seed: 20260801, numRuns: 500 };
+const RUNS = runs(500);
 
 // The arguments that each Agent SDK version writes (FACTS.md, "Arguments").
 const SDK_ARGS = [
@@ -113,6 +114,41 @@ describe('normalizeSpawnArgs, for any arguments', () => {
     );
   });
 
+  it('has no argument that was not given, but for the sign that joins a pair', () => {
+    fc.assert(
+      fc.property(anArgv, anEmptyValue, (args, emptyValue) => {
+        const left = [...args];
+        for (const arg of normalizeSpawnArgs(args, { emptyValue })) {
+          const at = left.findIndex((given) => given === arg || `${given}=` === arg);
+          expect(at).toBeGreaterThanOrEqual(0);
+          left.splice(0, at + 1);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it('takes or refuses whatever it is given, naming the field', () => {
+    const input = fc.oneof(
+      fc.jsonValue(),
+      fc.array(fc.oneof(anArgument, fc.jsonValue())),
+      fc.anything(),
+    );
+    fc.assert(
+      fc.property(input, fc.oneof(anEmptyValue, fc.jsonValue()), (args, emptyValue) => {
+        try {
+          const result = normalizeSpawnArgs(args as string[], { emptyValue } as object);
+          expect(result.every((arg) => typeof arg === 'string')).toBe(true);
+          expect(args).toEqual(expect.any(Array));
+        } catch (error) {
+          if (!isSupervisorError(error, 'INVALID_OPTIONS')) throw error;
+          expect(error.data['field']).toMatch(/^(args(\[\d+\])?|emptyValue)$/);
+        }
+      }),
+      RUNS,
+    );
+  });
+
   it('is done after one pass', () => {
     fc.assert(
       fc.property(anArgv, (args) => {
@@ -158,6 +194,10 @@ describe('normalizeSpawnArgs refuses', () => {
 
   it.each([null, 1, true, {}])('an emptyValue that is no string: %s', (emptyValue) => {
     expect(refusal([], { emptyValue }).code).toBe('INVALID_OPTIONS');
+  });
+
+  it('no argument for another: those in the options are none', () => {
+    expect(normalizeSpawnArgs(['--a'], { args: ['--b'] } as object)).toEqual(['--a']);
   });
 
   it('an unknown option', () => {

@@ -10,8 +10,9 @@ import {
   type SanitizeOptions,
   sanitizeEnv,
 } from '../../src/spawn/environment.ts';
+import { runs } from '../support/property.ts';
 
-const RUNS = { seed: 20260801, numRuns: 500 };
+const RUNS = runs(500);
 
 const TIER_1 = [
   'CLAUDECODE',
@@ -340,6 +341,36 @@ describe('sanitizeEnv, for any environment', () => {
         const { env: kept, dropped } = sanitizeEnv({ ...env, [mark]: 'v' });
         for (const name of [...TIER_1, ...TIER_2]) expect(Object.keys(kept)).not.toContain(name);
         expect(dropped).toContain(mark);
+      }),
+      RUNS,
+    );
+  });
+
+  it('takes or refuses whatever it is given, naming the field', () => {
+    const anything = fc.oneof(fc.jsonValue(), fc.anything());
+    const wrongly = (right: fc.Arbitrary<unknown>) =>
+      fc.oneof({ weight: 3, arbitrary: right }, { weight: 1, arbitrary: anything });
+    const rule = fc.array(fc.oneof(aName, fc.constant(/^X/g), fc.jsonValue()), { maxLength: 4 });
+    const options = fc.record(
+      {
+        ...{ deny: wrongly(rule), keep: wrongly(rule), allow: wrongly(rule) },
+        ...{ hostEnv: wrongly(anEnv), ignoreCase: wrongly(fc.boolean()), other: anything },
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(wrongly(anEnv), wrongly(options), (env, rules) => {
+        try {
+          const result = sanitizeEnv(env as Record<string, string>, rules as SanitizeOptions);
+          expect(Object.values(result.env).every((value) => typeof value === 'string')).toBe(true);
+        } catch (error) {
+          if (!isSupervisorError(error, 'INVALID_OPTIONS')) throw error;
+          const field = String(error.data['field']);
+          expect(error.message).toContain(`"${field}"`);
+          const [root = ''] = field.split(/[.[]/, 1);
+          const names = ['options', 'env', ...Object.keys((rules as object | null) ?? {})];
+          expect(names.some((name) => name === field || name === root)).toBe(true);
+        }
       }),
       RUNS,
     );

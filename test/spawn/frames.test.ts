@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Frames } from '../../src/spawn/frames.ts';
+import { runs } from '../support/property.ts';
 
 const RESULT = {
   duration_api_ms: 80,
@@ -103,7 +104,7 @@ describe('a turn is over or not', () => {
         const last = frames.map(({ type }) => type).findLast((type) => type !== 'keep_alive');
         expect(reader.turnOver).toBe(last === 'result');
       }),
-      { numRuns: 500 },
+      runs(500, { costly: 10 }),
     );
   });
 });

@@ -8,8 +8,9 @@ import {
   StderrTail,
   secretValues,
 } from '../../src/spawn/stderr-tail.ts';
+import { runs } from '../support/property.ts';
 
-const RUNS = { seed: 20260801, numRuns: 500 };
+const RUNS = runs(500);
 const KIB = 1024;
 
 const tailOf = (...chunks: (Uint8Array | string)[]) => {
@@ -126,7 +127,7 @@ describe('StderrTail', () => {
         const lineBreakInside = text.slice(0, -1).trimEnd().includes('\n');
         if (!isWhole && lineBreakInside) expect(before).toBe('\n');
       }),
-      { ...RUNS, numRuns: 200 },
+      runs(200),
     );
   });
 });

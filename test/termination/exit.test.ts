@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ExitCause } from '../../src/reports.ts';
 import { classifyExit } from '../../src/termination/exit.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 500 };
+const FUZZ = runs(500);
 
 type Row = [
   what: string,

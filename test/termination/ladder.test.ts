@@ -6,8 +6,9 @@ import {
   ladderOptions,
   planLadder,
 } from '../../src/termination/ladder.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 1000 };
+const FUZZ = runs(1000);
 const DEFAULTS: LadderOptions = { stdinEofMs: 2000, termMs: 5000, killMs: 1000 };
 
 /** A plan in one line: `stdin-eof→2000 SIGTERM→7000 SIGKILL→8000`. */

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import type { ProcessEntry, ProcessTable } from '../../src/os/os.ts';
 import { claimsOf, parseCookie } from '../../src/ownership/cookie.ts';
 import { type TreeRoot, treeOf, wholeGroups } from '../../src/termination/tree.ts';
+import { runs } from '../support/property.ts';
 
-const FUZZ = { seed: 20261123, numRuns: 3000 };
+const FUZZ = runs(3000);
 
 const HOST = 50;
 const ROOT = 100;
