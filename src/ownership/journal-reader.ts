@@ -122,7 +122,7 @@ async function* linesOf(path: string): AsyncGenerator<string> {
       yield* lines;
       await turnOfLoop();
     }
-    yield torn;
+    yield torn + decoder.decode();
   } finally {
     closeSync(fd);
   }

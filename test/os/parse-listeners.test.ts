@@ -125,7 +125,7 @@ it('no damage to a listing makes any of them throw, or invent a socket or a proc
         ...parseProcNetTcp(text, 0x1f90, { anyAddress }),
         ...parseProcNetUnix(text, () => true),
       ];
-      for (const { inode } of sockets) expect(text).toContain(` ${inode} `);
+      for (const { inode } of sockets) expect(text).toContain(` ${inode}`);
       for (const { pid } of [...parseLsof(text), ...parseNetTcpConnections(text)])
         expect(numbers).toContain(pid);
     }),

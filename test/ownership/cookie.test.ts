@@ -85,6 +85,12 @@ describe('parseCookie', () => {
     );
   });
 
+  it('reads one of 4096 characters, and none that is longer', () => {
+    const longest = `o1.${'r'.repeat(4093)}`;
+    expect(parseCookie(longest)).toHaveLength(1);
+    expect(parseCookie(`${longest}r`)).toEqual([]);
+  });
+
   it('ignores a cookie that is absurdly long', () => {
     const long = Array.from({ length: 1000 }, (_, index) => `o${index}.r`).join('/');
     expect(long.length).toBeGreaterThan(4096);

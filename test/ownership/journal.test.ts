@@ -1,6 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
 import {
-  appendFileSync,
   chmodSync,
   chownSync,
   mkdirSync,
@@ -16,17 +15,13 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Os } from '../../src/os/os.ts';
 import { Journal } from '../../src/ownership/journal.ts';
-import { headerOf, readJournal } from '../../src/ownership/journal-reader.ts';
-import { parseJson, type SupervisionRecord } from '../../src/ownership/record.ts';
-import type { Unproven } from '../../src/reports.ts';
-import { damaged } from '../support/damage.ts';
+import { readJournal } from '../../src/ownership/journal-reader.ts';
+import type { SupervisionRecord } from '../../src/ownership/record.ts';
 import { endByMarker } from '../support/process-table.ts';
 import { runs } from '../support/property.ts';
 import { standing } from '../support/state-dir.ts';
 
-const FUZZ = runs(100);
 const FULL_DISK = join(import.meta.dirname, '../fixtures/hosts/full-disk.ts');
 const NOBODY = 65534;
 /** Marks what the hosts of these tests start. */
@@ -232,137 +227,6 @@ describe('Journal', () => {
         }),
         runs(30, { costly: 100 }),
       );
-    });
-  });
-});
-
-describe('readJournal', () => {
-  /** A journal with records a, b and c, of which b is removed. */
-  function written(): { path: string; text: string } {
-    const journal = open();
-    for (const id of ['a', 'b', 'c']) journal.add(record(id));
-    journal.remove('b');
-    return { path: journal.path, text: readFileSync(journal.path, 'utf8') };
-  }
-
-  it('reads a file that was torn anywhere, up to where it was torn', async () => {
-    const { path, text } = written();
-    const [header = '', ...rest] = text.split('\n');
-    for (let length = text.length; length >= 0; length--) {
-      writeFileSync(path, text.slice(0, length));
-      const content = await readJournal(path);
-      expect(content.warnings.length).toBeLessThanOrEqual(1);
-      if (length < header.length) {
-        expect(content).toMatchObject({ header: undefined, records: new Map() });
-        continue;
-      }
-      expect(content.header).toBeDefined();
-      // A line counts from its last brace on; the line feed is not missed.
-      const whole = text
-        .slice(0, length)
-        .split('\n')
-        .slice(1)
-        .filter((line) => rest.includes(line));
-      const last = whole.filter((line) => line !== '').at(-1) ?? '';
-      const ids = [...content.records.keys()];
-      if (last.startsWith('{"remove"')) expect(ids).toEqual(['a', 'c']);
-      else expect(ids).toEqual(['a', 'b', 'c'].slice(0, whole.filter(Boolean).length));
-    }
-  });
-
-  it('goes on after a torn line that others were appended to', async () => {
-    const { path } = written();
-    appendFileSync(path, '{"add":{"id":"torn","pid":12');
-    appendFileSync(path, `{"add":${JSON.stringify(record('glued'))}}\n`);
-    appendFileSync(path, `{"add":${JSON.stringify(record('d'))}}\n`);
-    const content = await readJournal(path);
-    expect([...content.records.keys()]).toEqual(['a', 'c', 'd']);
-    expect(content.warnings).toEqual([`${path}:6: unreadable line skipped`]);
-  });
-
-  it.each([
-    ['no JSON', 'noise'],
-    ['no change', '{"hello":1}'],
-    ['no object', '[1,2]'],
-    ['a record without a pid', '{"add":{"id":"x"}}'],
-    ['a record of pid 1', JSON.stringify({ add: record('x', { pid: 1 }) })],
-    ['zeros, as a crashed file system leaves them', '\0\0\0\0'],
-    ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x80, 0x7b])],
-  ])('skips a line of %s with a warning, and never the rest', async (_what, noise) => {
-    const { path, text } = written();
-    const at = text.indexOf('\n', text.indexOf('"id":"a"')) + 1;
-    writeFileSync(
-      path,
-      Buffer.concat([
-        Buffer.from(text.slice(0, at)),
-        Buffer.from(noise as string),
-        Buffer.from(`\n${text.slice(at)}`),
-      ]),
-    );
-    const content = await readJournal(path);
-    expect([...content.records.keys()]).toEqual(['a', 'c']);
-    expect(content.warnings).toEqual([`${path}:3: unreadable line skipped`]);
-  });
-
-  it('takes any bytes without throwing, and invents no record', async () => {
-    const { path, text } = written();
-    const os = { userId: () => userId } as Os;
-    await fc.assert(
-      fc.asyncProperty(damaged(fc.constant(text)), async (bytes) => {
-        writeFileSync(path, bytes);
-        const { header, records, warnings } = await readJournal(path);
-        const lines = bytes
-          .toString('utf8')
-          .replace(/^\uFEFF/, '')
-          .split('\n');
-        const [first, ...rest] = lines.map(parseJson);
-        if (header === undefined) {
-          expect([...records.keys()]).toEqual([]);
-          expect(warnings).toEqual([`${path}:1: not a journal of format 1`]);
-        } else expect(first).toMatchObject(header);
-        for (const [id, found] of records) {
-          expect(found.id).toBe(id);
-          const add = expect.objectContaining(found);
-          expect(rest).toContainEqual(expect.objectContaining({ add }));
-        }
-        const unproven: Unproven[] = [];
-        const told = headerOf(path, os, unproven);
-        if (told === undefined) expect(unproven).toHaveLength(1);
-        else expect(told).toEqual(header);
-      }),
-      FUZZ,
-    );
-  });
-
-  it('lets the event loop go while it reads a long one', async () => {
-    const journal = open();
-    for (let index = 0; index < 3000; index++) journal.add(record(`r${index}`));
-    let turns = 0;
-    const turn = (): void => {
-      turns++;
-      next = setImmediate(turn);
-    };
-    let next = setImmediate(turn);
-    expect((await readJournal(journal.path)).records.size).toBe(3000);
-    clearImmediate(next);
-    expect(turns).toBeGreaterThanOrEqual(10);
-  });
-
-  it.each([
-    ['empty', ''],
-    ['foreign', 'hello\nworld\n'],
-    ['another JSON file', '{"name":"agent-supervisor","version":"0.1.0"}\n'],
-    ['a JSON array', '[]\n'],
-    ['of a later format', `{"version":2,"owner":${JSON.stringify(owner())},"openedAt":1}\n`],
-    ['without a header', `{"add":${JSON.stringify(record('a'))}}\n`],
-  ])('finds no record in a file that is %s, and says so', async (_what, text) => {
-    mkdirSync(stateDir);
-    const path = join(stateDir, 'host-x.jsonl');
-    writeFileSync(path, `${text}${JSON.stringify({ add: record('a') })}\n`);
-    expect(await readJournal(path)).toEqual({
-      header: undefined,
-      records: new Map(),
-      warnings: [`${path}:1: not a journal of format 1`],
     });
   });
 });

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isSameProcess } from '../../src/ownership/identity.ts';
 import {
   FORMAT_VERSION,
   type JournalHeader,
@@ -180,34 +179,5 @@ describe('the journal format', () => {
   it('has no field for arguments or environment', () => {
     const add = { ...RECORD, args: ['--token', 's3cret'], env: { KEY: 's3cret' } };
     expect(JSON.stringify(parseChange({ add }))).not.toContain('s3cret');
-  });
-});
-
-describe('isSameProcess', () => {
-  const recorded = { pid: 7, startTime: '100' };
-
-  it.each([
-    ['itself', recorded, { pid: 7, startTime: '100' }, true],
-    ['a later process with its pid', recorded, { pid: 7, startTime: '101' }, false],
-    ['another pid', recorded, { pid: 8, startTime: '100' }, false],
-    ['nobody', recorded, undefined, false],
-    [
-      'one whose start was never told',
-      { pid: 7, startTime: undefined },
-      { pid: 7, startTime: '100' },
-      false,
-    ],
-  ])('compares with %s', (_what, one, now, same) => {
-    expect(isSameProcess(one, now)).toBe(same);
-  });
-
-  it('proves nothing without a start time', () => {
-    fc.assert(
-      fc.property(pid, word(1, 32), (number, startTime) => {
-        const unknown = { pid: number, startTime: undefined };
-        expect(isSameProcess(unknown, { pid: number, startTime })).toBe(false);
-      }),
-      FUZZ,
-    );
   });
 });
