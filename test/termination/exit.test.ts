@@ -78,6 +78,15 @@ describe('classifyExit', () => {
     },
   );
 
+  it('calls an end that nobody was told of completed, unless it was asked for', () => {
+    const completed = { cause: 'completed', intentional: false };
+    expect(classifyExit(null, null, { unseen: true })).toEqual(completed);
+    expect(classifyExit(null, 'SIGKILL', { unseen: true, requested: 'reaped' })).toEqual({
+      cause: 'reaped',
+      intentional: true,
+    });
+  });
+
   it('calls nothing intentional that nobody asked for, and knows four causes of its own', () => {
     fc.assert(
       fc.property(fc.option(fc.integer()), fc.option(fc.string()), (code, signal) => {

@@ -250,6 +250,62 @@ describe('treeOf', () => {
     ],
 
     [
+      'the group of a dead root, while its handle is held',
+      [{ pid: 101, ppid: 1, pgid: ROOT, sid: 77 }],
+      [101],
+    ],
+    [
+      'the session of a dead root, while its handle is held',
+      [{ pid: 101, ppid: 1, pgid: 101, sid: ROOT }],
+      [101],
+    ],
+    [
+      'a leaderless session of a root that leads its own, as the table confirms',
+      [
+        { ...rootRow, pgid: ROOT, sid: ROOT },
+        { pid: 102, ppid: 1, pgid: 102, sid: 99, cookie: COOKIE },
+        { pid: 103, ppid: 1, pgid: 103, sid: 99 },
+      ],
+      [ROOT, 102, 103],
+      { from: gone },
+    ],
+    [
+      'a leaderless session of a dead root, and what is in its groups',
+      [
+        { pid: 102, ppid: 1, pgid: 102, sid: 99, cookie: COOKIE },
+        { pid: 103, ppid: 1, pgid: 98, sid: 99 },
+        { pid: 104, ppid: 1, pgid: 98, sid: 97 },
+      ],
+      [102, 103, 104],
+      { from: gone },
+    ],
+    [
+      'a leaderless session of a root whose number has gone to someone else',
+      [
+        { pid: ROOT, ppid: 1, pgid: 90, sid: 90, startTime: 'later' },
+        { pid: 102, ppid: 1, pgid: 102, sid: 99, cookie: COOKIE },
+        { pid: 103, ppid: 1, pgid: 103, sid: 99 },
+      ],
+      [102, 103],
+      { from: gone },
+    ],
+    [
+      'no leaderless session of a root that leads none, whatever its file says',
+      [
+        { ...rootRow, pgid: ROOT, sid: 99 },
+        { pid: 103, ppid: 1, pgid: 103, sid: 99 },
+      ],
+      [ROOT],
+      { from: gone },
+    ],
+    [
+      'a root whose start was never told, by its handle alone',
+      [{ pid: ROOT, ppid: HOST }],
+      [ROOT],
+      { from: { ...root, startTime: undefined } },
+    ],
+
+    [
       'one that shares a session with the host whose leader is dead, and nobody else of it',
       [
         { pid: HOST, ppid: 1, pgid: HOST, sid: 39 },
@@ -316,6 +372,23 @@ describe('treeOf', () => {
       { pid: 60, ppid: 1, pgid: 0, sid: 0 },
     );
     expect(find(container)).toEqual([ROOT]);
+  });
+
+  it.each([0, 1])('takes no group %i where the ancestors of the host are hidden', (number) => {
+    const container = tableOf(
+      { pid: 1, ppid: 0, alive: false },
+      { pid: HOST, ppid: 39 },
+      { ...rootRow, pgid: number, sid: number },
+      { pid: 60, ppid: 39, pgid: number, sid: 60 },
+      { pid: 61, ppid: 39, pgid: 61, sid: number },
+    );
+    expect(find(container)).toEqual([ROOT]);
+  });
+
+  it('finds the tree in a look that missed the host itself', () => {
+    const torn = new Map(tableOf(rootRow, { pid: 101, ppid: ROOT }));
+    torn.delete(HOST);
+    expect(find(torn)).toEqual([ROOT, 101]);
   });
 
   it('follows ancestors in a circle without end, as a torn look may show them', () => {
@@ -499,7 +572,11 @@ describe('wholeGroups', () => {
   });
 
   it('never names group 0 or 1', () => {
-    const table = tableOf({ pid: 101, ppid: ROOT, pgid: 0 }, { pid: 102, ppid: ROOT, pgid: 1 });
+    const table = tableOf(
+      { pid: 1, ppid: 0, alive: false },
+      { pid: 101, ppid: ROOT, pgid: 0 },
+      { pid: 102, ppid: ROOT, pgid: 1 },
+    );
     expect(groups(table, 101, 102)).toEqual([]);
   });
 
