@@ -1,10 +1,23 @@
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Os } from '../../src/os/os.ts';
-import { headerOf, readJournal } from '../../src/ownership/journal-reader.ts';
+import {
+  contentOf,
+  headerOf,
+  readJournal,
+  readSafely,
+} from '../../src/ownership/journal-reader.ts';
 import { parseJson, type SupervisionRecord } from '../../src/ownership/record.ts';
 import type { Unproven } from '../../src/reports.ts';
 import { damaged } from '../support/damage.ts';
@@ -162,5 +175,68 @@ describe('readJournal', () => {
       records: new Map(),
       warnings: [`${path}:1: not a journal of format 1`],
     });
+  });
+});
+
+describe('a file that lies where a journal should', () => {
+  const own = { userId: () => process.getuid?.() } as Os;
+  const stranger = { userId: () => 12_345 } as Os;
+
+  async function read(os = own) {
+    const unproven: Unproven[] = [];
+    const content = await readSafely(path, os, unproven);
+    return { content, reasons: unproven.map(({ reason }) => reason) };
+  }
+
+  it('is read if it is one', async () => {
+    writeFileSync(path, journalOf(added('a')));
+    const { content, reasons } = await read();
+    expect(content).toEqual({
+      header: HEADER,
+      records: new Map([['a', record('a')]]),
+      warnings: [],
+    });
+    expect(reasons).toEqual([]);
+  });
+
+  it('is no reason to say anything if it is gone', async () => {
+    expect(await read()).toEqual({ content: undefined, reasons: [] });
+    const unproven: Unproven[] = [];
+    expect(await contentOf(path, unproven)).toBeUndefined();
+    expect(unproven).toEqual([]);
+  });
+
+  const refused = (reason: unknown) => ({ content: undefined, reasons: [reason] });
+
+  it.skipIf(process.getuid === undefined)('is refused if others can have written it', async () => {
+    writeFileSync(path, journalOf());
+    expect(await read(stranger)).toEqual(refused(expect.stringContaining('belongs to uid')));
+  });
+
+  it.skipIf(process.platform === 'win32')('is refused if it is a link', async () => {
+    writeFileSync(`${path}.real`, journalOf());
+    symlinkSync(`${path}.real`, path);
+    expect(await read()).toEqual(refused(`${path}: not a regular file`));
+  });
+
+  it('is refused if it is a folder', async () => {
+    mkdirSync(path);
+    expect(await read()).toEqual(refused(`${path}: not a regular file`));
+    const unproven: Unproven[] = [];
+    expect(await contentOf(path, unproven)).toBeUndefined();
+    expect(unproven).toEqual([{ pid: undefined, reason: expect.stringContaining(path) }]);
+  });
+
+  it('is refused from 16 MiB and a byte on', async () => {
+    writeFileSync(path, journalOf());
+    truncateSync(path, 2 ** 24);
+    expect((await read()).content?.header).toEqual(HEADER);
+    truncateSync(path, 2 ** 24 + 1);
+    expect(await read()).toEqual(refused(`${path}: 16777217 bytes are no journal`));
+  });
+
+  it('is refused if it is of another format', async () => {
+    writeFileSync(path, journalOf().replace('"version":1', '"version":2'));
+    expect(await read()).toEqual(refused(`${path}: not a journal of format 1`));
   });
 });
