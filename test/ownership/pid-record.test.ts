@@ -60,6 +60,58 @@ describe('the format of pid files and spawn locks', () => {
       expect(parsePidFile({ ...FILE, cookie }), cookie).toBeUndefined();
   });
 
+  const LONGEST = {
+    ...{ machine: 256, startTime: 32, bootId: 64, pidNamespace: 64, socket: 4096, name: 256 },
+    daemonVersion: 256,
+  };
+
+  it.each(Object.entries(LONGEST))('has a %s of at most %i characters', (field, length) => {
+    const longest = { ...FILE, [field]: 'x'.repeat(length) };
+    expect(parsePidFile(longest)).toEqual(longest);
+    expect(parsePidFile({ ...FILE, [field]: 'x'.repeat(length + 1) })).toBeUndefined();
+  });
+
+  it.each([
+    [{ pid: 0 }, false],
+    [{ pid: 1 }, true],
+    [{ pid: 2 ** 22 }, true],
+    [{ pid: 2 ** 22 + 1 }, false],
+    [{ pid: 1.5 }, false],
+    [{ startTime: '' }, false],
+    [{ startTime: undefined }, true],
+    [{ claimed: true }, true],
+    [{ claimed: false }, false],
+    [{ claimed: 1 }, false],
+    [{ starting: 0 }, true],
+    [{ starting: -1 }, false],
+    [{ starting: 0.5 }, false],
+    [{ starting: 2 ** 53 }, false],
+    [{ starting: '1' }, false],
+    [{ version: 2 }, false],
+  ])('with %o: %s', (change, isFile) => {
+    const file = { ...FILE, ...change };
+    expect(parsePidFile(file)).toEqual(isFile ? file : undefined);
+  });
+
+  it('names what is there, and nothing that is not', () => {
+    expect(Object.keys(parsePidFile(FILE) ?? {}).sort()).toEqual(Object.keys(FILE).sort());
+  });
+
+  it.each([
+    [{}, true],
+    [{ nonce: 'x'.repeat(64) }, true],
+    [{ nonce: 'x'.repeat(65) }, false],
+    [{ nonce: '' }, false],
+    [{ nonce: 1 }, false],
+    [{ nonce: undefined }, false],
+    [{ pid: 0 }, false],
+    [{ machine: undefined }, false],
+    [{ version: 2 }, false],
+  ])('of a spawn lock with %o: %s', (change, isLock) => {
+    const lock = { ...FILE, nonce: 'n', ...change };
+    expect(parseSpawnLock(lock)).toEqual(isLock ? lock : undefined);
+  });
+
   it('is nothing else', () => {
     const wrong = fc.oneof(
       fc.string({ minLength: 5000, maxLength: 6000 }),

@@ -4,7 +4,13 @@ import {
   FORMAT_VERSION,
   type JournalHeader,
   parseChange,
+  parseClaim,
   parseHeader,
+  parseJson,
+  parseNote,
+  parseOrder,
+  parseSessionLine,
+  parseSpendLine,
   type SupervisionRecord,
 } from '../../src/ownership/record.ts';
 import { runs } from '../support/property.ts';
@@ -157,9 +163,16 @@ describe('the journal format', () => {
     expect(parseChange({ add: { ...RECORD, pid: bad } })).toBeUndefined();
   });
 
-  it.each(['', 'a b', '../x', 'a/b', 'a.b', 'x'.repeat(65)])('takes no id %j', (bad) => {
+  it.each(['', 'a b', '../x', 'a/b', 'a/', 'a.b', 'x'.repeat(65)])('takes no id %j', (bad) => {
     expect(parseChange({ add: { ...RECORD, id: bad } })).toBeUndefined();
   });
+
+  it.each(['a b12345678', '12345678/', '1234567', 'x'.repeat(65)])(
+    'takes no owner %j',
+    (instance) => {
+      expect(parseHeader({ ...HEADER, owner: { ...HEADER.owner, instance } })).toBeUndefined();
+    },
+  );
 
   it.each([0, 2, '1', 1.5, null, undefined])('takes no header of version %j', (version) => {
     expect(parseHeader({ ...HEADER, version })).toBeUndefined();
@@ -180,4 +193,125 @@ describe('the journal format', () => {
     const add = { ...RECORD, args: ['--token', 's3cret'], env: { KEY: 's3cret' } };
     expect(JSON.stringify(parseChange({ add }))).not.toContain('s3cret');
   });
+});
+
+describe('the lines of the other files', () => {
+  const created = { at: 1, machine: 'm'.repeat(256), bootId: 'b'.repeat(64), sinceBootMs: 0.5 };
+  const spent = { usd: 0, tokens: 7 };
+  const session = { version: 1, session: 's', created, at: 8.64e15 };
+  const claim = { version: 1, conversation: 'c', owner: HEADER.owner, id: 'a-1' };
+  const spend = { version: 1, at: 0, spent };
+  const note = { version: 1, at: 0, event: 'ended', owner: 'o', id: 'i', kind: 'k' };
+  const order = { version: 1, cause: 'reaped' };
+  const long = (length: number) => ({
+    longest: 'x'.repeat(length),
+    longer: 'x'.repeat(length + 1),
+  });
+
+  const FORMATS: [what: string, parse: (value: unknown) => unknown, line: object, more: object][] =
+    [
+      [
+        'session',
+        parseSessionLine,
+        session,
+        { maxWallClockMs: 1, started: true, ended: 'e'.repeat(32), spent },
+      ],
+      ['day', parseSpendLine, spend, { session: 's'.repeat(1024) }],
+      [
+        'history',
+        parseNote,
+        note,
+        {
+          ...{
+            pid: 7,
+            sessionId: 's'.repeat(1024),
+            command: 'c'.repeat(256),
+            cause: 'c'.repeat(32),
+          },
+          ...{ code: null, signal: 's'.repeat(32), forced: false, durationMs: 0.5 },
+        },
+      ],
+      ['order', parseOrder, order, {}],
+      ['claim', parseClaim, claim, {}],
+    ];
+
+  it.each(FORMATS)(
+    'of a %s are read with all they may have, or the least',
+    (_what, parse, line, more) => {
+      expect(parse(line)).toEqual(line);
+      expect(parse({ ...line, ...more })).toEqual({ ...line, ...more });
+      expect(parse({ ...line, colour: 'red' })).toEqual(line);
+    },
+  );
+
+  it.each(FORMATS)(
+    'of a %s are none if a field is missing, or any is junk',
+    (_what, parse, line, more) => {
+      for (const field of Object.keys(line))
+        expect(parse({ ...line, [field]: undefined })).toBeUndefined();
+      for (const field of Object.keys({ ...line, ...more }))
+        for (const junk of [{}, [], Number.NaN, Number.POSITIVE_INFINITY, 'x'.repeat(5000)])
+          expect(parse({ ...line, [field]: junk }), `${field}: ${junk}`).toBeUndefined();
+      for (const value of [undefined, null, 1, 'x', [], {}]) expect(parse(value)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    [parseSessionLine, session, 'session', 1024],
+    [parseSessionLine, session, 'ended', 32],
+    [parseSpendLine, spend, 'session', 1024],
+    [parseNote, note, 'owner', 64],
+    [parseNote, note, 'id', 64],
+    [parseNote, note, 'kind', 256],
+    [parseNote, note, 'sessionId', 1024],
+    [parseNote, note, 'command', 256],
+    [parseNote, note, 'cause', 32],
+    [parseNote, note, 'signal', 32],
+    [parseClaim, claim, 'conversation', 1024],
+    [parseClaim, claim, 'id', 64],
+  ] as const)(
+    '%o takes of %o a %s of %i characters, and no longer one',
+    (parse, line, field, length) => {
+      const { longest, longer } = long(length);
+      expect(parse({ ...line, [field]: longest })).toEqual({ ...line, [field]: longest });
+      expect(parse({ ...line, [field]: longer })).toBeUndefined();
+    },
+  );
+
+  it.each([
+    [parseSessionLine, { ...session, session: '' }],
+    [parseSessionLine, { ...session, at: -1 }],
+    [parseSessionLine, { ...session, at: 8.64e15 + 1000 }],
+    [parseSessionLine, { ...session, maxWallClockMs: 0 }],
+    [parseSessionLine, { ...session, started: false }],
+    [parseSessionLine, { ...session, created: { ...created, bootId: 'b'.repeat(65) } }],
+    [parseSessionLine, { ...session, created: { ...created, machine: 'm'.repeat(257) } }],
+    [parseSessionLine, { ...session, created: { ...created, sinceBootMs: undefined } }],
+    [parseSpendLine, { ...spend, spent: { usd: -0.01, tokens: 0 } }],
+    [parseSpendLine, { ...spend, spent: { usd: 0, tokens: -1 } }],
+    [parseNote, { ...note, event: '' }],
+    [parseNote, { ...note, pid: 1.5 }],
+    [parseOrder, { ...order, cause: '' }],
+    [parseOrder, { ...order, cause: 'crashed' }],
+    [parseClaim, { ...claim, conversation: '' }],
+    [parseClaim, { ...claim, id: 'a/b' }],
+    [parseClaim, { ...claim, id: 'a/' }],
+    [parseClaim, { ...claim, owner: { ...HEADER.owner, pid: 0 } }],
+  ] as const)('%o does not take %j', (parse, line) => {
+    expect(parse(line)).toBeUndefined();
+  });
+
+  it('may tell what nobody knows, or what has no end', () => {
+    expect(parseSessionLine({ ...session, maxWallClockMs: null })).toMatchObject({
+      maxWallClockMs: null,
+    });
+    for (const event of ['started', 'ended', 'lost'])
+      expect(parseNote({ ...note, event })).toBeDefined();
+    for (const cause of ['terminated', 'reaped'])
+      expect(parseOrder({ version: 1, cause })).toEqual({ version: 1, cause });
+  });
+});
+
+it.each(['', '{', 'noise', '{"a":1}x'])('%j is no JSON', (text) => {
+  expect(parseJson(text)).toBeUndefined();
 });
