@@ -26,6 +26,12 @@ export interface QueueContext {
   holders(): string[];
 }
 
+/** What a start needs besides. */
+export interface StartContext extends QueueContext {
+  /** Whether the SDK has asked for it, and may cancel in its way. */
+  readonly isClaude: boolean;
+}
+
 /** What was granted: the slot and the conversations, of which there may be none, and more later. */
 export interface Admission {
   readonly turns: Turn[];
@@ -45,7 +51,7 @@ export interface QueueOutcome {
 /** A request for a slot and a conversation: granted at once if both are free, else queued until it is granted, refused or taken back. */
 export class QueuedStart implements HandleControls {
   readonly sessionId: string | undefined;
-  readonly #context: QueueContext;
+  readonly #context: StartContext;
   readonly #handle: Handle;
   readonly #signal: AbortSignal | undefined;
   readonly #wish: TurnWish | undefined;
@@ -62,7 +68,7 @@ export class QueuedStart implements HandleControls {
   #cancelTimer: () => void = () => undefined;
 
   constructor(
-    context: QueueContext,
+    context: StartContext,
     handle: Handle,
     request: CheckedRequest,
     wish: TurnWish | undefined,
@@ -120,13 +126,13 @@ export class QueuedStart implements HandleControls {
   }
 
   #queue(subject: ProcessSubject): void {
-    const { os, pool, emit, queued, holders } = this.#context;
+    const { os, pool, emit, queued, holders, isClaude } = this.#context;
     this.#state = 'queued';
     this.#asker = new AsyncResource('QueuedStart');
     queued.add(this);
     this.#handle.control(this);
     this.#handle.queue(() => {
-      this.#stdinEndedAtMs = os.clock.monotonicMs();
+      if (isClaude) this.#stdinEndedAtMs = os.clock.monotonicMs();
     });
     emit('queued', { ...subject, waiting: pool.waiting.size });
     const sinceMs = os.clock.monotonicMs();

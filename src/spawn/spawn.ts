@@ -46,7 +46,8 @@ export function spawn(
   });
   try {
     const passage = { ...begun, session: enterSession(begun) };
-    new QueuedStart({ ...corridor, pool }, handle, request, wishOf(passage), {
+    const context = { ...corridor, pool, isClaude: dialect.isClaude };
+    new QueuedStart(context, handle, request, wishOf(passage), {
       start: (admission) => start(passage, admission),
       refuse: (error, signal) => refuse(passage, undefined, error, signal),
     });

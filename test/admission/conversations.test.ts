@@ -55,6 +55,12 @@ class Host extends FakeSupervision {
     return new Asked(this.spawn(command, { conversationId: UUID, ...request }));
   }
 
+  /** The same by the hook, as the SDK asks. */
+  query(command: string): Asked {
+    const hook = this.supervisor.spawnHook({ conversationId: UUID });
+    return new Asked(hook({ command, args: [] }));
+  }
+
   /** Lets what needs no time happen, as often as it takes: an exit is told in several turns. */
   async settle(): Promise<void> {
     for (let left = 3; left > 0; left--) await this.os.clock.settle();
@@ -218,7 +224,7 @@ describe("'replace'", () => {
   it('ends the older agent although it is only about to start', async () => {
     using host = new Host({ pool: { concurrency: 1 } });
     const first = new Asked(host.spawn('first'));
-    const older = host.ask('older');
+    const older = host.query('older');
     await host.settle();
     // The SDK may be about to take it back: for 2.5 s it has its slot and its turn, and does not start.
     older.handle.stdin.end();
@@ -238,7 +244,7 @@ describe("'replace'", () => {
   it('ends nobody for a request that has been taken back before the older agent started', async () => {
     using host = new Host({ pool: { concurrency: 2 } });
     const others = [new Asked(host.spawn('one')), new Asked(host.spawn('two'))];
-    const older = host.ask('older');
+    const older = host.query('older');
     older.handle.stdin.end();
     for (const { pid } of others) host.os.die(pid);
     await host.settle();

@@ -38,6 +38,15 @@ describe('a slot', () => {
 });
 
 describe('a request that had to wait', () => {
+  it('is taken at once by a process whose whole prompt was written while it waited', async () => {
+    const holder = fake.spawn('a');
+    const waiter = fake.spawn('b');
+    waiter.stdin.end('prompt');
+    fake.os.die(holder.pid ?? 0);
+    await fake.until(waiter.started);
+    expect(fake.os.clock.monotonicMs()).toBeLessThan(1000);
+  });
+
   it('starts in the async context in which it was made, whoever made room', async () => {
     const context = new AsyncLocalStorage<string>();
     const seen: (string | undefined)[] = [];
