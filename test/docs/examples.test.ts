@@ -44,7 +44,15 @@ missing
 `,
   'mcp.ts': `9 tools
 { entities: [], relations: [] }
-mcp-server terminated Knowledge Graph MCP Server running on stdio
+2 servers
+mcp-server reaped Knowledge Graph MCP Server running on stdio
+mcp-server reaped Knowledge Graph MCP Server running on stdio
+`,
+  'cli-agent.ts': `> Done.
+> Hm.
+failed 3 No key.
+wall-clock null Once more.
+not-started null COMMAND_NOT_FOUND
 `,
   'doctor-report.ts': `in good health: true
 tool nightly alive 60000

@@ -25,6 +25,7 @@ export interface HostOptions {
 
 export interface Host {
   readonly pid: number;
+  kill(signal: NodeJS.Signals): void;
   /** Resolves when the host has written a line that begins so; rejects if it ends before. */
   line(start: string): Promise<string>;
   readonly end: Promise<HostEnd>;
@@ -79,5 +80,5 @@ export function startHost(
         reject(new Error(`the host ended without "${start}": ${stderr}`)),
       );
     });
-  return { pid: host.pid ?? 0, line, end };
+  return { pid: host.pid ?? 0, kill: (signal) => void host.kill(signal), line, end };
 }
