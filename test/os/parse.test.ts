@@ -72,6 +72,7 @@ describe('parsePs', () => {
   it('tells zombies from the living, whose state may be unknown or missing', () => {
     expect(table.get(613)).toMatchObject({ alive: false, cookie: undefined });
     expect(table.get(617)).toMatchObject({ alive: true });
+    expect(parsePs(psRow(7, 'node', '(node)', 'Z+'), '')).toMatchObject([{ alive: false }]);
     expect(parsePs(psRow(7, 'node', 'node', ''), '')).toMatchObject([{ alive: true }]);
   });
 
@@ -111,6 +112,12 @@ describe('parsePs', () => {
       'o1.r1',
     ],
     ['no tail of another name', 'a', 'a MY_AGENT_SUPERVISOR_COOKIE=o1.r1', undefined],
+    [
+      'none that only the command line quotes',
+      'a AGENT_SUPERVISOR_COOKIE=o1.r1',
+      'a AGENT_SUPERVISOR_COOKIE=o1.r1 B=1',
+      undefined,
+    ],
     ['no empty one', 'a', 'a AGENT_SUPERVISOR_COOKIE= B=1', undefined],
     ['none if the command line changed', 'a', 'b AGENT_SUPERVISOR_COOKIE=o1.r1', undefined],
     [
@@ -332,6 +339,7 @@ describe('parseProcStat', () => {
     ['a parent that is none', `412 (node) S x 412 412 ${TAIL} 8675`],
     ['a session that is none', `412 (node) S 411 412 0x1 ${TAIL} 8675`],
     ['a start time that is none', `412 (node) S 411 412 412 ${TAIL} -1 2`],
+    ['a start time with more in it', `412 (node) S 411 412 412 ${TAIL} 8675x 2`],
     ['parentheses the wrong way round', `412 )node( S 411 412 412 ${TAIL} 8675`],
   ])('refuses %s', (_what, text) => {
     expect(parseProcStat(text)).toBeUndefined();

@@ -53,6 +53,7 @@ const CASES: { what: string; args: string[]; join: string[] }[] = [
   { what: 'a pair before it', args: ['--a', '', '--', ''], join: ['--a=', '--', ''] },
   { what: 'two flags in a row', args: ['--a', '--b', ''], join: ['--a', '--b='] },
   { what: 'a text that begins with dashes', args: ['-- a list', ''], join: ['-- a list', ''] },
+  { what: 'a text with dashes in it', args: ['a--b', ''], join: ['a--b', ''] },
   { what: 'a rule of dashes', args: ['---', ''], join: ['---', ''] },
   { what: 'a blank value', args: ['--a', ' '], join: ['--a', ' '] },
   { what: 'a trailing flag', args: ['--a'], join: ['--a'] },
