@@ -37,6 +37,6 @@ const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =
 });
 
 supervisor.handleSignals({
-  finishMs: 2_000, // so long may agents go on, while nothing new begins
+  finishMs: 1_000, // so long may agents go on, while nothing new begins
   hook: () => new Promise((closed) => server.close(closed)), // when the last request has its answer
 });

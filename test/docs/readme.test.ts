@@ -17,6 +17,11 @@ const PAGES = [
     .map((name) => `docs/${name}`),
 ];
 
+/** All but the parts of the demo, which nobody copies. */
+const EXAMPLES = readdirSync(join(ROOT, 'examples'), { recursive: true, encoding: 'utf8' })
+  .map((name) => `examples/${name.replaceAll('\\', '/')}`)
+  .filter((name) => name.endsWith('.ts') && !name.startsWith('examples/demo/'));
+
 /** The TypeScript blocks of a page, each with the file that the comment above it names. */
 function codeBlocks(page: string): { source: string | undefined; code: string }[] {
   const blocks = page.matchAll(/(?:<!-- (\S+) -->\n)?```(?:ts|js)\n(.*?)```/gs);
@@ -51,8 +56,16 @@ describe('the README', () => {
 
   it('or a page beside it shows every example', () => {
     const shown = PAGES.flatMap((page) => codeBlocks(read(page)).map(({ source }) => source));
-    const examples = readdirSync(join(ROOT, 'examples')).filter((name) => name.endsWith('.ts'));
-    expect(shown).toEqual(expect.arrayContaining(examples.map((name) => `examples/${name}`)));
+    expect(shown).toEqual(expect.arrayContaining(EXAMPLES));
+  });
+
+  it('and docs/examples.md names it', () => {
+    const page = read('docs/examples.md');
+    const named = Array.from(
+      page.matchAll(/(?<=\]\(\.\.\/|<!-- )examples\/[\w./-]+/g),
+      ([name]) => name,
+    );
+    expect([...new Set(named)].sort()).toEqual([...EXAMPLES].sort());
   });
 
   it.each(PAGES)('%s: code is a file that runs, to the letter', (path) => {
