@@ -1,11 +1,22 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildGraph, reachableFrom } from '../architecture/import-graph.ts';
+import { startFakeApi } from '../support/fake-api.ts';
 import { installPacked, pack, type Tarball } from '../support/packed.ts';
+import { AGENT_MISSING, agentAvailable, agentEnvironment } from '../support/real-agent.ts';
 import { NO_RUNTIMES, type RuntimeName, runtime } from '../support/runtimes.ts';
 
 const run = promisify(execFile);
@@ -241,5 +252,47 @@ describe('the import alone', () => {
       stderr: 'noisy\n',
       files: ['noisy'],
     });
+  });
+});
+
+describe.skipIf(!agentAvailable)(`the README's first example, copied (${AGENT_MISSING})`, () => {
+  // The SDK is linked, since it is large; nothing of it comes with us.
+  async function copied(name: string): Promise<string> {
+    const project = await mkdtemp(join(folder, 'newcomer-'));
+    const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+    const [, code = ''] = /^```ts\n(.*?)^```$/ms.exec(readme) ?? [];
+    await writeFile(join(project, name), code);
+    await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
+    const modules = join(project, 'node_modules');
+    await mkdir(modules);
+    for (const installed of await readdir(join(consumer, 'node_modules')))
+      await symlink(join(consumer, 'node_modules', installed), join(modules, installed));
+    await symlink(join(ROOT, 'node_modules/@anthropic-ai'), join(modules, '@anthropic-ai'));
+    return project;
+  }
+
+  async function answerOf(project: string, script: string): Promise<string> {
+    const api = await startFakeApi();
+    try {
+      const env = agentEnvironment(api.url, project);
+      const { stdout } = await run(process.execPath, [script], { cwd: project, env });
+      return stdout;
+    } finally {
+      await api.close();
+    }
+  }
+
+  const ANSWER = 'Hello from the fake API.\n15 tokens\nsurvivors: 0\n';
+
+  it('works unchanged in JavaScript', async () => {
+    expect(await answerOf(await copied('first.js'), 'first.js')).toBe(ANSWER);
+  });
+
+  it('works unchanged in TypeScript', async () => {
+    const project = await copied('first.ts');
+    const strict = ['--strict', '--module', 'nodenext', '--target', 'es2024', '--types', 'node'];
+    const { stdout } = await run(process.execPath, [TSC, ...strict, 'first.ts'], { cwd: project });
+    expect(stdout).toBe('');
+    expect(await answerOf(project, 'first.js')).toBe(ANSWER);
   });
 });
