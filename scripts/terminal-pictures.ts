@@ -1,4 +1,4 @@
-// Takes the pictures of the command line: node scripts/terminal-pictures.ts
+// Takes the pictures of the command line and of the demo: node scripts/terminal-pictures.ts
 // A real tmux shows what a person sees; the agents are the demo's scripted ones.
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -14,6 +14,7 @@ import { terminalSvg } from './terminal-svg.ts';
 const PICTURES = join(import.meta.dirname, '../docs/pictures');
 const SCRIPT = join(import.meta.dirname, '../examples/demo/scripted-agent.mjs');
 const COMMAND = join(import.meta.dirname, '../src/cli/main.ts');
+const DEMO = join(import.meta.dirname, '../examples/demo/demo.ts');
 const MARKER = 'AGENT_SUPERVISOR_PICTURES';
 const [COLUMNS, ROWS] = [126, 40];
 const DONE = 'the-picture-is-complete';
@@ -32,13 +33,15 @@ const supervisor = createSupervisor({
   ladder: { stdinEofMs: 200, termMs: 500 },
 });
 try {
+  await tmux('new-session', '-d', '-x', String(COLUMNS), '-y', String(ROWS), 'sh');
+  await writeFile(join(PICTURES, 'demo.svg'), await picture(DEMO, 'npm run demo'));
   await startAgents();
   // A host that was killed a moment ago, for the doctor to find.
   forgeJournal(stateDir);
-  await tmux('new-session', '-d', '-x', String(COLUMNS), '-y', String(ROWS), 'sh');
   for (const name of ['ps', 'doctor', 'events']) {
     const args = name === 'events' ? 'events --no-follow' : name;
-    await writeFile(join(PICTURES, `${name}.svg`), await picture(args));
+    const call = `${COMMAND} ${args} --state-dir ${stateDir}`;
+    await writeFile(join(PICTURES, `${name}.svg`), await picture(call, `agent-supervisor ${name}`));
   }
 } finally {
   await tmux('kill-server').catch(() => undefined);
@@ -72,16 +75,16 @@ async function startAgents(): Promise<void> {
   );
 }
 
-/** What the screen shows when the command has been carried out. */
-async function picture(args: string): Promise<string> {
-  const call = `${process.execPath} ${COMMAND} ${args} --state-dir ${stateDir}`;
-  await tmux('send-keys', `clear; ${call} 2>&1; printf '\\n%s' ${DONE}; read _`, 'Enter');
+/** What the screen shows when the script has run. */
+async function picture(call: string, title: string): Promise<string> {
+  const line = `clear; ${process.execPath} ${call} 2>&1; printf '\\n%s' ${DONE}; read _`;
+  await tmux('send-keys', line, 'Enter');
   const screen = await eventually(
     async () => {
       const seen = await tmux('capture-pane', '-e', '-p');
       return seen.split('\n').some((line) => line.trimEnd().endsWith(DONE)) && seen;
     },
-    { timeoutMs: 20_000, what: `${args} has been drawn` },
+    { timeoutMs: 90_000, what: `${title} has been drawn` },
   );
   await tmux('send-keys', 'Enter');
   const lines = screen.split('\n');
@@ -89,7 +92,6 @@ async function picture(args: string): Promise<string> {
     0,
     lines.findIndex((line) => line.includes(DONE)),
   );
-  const title = `agent-supervisor ${args.replace(' --no-follow', '')}`;
   // Where it was taken is nobody's business.
   return terminalSvg(
     shown.join('\n').replaceAll(stateDir, '~/.local/state/agent-supervisor'),
