@@ -52,7 +52,6 @@ mcp-server reaped Knowledge Graph MCP Server running on stdio
 > Hm.
 failed 3 No key.
 wall-clock null Once more.
-not-started null COMMAND_NOT_FOUND
 `,
   'doctor-report.ts': `in good health: true
 tool nightly alive 60000

@@ -4,13 +4,8 @@ import { once } from 'node:events';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect } from 'vitest';
-import {
-  type Area,
-  CAN_CONTAIN,
-  CONTAINMENT_MARKER,
-  it as contained,
-} from '../support/containment.ts';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { type Area, CAN_CONTAIN, CONTAINMENT_MARKER, it } from '../support/containment.ts';
 import { startFakeApi } from '../support/fake-api.ts';
 import { startHost } from '../support/host.ts';
 import { npm } from '../support/npm.ts';
@@ -20,16 +15,18 @@ import { freePort } from '../support/services.ts';
 import { steer } from '../support/steer.ts';
 import { copyTree } from '../support/tree.ts';
 
-const it = contained
-  // biome-ignore lint/correctness/noEmptyPattern: vitest reads from it that there is nothing to wait for.
-  .extend('examples', { scope: 'file' }, async ({}, { onCleanup }) => {
-    const folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-hosts-')));
-    onCleanup(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-    const tree = join(folder, 'tree');
-    await copyTree(tree);
-    await npm(['run', '--silent', 'build'], tree);
-    return join(tree, 'examples');
-  });
+let folder = '';
+let examples = '';
+
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-hosts-')));
+  const tree = join(folder, 'tree');
+  await copyTree(tree);
+  await npm(['run', '--silent', 'build'], tree);
+  examples = join(tree, 'examples');
+}, 60_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 const TOKEN = 'a token of the examples';
 
@@ -40,7 +37,7 @@ const running = (area: Area, script: string): ProcessRow[] =>
 describe.runIf(CAN_CONTAIN && agentAvailable())(
   agentAvailable() ? 'the Express worker' : AGENT_MISSING,
   () => {
-    const worker = it.extend('worker', async ({ area, examples }, { onCleanup }) => {
+    const worker = it.extend('worker', async ({ area }, { onCleanup }) => {
       const api = await startFakeApi();
       onCleanup(() => api.close());
       const host = startHost(join(examples, 'express/worker.ts'), {
@@ -113,7 +110,7 @@ describe.runIf(CAN_CONTAIN && agentAvailable())(
 );
 
 describe.runIf(CAN_CONTAIN)('the Electron main process', () => {
-  const app = it.extend('app', async ({ area, examples }) => {
+  const app = it.extend('app', async ({ area }) => {
     const { env, folder: cwd } = area;
     const host = startHost(join(examples, 'electron/main.ts'), { args: [], env, cwd });
     const script = join(examples, 'electron/utility.ts');
@@ -151,10 +148,7 @@ describe.runIf(CAN_CONTAIN)('the Electron main process', () => {
 });
 
 describe.runIf(CAN_CONTAIN)('the hook', () => {
-  it('of twenty events at once starts one daemon, which hears of all', async ({
-    area,
-    examples,
-  }) => {
+  it('of twenty events at once starts one daemon, which hears of all', async ({ area }) => {
     const port = await freePort();
     const env = { ...area.env, WORKER_PORT: String(port) };
     const hook = async (event: string): Promise<unknown> => {
