@@ -10,7 +10,7 @@ async function runAgent(command: string, ...args: string[]): Promise<ExitReport>
     args,
     sessionId: crypto.randomUUID(),
     maxWallClockMs: 2_500, // of the session, in all; the wait for the slot counts
-    limits: { startupMs: 1_000, memoryBytes: 2 ** 30 }, // of the process, and of its tree
+    limits: { startupMs: 2_000, memoryBytes: 2 ** 30 }, // of the process, and of its tree
   });
   agent.stdin.end(); // or it waits for more of its prompt
   for await (const line of createInterface({ input: agent.stdout })) console.log('>', line);
