@@ -27,6 +27,8 @@ export default defineConfig(({ mode }) => ({
       provider: 'v8',
       include: ['src/**/*.ts'],
       reporter: ['text', 'html'],
+      // Hosts, guardians and launchers that end by themselves count; one that is SIGKILLed tells nothing.
+      autoAttachSubprocess: true,
       // Where a test's own process runs it all. What hosts, guardians and other systems run is not counted.
       thresholds: {
         'src/{admission,limits,spawn}/**': WELL_COVERED,
