@@ -9,6 +9,9 @@ import type { World } from './world.ts';
 export const LADDER = { stdinEofMs: 200, termMs: 500, killMs: 500 };
 export const SWEEP_MS = 1000;
 export const CONCURRENCY = 2;
+/** V8 lets its young generation grow by some 50 MiB as it likes, which would hide what a host itself keeps. */
+const NODE_FLAGS = ['--max-semi-space-size=2'];
+
 /** What a soak can be run without, to see that its witness notices. */
 export type Protection = 'guardian' | 'identity' | 'slots';
 
@@ -40,7 +43,8 @@ export function startHost(world: World, place: number, id: string): Host {
   const stateDir = stateDirOf(world, place, id);
   const setup = JSON.stringify(setupOf(world, stateDir));
   const script = join(import.meta.dirname, 'host.ts');
-  const [command = '', ...args] = [...through(world, place), process.execPath, script, setup];
+  const node = [process.execPath, ...NODE_FLAGS, script, setup];
+  const [command = '', ...args] = [...through(world, place), ...node];
   const env = world.env({ kind: 'host', host: id });
   // In a group of its own: Ctrl-C is for the soak alone, and ends its hosts by their stdin.
   const options = { env, cwd: world.folder, stdio: 'pipe', detached: true } as const;
