@@ -52,8 +52,10 @@ export class CommandLine {
   }
 
   start(args: readonly string[], { env, input, cwd, uid }: CallOptions = {}): ChildProcess {
+    // Another user could not write down its coverage, and would say so.
+    const uncovered = uid === undefined ? {} : { NODE_V8_COVERAGE: '' };
     const child = spawn(process.execPath, [MAIN, ...args], {
-      env: { ...this.env, ...env },
+      env: { ...this.env, ...uncovered, ...env },
       cwd: cwd ?? this.area.folder,
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       ...(uid === undefined ? {} : { uid, gid: uid }),
