@@ -96,7 +96,8 @@ describe.runIf(CAN_CONTAIN)('ensureDaemon', () => {
     ['has gone on', 'node "$@" & sleep 0.2', false],
   ] as const)('finds the daemon behind a shell that %s', async ([, script, stays], { rig }) => {
     for (const run of [true, false]) {
-      const { args = [] } = rig.options({ run });
+      // Ready only when the shell has long gone on, however fast the machine is.
+      const { args = [] } = rig.options({ run, startMs: 1000 });
       const options = rig.options({}, { command: 'sh', args: ['-c', script, 'sh', ...args] });
       const report = await rig.ensured(options);
       const [daemon] = rig.daemons();
