@@ -143,7 +143,11 @@ function run(
   const tail = new StderrTail();
   child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
   child.once('exit', (code, signal) => {
-    const end = { code, signal, stderrTail: () => tail.text(secretValues(env)) };
+    const end = {
+      code,
+      signal,
+      stderrTail: () => (tail.isEmpty ? '' : tail.text(secretValues(env))),
+    };
     void comeBack(passage, registry, admission, live, end);
   });
   handle.control(live);
@@ -172,8 +176,9 @@ export async function comeBack(
 ): Promise<void> {
   const { os, request, handle, options, emit, session, live: all } = passage;
   live.disarm();
-  const ordered = registry.ordered(handle.id);
-  live.cause ??= wasTakenOver(admission, registry, handle.id) ? 'duplicate' : ordered;
+  live.cause ??= wasTakenOver(admission, registry, handle.id)
+    ? 'duplicate'
+    : registry.ordered(handle.id);
   const verdict = classifyExit(code, signal, { requested: live.cause, unseen });
   const wasEnding = live.ending || live.seenDead;
   // Before anyone hears of it: whoever wants it ended from now on ends nothing that is kept.

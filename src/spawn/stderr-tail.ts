@@ -29,6 +29,10 @@ export class StderrTail {
     this.#length += recent.length;
   }
 
+  get isEmpty(): boolean {
+    return this.#length === 0;
+  }
+
   /**
    * Returns the tail as text without {@link redactSecrets | secrets}, whole characters only; where it
    * had to be cut, it starts with a line, unless there is but one.
