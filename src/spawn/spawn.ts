@@ -176,9 +176,9 @@ export async function comeBack(
 ): Promise<void> {
   const { os, request, handle, options, emit, session, live: all } = passage;
   live.disarm();
-  live.cause ??= wasTakenOver(admission, registry, handle.id)
-    ? 'duplicate'
-    : registry.ordered(handle.id);
+  // Taken in any case: an order that comes too late is not to lie about.
+  const ordered = registry.ordered(handle.id);
+  live.cause ??= wasTakenOver(admission, registry, handle.id) ? 'duplicate' : ordered;
   const verdict = classifyExit(code, signal, { requested: live.cause, unseen });
   const wasEnding = live.ending || live.seenDead;
   // Before anyone hears of it: whoever wants it ended from now on ends nothing that is kept.
