@@ -1,15 +1,13 @@
 // Each example runs as its reader would run it: a file, against the built package, by its name.
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, realpath, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startFakeApi } from '../support/fake-api.ts';
-import { npm } from '../support/npm.ts';
 import { AGENT_MISSING, agentAvailable, agentEnvironment } from '../support/real-agent.ts';
 import { NO_RUNTIMES, type RuntimeName, runtime } from '../support/runtimes.ts';
-import { copyTree } from '../support/tree.ts';
+import { builtExamples } from '../support/tree.ts';
 
 const run = promisify(execFile);
 
@@ -113,11 +111,7 @@ let folder = '';
 let examples = '';
 
 beforeAll(async () => {
-  folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-examples-')));
-  const tree = join(folder, 'tree');
-  await copyTree(tree);
-  await npm(['run', '--silent', 'build'], tree);
-  examples = join(tree, 'examples');
+  ({ folder, examples } = await builtExamples());
 }, 60_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));

@@ -1,29 +1,23 @@
 // The examples that live until somebody ends them: real processes, real HTTP, seen from outside.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { type Area, CAN_CONTAIN, CONTAINMENT_MARKER, it } from '../support/containment.ts';
 import { startFakeApi } from '../support/fake-api.ts';
 import { startHost } from '../support/host.ts';
-import { npm } from '../support/npm.ts';
 import { eventually, type ProcessRow } from '../support/process-table.ts';
 import { AGENT_MISSING, agentAvailable, agentEnvironment } from '../support/real-agent.ts';
 import { freePort } from '../support/services.ts';
 import { steer } from '../support/steer.ts';
-import { copyTree } from '../support/tree.ts';
+import { builtExamples } from '../support/tree.ts';
 
 let folder = '';
 let examples = '';
 
 beforeAll(async () => {
-  folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-hosts-')));
-  const tree = join(folder, 'tree');
-  await copyTree(tree);
-  await npm(['run', '--silent', 'build'], tree);
-  examples = join(tree, 'examples');
+  ({ folder, examples } = await builtExamples());
 }, 60_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
