@@ -1,5 +1,6 @@
 import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { sliced } from '../os/clock.ts';
 import type { BareProcess, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { removeClaims, reviveJournals } from './dead-claims.ts';
@@ -78,7 +79,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     removeClaims(owner, context);
     removeHalfWritten(owner, context.stateDir);
     removeOrders(context.stateDir, { owner });
-    note(owner, content.records, report, context);
+    await note(owner, content.records, report, context);
     rmSync(claim, { force: true });
     recovered.push(owner);
   }
@@ -147,15 +148,20 @@ function claimerLives(claimer: string, context: JudgeContext): boolean {
 }
 
 /** Notes how a dead owner's processes ended: by us, or unseen. */
-function note(
+async function note(
   owner: string,
   records: ReadonlyMap<string, SupervisionRecord>,
   { ended }: OrphanReport,
-  { history }: RecoveryContext,
-): void {
+  { history, os }: RecoveryContext,
+): Promise<void> {
   for (const report of ended) history?.ended(owner, records.get(report.id) ?? report, report);
   const seen = new Set(ended.map(({ id }) => id));
-  for (const record of records.values()) if (!seen.has(record.id)) history?.lost(owner, record);
+  // Thousands of them, after a bad night.
+  const rest = sliced(os.clock);
+  for (const record of records.values()) {
+    if (!seen.has(record.id)) history?.lost(owner, record);
+    await rest();
+  }
 }
 
 /** Removes what a host was writing in the moment of its death. */

@@ -142,13 +142,9 @@ function run(
   session?.started();
   const tail = new StderrTail();
   child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
+  const stderrTail = () => (tail.isEmpty ? '' : tail.text(secretValues(env)));
   child.once('exit', (code, signal) => {
-    const end = {
-      code,
-      signal,
-      stderrTail: () => (tail.isEmpty ? '' : tail.text(secretValues(env))),
-    };
-    void comeBack(passage, registry, admission, live, end);
+    void comeBack(passage, registry, admission, live, { code, signal, stderrTail });
   });
   handle.control(live);
   handle.attach(child);
