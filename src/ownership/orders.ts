@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
 import { namesIn, readOwnFile, replaceFile } from './files.ts';
@@ -22,13 +22,14 @@ export function takeOrder(
   process: Ordered,
   os: Pick<Os, 'userId'>,
 ): Order['cause'] | undefined {
+  const path = pathOf(stateDir, process);
+  if (!existsSync(path)) return undefined;
   try {
-    const path = pathOf(stateDir, process);
     const order = parseOrder(parseJson(readOwnFile(path, os)));
     rmSync(path, { force: true });
     return order?.cause;
   } catch {
-    // There is none, as a rule.
+    // Taken back in this moment, or none of ours.
     return undefined;
   }
 }
