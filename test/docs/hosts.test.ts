@@ -90,6 +90,27 @@ describe.runIf(CAN_CONTAIN && agentAvailable())(
       expect(area.tree()).toEqual([]);
     });
 
+    worker('ends the agent of a client that hangs up', async ({ worker, area }) => {
+      const { host, url, arrived } = worker;
+      const controller = new AbortController();
+      const asked = fetch(`${url}/sessions/one`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: steer([{ gate: 'one' }]) }),
+        signal: controller.signal,
+      });
+      await arrived('one');
+      const agents = () => area.tree().filter(({ pid }) => pid !== host.pid);
+      expect(agents()).not.toEqual([]);
+      controller.abort();
+      await expect(asked).rejects.toThrow('aborted');
+      await eventually(() => agents().length === 0);
+      // The host goes on.
+      expect((await fetch(`${url}/api/admin/doctor`)).status).toBe(401);
+      host.kill('SIGTERM');
+      await host.end;
+    });
+
     worker('leaves nothing when it is killed', async ({ worker, area }) => {
       const { host, ask, arrived } = worker;
       const asked = Promise.allSettled([ask('one'), ask('two')]);
