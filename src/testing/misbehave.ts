@@ -182,11 +182,12 @@ ready();`,
       `process.stdout.write('', () => process.kill(process.pid, '${checked}'));`,
     );
   },
-  /** Lives on with a dead child that it never reaps, whose pid it prints. */
+  /** Lives on with a child that it never reaps, whose pid it prints; that dies a second later. */
   zombie: (wish?: MisbehaveOptions): Program => {
     const { liveMs } = parseInput(options, wish, 'misbehave.zombie');
-    const seconds = Math.max(1, Math.ceil(liveMs / 1000));
-    // Of what exec makes of the shell nobody knows that there is a child to wait for.
-    return { command: 'sh', args: ['-c', `true & echo "ready $!"; exec sleep ${seconds}`] };
+    const seconds = 1 + Math.ceil(liveMs / 1000);
+    // Of what exec makes of the shell nobody knows that there is a child to wait for; the shell itself
+    // would reap one that died before.
+    return { command: 'sh', args: ['-c', `sleep 1 & echo "ready $!"; exec sleep ${seconds}`] };
   },
 } as const;
