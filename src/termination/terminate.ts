@@ -132,7 +132,7 @@ export class Ending {
       if (leftMs <= 0) return;
       if (!tells && !members.some((member) => this.#target.tree.isAlive(member))) return;
       await this.#pause(tells ? leftMs : Math.min(pollMs, leftMs));
-      if (read === undefined) return;
+      if (read === undefined || (tells && !this.#target.running())) return;
     }
   }
 
