@@ -12,34 +12,64 @@ export const run: Command = async ({ positionals: [shell = ''] }, { stdout }) =>
   return 0;
 };
 
-/** `--name` of every option, with its short name. */
-function flagsOf(options: Usage['options']): string[] {
-  return options.flatMap(([left]) => left.match(/--?[a-z][\w-]*/g) ?? []);
+interface Option {
+  /** `--name`, with its short name before it. */
+  readonly flags: readonly string[];
+  /** What may follow: nothing, a folder, known words, or (none of these) what nobody can guess. */
+  readonly value: 'none' | 'folder' | readonly string[];
+  readonly meaning: string;
 }
 
-/** What may follow an option: known words, a folder, or what nobody can guess. */
-function valuesOf(options: Usage['options']): [flags: string, values: string[] | 'folder'][] {
-  return options.flatMap(([left, _]) => {
-    const value = /<(.+)>/.exec(left)?.[1];
-    if (value === undefined) return [];
-    const flags = flagsOf([[left.replace(/<.*/, ''), '']]).join('|');
-    return [[flags, value === 'folder' ? value : value.includes('|') ? value.split('|') : []]];
-  });
+interface Completed {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: readonly Option[];
+  /** The words that it may be called with, besides options. */
+  readonly words: readonly string[];
+}
+
+const VERSION: Usage['options'][number] = ['-v, --version', 'print the version'];
+
+function commands(): Completed[] {
+  return Object.entries<Usage>(USAGE).map(([name, { summary, options }]) => ({
+    name,
+    summary,
+    options: [...options, ...COMMON].map(optionOf),
+    words: name === 'completion' ? Object.keys(SHELLS) : [],
+  }));
+}
+
+/** The options that stand in the place of a command. */
+function commandless(): Option[] {
+  return [VERSION, ...COMMON.slice(-1)].map(optionOf);
+}
+
+function optionOf([left, meaning]: Usage['options'][number]): Option {
+  const value = /<(.+)>/.exec(left)?.[1];
+  const known = value?.includes('|') ? value.split('|') : [];
+  return {
+    flags: left.replace(/<.*/, '').match(/--?[a-z][\w-]*/g) ?? [],
+    value: value === undefined ? 'none' : value === 'folder' ? value : known,
+    meaning,
+  };
 }
 
 function bash(): string {
   const lines = (words: readonly string[]): string => `$'${words.join('\\n')}'`;
-  const commands = Object.entries(USAGE) as [string, Usage][];
-  const all = commands.flatMap(([, { options }]) => valuesOf([...options, ...COMMON]));
-  const values = [...new Map(all)].map(([flags, known]) =>
-    known === 'folder'
-      ? `    ${flags}) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word")); return ;;`
-      : `    ${flags}) COMPREPLY=($(compgen -W ${lines(known)} -- "$word")); return ;;`,
+  const flags = (options: readonly Option[]) => options.flatMap((option) => option.flags);
+  const values = new Map<string, string>();
+  for (const { flags, value } of commands().flatMap(({ options }) => options)) {
+    const complete =
+      value === 'folder'
+        ? 'compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))'
+        : `COMPREPLY=($(compgen -W ${lines(value === 'none' ? [] : value)} -- "$word"))`;
+    if (value !== 'none')
+      values.set(flags.join('|'), `    ${flags.join('|')}) ${complete}; return ;;`);
+  }
+  const cases = commands().map(
+    ({ name, words, options }) => `    ${name}) words=${lines([...words, ...flags(options)])} ;;`,
   );
-  const cases = commands.map(([name, { options }]) => {
-    const shells = name === 'completion' ? Object.keys(SHELLS) : [];
-    return `    ${name}) words=${lines([...shells, ...flagsOf([...options, ...COMMON])])} ;;`;
-  });
+  const first = [...commands().map(({ name }) => name), ...flags(commandless())];
   return `_agent_supervisor() {
   local word="\${COMP_WORDS[COMP_CWORD]}" words="" one IFS=$'\\n'
   COMPREPLY=()
@@ -48,10 +78,10 @@ function bash(): string {
     if [ "$one" = -- ]; then compopt -o default 2>/dev/null; return; fi
   done
   case "\${COMP_WORDS[COMP_CWORD-1]}" in
-${values.join('\n')}
+${[...values.values()].join('\n')}
   esac
   if [ "$COMP_CWORD" -eq 1 ]; then
-    words=${lines([...Object.keys(USAGE), '--help', '--version'])}
+    words=${lines(first)}
   else case "\${COMP_WORDS[1]}" in
 ${cases.join('\n')}
   esac; fi
@@ -62,41 +92,90 @@ complete -F _agent_supervisor agent-supervisor
 }
 
 function zsh(): string {
-  const commands = Object.entries(USAGE).map(
-    ([name, { summary }]) => `    '${name}:${quoted(summary)}'`,
+  const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+  const spec = ({ flags, value, meaning }: Option): string => {
+    const action =
+      value === 'folder' ? '_files -/' : value === 'none' ? '' : `(${value.join(' ')})`;
+    const argument = value === 'none' ? '' : `:value:${action === '()' ? ' ' : action}`;
+    const rest = quoted(`[${meaning.replace(/[[\]]/g, '\\$&')}]${argument}`);
+    // Of an option with two names, only one is offered and taken.
+    return flags.length === 1
+      ? `${flags[0]}${rest}`
+      : `'(${flags.join(' ')})'{${flags.join(',')}}${rest}`;
+  };
+  const described = commands().map(
+    ({ name, summary }) => `    ${quoted(`${name}:${summary.replaceAll(':', '\\:')}`)}`,
   );
-  const cases = Object.entries(USAGE).map(
-    ([name, { options }]) =>
-      `    ${name}) compadd -- ${flagsOf([...options, ...COMMON]).join(' ')} ;;`,
-  );
+  const cases = commands().map(({ name, words, options }) => {
+    const operand = words.length > 0 ? [quoted(`1:shell:(${words.join(' ')})`)] : [];
+    return `    ${name}) _arguments ${[...operand, ...options.map(spec)].join(' \\\n      ')} ;;`;
+  });
+  const first = commandless().flatMap(({ flags }) => flags);
   return `#compdef agent-supervisor
 _agent_supervisor() {
-  local -a commands=(
-${commands.join('\n')}
+  local -a known=(
+${described.join('\n')}
   )
-  if (( CURRENT == 2 )); then _describe command commands; return; fi
-  case "\${words[CURRENT-1]}" in --state-dir) _files -/; return ;; esac
-  case "\${words[2]}" in
+  local at=\${words[(i)--]}
+  # What comes after it is another command.
+  if (( at < CURRENT )); then
+    shift $at words
+    (( CURRENT -= at ))
+    _normal -p agent-supervisor
+    return
+  fi
+  if (( CURRENT == 2 )); then
+    if [[ $words[2] == -* ]]; then compadd -- ${first.join(' ')}; else _describe command known; fi
+    return
+  fi
+  shift words
+  (( CURRENT -= 1 ))
+  case $words[1] in
 ${cases.join('\n')}
   esac
 }
-compdef _agent_supervisor agent-supervisor
+# As a file of fpath it is called for the first completion already; sourced, it only says who completes.
+if [[ $funcstack[1] == _agent-supervisor ]]; then _agent_supervisor "$@"
+else compdef _agent_supervisor agent-supervisor; fi
 `;
 }
 
 function fish(): string {
-  const lines = Object.entries(USAGE).flatMap(([name, { summary, options }]) => [
-    `complete -c agent-supervisor -n __fish_use_subcommand -f -a ${name} -d '${quoted(summary)}'`,
-    ...[...options, ...COMMON].map(([left, right]) => {
-      const long = /--([\w-]+)/.exec(left)?.[1];
-      const short = /^-(\w),/.exec(left)?.[1];
-      const value = left.includes('<') ? ' -r' : '';
-      return `complete -c agent-supervisor -n '__fish_seen_subcommand_from ${name}' -f -l ${long}${short ? ` -s ${short}` : ''}${value} -d '${quoted(right)}'`;
-    }),
-  ]);
-  return `${lines.join('\n')}\n`;
-}
-
-function quoted(text: string): string {
-  return text.replaceAll("'", '’').replaceAll(':', ',');
+  const quoted = (text: string) => `'${text.replace(/['\\]/g, '\\$&')}'`;
+  const line = (command: string, rest: string, meaning: string): string =>
+    `complete -c agent-supervisor -n ${quoted(`__agent_supervisor_is '${command}'`)} ${rest} -d ${quoted(meaning)}`;
+  const option = (command: string, { flags, value, meaning }: Option): string => {
+    const names = flags.map((flag) =>
+      flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`,
+    );
+    const known =
+      value === 'folder'
+        ? '(__fish_complete_directories)'
+        : value === 'none'
+          ? ''
+          : value.join(' ');
+    const values = value === 'none' ? [] : known === '' ? ['-x'] : ['-x', '-a', quoted(known)];
+    return line(command, [...names, ...values].join(' '), meaning);
+  };
+  const lines = [
+    ...commands().map(({ name, summary }) => line('', `-a ${name}`, summary)),
+    ...commandless().map((known) => option('', known)),
+    ...commands().flatMap(({ name, words, options }) => [
+      ...words.map((word) => line(name, `-a ${word}`, `the completion of ${word}`)),
+      ...options.map((known) => option(name, known)),
+    ]),
+  ];
+  return `function __agent_supervisor_is
+  set -l words (commandline -opc)
+  test "$words[2]" = "$argv[1]"; and not contains -- -- $words
+end
+# What comes after -- is another command.
+function __agent_supervisor_other
+  set -l words (commandline -opc)
+  set -l at (contains -i -- -- $words); and set words $words[(math $at + 1)..]
+  and complete -C (string join ' ' -- (string escape -- $words) (commandline -ct))
+end
+complete -c agent-supervisor -f -a '(__agent_supervisor_other)'
+${lines.join('\n')}
+`;
 }

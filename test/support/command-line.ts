@@ -66,7 +66,17 @@ export class CommandLine {
 
   /** Runs a line of bash, in which `agent-supervisor` is the command. */
   async bash(line: string, env: CallOptions['env'] = {}): Promise<Outcome> {
-    const child = spawn('bash', ['--norc', '-c', `${FUNCTION}\n${line}`], {
+    return this.#shell(['bash', '--norc', '-c', `${FUNCTION}\n${line}`], env);
+  }
+
+  /** The same for fish. */
+  async fish(line: string): Promise<Outcome> {
+    const command = 'function agent-supervisor; "$NODE" "$MAIN" $argv; end';
+    return this.#shell(['fish', '--no-config', '-c', `${command}\n${line}`]);
+  }
+
+  async #shell([shell = '', ...args]: string[], env: CallOptions['env'] = {}): Promise<Outcome> {
+    const child = spawn(shell, args, {
       env: { ...this.env, ...env },
       cwd: this.area.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -110,11 +120,20 @@ class Shell {
     this.#env = { ...line.env, TMUX_TMPDIR: line.area.folder, LC_ALL: 'C.UTF-8' };
   }
 
-  async open({ columns = 120, rows = 30, term = 'tmux-256color' } = {}): Promise<void> {
-    const rc = join(this.#line.area.folder, 'bashrc');
-    writeFileSync(rc, `${FUNCTION}\nPS1='READY> '\nexport TERM=${term}\n`);
+  async open({
+    columns = 120,
+    rows = 30,
+    term = 'tmux-256color',
+    shell = 'bash' as 'bash' | 'zsh',
+    /** What it does first. */
+    rc = '',
+  } = {}): Promise<void> {
+    const { folder } = this.#line.area;
+    const path = join(folder, '.zshrc');
+    writeFileSync(path, `${FUNCTION}\nPS1='READY> '\nexport TERM=${term}\n${rc}\n`);
     const size = ['-x', String(columns), '-y', String(rows)];
-    await this.#tmux('new-session', '-d', ...size, `exec bash --rcfile ${rc} -i`);
+    const begin = { bash: `exec bash --rcfile ${path} -i`, zsh: `ZDOTDIR=${folder} exec zsh -i` };
+    await this.#tmux('new-session', '-d', ...size, begin[shell]);
     await this.sees('READY>');
   }
 
@@ -126,6 +145,12 @@ class Shell {
   async type(line: string): Promise<void> {
     await this.#tmux('send-keys', '-l', line);
     await this.press('Enter');
+  }
+
+  /** Types a line and Tab. */
+  async complete(line: string): Promise<void> {
+    await this.#tmux('send-keys', '-l', line);
+    await this.press('Tab');
   }
 
   /** Presses keys by their names in tmux: `C-c`, `Enter`, `q`. */
