@@ -15,8 +15,8 @@ export const run: Command = async ({ positionals: [shell = ''] }, { stdout }) =>
 interface Option {
   /** `--name`, with its short name before it. */
   readonly flags: readonly string[];
-  /** What may follow: nothing, a folder, known words, or (none of these) what nobody can guess. */
-  readonly value: 'none' | 'folder' | readonly string[];
+  /** What follows it, if anything does; `'anything'` is what nobody can guess. */
+  readonly value: undefined | 'folder' | 'anything' | readonly string[];
   readonly meaning: string;
 }
 
@@ -46,25 +46,42 @@ function commandless(): Option[] {
 
 function optionOf([left, meaning]: Usage['options'][number]): Option {
   const value = /<(.+)>/.exec(left)?.[1];
-  const known = value?.includes('|') ? value.split('|') : [];
   return {
     flags: left.replace(/<.*/, '').match(/--?[a-z][\w-]*/g) ?? [],
-    value: value === undefined ? 'none' : value === 'folder' ? value : known,
+    value: value === undefined ? value : kindOf(value),
     meaning,
   };
+}
+
+function kindOf(value: string): Option['value'] {
+  if (value === 'folder') return value;
+  return value.includes('|') ? value.split('|') : 'anything';
+}
+
+/** How a shell is told of what follows an option. */
+interface ValueSyntax {
+  readonly folder: string;
+  readonly anything: string;
+  words(words: readonly string[]): string;
+}
+
+function completed({ value }: Option, syntax: ValueSyntax): string {
+  if (value === undefined) return '';
+  return typeof value === 'string' ? syntax[value] : syntax.words(value);
 }
 
 function bash(): string {
   const lines = (words: readonly string[]): string => `$'${words.join('\\n')}'`;
   const flags = (options: readonly Option[]) => options.flatMap((option) => option.flags);
   const values = new Map<string, string>();
-  for (const { flags, value } of commands().flatMap(({ options }) => options)) {
-    const complete =
-      value === 'folder'
-        ? 'compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))'
-        : `COMPREPLY=($(compgen -W ${lines(value === 'none' ? [] : value)} -- "$word"))`;
-    if (value !== 'none')
-      values.set(flags.join('|'), `    ${flags.join('|')}) ${complete}; return ;;`);
+  for (const option of commands().flatMap(({ options }) => options)) {
+    const complete = completed(option, {
+      folder: 'compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word")); return',
+      anything: 'return',
+      words: (words) => `COMPREPLY=($(compgen -W ${lines(words)} -- "$word")); return`,
+    });
+    const names = option.flags.join('|');
+    if (complete !== '') values.set(names, `    ${names}) ${complete} ;;`);
   }
   const cases = commands().map(
     ({ name, words, options }) => `    ${name}) words=${lines([...words, ...flags(options)])} ;;`,
@@ -93,11 +110,14 @@ complete -F _agent_supervisor agent-supervisor
 
 function zsh(): string {
   const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-  const spec = ({ flags, value, meaning }: Option): string => {
-    const action =
-      value === 'folder' ? '_files -/' : value === 'none' ? '' : `(${value.join(' ')})`;
-    const argument = value === 'none' ? '' : `:value:${action === '()' ? ' ' : action}`;
-    const rest = quoted(`[${meaning.replace(/[[\]]/g, '\\$&')}]${argument}`);
+  const spec = (option: Option): string => {
+    const { flags, meaning } = option;
+    const value = completed(option, {
+      folder: ':folder:_files -/',
+      anything: ':value: ',
+      words: (words) => `:value:(${words.join(' ')})`,
+    });
+    const rest = quoted(`[${meaning.replace(/[[\]]/g, '\\$&')}]${value}`);
     // Of an option with two names, only one is offered and taken.
     return flags.length === 1
       ? `${flags[0]}${rest}`
@@ -144,18 +164,14 @@ function fish(): string {
   const quoted = (text: string) => `'${text.replace(/['\\]/g, '\\$&')}'`;
   const line = (command: string, rest: string, meaning: string): string =>
     `complete -c agent-supervisor -n ${quoted(`__agent_supervisor_is '${command}'`)} ${rest} -d ${quoted(meaning)}`;
-  const option = (command: string, { flags, value, meaning }: Option): string => {
-    const names = flags.map((flag) =>
-      flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`,
-    );
-    const known =
-      value === 'folder'
-        ? '(__fish_complete_directories)'
-        : value === 'none'
-          ? ''
-          : value.join(' ');
-    const values = value === 'none' ? [] : known === '' ? ['-x'] : ['-x', '-a', quoted(known)];
-    return line(command, [...names, ...values].join(' '), meaning);
+  const option = (command: string, known: Option): string => {
+    const names = known.flags.map((flag) => flag.replace(/^--/, '-l ').replace(/^-(?=\w$)/, '-s '));
+    const value = completed(known, {
+      folder: " -x -a '(__fish_complete_directories)'",
+      anything: ' -x',
+      words: (words) => ` -x -a ${quoted(words.join(' '))}`,
+    });
+    return line(command, names.join(' ') + value, known.meaning);
   };
   const lines = [
     ...commands().map(({ name, summary }) => line('', `-a ${name}`, summary)),
