@@ -1,6 +1,6 @@
 import type { Command } from './execute.ts';
 import { Refusal } from './refusal.ts';
-import { COMMON, USAGE, type Usage } from './usage.ts';
+import { COMMON, USAGE, type Usage, VERSION } from './usage.ts';
 
 const SHELLS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
 
@@ -27,8 +27,6 @@ interface Completed {
   /** The words that it may be called with, besides options. */
   readonly words: readonly string[];
 }
-
-const VERSION: Usage['options'][number] = ['-v, --version', 'print the version'];
 
 function commands(): Completed[] {
   return Object.entries<Usage>(USAGE).map(([name, { summary, options }]) => ({

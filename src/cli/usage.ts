@@ -15,6 +15,9 @@ export const COMMON: Usage['options'] = [
   ['-h, --help', 'say how the command is used'],
 ];
 
+/** In the place of a command. */
+export const VERSION: Usage['options'][number] = ['-v, --version', 'print the version'];
+
 const GRACE: Usage['options'][number] = [
   '--grace <duration>',
   'between SIGTERM and SIGKILL (default: 5s)',
@@ -128,7 +131,7 @@ export function help(name?: CommandName): string {
       ...columns(commands),
       '',
       'Options of all commands:',
-      ...columns([...COMMON, ['-v, --version', 'print the version']]),
+      ...columns([...COMMON, VERSION]),
       '',
       'Exit codes: 0 all is well, 1 a check failed or something could not be ended, 2 it could not be done.',
       '',
