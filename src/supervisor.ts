@@ -63,7 +63,7 @@ import {
 } from './termination/host-signals.ts';
 import type { LadderOptions } from './termination/ladder.ts';
 import { endAll, Shutdown } from './termination/shutdown.ts';
-import { durationMs, parseInput } from './validation.ts';
+import { definedOnly, durationMs, parseInput } from './validation.ts';
 
 /** A slot in the caller's hands. */
 export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
@@ -360,7 +360,8 @@ export class Supervisor {
     this.#assertSensible(parseInput(spawnDefaults, defaults, 'spawnHook'), 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
       const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
-      return this.#spawn({ ...defaults, command, args, cwd, env, signal }, dialect);
+      const asked = definedOnly({ cwd, env, signal });
+      return this.#spawn({ ...defaults, command, args, ...asked }, dialect);
     };
   }
 
@@ -472,14 +473,10 @@ export class Supervisor {
     sessionId?: string | number | undefined;
     kind?: string | undefined;
   }): ProcessInfo[] {
-    const wanted = parseInput(listFilter, filter, 'list');
+    const wanted = Object.entries(definedOnly(parseInput(listFilter, filter, 'list')));
     return [...this.#live.values()]
       .map((live) => live.describe())
-      .filter(
-        (info) =>
-          (wanted.sessionId === undefined || wanted.sessionId === info.sessionId) &&
-          (wanted.kind === undefined || wanted.kind === info.kind),
-      );
+      .filter((info) => wanted.every(([field, is]) => info[field as keyof ProcessInfo] === is));
   }
 
   /** Looks at every live process with its descendants, memory and CPU. */
@@ -619,7 +616,8 @@ export class Supervisor {
       sessionId: session,
       clock: this.#os.clock,
       unusedMs,
-      spawn: (request, held) => this.#spawn({ sessionId: session, ...request }, ONE_TO_ONE, held),
+      spawn: (request, held) =>
+        this.#spawn({ sessionId: session, ...definedOnly(request) }, ONE_TO_ONE, held),
       expired: () =>
         this.#warn('LEASE_UNUSED', `A lease lay unused for ${unusedMs} ms and was released.`),
       released: () => this.#leases.delete(lease),

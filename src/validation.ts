@@ -12,6 +12,12 @@ export const NO_NUL = 'must not contain a NUL character, which no system call ca
 export const systemText = () =>
   z.string().refine((text) => !text.includes('\0'), { error: NO_NUL });
 
+/** What is said: `undefined` says no more than a field that is left out. */
+export function definedOnly<T extends object>(fields: T): T {
+  const entries = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as T;
+}
+
 /** Below these fields a value may be a secret, so a message names only its type. */
 const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv']);
 

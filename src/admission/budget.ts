@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SupervisorError } from '../errors.ts';
 import type { EndReport, ExitCause } from '../reports.ts';
+import { definedOnly } from '../validation.ts';
 import type { Sessions } from './session.ts';
 
 /** What may be spent before nothing more is started; what is left out is without end. */
@@ -46,8 +47,7 @@ export const charge = z.lazy(() =>
 
 /** A request's own budget, over the supervisor's. */
 export function mergeBudgets(base: Budget, own: Budget = {}): Budget {
-  const set = Object.entries(own).filter(([, value]) => value !== undefined);
-  return { ...base, ...Object.fromEntries(set) };
+  return { ...base, ...definedOnly(own) };
 }
 
 /** What all hosts of the state directory have spent today. */

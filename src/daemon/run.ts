@@ -4,7 +4,7 @@ import { type EndReport, type HostSignal, type Supervisor, SupervisorError } fro
 import type { Os } from '../os/os.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { hostSignalOptions } from '../termination/host-signals.ts';
-import { parseInput, systemText } from '../validation.ts';
+import { definedOnly, parseInput, systemText } from '../validation.ts';
 import { readLaunchNote } from './launch-note.ts';
 import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';
@@ -147,11 +147,6 @@ async function within(ms: number, work: Promise<unknown>, os: Os): Promise<void>
   const late = Promise.withResolvers<void>();
   const cancel = os.clock.after(ms, late.resolve, { keepAlive: true });
   await Promise.race([work, late.promise]).finally(cancel);
-}
-
-function definedOnly<T extends object>(options: T): T {
-  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as T;
 }
 
 function noPidFile(): SupervisorError {
