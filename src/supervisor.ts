@@ -503,7 +503,7 @@ export class Supervisor {
         `Session "${session}" was reaped while this request waited; nothing was started.`,
       );
     const runs = [...this.#runs].filter((run) => run.sessionId === session);
-    this.#refuseWaiting((waiting) => waiting === session, error);
+    this.#refuseWaiting(error, session);
     const report = endAll(this.#liveOf(session), 'reaped', reason, this.#os.clock);
     // After it: what is reaped says so, and not that its run was aborted.
     for (const run of runs) run.abort(error());
@@ -558,10 +558,7 @@ export class Supervisor {
   async #stop(wish: z.output<typeof stopOptions>): Promise<EndReport> {
     this.#state = 'stopping';
     this.#events.emit('stopping', { reason: wish.reason });
-    this.#refuseWaiting(
-      () => true,
-      () => this.#closed(),
-    );
+    this.#refuseWaiting();
     this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
@@ -585,11 +582,7 @@ export class Supervisor {
     this.#beginUnasked();
     const process = spawn(this.#corridor, request, dialect, held);
     // A listener that heard of the request may have stopped us before it was in the queue.
-    if (this.#isClosed)
-      this.#refuseWaiting(
-        () => true,
-        () => this.#closed(),
-      );
+    if (this.#isClosed) this.#refuseWaiting();
     return process;
   }
 
@@ -626,10 +619,8 @@ export class Supervisor {
     return lease;
   }
 
-  #refuseWaiting(
-    matches: (sessionId: string | undefined) => boolean,
-    error: () => SupervisorError,
-  ): void {
+  #refuseWaiting(error = () => this.#closed(), session?: string): void {
+    const matches = (id: string | undefined) => session === undefined || id === session;
     for (const run of [...this.#runs]) if (matches(run.sessionId)) run.cease(error());
     for (const queued of [...this.#queued]) if (matches(queued.sessionId)) queued.refuse(error());
     this.#corridor.pool.refuse((request) => matches(request.sessionId), error);
@@ -642,7 +633,7 @@ export class Supervisor {
 
   /** A session has lasted too long. */
   #expire(session: string, error: () => SupervisorError): void {
-    this.#refuseWaiting((waiting) => waiting === session, error);
+    this.#refuseWaiting(error, session);
     if (this.#options.session.onExpire === 'refuse') return;
     void endAll(this.#liveOf(session), 'wall-clock', error().message, this.#os.clock);
   }

@@ -61,8 +61,9 @@ export function spawn(
 function start(passage: Passage, admission: Admission): void {
   const { os, request, handle } = passage;
   try {
+    assertMayStart(passage, passage.registry());
+    // Asked again: what was just looked at may have warned the host, which may have stopped us.
     const registry = passage.registry();
-    assertMayStart(passage, registry);
     const env = childEnvironment(passage, registry);
     const { child, failure } = os.launch({
       command: request.command,
@@ -111,7 +112,7 @@ function run(
   const record = {
     id: handle.id,
     pid,
-    startTime: os.processes.read?.(pid)?.startTime,
+    startTime: startTimeOf(os, pid),
     bootId,
     pidNamespace,
     group: os.platform !== 'win32',
@@ -122,16 +123,12 @@ function run(
     startedAt: os.clock.now(),
     ...(request.outlivesHost ? { outlivesHost: true } : {}),
   };
-  const segment = registry.segment(handle.id, request.outlivesHost);
-  registry.add(record);
-  registry.history.started(registry.owner.instance, record);
-
   const live: LiveProcess = new LiveProcess(passage, {
     handle,
     child,
     traffic: trafficOf(passage, child, (id) => learnConversation(passage, admission, live, id)),
     record,
-    segment,
+    segment: registry.segment(handle.id, request.outlivesHost),
     signal: request.signal,
     holdsSlot: passage.holdsSlot,
     budget: budgetOf(passage),
@@ -139,7 +136,6 @@ function run(
   });
   all.set(handle.id, live);
   for (const turn of admission.turns) turn.attach(live);
-  session?.started();
   const tail = new StderrTail();
   child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
   const stderrTail = () => (tail.isEmpty ? '' : tail.text(secretValues(env)));
@@ -148,10 +144,23 @@ function run(
   });
   handle.control(live);
   handle.attach(child);
+  // Each of these may warn the host, which may end all that it finds: nothing is to be missing by now.
+  registry.add(record);
+  registry.history.started(registry.owner.instance, record);
+  session?.started();
   live.disarm = passage.arm(live, request.limits);
   if (record.startTime === undefined) void live.identify(registry);
   emit('started', { ...live.subject, pid });
   callHost(() => request.onSpawn?.(handle));
+}
+
+/** What cannot be told now, as no descriptor is free, is no reason to lose what has just been started. */
+function startTimeOf({ processes }: Passage['os'], pid: number): string | undefined {
+  try {
+    return processes.read?.(pid)?.startTime;
+  } catch {
+    return undefined;
+  }
 }
 
 export interface End {

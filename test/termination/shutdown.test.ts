@@ -1,5 +1,8 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SupervisorOptions } from '../../src/options.ts';
+import type { EndReport } from '../../src/reports.ts';
 import { UNKILLABLE } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
 import { standing } from '../support/state-dir.ts';
@@ -81,6 +84,31 @@ describe('stop', () => {
     fake.spawn('a');
     await fake.until(fake.supervisor[Symbol.asyncDispose]());
     expect(fake.os.alive).toEqual([]);
+  });
+
+  it('ends the process whose very start makes a listener stop the supervisor', async () => {
+    await fake.supervisor.start();
+    const day = new Date(fake.os.clock.now()).toISOString().slice(0, 10);
+    mkdirSync(join(fake.stateDir, `history-${day}.jsonl`));
+    const stopped = Promise.withResolvers<EndReport>();
+    fake.supervisor.on('warning', () => stopped.resolve(fake.supervisor.stop()));
+    const { id } = fake.spawn('a');
+    const { ended } = await fake.until(stopped.promise);
+    expect(ended).toMatchObject([{ id, cause: 'shutdown' }]);
+    expect(fake.os.alive).toEqual([]);
+  });
+
+  it('starts nothing for which a listener stops the supervisor before its launch', async () => {
+    setUp({ budget: { perDayUsd: 1 } });
+    await fake.supervisor.start();
+    const day = new Date(fake.os.clock.now()).toISOString().slice(0, 10);
+    mkdirSync(join(fake.stateDir, `spend-${day}.jsonl`));
+    const stopped = Promise.withResolvers<EndReport>();
+    fake.supervisor.on('warning', () => stopped.resolve(fake.supervisor.stop()));
+    const { exited } = fake.spawn('a');
+    await fake.until(stopped.promise);
+    expect(fake.os.launches).toEqual([]);
+    expect(await exited).toMatchObject({ cause: 'not-started', error: { code: 'STOPPING' } });
   });
 
   it('survives a listener that stops the supervisor itself', async () => {
@@ -407,6 +435,16 @@ describe('reapSession', () => {
     expect(fake.os.launches).toHaveLength(1);
   });
 
+  it('ends what a listener hears of before its own start is told', async () => {
+    fake.supervisor.on('warning', ({ code }) => {
+      if (code === 'SESSION_SHARED') void fake.supervisor.reapSession('s');
+    });
+    const processes = ['a', 'b'].map((name) => fake.spawn(name, { sessionId: 's' }));
+    for (const { exited } of processes)
+      expect(await fake.until(exited)).toMatchObject({ cause: 'reaped' });
+    expect(fake.os.alive).toEqual([]);
+  });
+
   it('does nothing for a session that nobody knows', async () => {
     fake.spawn('a', { sessionId: 's' });
     fake.spawn('b');
@@ -417,6 +455,17 @@ describe('reapSession', () => {
 });
 
 describe('a look that fails', () => {
+  it('loses no process that has just been launched', async () => {
+    await fake.supervisor.start();
+    fake.os.readError = new Error('EMFILE');
+    const { pid, exited } = fake.spawn('a');
+    fake.os.readError = undefined;
+    expect(pid).toBe(100);
+    await fake.until(fake.supervisor.stop());
+    expect(await exited).toMatchObject({ cause: 'shutdown' });
+    expect(fake.os.alive).toEqual([]);
+  });
+
   it('costs no slot, no report and no unhandled rejection', async () => {
     const unhandled = vi.fn();
     process.on('unhandledRejection', unhandled);
