@@ -760,7 +760,8 @@ export class Supervisor {
         clock: this.#os.clock,
         emit: this.#events.emit,
         patienceMs: takeoverPatienceMs(this.#options.ladder),
-        claims: () => this.#open().claims,
+        // While we stop, an agent may still tell which conversation it runs.
+        claims: () => (this.#registry ?? this.#open()).claims,
       }),
       holders: () =>
         [...this.#live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),

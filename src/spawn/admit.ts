@@ -48,7 +48,8 @@ export function learnConversation(
   sessionId: string,
 ): void {
   const key = sessionId.toLowerCase();
-  if (handle.over || admission.turns.some((turn) => turn.key === key)) return;
+  // One that has survived its end may be heard of when nothing may be claimed any more.
+  if (handle.over || live.survived || admission.turns.some((turn) => turn.key === key)) return;
   const giveUp = conversations.request({
     key,
     id: handle.id,

@@ -6,6 +6,7 @@ import type { EndReport } from '../../src/reports.ts';
 import { UNKILLABLE } from '../support/fake-os.ts';
 import { FakeSupervision } from '../support/fake-supervisor.ts';
 import { standing } from '../support/state-dir.ts';
+import { catchUncaught } from '../support/uncaught.ts';
 
 const STUBBORN = { SIGTERM: 'ignore' } as const;
 
@@ -110,6 +111,34 @@ describe('stop', () => {
     expect(fake.os.launches).toEqual([]);
     expect(await exited).toMatchObject({ cause: 'not-started', error: { code: 'STOPPING' } });
   });
+
+  it.each([
+    ['finish', { finishMs: 60_000 }, {}],
+    ['end', {}, { SIGTERM: 'ignore' }],
+    ['survive', { deadlineMs: 0 }, UNKILLABLE],
+  ] as const)(
+    'hears from agents that %s which conversation they run, and goes on',
+    async (_, wish, reactions) => {
+      const uncaught = catchUncaught();
+      try {
+        fake.os.reactions = reactions;
+        const process = fake.supervisor.spawnHook()({ command: 'a', args: [] });
+        const { stdout } = fake.os.child(process.pid ?? 0);
+        const stopped = fake.supervisor.stop(wish);
+        if ('deadlineMs' in wish) await fake.until(stopped);
+        stdout.write('{"type":"system","subtype":"init","session_id":"c"}\n');
+        await fake.os.clock.advance(1000);
+        expect(String(process.stdout.read())).toContain('init');
+        fake.os.die(process.pid ?? 0);
+        await fake.until(stopped);
+        await fake.until(process.exited);
+        expect(uncaught).toMatchObject({ exceptions: [], rejections: [] });
+        expect(standing(fake.stateDir)).toEqual([]);
+      } finally {
+        uncaught.restore();
+      }
+    },
+  );
 
   it('survives a listener that stops the supervisor itself', async () => {
     for (const event of ['stopping', 'refused', 'ending', 'exited', 'stopped'] as const) {
