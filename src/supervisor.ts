@@ -309,7 +309,8 @@ export class Supervisor {
     if (this.#state === 'stopping') throw this.#closed();
     if (this.#state === 'stopped') this.#state = 'new';
     await this.#begin();
-    const report = await (this.#firstSweep ?? this.sweep());
+    // One that has failed is no answer for ever.
+    const report = await (this.#firstSweep?.catch(() => this.sweep()) ?? this.sweep());
     return { ...report, stateDir: this.#options.stateDir };
   }
 
@@ -557,12 +558,12 @@ export class Supervisor {
 
   async #stop(wish: z.output<typeof stopOptions>): Promise<EndReport> {
     this.#state = 'stopping';
+    this.#cancelSweep();
     this.#events.emit('stopping', { reason: wish.reason });
     this.#refuseWaiting();
     this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
-    this.#cancelSweep();
     this.#corridor.sessions.close();
     // Our claims count as long as our journal does.
     await Promise.all([this.#sweeps.over, this.#adoptions.over]);

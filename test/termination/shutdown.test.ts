@@ -140,6 +140,16 @@ describe('stop', () => {
     },
   );
 
+  it('sends no sweep into what has been closed', async () => {
+    setUp({ sweep: { intervalMs: 1000 } });
+    const { pid = 0 } = fake.spawn('a');
+    const stopped = fake.supervisor.stop({ finishMs: 60_000 });
+    await fake.os.clock.advance(5000);
+    fake.os.die(pid);
+    await fake.until(stopped);
+    expect(fake.eventsOf('warning')).toEqual([]);
+  });
+
   it('survives a listener that stops the supervisor itself', async () => {
     for (const event of ['stopping', 'refused', 'ending', 'exited', 'stopped'] as const) {
       setUp({ pool: { concurrency: 1 } });
@@ -484,6 +494,13 @@ describe('reapSession', () => {
 });
 
 describe('a look that fails', () => {
+  it('fails a start, and not the next one', async () => {
+    fake.os.lookError = new Error('EMFILE');
+    await expect(fake.supervisor.start()).rejects.toThrow('EMFILE');
+    fake.os.lookError = undefined;
+    expect(await fake.supervisor.start()).toMatchObject({ stateDir: fake.stateDir });
+  });
+
   it('loses no process that has just been launched', async () => {
     await fake.supervisor.start();
     fake.os.readError = new Error('EMFILE');
