@@ -156,15 +156,17 @@ export class Events {
   ): () => void {
     parseInput(subscription, { event, listener }, 'on');
     const { listeners } = this.#outlets[event];
-    listeners.add(listener);
-    return () => listeners.delete(listener);
+    // One for each call: who takes off his own leaves that of another who passed the same function.
+    const own: typeof listener = (detail) => listener(detail);
+    listeners.add(own);
+    return () => listeners.delete(own);
   }
 
   readonly emit: Emit = (event, detail) => {
     const { listeners, channel } = this.#outlets[event];
-    for (const listener of listeners) {
-      callHost(() => (listener as (detail: unknown) => void)(detail));
-    }
+    // A copy: who puts his listener on again, when it is called, would be called for ever.
+    for (const listener of [...listeners])
+      if (listeners.has(listener)) callHost(() => listener(detail as never));
     if (channel.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
   };
 }

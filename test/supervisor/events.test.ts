@@ -221,6 +221,34 @@ describe('the events', () => {
     fake.spawn('b', { slot: false });
     expect(listener).toHaveBeenCalledTimes(1);
   });
+
+  it('go on for another who passed the same function', () => {
+    const listener = vi.fn();
+    const off = fake.supervisor.on('started', listener);
+    fake.supervisor.on('started', listener);
+    off();
+    fake.spawn('a');
+    expect(listener).toHaveBeenCalledTimes(1);
+  });
+
+  it('come once to a listener that puts itself on again', () => {
+    const listener = vi.fn(() => {
+      off();
+      // Enough to tell, and no endless loop.
+      if (listener.mock.calls.length < 5) off = fake.supervisor.on('started', listener);
+    });
+    let off = fake.supervisor.on('started', listener);
+    fake.spawn('a');
+    expect(listener).toHaveBeenCalledTimes(1);
+  });
+
+  it('do not come any more to a listener that another one has taken off meanwhile', () => {
+    const listener = vi.fn();
+    fake.supervisor.on('started', () => off());
+    const off = fake.supervisor.on('started', listener);
+    fake.spawn('a');
+    expect(listener).not.toHaveBeenCalled();
+  });
 });
 
 describe('a listener that throws', () => {
