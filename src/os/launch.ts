@@ -71,9 +71,12 @@ function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure
   const { code, message } = cause as NodeJS.ErrnoException;
   // Node hangs the raw arguments on its error, where a log would print them; they can be secrets.
   Reflect.deleteProperty(cause as object, 'spawnargs');
-  if (cwd !== undefined && !statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) {
-    const advice = 'Create it, or leave cwd out for the folder of the host.';
-    return { code: 'CWD_NOT_FOUND', message: `cwd "${cwd}" is not a folder. ${advice}`, cause };
+  if (!isFolder(cwd)) {
+    const [which, advice] =
+      cwd === undefined
+        ? ["The host's own folder", 'Pass a cwd, or let the host change to one that is there.']
+        : [`cwd "${cwd}"`, 'Create it, or leave cwd out for the folder of the host.'];
+    return { code: 'CWD_NOT_FOUND', message: `${which} is not a folder. ${advice}`, cause };
   }
   if (code === 'ENOENT') {
     const advice =
@@ -90,4 +93,12 @@ function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure
     message: `command "${command}" could not be started: ${message}.${advice}`,
     cause,
   };
+}
+
+function isFolder(path?: string): boolean {
+  try {
+    return statSync(path ?? process.cwd()).isDirectory();
+  } catch {
+    return false;
+  }
 }

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,5 +30,19 @@ describe('a launch that fails', () => {
     expect(told?.code).toBe(code);
     expect(told?.cause).toBeInstanceOf(Error);
     expect(inspect(told, { depth: 9, showHidden: true })).not.toContain('hunter2');
+  });
+
+  it.skipIf(process.platform === 'win32')('blames the folder of a host that has lost it', () => {
+    const lost = join(folder, 'lost');
+    mkdirSync(lost);
+    const script = `
+      import { rmdirSync } from 'node:fs';
+      import { launch } from ${JSON.stringify(join(import.meta.dirname, '../../src/os/launch.ts'))};
+      rmdirSync(process.cwd());
+      const request = { command: process.execPath, args: [], env: {} };
+      console.log((await launch(request, process.platform).failure).code);`;
+    const args = ['--input-type=module', '--eval', script];
+    const code = execFileSync(process.execPath, args, { cwd: lost, encoding: 'utf8' });
+    expect(code).toBe('CWD_NOT_FOUND\n');
   });
 });
