@@ -40,9 +40,10 @@ export class Guardian {
     this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
   }
 
-  /** Forgets a group that is empty: its number may be someone else's soon. */
-  forget(pgid: number): void {
-    if (this.#groups.delete(pgid)) this.#guard?.write(`- ${pgid}`);
+  /** Forgets a group that is empty, unless its number has become another one's of ours meanwhile. */
+  forget(pgid: number, startTime: string | undefined): void {
+    if (this.#groups.get(pgid) === startTime && this.#groups.delete(pgid))
+      this.#guard?.write(`- ${pgid}`);
   }
 
   /** Ends the guardian and lets everything live that it guarded. */
@@ -56,8 +57,7 @@ export class Guardian {
     try {
       this.#guard = this.#os.guard?.(this.#request);
       this.#guard?.onExit(() => this.#onExit(startedAtMs));
-      for (const [pgid, startTime] of this.#groups)
-        this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
+      for (const group of this.#groups) this.register(...group);
       await this.#guard?.ready;
       this.#last = 'guards';
     } catch (error) {

@@ -146,12 +146,12 @@ export class Registry {
   }
 
   /** Forgets a record whose whole tree is dead. */
-  remove({ id, pid, outlivesHost }: SupervisionRecord): void {
+  remove({ id, pid, startTime, outlivesHost }: SupervisionRecord): void {
     if (outlivesHost) {
       this.#keptFiles.remove(id);
       return;
     }
-    this.#guardian?.forget(pid);
+    this.#guardian?.forget(pid, startTime);
     this.#journal.remove(id);
     if (this.#closing) this.close();
   }

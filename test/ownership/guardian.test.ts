@@ -42,9 +42,19 @@ describe('a guardian', () => {
     expect(guardian.describe()).toEqual({ state: 'guarding', pid: 1 });
     guardian.register(100, '7');
     guardian.register(101, undefined);
-    guardian.forget(100);
-    guardian.forget(100);
-    expect(os.told).toEqual([['+ 100 7', '+ 101 ', '- 100']]);
+    guardian.forget(100, '7');
+    guardian.forget(100, '7');
+    guardian.forget(101, undefined);
+    expect(os.told).toEqual([['+ 100 7', '+ 101 ', '- 100', '- 101']]);
+  });
+
+  it('keeps a group whose number was that of a process whose leftovers have ended now', async () => {
+    const os = new Ward();
+    const guardian = await os.watch();
+    guardian.register(100, '7');
+    guardian.register(100, '8');
+    guardian.forget(100, '7');
+    expect(os.told).toEqual([['+ 100 7', '+ 100 8']]);
   });
 
   it('that dies is started again after a second, and told what its predecessor knew', async () => {
