@@ -5,7 +5,8 @@
  * It reads the host's pipe: `+ PGID START` registers a group, `- PGID` forgets it, `disarm` ends the
  * guardian. The end of the pipe means that the host is gone, whatever the cause: then everything it
  * left is ended, politely first. It forks nothing until then, so it costs nothing while it waits.
- * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`).
+ * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`); a function
+ * called `end` is one that zsh does not, which can be macOS's `sh` (sh(1)).
  */
 export const GUARDIAN_SCRIPT = `
 trap '' HUP INT QUIT TERM
@@ -16,25 +17,19 @@ if [ -r /proc/self/stat ]; then
   # Sets state, pgid and start of a process; false if it is gone or a zombie.
   stat_of() {
     state= pgid= start=
-    read -r line 2>/dev/null < "/proc/$1/stat" || return 1
+    { read -r line < "/proc/$1/stat"; } 2>/dev/null || return 1
     set -- \${line##*) }
     state=$1 pgid=$3 start=\${20}
     case $state in Z* | X* | x*) return 1 ;; esac
   }
-  marked() {
-    for file in $(grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null); do
-      file=\${file#/proc/}
-      echo "\${file%/environ}"
-    done
-  }
+  # Of files of processes.
+  pids() { while IFS=/ read -r root proc pid file; do echo "$pid"; done; }
+  marked() { grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null | pids; }
   in_groups() {
     groups=
     for pgid in $ours; do groups="$groups|$pgid"; done
     # A name may look like these fields; it is the caller who proves.
-    for file in $(grep -lE "[)] [^ZXx] [0-9]+ (\${groups#?}) " /proc/[0-9]*/stat 2>/dev/null); do
-      file=\${file#/proc/}
-      echo "\${file%/stat}"
-    done
+    grep -lE "[)] [^ZXx] [0-9]+ (\${groups#?}) " /proc/[0-9]*/stat 2>/dev/null | pids
   }
   now_ms() {
     read -r now rest < /proc/uptime
@@ -45,12 +40,19 @@ else
     state= pgid= start=
     set -- $(LC_ALL=C TZ=UTC ps -o stat=,pgid=,lstart= -p "$1" 2>/dev/null)
     [ $# -ge 7 ] || return 1
-    state=$1 pgid=$2 start=$3_$4_$5_$6_$7
+    state=$1 pgid=$2
     case $state in Z*) return 1 ;; esac
+    # In seconds since 1970, as the host tells it.
+    start=$(date -juf '%a %b %d %T %Y' "$3 $4 $5 $6 $7" +%s)
   }
   marked() {
     ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
-      while read -r pid rest; do echo "$pid"; done
+      while read -r pid line; do
+        # What a command line quotes proves nothing, only what -E adds to it.
+        args=$(ps -ww -o command= -p "$pid" 2>/dev/null)
+        added=\${line#"$args "}
+        [ "$added" != "$line" ] && printf ' %s\\n' "$added" | grep -qE " $mark( |$)" && echo "$pid"
+      done
   }
   in_groups() {
     ps -A -o pid=,pgid= 2>/dev/null | while read -r pid pgid; do
@@ -95,7 +97,7 @@ look() {
 }
 
 # Looks until two looks in a row find nobody; false if time is up before.
-end() {
+finish() {
   now_ms
   until=$((now + $2)) empty=0 signalled=
   while :; do
@@ -131,5 +133,5 @@ while read -r change pgid start; do
     disarm) exit 0 ;;
   esac
 done
-end TERM "$polite_ms" || end KILL "$forced_ms"
+finish TERM "$polite_ms" || finish KILL "$forced_ms"
 `;

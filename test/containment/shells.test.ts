@@ -1,7 +1,7 @@
 // The guardian's script, fed by hand under every shell that a system may call `sh`.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { GUARDIAN_SCRIPT } from '../../src/os/guardian-script.ts';
@@ -19,14 +19,20 @@ interface Shell {
   readonly command: readonly [string, ...string[]];
   /** Only the shell's own tools, no grep and sleep of GNU. */
   readonly ownTools?: boolean;
+  /** No /proc to look at, only ps, as on macOS. */
+  readonly onlyPs?: boolean;
 }
 
 const SHELLS: readonly Shell[] = [
   { name: 'dash', command: ['/bin/dash'] },
   { name: 'bash', command: ['/bin/bash'] },
+  { name: 'zsh', command: ['/usr/bin/zsh'] },
   { name: 'mksh', command: ['/usr/bin/mksh'] },
   { name: 'busybox sh', command: ['/bin/busybox', 'sh'] },
   { name: 'busybox sh with its own tools', command: ['/bin/busybox', 'sh'], ownTools: true },
+  ...['/bin/dash', '/bin/bash', '/usr/bin/zsh'].map((path): Shell => {
+    return { name: `${path} where only ps tells`, command: [path], onlyPs: true };
+  }),
 ];
 const PRESENT = SHELLS.filter(({ command: [path] }) => CAN_CONTAIN && existsSync(path));
 for (const { name, command } of SHELLS)
@@ -40,20 +46,26 @@ const TIMES = { politeMs: 300, forcedMs: 1000 };
 class FedGuardian {
   readonly child: ChildProcess;
 
-  constructor(area: Area, { command: [command, ...args], ownTools }: Shell, times = TIMES) {
+  constructor(area: Area, { command: [command, ...args], ...system }: Shell, times = TIMES) {
+    this.#onlyPs = system.onlyPs === true;
+    const script = this.#onlyPs ? GUARDIAN_SCRIPT.replace('/proc/self', '/none') : GUARDIAN_SCRIPT;
+    const path = process.env['PATH'] ?? '';
     this.child = spawn(
       command,
       [
         ...args,
-        ...['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', OWNER],
+        ...['-c', script, 'agent-supervisor-guardian', OWNER],
         ...[String(times.politeMs), String(times.forcedMs)],
       ],
       {
         // As it is called in practice; bash by its own name would read ~/.bashrc on a socket.
-        argv0: command === '/bin/bash' ? 'sh' : command,
+        argv0: ['/bin/bash', '/usr/bin/zsh'].includes(command) ? 'sh' : command,
         detached: true,
         cwd: '/',
-        env: { LC_ALL: 'C', PATH: ownTools ? busyboxTools(area) : (process.env['PATH'] ?? '') },
+        env: {
+          LC_ALL: 'C',
+          PATH: system.ownTools ? busyboxTools(area) : this.#onlyPs ? macTools(area, path) : path,
+        },
         stdio: ['pipe', 'pipe', 'pipe'],
       },
     );
@@ -61,6 +73,7 @@ class FedGuardian {
   }
 
   readonly errors: string[] = [];
+  readonly #onlyPs: boolean;
 
   async ready(): Promise<this> {
     if (this.child.stdout)
@@ -72,8 +85,9 @@ class FedGuardian {
     this.child.stdin?.write(`${line}\n`);
   }
 
-  register({ pid, startTime }: Pick<ProcessRow, 'pid' | 'startTime'>): void {
-    this.tell(`+ ${pid} ${startTime}`);
+  /** `by` is how much later it is said to have started. */
+  register({ pid, startTime }: Pick<ProcessRow, 'pid' | 'startTime'>, by = 0): void {
+    this.tell(`+ ${pid} ${(this.#onlyPs ? secondsOf(pid) : Number(startTime)) + by}`);
   }
 
   /** The host is gone. */
@@ -90,6 +104,24 @@ function busyboxTools(area: Area): string {
   for (const tool of ['grep', 'sleep', 'date', 'ps'])
     symlinkSync('/bin/busybox', join(folder, tool));
   return folder;
+}
+
+/** Stand-ins for what macOS says in another way: the environments of ps, and date's reading of a date. */
+function macTools(area: Area, path: string): string {
+  const folder = join(area.folder, 'mac-tools');
+  mkdirSync(folder);
+  const ps = 'case "$*" in *" -E "*) shift 3; exec /bin/ps axeww "$@" ;; esac; exec /bin/ps "$@"';
+  const date = 'case $1 in -j*) exec /bin/date -u -d "$3" "$4" ;; esac; exec /bin/date "$@"';
+  for (const [name, script] of Object.entries({ ps, date }))
+    writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return `${folder}:${path}`;
+}
+
+/** When a process started, as a look at the process table of macOS tells it. */
+function secondsOf(pid: number): number {
+  const env = { LC_ALL: 'C', TZ: 'UTC' };
+  const started = execFileSync('/bin/ps', ['-o', 'lstart=', '-p', `${pid}`], { env });
+  return Date.parse(`${started} UTC`) / 1000;
 }
 
 /** A process of the test's own in a session of its own; `AGENT_SUPERVISOR_COOKIE` is what it carries. */
@@ -133,6 +165,7 @@ describe.runIf(CAN_CONTAIN).for(PRESENT)('the guardian under $name', (shell) => 
   it('ends registered groups and carriers of our cookie, and nobody else', async ({ area }) => {
     const guardian = await new FedGuardian(area, shell).ready();
     const group = started(area, {}, 'sleep 300 & sleep 300 & exec sleep 300');
+    const late = started(area, {});
     const stubborn = started(area, {}, 'trap "" TERM; exec sleep 300');
     const stubbornCarrier = started(area, carrying(OURS[0] ?? ''), 'trap "" TERM; exec sleep 300');
     const carriers = OURS.map((cookie) => started(area, carrying(cookie)));
@@ -141,6 +174,13 @@ describe.runIf(CAN_CONTAIN).for(PRESENT)('the guardian under $name', (shell) => 
       // The name has to be the whole name.
       area.canary({ NOT_AGENT_SUPERVISOR_COOKIE: `${OWNER}.1` }),
       area.canary({ NOTE: `AGENT_SUPERVISOR_COOKIE=${OWNER}.1` }),
+      // Nor does a command line that quotes it prove anything.
+      area.canary({}, [
+        'bash',
+        '-c',
+        `exec -a "$0" sleep 300`,
+        `x AGENT_SUPERVISOR_COOKIE=${OWNER}.1 y`,
+      ]),
     ];
     const recycled = area.canary();
     const forgotten = area.canary();
@@ -148,8 +188,11 @@ describe.runIf(CAN_CONTAIN).for(PRESENT)('the guardian under $name', (shell) => 
     await eventually(() => readRow(stubbornCarrier.pid)?.command === 'sleep');
 
     for (const row of [group, stubborn, forgotten]) guardian.register(row);
+    // Before the host knows when it started (macOS), and once it does.
+    guardian.tell(`+ ${late.pid} `);
+    guardian.register(late);
     // The pid is alive, but it is not the process that was registered; -1, 0 and 1 are nobody's.
-    guardian.register({ pid: recycled.pid, startTime: String(Number(recycled.startTime) - 1) });
+    guardian.register(recycled, -1);
     for (const pid of [-1, 0, 1]) guardian.tell(`+ ${pid} 1`);
     guardian.tell('+ not-a-pid 1');
     guardian.tell('nonsense; kill 1');
@@ -157,7 +200,7 @@ describe.runIf(CAN_CONTAIN).for(PRESENT)('the guardian under $name', (shell) => 
 
     expect(await guardian.hangUp()).toBe(0);
     expect(area.tree()).toEqual([]);
-    expect([group, stubborn, stubbornCarrier, ...carriers].filter(isAlive)).toEqual([]);
+    expect([group, late, stubborn, stubbornCarrier, ...carriers].filter(isAlive)).toEqual([]);
     expect([...strangers, recycled, forgotten].filter((row) => !isAlive(row))).toEqual([]);
     expect(guardian.errors.join('')).toBe('');
   });
