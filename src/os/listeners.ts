@@ -173,8 +173,9 @@ export const windowsListeners: FindListeners = async (endpoint) => {
   const { port } = endpoint;
   if (!isPort(port)) return [];
   const script = [
-    `Get-NetTCPConnection -State Listen -LocalPort ${port} -ErrorAction SilentlyContinue | `,
-    `ForEach-Object { '{0} {1}' -f $_.OwningProcess, `,
+    // To ask for one port is an error where nobody listens, and then looks like a failure.
+    `$ErrorActionPreference = 'Stop'; Get-NetTCPConnection -State Listen | `,
+    `Where-Object LocalPort -eq ${port} | ForEach-Object { '{0} {1}' -f $_.OwningProcess, `,
     '(Get-Process -Id $_.OwningProcess -ErrorAction SilentlyContinue).ProcessName }; exit 0',
   ].join('');
   try {

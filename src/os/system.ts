@@ -95,7 +95,8 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
       const ours = all.filter((listener) => OURS in listener).length;
       return { host: all.length - ours, ours };
     },
-    raise: (signal) => process.kill(process.pid, signal),
+    // Windows tells a host of SIGHUP, but sends it to nobody (tapjs/signal-exit#54).
+    raise: (signal) => process.kill(process.pid, platform === 'win32' ? 'SIGTERM' : signal),
   };
 }
 
