@@ -303,7 +303,8 @@ export class Supervisor {
   /**
    * Opens the registry; implicit at the first spawn, and needed again after `stop`.
    *
-   * @throws SupervisorError `STATE_DIR_UNSAFE`, or `STOPPING` while a stop is under way
+   * @throws SupervisorError `STATE_DIR_UNSAFE`, `STOPPING` while a stop is under way, or `SPAWN_FAILED`
+   * where PowerShell cannot be run (Windows)
    */
   async start(): Promise<StartReport> {
     if (this.#state === 'stopping') throw this.#closed();

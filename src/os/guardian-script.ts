@@ -16,20 +16,18 @@ mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-
 if [ -r /proc/self/stat ]; then
   # Sets state, pgid and start of a process; false if it is gone or a zombie.
   stat_of() {
-    state= pgid= start=
     { read -r line < "/proc/$1/stat"; } 2>/dev/null || return 1
     set -- \${line##*) }
     state=$1 pgid=$3 start=\${20}
     case $state in Z* | X* | x*) return 1 ;; esac
   }
-  # Of files of processes.
-  pids() { while IFS=/ read -r root proc pid file; do echo "$pid"; done; }
-  marked() { grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null | pids; }
+  pids_of_paths() { while IFS=/ read -r root proc pid file; do echo "$pid"; done; }
+  marked() { grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null | pids_of_paths; }
   in_groups() {
     groups=
     for pgid in $ours; do groups="$groups|$pgid"; done
     # A name may look like these fields; it is the caller who proves.
-    grep -lE "[)] [^ZXx] [0-9]+ (\${groups#?}) " /proc/[0-9]*/stat 2>/dev/null | pids
+    grep -lE "[)] [^ZXx] [0-9]+ (\${groups#?}) " /proc/[0-9]*/stat 2>/dev/null | pids_of_paths
   }
   now_ms() {
     read -r now rest < /proc/uptime
@@ -37,7 +35,6 @@ if [ -r /proc/self/stat ]; then
   }
 else
   stat_of() {
-    state= pgid= start=
     set -- $(LC_ALL=C TZ=UTC ps -o stat=,pgid=,lstart= -p "$1" 2>/dev/null)
     [ $# -ge 7 ] || return 1
     state=$1 pgid=$2

@@ -3,13 +3,14 @@ import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { type Clock, sliced } from './clock.ts';
 import {
+  type BareProcess,
   COOKIE_VARIABLE,
   type ProcessEntry,
   type Processes,
   type ProcessTable,
   type SelfIdentity,
 } from './os.ts';
-import { type BareProcess, parseProcStat, parsePss } from './parse.ts';
+import { parseProcStat, parsePss } from './parse.ts';
 
 /**
  * How often the processes are listed: a listing misses who is forked during it, and the dying parent

@@ -1,7 +1,5 @@
 import { type BareProcess, COOKIE_VARIABLE, type ProcessEntry } from './os.ts';
 
-export type { BareProcess };
-
 // Of one that is just being reaped, group and session are -1 (do_task_stat).
 const STAT_NUMBERS = /^\d{1,10} \d{1,10} -?\d{1,10} -?\d{1,10} \d{1,20}$/;
 
@@ -152,11 +150,10 @@ function isParent(parent: BareProcess, child: BareProcess): boolean {
   return parent.pid !== child.pid && parent.startTime !== '0' && !startedBefore(child, parent);
 }
 
+type Started = Pick<BareProcess, 'startTime'>;
+
 /** Whether `a` started before `b`: start times are compared by length, then as text. */
-export function startedBefore(
-  { startTime: a }: Pick<BareProcess, 'startTime'>,
-  { startTime: b }: Pick<BareProcess, 'startTime'>,
-): boolean {
+export function startedBefore({ startTime: a }: Started, { startTime: b }: Started): boolean {
   return a.length < b.length || (a.length === b.length && a < b);
 }
 

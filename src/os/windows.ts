@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { SupervisorError } from '../errors.ts';
 import type { LaunchRequest, Processes, ProcessTable } from './os.ts';
 import { parseCim } from './parse.ts';
 
@@ -30,13 +31,18 @@ function powershellEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(variables.filter(([name]) => !/^PSModulePath$/i.test(name)));
 }
 
-/** What a PowerShell script prints. */
+/**
+ * What a PowerShell script prints.
+ *
+ * @throws SupervisorError `SPAWN_FAILED`, by rejection
+ */
 export async function query(script: string): Promise<string> {
   const { SystemRoot = 'C:\\Windows' } = process.env;
+  const program = `${SystemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`;
   // Loaded at the first look, as everything is that only some hosts need.
   const { execFile } = require('node:child_process') as typeof import('node:child_process');
   const running = promisify(execFile)(
-    `${SystemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`,
+    program,
     ['-NoLogo', '-NoProfile', '-NonInteractive', '-Command', script],
     {
       env: powershellEnvironment(),
@@ -47,7 +53,11 @@ export async function query(script: string): Promise<string> {
   );
   // It may wait for the end of a piped input before it exits.
   running.child.stdin?.end();
-  return (await running).stdout;
+  const { stdout } = await running.catch((cause) => {
+    const message = `Only PowerShell tells which processes run, and it failed. Let this user run ${program}; \`cause\` has its own words.`;
+    throw new SupervisorError('SPAWN_FAILED', message, { cause });
+  });
+  return stdout;
 }
 
 /**

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { windowsListeners } from '../../src/os/listeners.ts';
+import { windowsProcesses } from '../../src/os/windows.ts';
 
 const PATH = 'System32\\WindowsPowerShell\\v1.0\\powershell.exe';
 
@@ -29,6 +30,18 @@ case $5 in
   "\\$ErrorActionPreference = 'Stop'; "*"Get-NetTCPConnection -State Listen |"*) exit 1 ;;
   *) exit 0 ;;
 esac`;
+
+  it.each([
+    ['is not there', undefined],
+    ['a policy forbids', 'echo "This program is blocked" >&2; exit 1'],
+  ])('that %s fails a look in words that name the way out', async (_what, script) => {
+    if (script !== undefined) standIn(script);
+    await expect(windowsProcesses().look()).rejects.toMatchObject({
+      code: 'SPAWN_FAILED',
+      message: expect.stringContaining(`run ${folder}/C:\\${PATH};`),
+      cause: expect.any(Error),
+    });
+  });
 
   it('whose query is refused tells nothing of who listens', async () => {
     standIn(failing);
