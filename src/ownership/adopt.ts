@@ -103,19 +103,17 @@ export async function adopt(
   return handle;
 }
 
+type Watched = Pick<ProcessEntry, 'pid' | 'startTime'>;
+
 /** Looks now and then whether a process is still there, until it is not. */
 class Watch {
   readonly #os: Os;
-  readonly #process: { readonly pid: number; readonly startTime: string };
+  readonly #process: Watched;
   readonly #onDeath: () => void;
   #cancel: () => void = () => undefined;
   #over = false;
 
-  constructor(
-    os: Os,
-    process: { readonly pid: number; readonly startTime: string },
-    onDeath: () => void,
-  ) {
+  constructor(os: Os, process: Watched, onDeath: () => void) {
     this.#os = os;
     this.#process = process;
     this.#onDeath = onDeath;
@@ -199,10 +197,8 @@ async function findAdoptable(
 async function refuseIfHeld(entry: ProcessEntry, context: RecoveryContext): Promise<void> {
   const holder = await holderOf(entry, context);
   if (holder === undefined) return;
-  throw notAdoptable(
-    `pid ${entry.pid}`,
-    `supervisor ${holder} holds it, and is alive as far as can be told`,
-  );
+  const reason = `supervisor ${holder} holds it, and is alive as far as can be told`;
+  throw notAdoptable(`pid ${entry.pid}`, reason);
 }
 
 function take({ path, record }: KeptFile): void {
