@@ -12,7 +12,11 @@ export interface Heard {
   readonly type?: string;
   readonly request_id?: string;
   readonly request?: ControlRequest;
-  readonly response?: { readonly request_id?: string; readonly response?: unknown };
+  readonly response?: {
+    readonly request_id?: string;
+    readonly response?: unknown;
+    readonly error?: string;
+  };
   readonly message?: { readonly content?: unknown };
 }
 

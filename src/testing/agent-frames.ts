@@ -21,7 +21,8 @@ export class AgentFrames {
   #results = 0;
 
   constructor(args: readonly string[], cwd: string) {
-    this.sessionId = flag(args, '--session-id') ?? flag(args, '--resume') ?? crypto.randomUUID();
+    const resumed = args.includes('--fork-session') ? undefined : flag(args, '--resume');
+    this.sessionId = flag(args, '--session-id') ?? resumed ?? crypto.randomUUID();
     this.model = flag(args, '--model') ?? MODEL;
     this.permissionMode = flag(args, '--permission-mode') ?? 'default';
     this.#cwd = cwd;
@@ -161,7 +162,8 @@ export class AgentFrames {
       },
       modelUsage: apiError === undefined ? { [this.model]: this.#modelUsage() } : {},
       permission_denials: denials,
-      terminal_reason: REASONS[error ?? ''] ?? (apiError === undefined ? 'completed' : 'api_error'),
+      terminal_reason:
+        end.reason ?? REASONS[error ?? ''] ?? (apiError === undefined ? 'completed' : 'api_error'),
       queued_turn_count: 0,
       result_index: this.#results++,
     });
@@ -197,6 +199,8 @@ export class AgentFrames {
 /** What the end of a turn tells beside what the script says of it. */
 export interface ResultFacts {
   readonly apiError?: number | undefined;
+  /** Where the error alone does not tell it. */
+  readonly reason?: string | undefined;
   readonly stopReason: string | null;
   readonly turns: number;
   readonly denials: readonly { tool_name: string; tool_use_id: string; tool_input: ToolInput }[];

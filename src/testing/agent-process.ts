@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 
 /** No system has so large a number for a process (Linux: 2^22), nor an odd one there (Windows): no signal can meet anybody. */
 const FIRST_PID = 2 ** 30 + 1;
@@ -21,13 +22,14 @@ export class FakeAgentProcess extends EventEmitter<{
   exitCode: number | null = null;
   signalCode: NodeJS.Signals | null = null;
   ignoresSigterm = false;
+  readonly #decoder = new StringDecoder();
   #torn = '';
 
   /** Its stdin is read line by line, until its end. */
   constructor(onLine: (line: string) => void, onEnd: () => void) {
     super();
     const read = (chunk: Buffer): void => {
-      const lines = `${this.#torn}${chunk.toString()}`.split('\n');
+      const lines = `${this.#torn}${this.#decoder.write(chunk)}`.split('\n');
       this.#torn = lines.pop() ?? '';
       for (const line of lines) if (line !== '' && !this.isOver) onLine(line);
     };

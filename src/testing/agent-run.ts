@@ -1,13 +1,14 @@
 import { answerControl, type Heard, textOf } from './agent-controls.ts';
 import { AgentFrames, type Frame, flag, type ResultFacts } from './agent-frames.ts';
 import type { FakeAgentProcess } from './agent-process.ts';
-import {
-  type AgentStep,
-  iterate,
-  type PermissionAnswer,
-  type StepOutcome,
-  type ToolOutcome,
-  type TurnEnd,
+import { type Decision, Question, REJECTED } from './agent-question.ts';
+import { RunningScript } from './agent-script.ts';
+import type {
+  AgentStep,
+  PermissionAnswer,
+  StepOutcome,
+  ToolOutcome,
+  TurnEnd,
 } from './agent-steps.ts';
 import type { AgentCall, AgentScript } from './fake-agent.ts';
 
@@ -20,12 +21,6 @@ interface OpenCall extends AgentCall {
   readonly permissions: PermissionAnswer[];
 }
 
-interface Decision {
-  readonly behavior?: string;
-  readonly message?: string;
-  readonly updatedInput?: Readonly<Record<string, unknown>>;
-}
-
 const NOBODY_TO_ASK = 'there is nobody to ask (no canUseTool)';
 
 /** One agent at work: turn by turn, it does what its script says, and hears what the host says meanwhile. */
@@ -35,8 +30,8 @@ export class RunningAgent {
   readonly #frames: AgentFrames;
   readonly #script: AgentScript;
   readonly #pending: string[] = [];
-  readonly #answers = new Map<string, (decision: Decision) => void>();
-  #steps: AsyncIterator<AgentStep, unknown, StepOutcome> | undefined;
+  #question: Question | undefined;
+  #running: RunningScript | undefined;
   #stdinEnded = false;
   #failed = false;
   #ids = 0;
@@ -57,8 +52,7 @@ export class RunningAgent {
     this.#call.received.push(heard);
     if (heard.type === 'control_request') this.#answer(heard);
     else if (heard.type === 'control_response') {
-      const { request_id: id = '', response } = heard.response ?? {};
-      this.#answers.get(id)?.((response ?? {}) as Decision);
+      this.#question?.hear(heard.response);
     } else if (heard.type === 'user') {
       const text = textOf(heard.message?.content);
       this.#call.prompts.push(text);
@@ -95,13 +89,16 @@ export class RunningAgent {
     const interrupted = new Promise<'interrupted'>((resolve) => {
       this.#interrupt = () => resolve('interrupted');
     });
-    const isRepeated = this.#steps !== undefined;
-    this.#steps ??= iterate(
+    const isRepeated = this.#running !== undefined;
+    this.#running ??= new RunningScript(
       typeof this.#script === 'function' ? this.#script(this.#call) : this.#script,
+      this.#process.stdout,
     );
     let outcome: StepOutcome;
     for (let first = true; ; first = false) {
-      const { done, value } = await this.#steps.next(outcome);
+      const next = await this.#running.next(outcome, interrupted);
+      if (next === 'interrupted') return this.#endInterrupted();
+      const { done, value } = next;
       if (done && first && isRepeated) {
         return this.#fail(`The script has no answer to prompt ${this.#call.prompts.length}.`, 400);
       }
@@ -166,7 +163,11 @@ export class RunningAgent {
     return id;
   }
 
-  #finishTool(id: string, { output = '', isError = false }: ToolOutcome): void {
+  #finishTool(
+    id: string,
+    { output = '', isError = false }: ToolOutcome,
+    error = `Error: ${output}`,
+  ): void {
     const result = {
       type: 'tool_result',
       tool_use_id: id,
@@ -174,9 +175,7 @@ export class RunningAgent {
       ...(isError ? { is_error: true } : {}),
     };
     // What a tool tells its host beside that is of a shape of its own.
-    this.#write(
-      this.#frames.user([result], isError ? { tool_use_result: `Error: ${output}` } : {}),
-    );
+    this.#write(this.#frames.user([result], isError ? { tool_use_result: error } : {}));
     if (this.#turn) this.#turn.rounds++;
   }
 
@@ -190,38 +189,27 @@ export class RunningAgent {
         : { tool: step.name, behavior: 'deny', input: step.input, message: decision.message ?? '' };
     this.#call.permissions.push(answer);
     if (answer.behavior === 'allow') this.#finishTool(id, step);
-    else {
-      this.#turn?.denials.push({ tool_name: step.name, tool_use_id: id, tool_input: step.input });
-      this.#finishTool(id, { output: answer.message ?? '', isError: true });
-    }
+    else this.#deny(step, id, answer.message ?? '');
     return answer;
   }
 
+  #deny({ name, input }: Step<'askPermission'>, id: string, output: string, error?: string): void {
+    this.#turn?.denials.push({ tool_name: name, tool_use_id: id, tool_input: input });
+    this.#finishTool(id, { output, isError: true }, error);
+  }
+
   async #decide(step: Step<'askPermission'>, toolUseId: string): Promise<Decision> {
-    const { name, input, decisionReason, suggestions } = step;
+    const { name } = step;
     if (this.#frames.permissionMode === 'bypassPermissions') return { behavior: 'allow' };
     if (flag(this.#call.args, '--permission-prompt-tool') === undefined) {
       const message = `Permission to use ${name} was not granted: ${NOBODY_TO_ASK}.`;
       this.#write(this.#frames.permissionDenied(name, toolUseId, message));
       return { behavior: 'deny', message };
     }
-    const requestId = crypto.randomUUID();
-    const decided = new Promise<Decision>((resolve) => this.#answers.set(requestId, resolve));
-    const request = {
-      subtype: 'can_use_tool',
-      tool_name: name,
-      display_name: name,
-      input,
-      tool_use_id: toolUseId,
-      ...(decisionReason === undefined ? {} : { decision_reason: decisionReason }),
-      ...(suggestions === undefined ? {} : { permission_suggestions: suggestions }),
-    };
-    this.#write(this.#frames.state('requires_action'), {
-      type: 'control_request',
-      request_id: requestId,
-      request,
-    });
-    const decision = await decided;
+    this.#question = new Question(step, toolUseId);
+    this.#write(this.#frames.state('requires_action'), this.#question.request);
+    const decision = await this.#question.decided;
+    this.#question = undefined;
     this.#write(this.#frames.state('running'));
     return decision;
   }
@@ -241,14 +229,23 @@ export class RunningAgent {
   }
 
   #endInterrupted(): void {
-    const text = '[Request interrupted by user]';
+    const asked = this.#question;
+    this.#question = undefined;
     this.#process.ignoresSigterm = false;
+    if (asked) {
+      this.#write(asked.cancellation);
+      this.#deny(asked.step, asked.toolUseId, REJECTED, 'User rejected tool use');
+    }
+    const text = `[Request interrupted by user${asked ? ' for tool use' : ''}]`;
     if (this.#turn) this.#turn.rounds++;
     this.#write(this.#frames.user([{ type: 'text', text }]));
-    this.#writeResult({ error: 'error_during_execution', errors: [text], stopReason: null });
+    this.#writeResult({
+      ...{ error: 'error_during_execution', errors: [text] },
+      ...(asked ? { stopReason: 'tool_use', reason: 'aborted_tools' } : { stopReason: null }),
+    });
   }
 
-  #writeResult(end: TurnEnd & Pick<ResultFacts, 'apiError' | 'stopReason'>): void {
+  #writeResult(end: TurnEnd & Pick<ResultFacts, 'apiError' | 'reason' | 'stopReason'>): void {
     const { rounds: turns = 1, denials = [] } = this.#turn ?? {};
     this.#failed = end.error !== undefined || end.apiError !== undefined;
     this.#write(this.#frames.result({ ...end, turns, denials }));

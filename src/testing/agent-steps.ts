@@ -47,6 +47,14 @@ export type AgentStep =
   | { readonly do: 'exit'; readonly code: number }
   | { readonly do: 'crash'; readonly signal: NodeJS.Signals };
 
+const DEEDS: Readonly<Record<AgentStep['do'], true>> = {
+  ...{ say: true, useTool: true, askPermission: true, result: true, fail: true },
+  ...{ send: true, complain: true, hang: true, exit: true, crash: true },
+};
+
+export const isStep = (step: unknown): boolean =>
+  Object.hasOwn(DEEDS, (step as { do?: PropertyKey } | null)?.do ?? '');
+
 /** What a permission request says beside the tool and its input. */
 export interface PermissionOptions extends ToolOutcome {
   readonly decisionReason?: string;
@@ -111,17 +119,3 @@ export const exit = (code: number): AgentStep => ({ do: 'exit', code });
 
 /** Dies by a signal. @param signal default SIGSEGV */
 export const crash = (signal: NodeJS.Signals = 'SIGSEGV'): AgentStep => ({ do: 'crash', signal });
-
-/** One iterator of either kind: a generator hears what its steps came to. */
-export async function* iterate(steps: AgentSteps): AsyncGenerator<AgentStep, void, StepOutcome> {
-  const iterator =
-    Symbol.asyncIterator in steps ? steps[Symbol.asyncIterator]() : steps[Symbol.iterator]();
-  let outcome: StepOutcome;
-  for (;;) {
-    const { done, value } = await (outcome === undefined
-      ? iterator.next()
-      : iterator.next(outcome));
-    if (done) return;
-    outcome = yield value as AgentStep;
-  }
-}

@@ -4,7 +4,7 @@ import { parseInput } from '../validation.ts';
 import type { Frame } from './agent-frames.ts';
 import { FakeAgentProcess } from './agent-process.ts';
 import { RunningAgent } from './agent-run.ts';
-import type { AgentStep, AgentSteps, PermissionAnswer } from './agent-steps.ts';
+import { type AgentStep, type AgentSteps, isStep, type PermissionAnswer } from './agent-steps.ts';
 
 /** What an agent does: the same steps for each of its processes, or steps made for each of them. */
 export type AgentScript = readonly AgentStep[] | ((call: AgentCall) => AgentSteps);
@@ -34,14 +34,6 @@ export interface FakeAgent {
   /** One for each process, in the order of their starts. */
   readonly calls: readonly AgentCall[];
 }
-
-const DEEDS: Readonly<Record<AgentStep['do'], true>> = {
-  ...{ say: true, useTool: true, askPermission: true, result: true, fail: true },
-  ...{ send: true, complain: true, hang: true, exit: true, crash: true },
-};
-
-const isStep = (step: unknown): boolean =>
-  Object.hasOwn(DEEDS, (step as { do?: PropertyKey } | null)?.do ?? '');
 
 const agentScript = z.lazy(() =>
   z.custom(

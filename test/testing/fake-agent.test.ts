@@ -1,4 +1,7 @@
 // The real SDK's query() on agents that are none: in milliseconds, without key, network or binary.
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 import { type Options, query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect, it } from 'vitest';
 import {
@@ -149,6 +152,123 @@ describe('fakeAgent', () => {
       ...['system init', 'user', 'result error_during_execution'],
       ...['system init', 'assistant', 'result success'],
     ]);
+  });
+
+  it('is interrupted while its script waits, and goes on from there', async () => {
+    const more = Promise.withResolvers<void>();
+    const agent = fakeAgent(async function* () {
+      yield say('I wait.');
+      await more.promise;
+      yield say('It has come.');
+    });
+    const running = query({
+      prompt: prompts('first', more.promise, 'second'),
+      options: { spawnClaudeCodeProcess: agent },
+    });
+    const results: unknown[] = [];
+    for await (const message of running) {
+      if (message.type === 'assistant' && results.length === 0) await running.interrupt();
+      if (message.type !== 'result') continue;
+      results.push(message.subtype === 'success' ? message.result : message.subtype);
+      more.resolve();
+      if (results.length === 2) break;
+    }
+    expect(results).toEqual(['error_during_execution', 'It has come.']);
+  });
+
+  it('takes no answer to what it asked before it was interrupted', async () => {
+    const over = Promise.withResolvers<void>();
+    const agent = fakeAgent([askPermission('Bash'), result(), say('And now?')]);
+    const running = query({
+      prompt: prompts('first', over.promise, 'second'),
+      options: {
+        spawnClaudeCodeProcess: agent,
+        canUseTool: async (_tool, updatedInput, { signal }) => {
+          void running.interrupt();
+          await once(signal, 'abort');
+          await over.promise;
+          return { behavior: 'allow', updatedInput };
+        },
+      },
+    });
+    const seen: string[] = [];
+    for await (const message of running) {
+      seen.push(kindOf(message));
+      if (message.type === 'result') over.resolve();
+      if (message.type === 'result' && message.subtype === 'success') break;
+    }
+    expect(seen).toEqual([
+      ...['system init', 'assistant', 'user', 'user', 'result error_during_execution'],
+      ...['system init', 'result success'],
+    ]);
+    expect(agent.calls[0]?.permissions).toEqual([]);
+  });
+
+  it('lets its host speak, however much it says', async () => {
+    const agent = fakeAgent(function* () {
+      for (;;) yield say('And another thing.');
+    });
+    const over = Promise.withResolvers<void>();
+    const running = query({
+      prompt: prompts('first', over.promise),
+      options: { spawnClaudeCodeProcess: agent },
+    });
+    let said = 0;
+    for await (const message of running) {
+      if (message.type === 'assistant' && ++said === 5) await running.interrupt();
+      if (message.type === 'result') break;
+    }
+    over.resolve();
+    expect(said).toBeGreaterThanOrEqual(5);
+  });
+
+  it('says no more than its host reads', async () => {
+    let said = 0;
+    const agent = fakeAgent(function* () {
+      for (; said < 10_000; said++) yield say('And another thing.');
+    });
+    const process = agent({ command: 'claude', args: [] });
+    process.stdin.write(`${JSON.stringify({ type: 'user', message: { content: 'x' } })}\n`);
+    await setTimeout(50);
+    expect(said).toBeLessThan(10_000);
+    process.stdout.resume();
+    process.stdin.end();
+    await agent.calls[0]?.exited;
+    expect(said).toBe(10_000);
+  });
+
+  it('reads a letter that comes in two pieces', async () => {
+    const agent = fakeAgent([]);
+    const process = agent({ command: 'claude', args: [] });
+    const line = JSON.stringify({ type: 'user', message: { content: 'grün' } });
+    for (const byte of Buffer.from(`${line}\n`)) process.stdin.write(Buffer.of(byte));
+    process.stdin.end();
+    await agent.calls[0]?.exited;
+    expect(agent.calls[0]?.prompts).toEqual(['grün']);
+  });
+
+  it('has a session of its own when it forks one', async () => {
+    const resume = '7b0b1f3a-6a75-4b3c-9a5c-0d6f0e8b2c11';
+    const sessionOf = async (options: Options) =>
+      (await ask([], options)).messages.at(-1)?.session_id;
+    expect(await sessionOf({ resume })).toBe(resume);
+    expect(await sessionOf({ resume, forkSession: true })).toMatch(/^(?!7b0b1f3a)[\da-f-]{36}$/);
+  });
+
+  it.each([
+    [
+      function* () {
+        yield 'Hello.';
+      },
+    ],
+    [() => ['Hello.']],
+  ])('crashes at what is no step: %s', async (script) => {
+    const agent = fakeAgent(script as never);
+    const process = agent({ command: 'claude', args: [] });
+    const words = text(process.stderr);
+    process.stdin.end(`${JSON.stringify({ type: 'user', message: { content: 'x' } })}\n`);
+    expect(await agent.calls[0]?.exited).toEqual({ code: 1, signal: null });
+    expect(await words).toContain('"step" is "Hello.", but must be a step such as say("…")');
   });
 
   it.each([

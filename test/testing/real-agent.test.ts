@@ -1,5 +1,12 @@
 // What a fake agent claims, held against the real agent: the same query() of both, message by message.
-import { type Options, type Query, query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk';
+import { once } from 'node:events';
+import {
+  type Options,
+  type Query,
+  query,
+  type SDKMessage,
+  type SDKUserMessage,
+} from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect } from 'vitest';
 import {
   type AgentStep,
@@ -38,6 +45,13 @@ const decide = (behavior: 'allow' | 'deny'): Options => ({
   canUseTool: async (_tool, updatedInput) =>
     behavior === 'allow' ? { behavior, updatedInput } : { behavior, message: 'Never.' },
 });
+
+let asked = Promise.withResolvers<void>();
+/** Waits until the host has been asked, in this run. */
+async function untilAsked(): Promise<void> {
+  await asked.promise;
+  asked = Promise.withResolvers();
+}
 
 const CLAIMS: readonly Claim[] = [
   { name: 'a text', real: [[{ text: 'Hello.' }]], fake: [say('Hello.')] },
@@ -118,6 +132,27 @@ const CLAIMS: readonly Claim[] = [
     drive: (running) => running.interrupt(),
   },
   {
+    name: 'an interruption while the host is asked',
+    real: [[{ tools: [{ name: 'Bash', input: { command: 'touch x' } }] }, { text: 'Done.' }]],
+    fake: [askPermission('Bash', { command: 'touch x' }), say('Done.')],
+    options: {
+      ...ASKS,
+      canUseTool: async (_tool, updatedInput, { signal }) => {
+        asked.resolve();
+        await once(signal, 'abort');
+        return { behavior: 'allow', updatedInput };
+      },
+    },
+    interactive: true,
+    drive: (running) => untilAsked().then(() => running.interrupt()),
+  },
+  {
+    name: 'a host that fails when it is asked',
+    real: [[{ tools: [{ name: 'Bash', input: { command: 'touch x' } }] }, { text: 'Done.' }]],
+    fake: [askPermission('Bash', { command: 'touch x' }), say('Done.')],
+    options: { ...ASKS, canUseTool: () => Promise.reject(new Error('no dialog')) },
+  },
+  {
     name: 'a session of a given id',
     real: [[{ text: 'Hello.' }]],
     fake: [say('Hello.')],
@@ -142,7 +177,7 @@ describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real one:', () => {
     expect(fake.asked).toHaveLength(real.asked.length);
     expect(differences(fake.asked, real.asked), 'what canUseTool was asked with').toEqual([]);
     expect(wordsOf(fake.error)).toBe(wordsOf(real.error));
-    expect(facts(fake.messages, claim.compared)).toEqual(facts(real.messages, claim.compared));
+    expect(facts(fake.messages, claim)).toEqual(facts(real.messages, claim));
   });
 
   it('answers what the SDK asks of the agent itself', async ({ api, home, marker }) => {
@@ -235,17 +270,30 @@ const kindOf = (message: SDKMessage): string =>
 const wordsOf = (error: string): string => error.replace(/: \[.*/, '');
 
 /** What a host reads off the messages. */
-function facts(messages: readonly SDKMessage[], compared?: 'results'): unknown[] {
+function facts(messages: readonly SDKMessage[], { compared, options = {} }: Claim): unknown[] {
   return messages.map((message) => {
     if (compared === undefined && message.type === 'assistant')
       return message.message.content.map((block) =>
         block.type === 'text' ? block.text : block.type === 'tool_use' && [block.name, block.input],
       );
+    // Whoever has no canUseTool is told by each tool in words of its own.
+    if (options.canUseTool && message.type === 'user') return failuresOf(message);
     if (message.type !== 'result') return undefined;
     const { is_error, num_turns, stop_reason, permission_denials, terminal_reason } = message;
     const denied = permission_denials.map(({ tool_name, tool_input }) => [tool_name, tool_input]);
     const text = message.subtype === 'success' ? message.result : '';
     return { is_error, num_turns, stop_reason, denied, terminal_reason, text };
+  });
+}
+
+/** What the model is told of tools that were not run, and of interruptions. */
+function failuresOf({ message: { content }, tool_use_result }: SDKUserMessage): unknown {
+  if (typeof content === 'string') return content;
+  return content.map((block) => {
+    if (block.type === 'text') return block.text;
+    return block.type === 'tool_result' && block.is_error
+      ? [block.content, tool_use_result]
+      : undefined;
   });
 }
 
