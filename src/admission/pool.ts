@@ -1,7 +1,7 @@
 import { PriorityQueue } from 'p-queue';
 import { z } from 'zod';
 import { SupervisorError } from '../errors.ts';
-import type { Clock } from '../os/clock.ts';
+import { type Clock, queueMicrotask } from '../os/clock.ts';
 import { durationMs } from '../validation.ts';
 
 const DEFAULT_HARD_CAP = 10;

@@ -1,6 +1,6 @@
 import { SupervisorError } from '../errors.ts';
 import type { SupervisorEvents } from '../events.ts';
-import type { Clock } from '../os/clock.ts';
+import { type Clock, queueMicrotask } from '../os/clock.ts';
 import type { ExitReport } from '../reports.ts';
 import { decideRestart, ENDS_KEPT, type RestartPolicy, type RunOutcome } from './restart.ts';
 

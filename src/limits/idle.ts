@@ -1,4 +1,4 @@
-import type { Clock } from '../os/clock.ts';
+import { type Clock, setImmediate } from '../os/clock.ts';
 import type { Traffic } from '../spawn/traffic.ts';
 import type { Limit } from './limiter.ts';
 import type { Sampler } from './sampler.ts';

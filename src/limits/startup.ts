@@ -1,4 +1,4 @@
-import type { Clock } from '../os/clock.ts';
+import { type Clock, setImmediate } from '../os/clock.ts';
 import type { Limit } from './limiter.ts';
 
 /** Ends what has said nothing `ms` after its launch: an agent on stdout, anything else there or on stderr. */

@@ -4,6 +4,7 @@ import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { z } from 'zod';
 import type { SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
+import { setImmediate } from '../os/clock.ts';
 import type { EndReport, ExitReport } from '../reports.ts';
 import { durationMs, parseInput } from '../validation.ts';
 

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import type { Clock } from '../os/clock.ts';
+import { type Clock, setImmediate } from '../os/clock.ts';
 
 /** How long a stream must be silent after the exit before we take its pipe as held by someone else. */
 const QUIET_MS = 100;

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { setImmediate } from '../os/clock.ts';
 
 /** No system has so large a number for a process (Linux: 2^22), nor an odd one there (Windows): no signal can meet anybody. */
 const FIRST_PID = 2 ** 30 + 1;
