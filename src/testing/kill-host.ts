@@ -11,6 +11,7 @@ import { cookieSegment, extendCookie } from '../ownership/cookie.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
 import { durationMs, parseInput } from '../validation.ts';
 import { pause } from './leaks.ts';
+import { signalName } from './signal-name.ts';
 
 export interface KillHostOptions {
   args?: readonly string[] | undefined;
@@ -49,14 +50,23 @@ const killHostOptions = z.lazy(() =>
       args: z.array(z.string()).readonly().default([]),
       env: z.record(z.string(), z.string().optional()).optional(),
       cwd: z.string().optional(),
-      when: z.union([z.string(), z.instanceof(RegExp)]).default('ready'),
-      signal: z
-        .custom<NodeJS.Signals>((value) => /^SIG[A-Z0-9]+$/.test(String(value)))
-        .default('SIGKILL'),
+      when: z
+        .union([z.string(), z.instanceof(RegExp)], {
+          error: 'must be how the line begins, or a pattern',
+        })
+        .default('ready'),
+      signal: signalName().default('SIGKILL'),
       readyMs: durationMs().default(30_000),
       graceMs: durationMs().default(10_000),
     })
     .prefault({}),
+);
+
+const hostScript = z.lazy(() =>
+  z.custom<string | URL>(
+    (value) => (value instanceof URL ? value.protocol === 'file:' : typeof value === 'string'),
+    { error: 'must be a path, or a file: URL' },
+  ),
 );
 
 const LOOK_EVERY_MS = 20;
@@ -69,7 +79,7 @@ const END_MS = 5000;
  * Everything below it is found by tree and cookie, whatever parent, group or session it has by then;
  * what outlives its host on purpose is not counted.
  *
- * @throws SupervisorError `INVALID_OPTIONS`; Error if it ends, or is not ready in time: with its stderr
+ * @throws SupervisorError `INVALID_OPTIONS`; Error if it ends or is not ready in time, or does not die of the signal: with its stderr
  *
  * @example
  * ```ts
@@ -83,13 +93,13 @@ export async function killHost(
 ): Promise<HostDeath> {
   const wish = parseInput(killHostOptions, options, 'killHost');
   const os = systemOs();
-  const host = launch(os, script, wish);
+  const host = launch(os, parseInput(hostScript, script, 'killHost', 'script'), wish);
   const { child, tree } = host;
   try {
     await host.ready;
     const before = await tree.look();
     os.signal(host.pid, wish.signal);
-    const [code, signal] = await host.exited;
+    const [code, signal] = await host.death();
     const beganMs = systemClock.monotonicMs();
     const after = await waitForDeath(tree, wish.graceMs);
     return {
@@ -107,7 +117,7 @@ export async function killHost(
 }
 
 function launch(os: Os, script: string | URL, wish: z.output<typeof killHostOptions>) {
-  const { args, env = os.environment(), cwd, when, readyMs } = wish;
+  const { args, env = os.environment(), cwd, when, readyMs, signal, graceMs } = wish;
   const segment = { owner: crypto.randomUUID(), id: 'host' };
   const path = script instanceof URL ? fileURLToPath(script) : resolve(cwd ?? '', script);
   const given = Object.entries(env).filter(
@@ -144,21 +154,25 @@ function launch(os: Os, script: string | URL, wish: z.output<typeof killHostOpti
   });
   const isReady = (line: string): boolean =>
     typeof when === 'string' ? line.startsWith(when) : when.test(line);
-  const { promise: ready, resolve: settle, reject } = Promise.withResolvers<void>();
-  const fail = (what: string): void => reject(new Error(`killHost: ${what}. ${stderr}`));
-  const cancel = systemClock.after(
-    readyMs,
-    () => fail(`${path} has not said "${when}" within ${readyMs} ms`),
-    { keepAlive: true },
-  );
+  const failure = (what: string) => () => new Error(`killHost: ${path} ${what}. ${stderr}`);
+  const { promise: said, resolve: settle, reject } = Promise.withResolvers<void>();
   if (child.stdout)
     createInterface({ input: child.stdout }).on('line', (line) => {
       lines.push(line);
       if (isReady(line)) settle();
     });
-  void exited.then(() => fail(`${path} ended before it said "${when}"`));
-  void ready.catch(() => undefined).then(cancel);
-  return { pid, child, tree, lines, ready, exited, stderr: () => stderr };
+  void exited.then(() => reject(failure(`ended before it said "${when}"`)()));
+  const ready = within(readyMs, said, failure(`has not said "${when}" within ${readyMs} ms`));
+  const death = () =>
+    within(graceMs, exited, failure(`has not died of ${signal} within ${graceMs} ms`));
+  return { pid, child, tree, lines, ready, death, stderr: () => stderr };
+}
+
+/** What it comes to, unless that takes too long. */
+async function within<T>(ms: number, promise: Promise<T>, failure: () => Error): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const cancel = systemClock.after(ms, () => reject(failure()), { keepAlive: true });
+  return Promise.race([promise, late]).finally(cancel);
 }
 
 async function waitForDeath(tree: ProcessTree, graceMs: number): Promise<ProcessEntry[]> {

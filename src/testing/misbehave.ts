@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { runtimePath } from '../os/runtime.ts';
 import { durationMs, parseInput } from '../validation.ts';
+import { signalName } from './signal-name.ts';
 
 /** A program to start: goes into `supervisor.spawn`, or into any other way of starting one. */
 export interface Program {
@@ -34,13 +35,9 @@ const amount = (bytes: number) =>
     liveMs: durationMs()
       .max(2 ** 31 - 1)
       .default(DEFAULT_LIVE_MS),
-    bytes: z.number().int().positive().default(bytes),
+    bytes: z.number().int().min(1).default(bytes),
   });
 const exitCode = z.lazy(() => z.number().int().min(0).max(255));
-const signalName = z.lazy(() =>
-  z.string().regex(/^SIG[A-Z0-9]+$/, 'must be a signal, such as SIGSEGV'),
-);
-
 /** A script of this runtime's, and what all of them need: its bound, `ready`, and children like it. */
 function script(liveMs: number, ...lines: readonly string[]): Program {
   const prelude = [
@@ -64,7 +61,11 @@ function measured(
   defaultBytes: number,
   code: (bytes: number) => string,
 ): Program {
-  const { liveMs, bytes } = parseInput(amount(defaultBytes), wish ?? {}, `misbehave.${name}`);
+  const { liveMs, bytes } = parseInput(
+    amount(defaultBytes).prefault({}),
+    wish,
+    `misbehave.${name}`,
+  );
   return script(liveMs, code(bytes));
 }
 
@@ -175,7 +176,7 @@ ready();`,
   },
   /** Dies by a signal that it sends itself. */
   diesBy: (signal: NodeJS.Signals): Program => {
-    const checked = parseInput(signalName, signal, 'misbehave.diesBy', 'signal');
+    const checked = parseInput(signalName(), signal, 'misbehave.diesBy', 'signal');
     return script(
       DEFAULT_LIVE_MS,
       'ready();',

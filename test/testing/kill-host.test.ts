@@ -38,9 +38,21 @@ describe.runIf(CAN_WATCH)('killHost', () => {
     expect(findByArgument(NAIVE)).toEqual([]);
   });
 
-  it('refuses what it does not know', async () => {
-    await expect(killHost(HOST, { signals: 'SIGKILL' } as never)).rejects.toThrow(
-      'unknown option "signals"',
+  it('gives up a host that lives on, and ends it', async () => {
+    await expect(killHost(NAIVE, { signal: 'SIGCONT', graceMs: 200 })).rejects.toThrow(
+      /naive\.ts has not died of SIGCONT within 200 ms/,
     );
+    expect(findByArgument(NAIVE)).toEqual([]);
+  });
+
+  it.each([
+    [HOST, { signals: 'SIGKILL' }, 'unknown option "signals"'],
+    [HOST, { signal: 'KILL' }, '"signal" is "KILL", but must be a signal, such as SIGTERM'],
+    [HOST, { signal: 'SIGFOO' }, '"signal" is "SIGFOO", but must be a signal, such as SIGTERM'],
+    [HOST, { when: 5 }, '"when" is 5, but must be how the line begins, or a pattern'],
+    [undefined, {}, '"script" is undefined, but must be a path, or a file: URL'],
+    [new URL('http://127.0.0.1/x'), {}, 'but must be a path, or a file: URL'],
+  ])('refuses what it does not know: %s, %j', async (script, options, message) => {
+    await expect(killHost(script as never, options as never)).rejects.toThrow(message);
   });
 });

@@ -142,6 +142,9 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     [() => misbehave.eatsMemory({ byte: 1 } as never), 'unknown option "byte"'],
     [() => misbehave.exitsWith(256), 'misbehave.exitsWith: "code" is 256'],
     [() => misbehave.diesBy('TERM' as never), 'must be a signal'],
+    [() => misbehave.diesBy('SIGFOO' as never), '"signal" is "SIGFOO", but must be a signal'],
+    [() => misbehave.eatsMemory({ bytes: 0 }), '"bytes" is 0, but must be at least 1'],
+    [() => misbehave.floodsStderr(null as never), '"options" is null, but must be object'],
   ])('refuses what makes no sense: %s', (make, message) => {
     expect(make).toThrow(message);
   });
