@@ -17,7 +17,8 @@ import { type EnvironmentRules, environmentRules } from './spawn/environment.ts'
 import { ladderOptions } from './termination/ladder.ts';
 import { durationMs, parseInput, systemText } from './validation.ts';
 
-const supervisorOptions = z.lazy(() =>
+/** @internal */
+export const supervisorOptions = z.lazy(() =>
   z.strictObject({
     stateDir: systemText().min(1).optional(),
     pool: poolOptions,

@@ -37,17 +37,16 @@ export interface ExpectNoLeaksOptions {
   graceMs?: number | undefined;
 }
 
+export const supervisorGiven = () =>
+  z.custom<Supervisor>(
+    (value) => typeof value === 'object' && value !== null && 'foundation' in value,
+    { error: 'must be a supervisor' },
+  );
+
 const expectation = z.lazy(() =>
   z
     .strictObject({
-      supervisor: z
-        .custom<Supervisor>(
-          (value) => typeof value === 'object' && value !== null && 'foundation' in value,
-          {
-            error: 'must be a supervisor',
-          },
-        )
-        .optional(),
+      supervisor: supervisorGiven().optional(),
       graceMs: durationMs().default(2000),
     })
     .prefault({}),

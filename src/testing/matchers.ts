@@ -1,5 +1,6 @@
 import type { Supervisor } from '../index.ts';
-import { describeLeaks, findLeaks } from './leaks.ts';
+import { parseInput } from '../validation.ts';
+import { describeLeaks, findLeaks, supervisorGiven } from './leaks.ts';
 
 /** What a matcher gives back to vitest or jest. */
 export interface MatcherOutcome {
@@ -19,6 +20,8 @@ export const matchers = {
     this: { readonly isNot?: boolean | undefined },
     supervisor: Supervisor,
   ): Promise<MatcherOutcome> {
+    // Of anything else nothing would be found, and the test would pass.
+    parseInput(supervisorGiven(), supervisor, 'toHaveNoLiveProcesses', 'expect(…)');
     const graceMs = this.isNot ? 0 : 2000;
     const report = await findLeaks({ supervisor, graceMs, processesOnly: true });
     return {

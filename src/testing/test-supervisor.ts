@@ -9,6 +9,7 @@ import {
   SupervisorError,
   type SupervisorOptions,
 } from '../index.ts';
+import { supervisorOptions } from '../options.ts';
 import type { Clock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
@@ -37,10 +38,10 @@ export type TestSupervisor = Supervisor & {
 };
 
 const testOptions = z.lazy(() =>
-  z.object({
+  supervisorOptions.unwrap().extend({
     asSingleton: z.boolean().default(false),
     agent: z
-      .custom<FakeAgent>((value) => typeof value === 'function', {
+      .custom<FakeAgent>((value) => typeof value === 'function' && 'calls' in value, {
         error: 'must be a fakeAgent(…)',
       })
       .optional(),
@@ -63,8 +64,8 @@ const testOptions = z.lazy(() =>
  * ```
  */
 export function createTestSupervisor(options: TestSupervisorOptions = {}): TestSupervisor {
-  const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
   const { asSingleton, agent, clock } = parseInput(testOptions, options, 'createTestSupervisor');
+  const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
   const os: Os = clock === undefined ? systemOs() : { ...systemOs(), clock };
   const system = agent === undefined ? os : withAgent(os, agent);
@@ -141,7 +142,11 @@ function takePlace(
     );
   }
   const configure = supervisor.configure.bind(supervisor);
-  supervisor.configure = (asked) => configure({ ...options, ...asked, stateDir });
+  supervisor.configure = (asked) => {
+    configure({ ...options, ...asked, stateDir });
+    // What is asked for too late is no error: the test had the first word.
+    return true;
+  };
   const own: Singleton = { supervisor, options };
   host[SINGLETON] = own;
   return () => {

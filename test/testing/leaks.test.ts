@@ -138,6 +138,14 @@ describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
     await expect(failing).rejects.toThrow('1 live process');
   });
 
+  it.each([undefined, {}, misbehave])(
+    'is a matcher of nothing but a supervisor: %j',
+    async (no) => {
+      await expect(expect(no).toHaveNoLiveProcesses()).rejects.toThrow('must be a supervisor');
+      await expect(expect(no).not.toHaveNoLiveProcesses()).rejects.toThrow('must be a supervisor');
+    },
+  );
+
   it('refuses what it does not know', async () => {
     await expect(expectNoLeaks({ grace: 1 } as never)).rejects.toThrow('unknown option "grace"');
     await expect(expectNoLeaks({ supervisor: {} as never })).rejects.toThrow(
@@ -168,6 +176,14 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     expect(() => make({ asSingleton: true })).toThrow('another test supervisor is the singleton');
     await supervisor.dispose();
     expect(getSupervisor()).toBe(before);
+  });
+
+  it('is what getSupervisor() returns even when it is in use', async () => {
+    const supervisor = make({ asSingleton: true, pool: { concurrency: 1 } });
+    await supervisor.start();
+    expect(getSupervisor({ pool: { concurrency: 3 } })).toBe(supervisor);
+    expect(getSupervisor({ pool: { concurrency: 4 } })).toBe(supervisor);
+    expect(supervisor.foundation.health().pool.concurrency).toBe(1);
   });
 
   it('starts no process for an agent: slots, sessions and events are as ever', async () => {
@@ -217,7 +233,10 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
       readdirSync(tmpdir()).filter((name) => name.startsWith('agent-supervisor-test-'));
     const before = folders();
     expect(() => make({ color: 1 } as never)).toThrow('unknown option "color"');
+    expect(() => make({ asSingelton: true } as never)).toThrow(/Known here: .*, asSingleton,/);
+    expect(() => createTestSupervisor(null as never)).toThrow('"options" is null, but must be');
     expect(() => make({ agent: 5 } as never)).toThrow('must be a fakeAgent');
+    expect(() => make({ agent: fakeAgent } as never)).toThrow('must be a fakeAgent');
     expect(() => make({ clock: {} } as never)).toThrow('must be a clock');
     expect(folders().filter((name) => !before.includes(name))).toEqual([]);
   });
