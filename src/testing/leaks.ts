@@ -37,6 +37,7 @@ export interface ExpectNoLeaksOptions {
   graceMs?: number | undefined;
 }
 
+/** @internal */
 export const supervisorGiven = () =>
   z.custom<Supervisor>(
     (value) => typeof value === 'object' && value !== null && 'foundation' in value,
