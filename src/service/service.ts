@@ -96,10 +96,16 @@ export class SupervisedService implements Service {
     return this.#process?.pid;
   }
 
+  get #clock(): Foundation['os']['clock'] {
+    return this.#foundation.os.clock;
+  }
+
   ensure(): Promise<SupervisedProcess> {
     if (this.#current !== undefined) return this.#current;
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
+    // A caller may come before the timer that is due.
+    if (this.#state === 'open') this.#enter('half-open');
     this.#current = this.#start();
     return this.#current;
   }
@@ -143,10 +149,9 @@ export class SupervisedService implements Service {
     // In any case a turn later: whoever fails at once would be remembered as the current start.
     await undefined;
     if (last === undefined) return;
-    const { clock } = this.#foundation.os;
     const patienceMs = this.#definition.ready?.timeoutMs ?? PATIENCE_MS;
     const isDead = await new Promise<boolean>((resolve) => {
-      const cancel = clock.after(patienceMs, () => resolve(false), { keepAlive: true });
+      const cancel = this.#clock.after(patienceMs, () => resolve(false), { keepAlive: true });
       void last.exited.then(() => {
         cancel();
         resolve(true);
@@ -167,12 +172,11 @@ export class SupervisedService implements Service {
 
   /** Waits for the end of the backoff; it keeps the host alive, as a queued start does. */
   async #awaitTurn(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#foundation.os;
-    const waitMs = this.#startsAtMs - clock.monotonicMs();
+    const waitMs = this.#startsAtMs - this.#clock.monotonicMs();
     if (waitMs <= 0) return;
     this.#enter('waiting', `it is started again in ${Math.ceil(waitMs)} ms`);
     await new Promise<void>((resolve) => {
-      const cancel = clock.after(waitMs, resolve, { keepAlive: true });
+      const cancel = this.#clock.after(waitMs, resolve, { keepAlive: true });
       signal.addEventListener('abort', () => {
         cancel();
         resolve();
@@ -191,21 +195,20 @@ export class SupervisedService implements Service {
   }
 
   #welcome(process: SupervisedProcess): void {
-    const { clock } = this.#foundation.os;
     const { comesBack, breaker } = this.#definition;
-    this.#ready = { process, sinceMs: clock.monotonicMs() };
+    this.#ready = { process, sinceMs: this.#clock.monotonicMs() };
     this.#isWanted = comesBack;
     this.#parts.place.take(process.id);
     this.#cancelTimer();
-    this.#cancelTimer = clock.after(breaker.stableMs, () => this.#parts.breaker.reset());
+    this.#cancelTimer = this.#clock.after(breaker.stableMs, () => this.#parts.breaker.reset());
     this.#enter('ready');
   }
 
   /** A process that was not ready says itself why not. */
   #onExit(process: SupervisedProcess): void {
     if (this.#ready?.process !== process) return;
-    const { clock } = this.#foundation.os;
-    const isFailure = clock.monotonicMs() - this.#ready.sinceMs < this.#definition.breaker.stableMs;
+    const isFailure =
+      this.#clock.monotonicMs() - this.#ready.sinceMs < this.#definition.breaker.stableMs;
     const asked = this.#foundation.wasAsked(process.id);
     this.#ready = undefined;
     this.#current = undefined;
@@ -250,17 +253,16 @@ export class SupervisedService implements Service {
   #count(report: ExitReport | undefined, isFailure: boolean): void {
     const pause = this.#parts.pace.count(report, isFailure);
     if (pause.openForMs !== undefined) this.#open(pause.openForMs, pause.why);
-    else this.#startsAtMs = this.#foundation.os.clock.monotonicMs() + pause.delayMs;
+    else this.#startsAtMs = this.#clock.monotonicMs() + pause.delayMs;
   }
 
   #open(forMs: number, why: string): void {
-    const { clock } = this.#foundation.os;
-    this.#openUntilMs = clock.monotonicMs() + forMs;
+    this.#openUntilMs = this.#clock.monotonicMs() + forMs;
     this.#enter('open', why);
     this.#cancelTimer();
-    this.#cancelTimer = clock.after(forMs, () => {
+    this.#cancelTimer = this.#clock.after(forMs, () => {
       this.#openUntilMs = 0;
-      this.#enter('half-open');
+      if (this.#state === 'open') this.#enter('half-open');
       this.#comeBack();
     });
   }
@@ -272,7 +274,7 @@ export class SupervisedService implements Service {
 
   #refusal(): SupervisorError | undefined {
     if (this.#closing !== undefined) return closed(this.name);
-    const retryInMs = Math.ceil(this.#openUntilMs - this.#foundation.os.clock.monotonicMs());
+    const retryInMs = Math.ceil(this.#openUntilMs - this.#clock.monotonicMs());
     if (retryInMs <= 0) return undefined;
     return circuitOpen(this.name, retryInMs, this.#lastFailure);
   }

@@ -52,6 +52,20 @@ describe('a service that was never ready', () => {
     expect(host.os.launches).toHaveLength(4);
   });
 
+  it('is half open for a caller who comes before the timer that is due', async () => {
+    const service = serviceOf(host);
+    await failThrice(service);
+    host.os.failure = undefined;
+    const early = Promise.withResolvers<unknown>();
+    host.os.clock.after(OPEN_MS - 1, () => {
+      early.resolve(service.ensure());
+      expect(service.state).toBe('half-open');
+    });
+    host.os.clock.advanceInOneTick(OPEN_MS);
+    expect(await host.until(early.promise)).toMatchObject({ pid: expect.any(Number) });
+    expect(states.slice(-4)).toEqual(['open', 'half-open', 'starting', 'ready']);
+  });
+
   it.each([
     ['set back', -DAY_MS],
     ['set forward', DAY_MS],
