@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { SupervisorError } from '../errors.ts';
 import type { LaunchRequest, Processes, ProcessTable } from './os.ts';
 import { parseCim } from './parse.ts';
 
@@ -53,7 +52,8 @@ export async function query(script: string): Promise<string> {
   );
   // It may wait for the end of a piped input before it exits.
   running.child.stdin?.end();
-  const { stdout } = await running.catch((cause) => {
+  const { stdout } = await running.catch(async (cause) => {
+    const { SupervisorError } = await import('../errors.ts');
     const message = `Only PowerShell tells which processes run, and it failed. Let this user run ${program}; \`cause\` has its own words.`;
     throw new SupervisorError('SPAWN_FAILED', message, { cause });
   });

@@ -54,7 +54,6 @@ describe('the entry', async () => {
     ]);
     const stations = modules.filter((path) => !/^(?:os|daemon)\//.test(path));
     expect(stations).toEqual([
-      'errors.ts',
       'ownership/identity.ts',
       'ownership/pid-file.ts',
       'ownership/pid-record.ts',
