@@ -15,8 +15,8 @@ import { CAN_WATCH_AGENTS, it } from '../support/supervised.ts';
 
 const PRINT_ARGUMENTS = join(import.meta.dirname, '../fixtures/print-arguments.mjs');
 
-/** How long a host may take to notice that nothing keeps it alive: less than the time between two sweeps. */
-const LINGER_MS = 10_000;
+/** How long a host may take to notice that nothing keeps it alive: less than any timer of ours. */
+const LINGER_MS = 2000;
 
 const RUNTIMES = [
   { name: 'this Node', runtime: process.execPath, lossy: false },

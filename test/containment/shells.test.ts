@@ -41,13 +41,18 @@ for (const { name, command } of SHELLS)
 
 // Nobody else's, or the guardians of two test files would end each other's processes.
 const OWNER = `OwnerOfThisTest${process.pid}`;
-// A look by ps takes many small programs, and those take their time on a busy machine.
-const TIMES = { politeMs: 300, forcedMs: 10_000 };
+const TIMES = { politeMs: 300, forcedMs: 1000 };
+/** A look by ps takes many small programs, and those take their time on a busy machine. */
+const PS_TIMES = { ...TIMES, forcedMs: 10_000 };
 
 class FedGuardian {
   readonly child: ChildProcess;
 
-  constructor(area: Area, { command: [command, ...args], ...system }: Shell, times = TIMES) {
+  constructor(
+    area: Area,
+    { command: [command, ...args], ...system }: Shell,
+    times = system.onlyPs ? PS_TIMES : TIMES,
+  ) {
     this.#onlyPs = system.onlyPs === true;
     const script = this.#onlyPs ? GUARDIAN_SCRIPT.replace('/proc/self', '/none') : GUARDIAN_SCRIPT;
     const path = process.env['PATH'] ?? '';
