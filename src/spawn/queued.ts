@@ -107,8 +107,11 @@ export class QueuedStart implements HandleControls {
   }
 
   async terminate(): Promise<EndReport> {
+    const { clock } = this.#context.os;
+    const beganMs = clock.monotonicMs();
     this.kill('SIGTERM');
-    return { ended: [await this.#handle.exited], survivors: [], unproven: [], durationMs: 0 };
+    const ended = [await this.#handle.exited];
+    return { ended, survivors: [], unproven: [], durationMs: clock.monotonicMs() - beganMs };
   }
 
   /** Refuses the request unless it has started. */
