@@ -1,6 +1,7 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { z } from 'zod';
 import type { SupervisorError } from './errors.ts';
+import { queueMicrotask } from './os/clock.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
 import { parseInput } from './validation.ts';
 

@@ -9,10 +9,9 @@ export function memoryLimit(limitBytes: number, os: Pick<Os, 'pss'>, sampler: Sa
       const { bytes, unit } = await treeBytes(sample, limitBytes, os);
       if (bytes <= limitBytes) return;
       const count = sample.usage.length;
-      end(
-        'memory',
-        `${mebibytes(bytes)} (${unit}) in ${count} ${count === 1 ? 'process' : 'processes'}, over the limit of ${mebibytes(limitBytes)}`,
-      );
+      const processes = count === 1 ? '1 process' : `${count} processes`;
+      const used = `${mebibytes(bytes)} (${unit}) in ${processes}`;
+      end('memory', `${used}, over the limit of ${mebibytes(limitBytes)}`);
     });
 }
 

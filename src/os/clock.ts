@@ -1,8 +1,8 @@
 import { uptime } from 'node:os';
 
 // Held on to: a test that fakes the global ones must not stop the wait for real processes.
-export const { queueMicrotask, setImmediate } = globalThis;
-const { clearTimeout, performance, setTimeout } = globalThis;
+export const { clearTimeout, queueMicrotask, setImmediate, setTimeout } = globalThis;
+const { performance } = globalThis;
 
 /** Time, as the stations see it: injected, so that tests need not wait. */
 export interface Clock {

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { clearTimeout, setTimeout } from './clock.ts';
 import type { Endpoint } from './os.ts';
 
 const require = createRequire(import.meta.url);
@@ -14,10 +15,8 @@ export function canConnect(endpoint: Endpoint, timeoutMs: number): Promise<boole
   if ('socket' in endpoint) return connectAny([{ path: endpoint.socket }], timeoutMs);
   const { port, host } = endpoint;
   const hosts = host === undefined ? LOOPBACK : [host];
-  return connectAny(
-    hosts.map((each) => ({ port, host: each })),
-    timeoutMs,
-  );
+  const targets = hosts.map((each) => ({ port, host: each }));
+  return connectAny(targets, timeoutMs);
 }
 
 type Target = { readonly path: string } | { readonly port: number; readonly host: string };

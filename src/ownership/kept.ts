@@ -110,9 +110,7 @@ export async function findKept(
       if (dryRun) continue;
       rmSync(path, { force: true });
       history?.lost(owner, record);
-    } else {
-      unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
-    }
+    } else unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
   }
   return { kept, forgotten, unproven };
 }
