@@ -1,4 +1,5 @@
 // A test that fakes the runner's timers for itself: what waits for real processes goes on.
+import { once } from 'node:events';
 import { query } from '@anthropic-ai/claude-agent-sdk';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
@@ -68,7 +69,8 @@ describe.runIf(CAN_WATCH)('under fake timers', () => {
   it('a real process is ended, and proven gone', async () => {
     const supervisor = createTestSupervisor({ ladder: LADDER });
     const process = supervisor.spawn(misbehave.ignoresSigterm());
-    await process.started;
+    // It ignores nothing before it says so.
+    await once(process.stdout, 'data');
     await expect(expectNoLeaks({ supervisor, graceMs: 50 })).rejects.toThrow('1 live process');
     await process.terminate();
     expect(await process.exited).toMatchObject({ cause: 'terminated', signal: 'SIGKILL' });
