@@ -63,6 +63,18 @@ describe('stop', () => {
     ]);
   });
 
+  it('passes by what is meant to outlive its host, and tells how long the rest has taken', async () => {
+    await fake.os.clock.advance(1000);
+    fake.spawn('daemon', { kind: 'daemon', outlivesHost: true });
+    fake.os.reactions = STUBBORN;
+    fake.spawn('a');
+    const { ended, survivors, durationMs } = await fake.until(fake.supervisor.stop());
+    expect(ended).toMatchObject([{ pid: 101 }]);
+    expect(survivors).toEqual([]);
+    expect(durationMs).toBe(fake.os.clock.monotonicMs() - 1000);
+    expect(fake.os.alive).toEqual([100]);
+  });
+
   it('does nothing, and says so, where nothing runs', async () => {
     const report = await fake.until(fake.supervisor.stop());
     expect(report).toEqual({ ended: [], survivors: [], unproven: [], durationMs: 0 });

@@ -1,4 +1,5 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Platform } from '../../src/os/os.ts';
 import type { LadderOptions } from '../../src/termination/ladder.ts';
 import { ProcessTree } from '../../src/termination/process-tree.ts';
 import {
@@ -20,8 +21,8 @@ let tree: ProcessTree;
 let target: EndTarget;
 
 /** Puts the root of a tree into the table, and its tree and target into the test's hands. */
-function plant(process: Partial<FakeProcess> = {}): void {
-  os = new FakeOs();
+function plant(process: Partial<FakeProcess> = {}, platform?: Platform): void {
+  os = new FakeOs(platform);
   root = os.add({ cookie: COOKIE, ...process });
   const { pid, startTime } = root;
   tree = new ProcessTree(os, { pid, startTime, leadsGroup: true, held: true, cookie: COOKIE });
@@ -108,6 +109,84 @@ describe('the ladder', () => {
     begin();
     await os.clock.advance(3000);
     expect(os.clock.timers).toMatchObject([{ keepAlive: true }]);
+  });
+});
+
+describe('the wait for a death', () => {
+  const LATER = { SIGTERM: { dieAfterMs: 200 } } as const;
+
+  /** When it was asked whether somebody is alive, counted from SIGTERM. */
+  function asked(): number[] {
+    const atMs: number[] = [];
+    const isAlive = tree.isAlive.bind(tree);
+    vi.spyOn(tree, 'isAlive').mockImplementation((member) => {
+      atMs.push(os.clock.monotonicMs() - LADDER.stdinEofMs);
+      return isAlive(member);
+    });
+    return atMs;
+  }
+
+  it('counts the time that stdin has been closed already', async () => {
+    os.clock.advance(5000);
+    target = { ...target, stdinEndedAtMs: os.clock.monotonicMs() - 1500 };
+    const beganMs = os.clock.monotonicMs();
+    await end();
+    expect(os.timeline.at(-1)).toBe(`${beganMs + 500} SIGTERM -${root.pid}`);
+  });
+
+  it('asks for nobody whom we hold before his exit is told', async () => {
+    plant({ on: LATER });
+    const atMs = asked();
+    const ending = begin();
+    await os.clock.advance(LADDER.stdinEofMs + 199);
+    expect(atMs).toEqual([]);
+    await os.clock.advance(1);
+    ending.wake();
+    await os.clock.settle();
+    await expect(Promise.race([ending.done, 'not yet'])).resolves.toMatchObject({ survivors: [] });
+  });
+
+  it('looks again for others after a while, though the one we hold is the only one known', async () => {
+    plant({ on: STUBBORN });
+    begin();
+    await os.clock.advance(LADDER.stdinEofMs);
+    const late = os.fork(root.pid, { on: STUBBORN });
+    await os.clock.advance(249);
+    expect(os.received(late)).toEqual([]);
+    await os.clock.advance(1);
+    expect(os.received(late)).toEqual(['SIGTERM']);
+  });
+
+  it('asks for the others at growing pauses, and at none that is long', async () => {
+    const child = os.fork(root.pid, { on: { SIGTERM: { dieAfterMs: 120 } } });
+    const atMs = asked();
+    await end();
+    expect(os.alive).not.toContain(child.pid);
+    const times = [...new Set(atMs)];
+    const pausesMs = times.slice(1).map((ms, index) => ms - (times[index] ?? 0));
+    expect(pausesMs[0]).toBe(1);
+    expect(pausesMs).toEqual(pausesMs.toSorted((one, other) => one - other));
+    expect(Math.max(...pausesMs)).toBe(25);
+    expect(os.clock.monotonicMs()).toBeLessThanOrEqual(LADDER.stdinEofMs + 120 + 25);
+  });
+
+  it('does not end with the first of several deaths', async () => {
+    const slow = os.fork(root.pid, { on: { SIGTERM: { dieAfterMs: 100 } } });
+    os.fork(root.pid, { on: { SIGTERM: { dieAfterMs: 10 } } });
+    const looks: number[] = [];
+    os.afterLook = () => looks.push(os.clock.monotonicMs() - LADDER.stdinEofMs);
+    await end();
+    expect(os.alive).not.toContain(slow.pid);
+    expect(looks.filter((ms) => ms > 0 && ms < 100)).toEqual([]);
+  });
+
+  it('takes a look after each longer pause where only looks tell', async () => {
+    plant({ on: { SIGTERM: { dieAfterMs: 150 } } }, 'darwin');
+    target = { ...target, running: () => true };
+    tree.root.held = false;
+    const { survivors } = await end();
+    expect(survivors).toEqual([]);
+    expect(os.clock.monotonicMs()).toBe(LADDER.stdinEofMs + 200);
   });
 });
 
