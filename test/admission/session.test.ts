@@ -278,6 +278,40 @@ describe('the wall clock', () => {
     },
   );
 
+  it('goes on to the new limit where another host has raised it, with nothing started in between', async () => {
+    const a = await host();
+    const running = a.spawn('x', { sessionId: 's', maxWallClockMs: HOUR_MS });
+    const b = await host();
+    b.spawn('x', { sessionId: 's', maxWallClockMs: 2 * HOUR_MS });
+    await a.os.clock.advance(HOUR_MS + 1);
+    expect(a.os.alive).toEqual([running.pid]);
+    await a.os.clock.advance(HOUR_MS);
+    expect((await a.until(running.exited)).cause).toBe('wall-clock');
+  });
+
+  it('stays as it was set for who asks for none, and is written once for who asks for the same', async () => {
+    const a = await host();
+    const own = { sessionId: 's', slot: false, maxWallClockMs: HOUR_MS };
+    a.spawn('x', own);
+    const limits = () => lines().filter((line) => 'maxWallClockMs' in line);
+    expect(limits()).toHaveLength(1);
+    a.spawn('x', own);
+    a.spawn('x', { sessionId: 's', slot: false });
+    expect(limits()).toHaveLength(1);
+    expect(a.supervisor.session('s')).toMatchObject({ maxWallClockMs: HOUR_MS });
+  });
+
+  it('has one timer, however many processes it has, and none after the stop', async () => {
+    const a = await host();
+    const request = { sessionId: 's', slot: false };
+    a.spawn('x', request);
+    const timers = a.os.clock.timers.length;
+    a.spawn('x', request);
+    expect(a.os.clock.timers).toHaveLength(timers);
+    await a.until(a.supervisor.stop());
+    expect(a.os.clock.timers).toEqual([]);
+  });
+
   it('that another host makes longer ends what was started here since', async () => {
     const a = await host({ session: { maxWallClockMs: HOUR_MS } });
     a.spawn('x', { sessionId: 's' });

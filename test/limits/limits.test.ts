@@ -231,22 +231,26 @@ describe('on a clock that stands still', () => {
     expect(agent.process.stdout).not.toBe(agent.child.stdout);
   });
 
-  it('all are disarmed at the exit, and none keeps a finished host alive', async () => {
-    const supervision = supervise();
-    const { clock } = supervision.os;
-    const { pid, process } = start(supervision, {
-      startupMs: 1000,
-      idleMs: 2000,
-      memoryBytes: 1,
-      lifetimeMs: 3000,
-    });
-    await clock.settle();
-    expect(clock.timers.map(({ keepAlive }) => keepAlive)).toEqual([false, false, false, false]);
-    supervision.os.die(pid);
-    expect(await supervision.until(process.exited)).toMatchObject({ cause: 'completed' });
-    expect(clock.timers.map(({ inMs }) => inMs > DAY_MS)).toEqual([true]);
-    expect(ends(supervision)).toEqual([]);
-  });
+  it.for([
+    // An agent's frames are looked at by themselves, anything else in the rounds of the sampler.
+    [false, 4],
+    [true, 5],
+  ] as const)(
+    'all are disarmed at the exit, and none keeps a finished host alive; hook: %s',
+    async ([hook, timers]) => {
+      const supervision = supervise();
+      const { clock } = supervision.os;
+      const limits = { startupMs: 1000, idleMs: 2000, memoryBytes: 1, lifetimeMs: 3000 };
+      const { pid, process } = start(supervision, limits, hook);
+      await clock.settle();
+      expect(clock.timers).toHaveLength(timers);
+      expect(clock.timers.some(({ keepAlive }) => keepAlive)).toBe(false);
+      supervision.os.die(pid);
+      expect(await supervision.until(process.exited)).toMatchObject({ cause: 'completed' });
+      expect(clock.timers.map(({ inMs }) => inMs > DAY_MS)).toEqual([true]);
+      expect(ends(supervision)).toEqual([]);
+    },
+  );
 
   it('lifetime: 30 days are no overflow', async () => {
     const supervision = supervise();
@@ -457,6 +461,17 @@ describe('on a clock that stands still', () => {
       await os.clock.advance(10_000);
       expect(os.samples).toHaveLength(length);
       expect(os.clock.timers.map(({ inMs }) => inMs > DAY_MS)).toEqual([true]);
+    });
+
+    it('has for each the rounds that it asked for, where these are the shorter ones', async () => {
+      const supervision = supervise({ sampling: { intervalMs: 3000 } });
+      const { os } = supervision;
+      const { pid: heavy } = start(supervision, limits);
+      const { pid: quick } = start(supervision, { idleMs: 20_000 });
+      const { pid: slow } = start(supervision, { idleMs: 50_000 });
+      await os.clock.advance(6500);
+      const [ofQuick, ofSlow] = [[quick], [heavy, slow]];
+      expect(os.samples).toEqual([ofQuick, ofSlow, ofQuick, [heavy, quick, slow]]);
     });
 
     it('never begins a round during another', async () => {
