@@ -313,6 +313,31 @@ describe('a run that is ended', () => {
     await fake.until(stopped);
   });
 
+  it('by a stop that lets it finish, in its backoff: nothing is left to finish', async () => {
+    const series = run();
+    await end(1);
+    const stopped = fake.supervisor.stop({ finishMs: 60_000 });
+    expect(await isDone(series)).toBe(true);
+    expect(await series.done).toMatchObject({ outcome: 'aborted', restarts: 0 });
+    expect(series.signal.aborted).toBe(true);
+    expect(pending()).toEqual([]);
+    await fake.until(stopped);
+  });
+
+  it('by a stop that lets it finish, before its attempt has a process: its signal tells why', async () => {
+    const series = fake.supervisor.run(
+      {},
+      ({ signal }) =>
+        new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason));
+        }),
+    );
+    const stopped = fake.supervisor.stop({ finishMs: 60_000 });
+    expect(await isDone(series)).toBe(true);
+    expect(series.signal.reason).toMatchObject({ code: 'STOPPING' });
+    await fake.until(stopped);
+  });
+
   it('before it begins', async () => {
     const series = run({ signal: AbortSignal.abort() });
     expect(await series.done).toEqual({ outcome: 'aborted', reports: [], restarts: 0 });
