@@ -322,6 +322,23 @@ describe('with a pool of one', () => {
     },
   );
 
+  it('an older agent without a slot goes on until the newer one has its own', async () => {
+    using host = new Host({ pool: { concurrency: 1 } });
+    const older = host.ask('older', { slot: false });
+    const holder = new Asked(host.spawn('holder'));
+    const newer = host.ask('newer');
+    await host.pass();
+    expect(older.told).toEqual(['started']);
+    expect(newer.told).toEqual([]);
+    host.os.die(holder.pid);
+    await host.pass();
+    expect(older.report?.cause).toBe('duplicate');
+    expect(newer.told).toEqual(['started']);
+    host.os.die(newer.pid);
+    await host.settle();
+    await host.expectFree(1);
+  });
+
   it("'reject' waits for the slot, and ends nobody", async () => {
     using host = new Host({ pool: { concurrency: 1 } });
     const older = host.ask('older');
