@@ -1,6 +1,17 @@
 // A ledger is a real file that several owners write at once; each instance here is an owner of its own.
 import { execFileSync } from 'node:child_process';
-import { appendFile, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -41,6 +52,34 @@ describe('a ledger', () => {
     a.append({ n: 3 });
     expect(numbers(a)).toEqual([1, 2, 3]);
     expect(numbers(b)).toEqual([1, 2, 3]);
+  });
+
+  it.runIf(process.platform === 'linux')('keeps no file open, whatever becomes of it', async () => {
+    const descriptors = () => readdirSync('/proc/self/fd').length;
+    const before = descriptors();
+    const ledger = open();
+    const ofAnother = open((process.getuid?.() ?? 0) + 1);
+    for (let n = 0; n < 10; n++) {
+      ledger.append({ n });
+      ofAnother.append({ n });
+      numbers(ledger);
+      numbers(ofAnother);
+    }
+    expect(warnings).toHaveLength(1);
+    expect(descriptors()).toBe(before);
+  });
+
+  it('says each time anew that it cannot be written, when it could in between', async () => {
+    const ledger = open();
+    for (let time = 0; time < 2; time++) {
+      await mkdir(path);
+      ledger.append({ n: 1 });
+      ledger.append({ n: 1 });
+      await rmdir(path);
+      ledger.append({ n: 2 });
+      await rm(path);
+    }
+    expect(warnings).toHaveLength(2);
   });
 
   it.skipIf(process.platform === 'win32')("is nobody else's to read", async () => {
