@@ -3,12 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { Guardian } from '../../src/ownership/guardian.ts';
 import { FakeOs } from '../support/fake-os.ts';
 
+const REQUEST = { owner: 'test', politeMs: 1, forcedMs: 1 };
+
 class Ward extends FakeOs {
   /** Of each guardian that was started: what it was told. */
   readonly told: string[][] = [];
   readonly warnings: string[] = [];
   /** What the next starts fail with. */
   guardFailure: Error | undefined;
+  /** When the next ones guard. */
+  ready = Promise.resolve();
   #exits: (() => void)[] = [];
 
   guard() {
@@ -17,7 +21,7 @@ class Ward extends FakeOs {
     this.told.push(told);
     return {
       pid: this.told.length,
-      ready: Promise.resolve(),
+      ready: this.ready,
       write: (line: string) => void told.push(line),
       onExit: (listener: () => void) => void this.#exits.push(listener),
     };
@@ -28,8 +32,7 @@ class Ward extends FakeOs {
   }
 
   async watch(): Promise<Guardian> {
-    const request = { owner: 'test', politeMs: 1, forcedMs: 1 };
-    const guardian = new Guardian(this, request, (message) => this.warnings.push(message));
+    const guardian = new Guardian(this, REQUEST, (message) => this.warnings.push(message));
     await guardian.ready;
     return guardian;
   }
@@ -69,6 +72,29 @@ describe('a guardian', () => {
     await os.clock.advance(1);
     expect(os.told).toEqual([['+ 100 7'], ['+ 100 7']]);
     expect(guardian.describe()).toEqual({ state: 'guarding', pid: 2 });
+  });
+
+  it('that dies after a longer life is started again at once', async () => {
+    const os = new Ward();
+    await os.watch();
+    await os.clock.advance(5000);
+    os.killGuard();
+    await os.clock.advance(0);
+    expect(os.told).toHaveLength(2);
+  });
+
+  it('that dies before it guards is told of by its start alone', async () => {
+    const os = new Ward();
+    const notReady = Promise.withResolvers<void>();
+    os.ready = notReady.promise;
+    const guardian = new Guardian(os, REQUEST, (message) => os.warnings.push(message));
+    expect(guardian.describe()).toEqual({ state: 'starting', pid: 1 });
+    os.killGuard();
+    notReady.reject(new Error('it is gone'));
+    await guardian.ready;
+    expect(os.warnings).toEqual([expect.stringContaining('could not be started')]);
+    await os.clock.advance(60_000);
+    expect(os.told).toHaveLength(1);
   });
 
   it('that cannot be started again is tried for every second, with one warning', async () => {
