@@ -129,6 +129,29 @@ describe('the ladder', () => {
   });
 });
 
+describe('while nothing can be read, by a look or otherwise', () => {
+  const blind = () => {
+    fake.os.lookError = fake.os.readError = new Error('EMFILE');
+  };
+
+  it('our own child is ended all the same, as its number can be nobody else’s', async () => {
+    blind();
+    const process = start();
+    void process.terminate({ force: true });
+    await fake.os.clock.settle();
+    expect(fake.os.log).toContain(`SIGKILL -${process.pid}`);
+  });
+
+  it('one that others have started is not signalled', async () => {
+    const { pid } = fake.os.add({ ppid: 1 });
+    const process = await fake.until(fake.supervisor.adopt({ pid }));
+    blind();
+    const { survivors } = await fake.until(process.terminate({ force: true }));
+    expect(survivors).toMatchObject([{ pid }]);
+    expect(fake.os.log).toEqual([]);
+  });
+});
+
 describe('what is told of it', () => {
   it('is its state, from its start to the end of its tree', async () => {
     fake.os.reactions = { EOF: 'die' };
@@ -144,6 +167,7 @@ describe('what is told of it', () => {
   });
 
   it('is what its tree costs', async () => {
+    await fake.os.clock.advance(1000);
     const process = start();
     const child = fake.os.fork(process.pid, { command: 'child' });
     const unknown = fake.os.fork(child.pid, { command: 'unknown' });
