@@ -107,6 +107,56 @@ describe('Pool', () => {
     expect(rig.granted).toEqual(['holder', 'waiter']);
   });
 
+  it('grants nothing while it is paused, and what it has when it is open again', async () => {
+    const rig = new Rig(1);
+    rig.pool.pause();
+    const [first, second] = [rig.ask('first'), rig.ask('second')];
+    await rig.clock.settle();
+    expect([first.waits, second.waits, rig.pool.held]).toEqual([true, true, 0]);
+    rig.pool.open();
+    await rig.clock.settle();
+    expect([first.waits, second.waits]).toEqual([false, true]);
+    await rig.drain();
+  });
+
+  it('tells who waits in the order in which they get a slot', async () => {
+    const rig = new Rig(1);
+    rig.ask('holder');
+    rig.ask('a');
+    rig.ask('b', { priority: 2 });
+    rig.ask('c');
+    rig.ask('d', { priority: -1 });
+    const order = rig.pool.queue.map(({ request }) =>
+      rig.askers.find((of) => of.request === request),
+    );
+    await rig.drain();
+    expect(order.map((asker) => asker?.name)).toEqual(['b', 'a', 'c', 'd']);
+    expect(rig.granted.slice(1)).toEqual(['b', 'a', 'c', 'd']);
+  });
+
+  it('tells the first of those who wait that it is, once, and whoever becomes it', async () => {
+    const rig = new Rig(1);
+    const told: string[] = [];
+    const curious = (name: string, priority = 0) =>
+      rig.ask(name, { priority, atHead: () => void told.push(name) });
+    const holder = rig.ask('holder');
+    const first = curious('first');
+    curious('second');
+    rig.ask('other');
+    expect(told).toEqual(['first']);
+    curious('urgent', 1);
+    expect(told).toEqual(['first', 'urgent']);
+    holder.slot?.release();
+    await rig.clock.settle();
+    expect(rig.granted).toEqual(['holder', 'urgent']);
+    expect(told).toEqual(['first', 'urgent']);
+    first.abort.abort();
+    await rig.clock.settle();
+    expect(told).toEqual(['first', 'urgent', 'second']);
+    await rig.drain();
+    expect(told).toHaveLength(3);
+  });
+
   it('has a released slot that nobody waits for free in the same tick', () => {
     const rig = new Rig(1);
     rig.ask('a').slot?.release();
