@@ -54,7 +54,7 @@ describe('a ledger', () => {
     expect(numbers(b)).toEqual([1, 2, 3]);
   });
 
-  it.runIf(process.platform === 'linux')('keeps no file open, whatever becomes of it', async () => {
+  it.runIf(process.platform === 'linux')('keeps no file open, whatever becomes of it', () => {
     const descriptors = () => readdirSync('/proc/self/fd').length;
     const before = descriptors();
     const ledger = open();

@@ -67,13 +67,13 @@ describe('kill', () => {
 });
 
 describe('its signal', () => {
-  const reasons = async (process: SupervisedProcess) => (await fake.until(process.exited)).cause;
+  const causeOf = async (process: SupervisedProcess) => (await fake.until(process.exited)).cause;
 
   it('ends it by the ladder', async () => {
     const own = new AbortController();
     const process = start(own.signal);
     own.abort();
-    expect(await reasons(process)).toBe('aborted');
+    expect(await causeOf(process)).toBe('aborted');
     expect(fake.os.timeline.slice(1)).toEqual([
       `0 EOF ${process.pid}`,
       `2000 SIGTERM -${process.pid}`,
@@ -86,7 +86,7 @@ describe('its signal', () => {
     const process = start(own.signal);
     process.kill('SIGTERM');
     own.abort();
-    expect(await reasons(process)).toBe('aborted');
+    expect(await causeOf(process)).toBe('aborted');
   });
 
   it('says less than whoever ends it already', async () => {
@@ -95,7 +95,7 @@ describe('its signal', () => {
     void process.terminate();
     process.kill('SIGTERM');
     own.abort();
-    expect(await reasons(process)).toBe('terminated');
+    expect(await causeOf(process)).toBe('terminated');
   });
 
   it('is let go at the exit', async () => {
