@@ -4,21 +4,33 @@ import { defineConfig } from 'vitest/config';
 // The tests start hundreds of hosts, which would each compile the same sources: two thirds of their time.
 process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules/.cache/compiled');
 
-/** Tests that run for minutes are named `*.full.ts` and belong to `npm run test:full` (`--mode full`). */
-const FULL_MODE = 'full';
+/** The folders of test/, each a project of its own: `--project unit` (CONTRIBUTING.md). */
+const LANES = ['unit', 'system', 'agent', 'package', 'hosts'];
+
+/**
+ * What each `--mode` runs. Tests that take long are named `*.slow.ts`, and belong to every push;
+ * tests that run for minutes are named `*.full.ts`, and belong to a release.
+ */
+const SUFFIXES: Readonly<Record<string, string>> = {
+  slow: 'slow',
+  lane: '{test,slow}',
+  full: '{test,slow,full}',
+};
 
 const WELL_COVERED = { lines: 95, branches: 90 };
 
 export default defineConfig(({ mode }) => ({
   test: {
-    include: mode === FULL_MODE ? ['test/**/*.{test,full}.ts'] : ['test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'test/fixtures/**'],
+    projects: LANES.map((name) => ({
+      extends: true as const,
+      test: { name, include: [`test/${name}/**/*.${SUFFIXES[mode] ?? 'test'}.ts`] },
+    })),
     // Every file gets a process of its own: the tests look at the process table, and at their own
     // process's listeners and children.
     pool: 'forks',
     // On two cores: a good part of each is waiting for others to die.
     maxWorkers: 3,
-    testTimeout: mode === FULL_MODE ? 600_000 : 60_000,
+    testTimeout: mode === 'full' ? 600_000 : 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
     retry: 0,

@@ -6,13 +6,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { QUERIES } from '../examples/demo/queries.ts';
+import { openBrowser } from '../kit/browser.ts';
+import { endByMarker } from '../kit/process-table.ts';
+import { makeTempDir, removeTempDir } from '../kit/real-agent.ts';
 import { doctorHandler } from '../src/doctor/handler.ts';
 import { toNodeListener } from '../src/doctor/node-listener.ts';
 import { createSupervisor } from '../src/index.ts';
 import { defineService } from '../src/service/index.ts';
-import { openBrowser } from '../test/support/browser.ts';
-import { endByMarker } from '../test/support/process-table.ts';
-import { makeTempDir, removeTempDir } from '../test/support/real-agent.ts';
 
 const PICTURES = join(import.meta.dirname, '../docs/pictures');
 const SCRIPT = join(import.meta.dirname, '../examples/demo/scripted-agent.mjs');

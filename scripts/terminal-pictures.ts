@@ -5,10 +5,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { forgeJournal } from '../kit/forged-journal.ts';
+import { endByMarker, eventually } from '../kit/process-table.ts';
+import { makeTempDir, removeTempDir } from '../kit/real-agent.ts';
 import { createSupervisor } from '../src/index.ts';
-import { forgeJournal } from '../test/support/forged-journal.ts';
-import { endByMarker, eventually } from '../test/support/process-table.ts';
-import { makeTempDir, removeTempDir } from '../test/support/real-agent.ts';
 import { terminalSvg } from './terminal-svg.ts';
 
 const PICTURES = join(import.meta.dirname, '../docs/pictures');

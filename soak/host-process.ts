@@ -1,7 +1,7 @@
 // A host as a process, seen from outside, and how one is started for its place.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { type ProcessKey, readRow } from '../test/support/process-table.ts';
+import { type ProcessKey, readRow } from '../kit/process-table.ts';
 import type { HostSetup } from './host.ts';
 import { PLACES } from './plan.ts';
 import type { World } from './world.ts';

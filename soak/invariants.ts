@@ -1,5 +1,5 @@
 // What must hold at every moment, each a function of what is seen from outside.
-import { isAlive } from '../test/support/process-table.ts';
+import { isAlive } from '../kit/process-table.ts';
 import { CONCURRENCY, type Host, LADDER, SWEEP_MS } from './host-process.ts';
 import { PLACES } from './plan.ts';
 import { journalOf } from './registry-files.ts';

@@ -1,7 +1,7 @@
 // The files of a registry as the soak reads, forges and spoils them, with nothing of src/ in it.
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAlive, type ProcessKey } from '../test/support/process-table.ts';
+import { isAlive, type ProcessKey } from '../kit/process-table.ts';
 import type { Host } from './host-process.ts';
 
 /** A host's journal, found by the pid in it. */

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAlive, type ProcessKey } from '../test/support/process-table.ts';
+import { isAlive, type ProcessKey } from '../kit/process-table.ts';
 import type { World } from './world.ts';
 
 /** How many processes the trees below come to, all in all. */

@@ -1,6 +1,6 @@
 // The soak's own look at the process table, with nothing of src/ in it: Linux only.
 import { readdirSync, readFileSync } from 'node:fs';
-import { type ProcessRow, readRow } from '../test/support/process-table.ts';
+import { type ProcessRow, readRow } from '../kit/process-table.ts';
 import { MARKER, parseTag, TAG, type Tag } from './tag.ts';
 
 export interface SoakProcess extends ProcessRow {

@@ -1,5 +1,5 @@
 // Looks at the machine again and again, and remembers the first thing that was wrong.
-import { isAlive, type ProcessKey } from '../test/support/process-table.ts';
+import { isAlive, type ProcessKey } from '../kit/process-table.ts';
 import { type Invariant, invariants, type Measured } from './invariants.ts';
 import { findGuardiansOf } from './table.ts';
 import type { World } from './world.ts';

@@ -1,6 +1,6 @@
 import { type Options, query } from '@anthropic-ai/claude-agent-sdk';
-import { type FakeApi, startFakeApi } from '../../test/support/fake-api.ts';
-import { agentAvailable, agentOptions } from '../../test/support/real-agent.ts';
+import { type FakeApi, startFakeApi } from '../../kit/fake-api.ts';
+import { agentAvailable, agentOptions } from '../../kit/real-agent.ts';
 import { createSupervisor } from '../built.ts';
 import { temporaryFolder } from '../children.ts';
 import { interleave, median, milliseconds, type Row } from '../row.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { forgeJournal, recordOf } from '../../test/support/forged-journal.ts';
+import { forgeJournal, recordOf } from '../../kit/forged-journal.ts';
 import { createSupervisor } from '../built.ts';
 import { endGroup, spawnIdle, temporaryFolder } from '../children.ts';
 import { probeLoop } from '../loop.ts';

@@ -2,8 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { query } from '@anthropic-ai/claude-agent-sdk';
 import type { SupervisedProcess, Supervisor } from 'agent-supervisor';
-import { agentEnvironment, agentOptions } from '../../test/support/real-agent.ts';
-import { steer } from '../../test/support/steer.ts';
+import { agentEnvironment, agentOptions } from '../../kit/real-agent.ts';
+import { steer } from '../../kit/steer.ts';
 import type { DemoQuery } from './queries.ts';
 import { MARKER } from './witness.ts';
 

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Options } from '@anthropic-ai/claude-agent-sdk';
 import type { ExitCause, ProcessInspection } from 'agent-supervisor';
-import type { Step } from '../../test/support/steer.ts';
+import type { Step } from '../../kit/steer.ts';
 
 export interface DemoQuery {
   /** The session's id, and its name in the table. */

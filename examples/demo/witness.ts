@@ -1,10 +1,5 @@
 // The demo's own look at who is alive. It asks the system, not the supervisor.
-import {
-  findByMarker,
-  isAlive,
-  type ProcessKey,
-  readRow,
-} from '../../test/support/process-table.ts';
+import { findByMarker, isAlive, type ProcessKey, readRow } from '../../kit/process-table.ts';
 
 /** The environment variable that the demo gives to its agents, and that all their descendants inherit. */
 export const MARKER = 'AGENT_SUPERVISOR_DEMO';

@@ -2,12 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import { type Options, query, type SDKUserMessage } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect, vi } from 'vitest';
+import { eventually, findByMarker, readRow } from '../../kit/process-table.ts';
+import { agentBinary, agentOptions } from '../../kit/real-agent.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { type Step, steer } from '../../kit/steer.ts';
+import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 import type { OnDuplicate, SupervisedProcess, Supervisor } from '../../src/index.ts';
-import { eventually, findByMarker, readRow } from '../support/process-table.ts';
-import { agentBinary, agentOptions } from '../support/real-agent.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { type Step, steer } from '../support/steer.ts';
-import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
 
 vi.setConfig({ maxConcurrency: 2 });
 

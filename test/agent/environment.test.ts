@@ -2,12 +2,12 @@
 import { join } from 'node:path';
 import type { Options } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect } from 'vitest';
-import { runHost } from '../support/host.ts';
-import { environmentOf, eventually, findByMarker } from '../support/process-table.ts';
-import { agentBinary, agentEnvironment } from '../support/real-agent.ts';
-import { MARKER, SHAPES, startScenario } from '../support/scenarios.ts';
-import { steer } from '../support/steer.ts';
-import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
+import { runHost } from '../../kit/host.ts';
+import { environmentOf, eventually, findByMarker } from '../../kit/process-table.ts';
+import { agentBinary, agentEnvironment } from '../../kit/real-agent.ts';
+import { MARKER, SHAPES, startScenario } from '../../kit/scenarios.ts';
+import { steer } from '../../kit/steer.ts';
+import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 
 /** What an operator gives a host that no agent has started. */
 const OPERATOR = {

@@ -6,12 +6,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect } from 'vitest';
-import { runHost } from '../support/host.ts';
-import { agentBinary, agentEnvironment } from '../support/real-agent.ts';
-import { runtime } from '../support/runtimes.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { steer } from '../support/steer.ts';
-import { CAN_WATCH_AGENTS, it } from '../support/supervised.ts';
+import { runHost } from '../../kit/host.ts';
+import { agentBinary, agentEnvironment } from '../../kit/real-agent.ts';
+import { runtime } from '../../kit/runtimes.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { steer } from '../../kit/steer.ts';
+import { CAN_WATCH_AGENTS, it } from '../../kit/supervised.ts';
 
 const PRINT_ARGUMENTS = join(import.meta.dirname, '../fixtures/print-arguments.mjs');
 

@@ -2,9 +2,9 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { prepareQueries } from '../../kit/queries.ts';
+import { CAN_WATCH_AGENTS, it } from '../../kit/supervised.ts';
 import { isolatedCwd } from '../../src/claude/index.ts';
-import { prepareQueries } from '../support/queries.ts';
-import { CAN_WATCH_AGENTS, it } from '../support/supervised.ts';
 
 describe.runIf(CAN_WATCH_AGENTS)('an agent in an isolated folder', () => {
   it('lists its conversation apart from those of the folder it would have been in', async ({

@@ -1,8 +1,8 @@
 // The whole negative control of the matrix: which trees outlive which end of an agent that nobody supervises.
 import { describe, expect, vi } from 'vitest';
-import { endByMarker } from '../support/process-table.ts';
-import { ENDS, MARKER, SHAPES, startScenario, survivors } from '../support/scenarios.ts';
-import { CAN_WATCH_AGENTS, it } from '../support/supervised.ts';
+import { endByMarker } from '../../kit/process-table.ts';
+import { ENDS, MARKER, SHAPES, startScenario, survivors } from '../../kit/scenarios.ts';
+import { CAN_WATCH_AGENTS, it } from '../../kit/supervised.ts';
 
 vi.setConfig({ maxConcurrency: 3 });
 

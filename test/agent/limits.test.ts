@@ -1,12 +1,12 @@
 // Each limit on real agents: it ends them with its own cause, and the same run without it goes on.
 import type { SDKUserMessage } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect, vi } from 'vitest';
+import { eventually, findByMarker, readRow } from '../../kit/process-table.ts';
+import { prepareQueries, type Queries } from '../../kit/queries.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { type Step, steer } from '../../kit/steer.ts';
+import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 import type { SupervisorOptions } from '../../src/index.ts';
-import { eventually, findByMarker, readRow } from '../support/process-table.ts';
-import { prepareQueries, type Queries } from '../support/queries.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { type Step, steer } from '../support/steer.ts';
-import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
 
 vi.setConfig({ maxConcurrency: 3 });
 

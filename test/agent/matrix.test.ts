@@ -1,10 +1,10 @@
 // Every end of an agent × every tree it can grow: nothing of the tree outlives the end, seen from outside.
 import { basename } from 'node:path';
 import { describe, expect, vi } from 'vitest';
+import { endByMarker } from '../../kit/process-table.ts';
+import { MARKER, type Scenario, SHAPES, startScenario, survivors } from '../../kit/scenarios.ts';
+import { CAN_WATCH_AGENTS, it } from '../../kit/supervised.ts';
 import type { ExitCause, ExitReport, Supervisor } from '../../src/index.ts';
-import { endByMarker } from '../support/process-table.ts';
-import { MARKER, type Scenario, SHAPES, startScenario, survivors } from '../support/scenarios.ts';
-import { CAN_WATCH_AGENTS, it } from '../support/supervised.ts';
 
 vi.setConfig({ maxConcurrency: 3 });
 

@@ -9,14 +9,14 @@ import {
   type SDKUserMessage,
 } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect } from 'vitest';
+import { PRICES } from '../../kit/fake-api.ts';
+import { startHost } from '../../kit/host.ts';
+import { eventually } from '../../kit/process-table.ts';
+import { agentEnvironment, agentOptions } from '../../kit/real-agent.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { type Step, steer, type Usage } from '../../kit/steer.ts';
+import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 import { type SuperviseQueryOptions, superviseQuery } from '../../src/claude/index.ts';
-import { PRICES } from '../support/fake-api.ts';
-import { startHost } from '../support/host.ts';
-import { eventually } from '../support/process-table.ts';
-import { agentEnvironment, agentOptions } from '../support/real-agent.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { type Step, steer, type Usage } from '../support/steer.ts';
-import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
 
 interface Asked {
   readonly messages: readonly SDKMessage[];

@@ -2,11 +2,11 @@
 import { PassThrough } from 'node:stream';
 import type { Options, SDKUserMessage } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect, vi } from 'vitest';
-import { eventually, findByMarker, readRow } from '../support/process-table.ts';
-import { type Asked, prepareQueries, type Queries } from '../support/queries.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { steer } from '../support/steer.ts';
-import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
+import { eventually, findByMarker, readRow } from '../../kit/process-table.ts';
+import { type Asked, prepareQueries, type Queries } from '../../kit/queries.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { steer } from '../../kit/steer.ts';
+import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 
 vi.setConfig({ maxConcurrency: 3 });
 
@@ -35,7 +35,7 @@ describe.runIf(CAN_WATCH_AGENTS)('a query in a pool of one', { concurrent: true 
 
   it('keeps a large prompt whole while it waits', async ({ queries, supervisor }) => {
     const lease = await supervisor.acquire();
-    // The agent itself refuses 8 MB as too long; test/spawn/streams.test.ts sends those.
+    // The agent itself refuses 8 MB as too long; test/system/spawn/streams.test.ts sends those.
     const prompt = steer([{ text: 'Read.' }], 'x '.repeat(2 ** 19));
     const { process, result } = queries.ask('large', streamed(prompt));
     await eventually(() => process.stdin.writableEnded);

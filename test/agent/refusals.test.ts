@@ -1,11 +1,11 @@
 // Whatever prevents an agent's start comes out of query() in our words, and costs no slot.
 import type { Options } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect } from 'vitest';
+import { type Asked, prepareQueries, type Queries } from '../../kit/queries.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { steer } from '../../kit/steer.ts';
+import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 import { isSupervisorError, type SupervisorErrorCode } from '../../src/index.ts';
-import { type Asked, prepareQueries, type Queries } from '../support/queries.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { steer } from '../support/steer.ts';
-import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
 
 const it = base
   .extend('supervisor', ({ supervise }) => supervise({ pool: { concurrency: 1, hardCap: 1 } }))

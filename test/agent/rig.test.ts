@@ -7,17 +7,17 @@ import {
   type SDKResultMessage,
 } from '@anthropic-ai/claude-agent-sdk';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type FakeApi, startFakeApi } from '../support/fake-api.ts';
-import { endByMarker, eventually, isAlive } from '../support/process-table.ts';
+import { type FakeApi, startFakeApi } from '../../kit/fake-api.ts';
+import { endByMarker, eventually, isAlive } from '../../kit/process-table.ts';
 import {
   AGENT_MISSING,
   agentAvailable,
   agentOptions,
   makeTempDir,
   removeTempDir,
-} from '../support/real-agent.ts';
-import { MARKER, SHAPES, startScenario } from '../support/scenarios.ts';
-import { type Step, steer } from '../support/steer.ts';
+} from '../../kit/real-agent.ts';
+import { MARKER, SHAPES, startScenario } from '../../kit/scenarios.ts';
+import { type Step, steer } from '../../kit/steer.ts';
 
 if (!agentAvailable()) console.warn(AGENT_MISSING);
 

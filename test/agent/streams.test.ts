@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { query } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect } from 'vitest';
+import { findByMarker } from '../../kit/process-table.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { CAN_WATCH, it } from '../../kit/supervised.ts';
 import type { ExitReport } from '../../src/index.ts';
-import { findByMarker } from '../support/process-table.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { CAN_WATCH, it } from '../support/supervised.ts';
 
 const SCRIPTED_AGENT = join(import.meta.dirname, '../fixtures/scripted-agent.mjs');
 

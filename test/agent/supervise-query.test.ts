@@ -7,13 +7,13 @@ import {
   type SDKUserMessage,
 } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect } from 'vitest';
+import { endByMarker, eventually, findByMarker } from '../../kit/process-table.ts';
+import { agentOptions } from '../../kit/real-agent.ts';
+import { MARKER } from '../../kit/scenarios.ts';
+import { type Step, steer } from '../../kit/steer.ts';
+import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 import { type SuperviseQueryOptions, superviseQuery } from '../../src/claude/index.ts';
 import type { ExitReport, SupervisorError } from '../../src/index.ts';
-import { endByMarker, eventually, findByMarker } from '../support/process-table.ts';
-import { agentOptions } from '../support/real-agent.ts';
-import { MARKER } from '../support/scenarios.ts';
-import { type Step, steer } from '../support/steer.ts';
-import { it as base, CAN_WATCH_AGENTS } from '../support/supervised.ts';
 
 /** The agent refuses a sleep that stands alone or first. */
 const bash = (command: string) => ({ tools: [{ name: 'Bash', input: { command } }] });

@@ -13,11 +13,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildGraph, reachableFrom } from '../architecture/import-graph.ts';
-import { startFakeApi } from '../support/fake-api.ts';
-import { installPacked, pack, type Tarball } from '../support/packed.ts';
-import { AGENT_MISSING, agentAvailable, agentEnvironment } from '../support/real-agent.ts';
-import { NO_RUNTIMES, type RuntimeName, runtime } from '../support/runtimes.ts';
+import { startFakeApi } from '../../kit/fake-api.ts';
+import { installPacked, pack, type Tarball } from '../../kit/packed.ts';
+import { AGENT_MISSING, agentAvailable, agentEnvironment } from '../../kit/real-agent.ts';
+import { NO_RUNTIMES, type RuntimeName, runtime } from '../../kit/runtimes.ts';
+import { buildGraph, reachableFrom } from './architecture/import-graph.ts';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');

@@ -1,0 +1,386 @@
+// Hosts that are killed, and what is left of them, seen from outside.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, test } from 'vitest';
+import type { SpawnRequest, SupervisorOptions } from '../src/index.ts';
+import type { HostCommand } from '../test/fixtures/hosts/contained.ts';
+import { compileCache } from './host.ts';
+import {
+  endByIdentity,
+  endByMarker,
+  environmentOf,
+  eventually,
+  findByMarker,
+  type ProcessKey,
+  type ProcessRow,
+  readRow,
+} from './process-table.ts';
+import { standing } from './state-dir.ts';
+
+export const CAN_CONTAIN = process.platform === 'linux';
+
+/** What starts a host as pid 1 of a PID namespace of its own, which dies with it. */
+export const UNSHARE = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+export const CAN_UNSHARE =
+  CAN_CONTAIN && spawnSync(UNSHARE[0], [...UNSHARE.slice(1), 'true']).status === 0;
+if (CAN_CONTAIN && !CAN_UNSHARE) console.warn('left out: no PID namespaces can be made here');
+
+/** The variable that everything a test starts inherits. */
+export const CONTAINMENT_MARKER = 'AGENT_SUPERVISOR_TEST_CONTAINMENT';
+/** Short, so that the tests are. */
+export const LADDER = { stdinEofMs: 200, termMs: 500, killMs: 500 };
+/** What the guardian grants, and two seconds. */
+export const GRACE_MS = LADDER.termMs + LADDER.killMs + 2000;
+
+const HOSTS = join(import.meta.dirname, '../test/fixtures/hosts');
+const TREE = join(HOSTS, 'contained-tree.sh');
+export const TREE_ROLES = [
+  'child',
+  'double-fork',
+  'grandchild',
+  'leader',
+  'parent',
+  'setsid',
+  'setsid-double-fork',
+  'stubborn',
+  'stubborn-setsid',
+] as const;
+
+/** The name of the shell's script, or the file of the guardian that is none. */
+const GUARDIAN = /^agent-supervisor-guardian$|guardian-process\.[jt]s$/;
+
+const TREE_REQUEST: SpawnRequest = { command: 'sh', args: [TREE] };
+
+/** A process that says that it runs and lives until it is ended, and no longer than 300 s. */
+export const SLEEPER: SpawnRequest = {
+  command: 'sh',
+  args: ['-c', 'echo ready; exec sleep 300'],
+  kind: 'tool',
+};
+
+export interface Message {
+  readonly event?: string;
+  readonly done?: HostCommand['do'];
+  readonly error?: string;
+  readonly [key: string]: unknown;
+}
+
+export interface HostOptions {
+  readonly options?: SupervisorOptions;
+  /** @default this Node */
+  readonly runtime?: string;
+  readonly flags?: readonly string[];
+  /** What the host itself is started through, `unshare` for one. */
+  readonly through?: readonly string[];
+  /** In test/fixtures/hosts, or an absolute path. @default 'contained.ts' */
+  readonly script?: string;
+  readonly args?: readonly string[];
+}
+
+/** A host process under a test's command. */
+export class ContainedHost {
+  readonly child: ChildProcess;
+  readonly messages: Message[] = [];
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly area: Area;
+  stderr = '';
+
+  constructor(
+    area: Area,
+    {
+      options,
+      runtime = process.execPath,
+      flags = [],
+      through = [],
+      script,
+      args: more = [],
+    }: HostOptions = {},
+  ) {
+    this.area = area;
+    const supervisorOptions = {
+      stateDir: area.stateDir,
+      guardian: true,
+      ladder: LADDER,
+      ...options,
+    };
+    const [command = runtime, ...args] = [
+      ...through,
+      runtime,
+      ...flags,
+      resolve(HOSTS, script ?? 'contained.ts'),
+      JSON.stringify(supervisorOptions),
+      ...more,
+    ];
+    this.child = spawn(command, args, {
+      env: area.env,
+      cwd: area.folder,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const { stdin, stdout, stderr } = this.child;
+    stdin?.on('error', () => undefined);
+    stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    if (stdout) {
+      createInterface({ input: stdout }).on('line', (line) => this.messages.push(JSON.parse(line)));
+    }
+    this.exited = new Promise((resolve) =>
+      this.child.once('exit', (code, signal) => resolve({ code, signal })),
+    );
+  }
+
+  get key(): ProcessKey {
+    const row = readRow(this.child.pid ?? 0);
+    if (row === undefined) throw new Error(`the host is gone: ${this.stderr}`);
+    return row;
+  }
+
+  send(command: HostCommand): void {
+    this.child.stdin?.write(`${JSON.stringify(command)}\n`);
+  }
+
+  /** Sends a command and waits for its answer. */
+  async ask(command: HostCommand): Promise<Message> {
+    const from = this.messages.length;
+    this.send(command);
+    return this.next((message) => 'done' in message || 'error' in message, from);
+  }
+
+  async next(wanted: (message: Message) => boolean, from = 0): Promise<Message> {
+    return eventually(
+      () => {
+        const found = this.messages.slice(from).find(wanted);
+        if (found === undefined && this.child.exitCode !== null)
+          throw new Error(`the host ended: ${this.stderr}`);
+        return found;
+      },
+      { timeoutMs: 20_000, everyMs: 5, what: 'the host answers' },
+    );
+  }
+
+  /** Starts the whole tree and waits until it stands. */
+  async growTree(): Promise<ProcessRow[]> {
+    const answer = await this.ask({ do: 'spawn', request: TREE_REQUEST });
+    expect(answer).toMatchObject({ done: 'spawn' });
+    return eventually(
+      () => {
+        const tree = this.area.tree();
+        const roles = new Set(tree.map(roleOf));
+        return TREE_ROLES.every((role) => roles.has(role)) && settled(tree) && tree;
+      },
+      { what: 'the tree stands' },
+    );
+  }
+
+  /** Waits until its supervisor lists no process any more. */
+  async listsNothing(): Promise<void> {
+    await eventually(
+      async () => {
+        const listed = await this.ask({ do: 'list' });
+        return (listed['report'] as unknown[]).length === 0;
+      },
+      { what: 'the host lists nothing' },
+    );
+  }
+
+  /** Ends it from outside, exactly this process. */
+  kill(signal: NodeJS.Signals): void {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+  }
+}
+
+/** Lets a host start one process that says that it runs. */
+export async function spawned(host: ContainedHost, request: SpawnRequest) {
+  const answer = await host.ask({ do: 'spawn', request });
+  expect(answer).toMatchObject({ done: 'spawn' });
+  return { id: String(answer['id']), pid: Number(answer['pid']) };
+}
+
+/** Whether every `exec` of the tree has happened: before it, a stubborn process is not stubborn yet. */
+function settled(tree: readonly ProcessRow[]): boolean {
+  // All but the parent of the grandchild end up as `sleep`.
+  const programs = tree.filter((row) => row.args[0] === 'sleep');
+  return programs.length === TREE_ROLES.length - 1;
+}
+
+export function roleOf(row: ProcessRow): string {
+  return (
+    environmentOf(row)
+      .find((line) => line.startsWith('ROLE='))
+      ?.slice('ROLE='.length) ?? ''
+  );
+}
+
+/** A test's own folder and marker: what carries the marker must be dead when the test is over. */
+export class Area {
+  readonly folder = mkdtempSync(join(tmpdir(), 'containment-'));
+  readonly marker = basename(this.folder);
+  readonly stateDir = join(this.folder, 'state');
+  readonly env = { ...pathOnly(), HOME: this.folder, [CONTAINMENT_MARKER]: this.marker };
+  readonly #hosts: ContainedHost[] = [];
+  readonly #canaries: ChildProcess[] = [];
+  readonly #strangers = new Set<number | undefined>();
+
+  constructor() {
+    mkdirSync(this.stateDir, { mode: 0o700 });
+  }
+
+  host(options?: HostOptions): ContainedHost {
+    const host = new ContainedHost(this, options);
+    this.#hosts.push(host);
+    return host;
+  }
+
+  /** Starts a host that has told `ready`. */
+  async readyHost(options?: HostOptions): Promise<ContainedHost> {
+    const host = this.host(options);
+    await host.next((message) => message.event === 'ready');
+    return host;
+  }
+
+  /** A stranger: a process of the test's own that nobody may end. */
+  canary(
+    env: Readonly<Record<string, string>> = {},
+    [command = 'sleep', ...args]: readonly string[] = ['sleep', '300'],
+  ): ProcessRow {
+    const child = spawn(command, args, {
+      detached: true,
+      stdio: 'ignore',
+      env: { ...this.env, ...env },
+    });
+    this.#canaries.push(child);
+    const row = readRow(child.pid ?? 0);
+    if (row === undefined) throw new Error('the canary did not start');
+    return row;
+  }
+
+  /** Two processes in groups of their own, in one session whose leader is dead. */
+  async orphanedSession(): Promise<readonly [ProcessRow, ProcessRow]> {
+    const script = 'set -m; sleep 300 & echo $!; sleep 300 & echo $!';
+    const child = spawn('bash', ['-c', script], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: this.env,
+    });
+    let said = '';
+    child.stdout.on('data', (text) => {
+      said += text;
+    });
+    await eventually(() => child.exitCode !== null && said.split('\n').length === 3);
+    child.stdout.destroy();
+    const [first, second] = said.split('\n').map((pid) => readRow(Number(pid)));
+    if (first === undefined || second === undefined) throw new Error('they did not start');
+    this.#strangers.add(first.pid).add(second.pid);
+    return [first, second];
+  }
+
+  /** Everything alive that the test started, but its hosts and canaries. */
+  tree(): ProcessRow[] {
+    const own = new Set([...this.#hosts.map(({ child }) => child.pid), ...this.#canaryPids()]);
+    return findByMarker(CONTAINMENT_MARKER, this.marker).filter((row) => !own.has(row.pid));
+  }
+
+  /** The journals and claims that lie in the state directory. */
+  files(): string[] {
+    return standing(this.stateDir);
+  }
+
+  /** The instances whose own journal lies there. */
+  owners(): string[] {
+    return this.files().flatMap((name) => /^host-(.*)\.jsonl$/.exec(name)?.[1] ?? []);
+  }
+
+  guardians(owners: readonly string[] = this.owners()): ProcessRow[] {
+    return findGuardians(owners);
+  }
+
+  /** What is still alive of the trees after `withinMs`; returns at once when nothing is. */
+  async survivors(withinMs: number): Promise<string[]> {
+    // A look can miss whoever is forked during it by one who is dead when his turn comes.
+    let looks = 0;
+    const isEmpty = (): boolean => {
+      looks = this.tree().length === 0 ? looks + 1 : 0;
+      return looks === 2;
+    };
+    await eventually(isEmpty, { timeoutMs: withinMs, everyMs: 10 }).catch(() => undefined);
+    return this.tree().map((row) => roleOf(row) || row.args.join(' '));
+  }
+
+  /** Ends all of the trees: for controls, which leave them alive. */
+  async endAll(): Promise<void> {
+    await endAndConfirm(this.tree());
+  }
+
+  /** Ends all that is left, by its exact identity, and tells what that was. */
+  async close(): Promise<ProcessRow[]> {
+    for (const host of this.#hosts) host.kill('SIGKILL');
+    await Promise.all(this.#hosts.map(({ exited }) => exited));
+    for (const canary of this.#canaries) canary.kill('SIGKILL');
+    const canaries = this.#canaryPids();
+    // The guardians do their work, or there are none.
+    await eventually(() => this.tree().length === 0, { timeoutMs: GRACE_MS }).catch(
+      () => undefined,
+    );
+    const left = await endByMarker(CONTAINMENT_MARKER, this.marker);
+    rmSync(this.folder, { recursive: true, force: true });
+    return left.filter(({ pid }) => !canaries.has(pid));
+  }
+
+  #canaryPids(): ReadonlySet<number | undefined> {
+    return new Set([...this.#canaries.map(({ pid }) => pid), ...this.#strangers]);
+  }
+}
+
+/** All live guardians of these owners; they carry no marker, so their arguments have to tell. */
+export function findGuardians(owners: readonly string[]): ProcessRow[] {
+  return readdirSync('/proc').flatMap((name) => {
+    const row = /^\d+$/.test(name) ? readRow(Number(name)) : undefined;
+    const isGuardian =
+      row?.args.some((arg) => GUARDIAN.test(arg)) &&
+      owners.some((owner) => row.args.includes(owner));
+    return row !== undefined && isGuardian ? [row] : [];
+  });
+}
+
+/** A test in an area of its own, whose end fails if anything of it is still alive. */
+export const it = test.extend(
+  'area',
+  // biome-ignore lint/correctness/noEmptyPattern: vitest reads from it that there is nothing to wait for.
+  async ({}, { onCleanup }) => {
+    const area = new Area();
+    onCleanup(async () => {
+      const left = await area.close();
+      expect(left, 'alive after the test').toEqual([]);
+    });
+    return area;
+  },
+);
+
+/** Ends exactly these, and waits until they are gone. */
+export async function endAndConfirm(rows: readonly ProcessRow[]): Promise<void> {
+  endByIdentity(rows);
+  await eventually(() => rows.every((row) => readRow(row.pid)?.startTime !== row.startTime));
+}
+
+export function statusOf(pid: number): Readonly<Record<string, string>> {
+  const lines = readFileSync(`/proc/${pid}/status`, 'utf8').split('\n');
+  return Object.fromEntries(
+    lines.flatMap((line) => {
+      const at = line.indexOf(':');
+      return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1).trim()]];
+    }),
+  );
+}
+
+/** The numbers of /proc/PID/stat from field 3 (the state) on. */
+export function statFieldsOf(pid: number): readonly string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+function pathOnly(): Record<string, string> {
+  return { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...compileCache() };
+}

@@ -1,0 +1,21 @@
+import type { ExitReport } from '../src/reports.ts';
+import { classifyExit } from '../src/termination/exit.ts';
+
+/** The report of an end that nobody here asked for, but for what is said otherwise. */
+export function exitReport(fields: Partial<ExitReport> = {}): ExitReport {
+  const { code = 1, signal = null } = fields;
+  return {
+    id: 'a-1',
+    pid: 100,
+    kind: 'agent',
+    sessionId: undefined,
+    code,
+    signal,
+    ...classifyExit(code, signal),
+    forced: false,
+    durationMs: 10,
+    stderrTail: '',
+    leftovers: [],
+    ...fields,
+  };
+}

@@ -1,0 +1,321 @@
+// An operating system in memory: the three parts that stations get injected (the clock, launch and
+// signal, the process table), and a log of what was asked of them.
+import type { ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { PassThrough } from 'node:stream';
+import {
+  type BareProcess,
+  COOKIE_VARIABLE,
+  type Launched,
+  type LaunchFailure,
+  type LaunchRequest,
+  type Os,
+  type Platform,
+  type ProcessEntry,
+  type Processes,
+  type ProcessTable,
+  type SelfIdentity,
+  type SignalResult,
+  type Usage,
+} from '../src/os/os.ts';
+import { FakeClock } from './fake-clock.ts';
+
+/** What a process does about a signal, or about the end of its stdin. */
+export type Reaction = 'die' | 'ignore' | { readonly dieAfterMs: number } | (() => void);
+export type Stimulus = 'EOF' | NodeJS.Signals;
+type Reactions = Readonly<Partial<Record<Stimulus, Reaction>>>;
+
+/** Ends for nobody, as a process in uninterruptible sleep does. */
+export const UNKILLABLE: Reactions = { SIGTERM: 'ignore', SIGKILL: 'ignore' };
+
+export interface FakeProcess extends Omit<ProcessEntry, 'alive' | 'cookie'> {
+  ppid: number;
+  pgid: number;
+  sid: number;
+  alive: boolean;
+  cookie: string | undefined;
+  on: Reactions;
+}
+
+export const HOST_PID = 50;
+const FIRST_PID = 100;
+
+const NO_USAGE: Usage = { cpuPercent: 0, cpuTimeMs: 0, rssBytes: 0 };
+
+class FakeChild extends EventEmitter {
+  readonly pid: number;
+  readonly stdin = new PassThrough();
+  readonly stdout = new PassThrough();
+  readonly stderr = new PassThrough();
+
+  constructor(pid: number) {
+    super();
+    this.pid = pid;
+  }
+}
+
+export class FakeOs implements Os {
+  readonly platform: Platform;
+  readonly processes: Processes;
+  readonly endTree?: (pid: number) => Promise<void>;
+  readonly identifyAsync?: () => Promise<SelfIdentity>;
+  readonly clock = new FakeClock();
+  /** What was asked of the system, in order: `launch a`, `EOF 100`, `SIGTERM 100`, `SIGKILL -100` (a group). */
+  readonly log: string[] = [];
+  /** The same with the time before each: `2000 SIGTERM -100`. */
+  readonly timeline: string[] = [];
+  readonly launches: LaunchRequest[] = [];
+  /** How launched processes behave from now on. */
+  reactions: Reactions = {};
+  /** What the next launches fail with. */
+  failure: LaunchFailure | undefined;
+  /** Called when a look has been taken and nobody has seen it yet: the world moves on in between. */
+  afterLook: (() => void) | undefined;
+  /** What the host is told of itself later, on a system that cannot say it at once. */
+  bootId = 'fake-boot';
+  /** What looks, and reads of one process, fail with. */
+  lookError: Error | undefined;
+  readError: Error | undefined;
+  /** Whether signals to groups are refused. */
+  groupsDenied = false;
+  looks = 0;
+  /** What processes use; of the others there is no sample. */
+  readonly usage = new Map<number, Partial<Usage>>();
+  /** The pids of each sample that was taken. */
+  readonly samples: number[][] = [];
+  /** Each process's own share of its memory, on a system that tells it. */
+  pss?: NonNullable<Os['pss']>;
+  variables: Record<string, string | undefined> = {};
+  readonly #table = new Map<number, FakeProcess>();
+  readonly #children = new Map<number, FakeChild>();
+  readonly #received = new Map<string, Stimulus[]>();
+  readonly #listeners = new Map<NodeJS.Signals, Set<() => void>>();
+  #lastPid = FIRST_PID - 1;
+  #lastStart = 1000;
+
+  constructor(platform: Platform = 'linux') {
+    this.platform = platform;
+    const look = () => this.#look();
+    this.processes =
+      platform === 'linux' ? { look, read: (pid: number) => this.#read(pid) } : { look };
+    if (platform !== 'linux') this.identifyAsync = () => this.#identifyAsync();
+    if (platform === 'win32') this.endTree = async (pid) => this.#endTree(pid);
+    this.add({ pid: 1, ppid: 0, pgid: 1, sid: 1, command: 'init' });
+    this.add({ pid: HOST_PID, ppid: 1, pgid: HOST_PID, sid: HOST_PID, command: 'host' });
+  }
+
+  async #look(): Promise<ProcessTable> {
+    this.looks++;
+    if (this.lookError !== undefined) throw this.lookError;
+    const table = new Map(
+      Array.from(this.#table, ([pid, { on: _, ...entry }]) => [pid, { ...entry }] as const),
+    );
+    this.afterLook?.();
+    return table;
+  }
+
+  #read(pid: number): BareProcess | undefined {
+    if (this.readError !== undefined) throw this.readError;
+    const entry = this.#table.get(pid);
+    if (entry === undefined) return undefined;
+    const { cookie: _cookie, on: _on, ...bare } = entry;
+    return bare;
+  }
+
+  /** As taskkill does it: whoever is below a process that lives, and that process. */
+  #endTree(pid: number): void {
+    this.note(`end ${pid}`);
+    if (!this.#table.has(pid)) return;
+    const children = [...this.#table.values()].filter(({ ppid }) => ppid === pid);
+    for (const child of children) this.#endTree(child.pid);
+    this.#react(pid, 'SIGKILL');
+  }
+
+  /** Puts a process into the table, by default a child of the host in a session of its own. */
+  add(process: Partial<FakeProcess> = {}): FakeProcess {
+    const pid = process.pid ?? ++this.#lastPid;
+    // Windows has neither groups nor sessions.
+    const group = this.platform === 'win32' ? 0 : pid;
+    const entry = {
+      pid,
+      ppid: HOST_PID,
+      pgid: group,
+      sid: group,
+      alive: true,
+      startTime: String(++this.#lastStart),
+      command: 'fake',
+      cookie: undefined,
+      on: {},
+      ...process,
+    };
+    this.#table.set(pid, entry);
+    return entry;
+  }
+
+  /** A child of `parent` in its group and session, with its cookie. */
+  fork(parent: number, process: Partial<FakeProcess> = {}): FakeProcess {
+    const { pgid, sid, cookie } = this.get(parent);
+    return this.add({ ppid: parent, pgid, sid, cookie, command: 'descendant', ...process });
+  }
+
+  get(pid: number): FakeProcess {
+    const process = this.#table.get(pid);
+    if (process === undefined) throw new Error(`there is no process ${pid}`);
+    return process;
+  }
+
+  /** The pids of all that is alive, but for pid 1 and the host. */
+  get alive(): number[] {
+    return [...this.#table.values()]
+      .filter(({ pid, alive }) => alive && pid !== 1 && pid !== HOST_PID)
+      .map(({ pid }) => pid);
+  }
+
+  /** Ends a process: its children go to pid 1, and a launched one tells its handle. */
+  die(pid: number, code: number | null = 0, signal: NodeJS.Signals | null = null): void {
+    if (!this.#table.delete(pid)) return;
+    // Windows leaves the number of the dead.
+    if (this.platform !== 'win32')
+      for (const other of this.#table.values()) if (other.ppid === pid) other.ppid = 1;
+    const child = this.#children.get(pid);
+    if (child === undefined) return;
+    this.#children.delete(pid);
+    child.stdout.end();
+    child.stderr.end();
+    setImmediate(() => child.emit('exit', code, signal));
+  }
+
+  /** What this very process (and no other one with its pid) was told. */
+  received({ pid, startTime }: Pick<FakeProcess, 'pid' | 'startTime'>): readonly Stimulus[] {
+    return this.#received.get(`${pid} ${startTime}`) ?? [];
+  }
+
+  /** Adds to the log. */
+  note(what: string): void {
+    this.log.push(what);
+    this.timeline.push(`${this.clock.monotonicMs()} ${what}`);
+  }
+
+  /** A process reads the end of its stdin. */
+  endStdin(pid: number): void {
+    this.note(`EOF ${pid}`);
+    this.#react(pid, 'EOF');
+  }
+
+  /** The launched process itself, as its parent sees it. */
+  child(pid: number): Pick<FakeChild, 'stdin' | 'stdout' | 'stderr'> {
+    const child = this.#children.get(pid);
+    if (child === undefined) throw new Error(`there is no child ${pid}`);
+    return child;
+  }
+
+  launch(request: LaunchRequest): Launched {
+    this.launches.push(request);
+    this.note(`launch ${request.command}`);
+    if (this.failure !== undefined) return { failure: Promise.resolve(this.failure) };
+    const { pid } = this.add({
+      command: request.command,
+      cookie: request.env[COOKIE_VARIABLE],
+      on: this.reactions,
+    });
+    const child = new FakeChild(pid);
+    this.#children.set(pid, child);
+    child.stdin.resume();
+    child.stdin.once('finish', () => {
+      if (!this.#table.has(pid)) return;
+      this.endStdin(pid);
+    });
+    return { child: child as unknown as ChildProcess };
+  }
+
+  signal(pid: number, signal: NodeJS.Signals): SignalResult {
+    this.note(`${signal} ${pid}`);
+    if (!this.#table.has(pid)) return 'gone';
+    this.#react(pid, signal);
+    return 'sent';
+  }
+
+  signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult {
+    this.note(`${signal} -${pgid}`);
+    if (this.groupsDenied) return 'denied';
+    const group = [...this.#table.values()].filter((process) => process.pgid === pgid);
+    if (group.length === 0) return 'gone';
+    for (const { pid } of group) this.#react(pid, signal);
+    return 'sent';
+  }
+
+  identify(): SelfIdentity {
+    const { pid, startTime } = this.get(HOST_PID);
+    if (this.platform === 'linux')
+      return { machine: 'fake', pid, startTime, bootId: this.bootId, pidNamespace: 'pid:[1]' };
+    return { machine: 'fake', pid, startTime: undefined, bootId: '', pidNamespace: '' };
+  }
+
+  async #identifyAsync(): Promise<SelfIdentity> {
+    const startTime = (await this.processes.look()).get(HOST_PID)?.startTime;
+    const bootId = this.platform === 'win32' ? '' : this.bootId;
+    return { ...this.identify(), startTime, bootId };
+  }
+
+  environment() {
+    return this.variables;
+  }
+
+  isOwnUsers(): boolean {
+    return true;
+  }
+
+  userId() {
+    return process.getuid?.();
+  }
+
+  stateHome(): string {
+    throw new Error('a test names its state directory');
+  }
+
+  async sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>> {
+    this.samples.push([...pids]);
+    return new Map(
+      pids.flatMap((pid) => {
+        const usage = this.usage.get(pid);
+        return usage === undefined ? [] : [[pid, { ...NO_USAGE, ...usage }] as const];
+      }),
+    );
+  }
+
+  onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
+    const listeners = this.#listeners.get(signal) ?? new Set();
+    this.#listeners.set(signal, listeners.add(listener));
+    return () => void listeners.delete(listener);
+  }
+
+  /** The host receives a signal. */
+  receive(signal: NodeJS.Signals): void {
+    for (const listener of [...(this.#listeners.get(signal) ?? [])]) listener();
+  }
+
+  signalListeners(signal: NodeJS.Signals) {
+    return { host: 0, ours: this.#listeners.get(signal)?.size ?? 0 };
+  }
+
+  raise(signal: NodeJS.Signals): void {
+    this.note(`raise ${signal}`);
+  }
+
+  #react(pid: number, stimulus: Stimulus): void {
+    const { on, startTime, alive } = this.get(pid);
+    const key = `${pid} ${startTime}`;
+    this.#received.set(key, [...(this.#received.get(key) ?? []), stimulus]);
+    if (!alive) return;
+    const reaction = on[stimulus] ?? (stimulus === 'EOF' ? 'ignore' : 'die');
+    const die = (): void => {
+      // Whoever has the number by then is someone else.
+      if (this.#table.get(pid)?.startTime !== startTime) return;
+      if (stimulus === 'EOF') this.die(pid, 0, null);
+      else this.die(pid, null, stimulus);
+    };
+    if (reaction === 'die') die();
+    else if (typeof reaction === 'function') reaction();
+    else if (typeof reaction === 'object') this.clock.after(reaction.dieAfterMs, die);
+  }
+}

@@ -1,0 +1,67 @@
+// What a launcher loads that finds its daemon ready: hooks run at every keystroke.
+import { join } from 'node:path';
+import { type OutputChunk, rolldown } from 'rolldown';
+import { describe, expect, it } from 'vitest';
+
+const ENTRY = join(import.meta.dirname, '../../../src/daemon/index.ts');
+
+/** Loaded with the entry itself, and only when something of it is asked for. */
+interface Loaded {
+  readonly modules: readonly string[];
+  readonly packages: readonly string[];
+}
+
+async function bundle(): Promise<{ light: Loaded; rest: Loaded }> {
+  const built = await rolldown({ input: ENTRY, external: /^[^./]/, platform: 'node' });
+  const { output } = await built.generate();
+  await built.close();
+  const chunks = output.filter((part): part is OutputChunk => part.type === 'chunk');
+  const find = (name: string) => chunks.find(({ fileName }) => fileName === name);
+  const closure = (start: readonly string[]): Loaded => {
+    const names = new Set(start);
+    for (const name of names) for (const next of find(name)?.imports ?? []) names.add(next);
+    const loaded = [...names].flatMap((name) => find(name) ?? []);
+    const modules = loaded.flatMap(({ moduleIds }) => moduleIds);
+    return { modules, packages: [...names].filter((name) => find(name) === undefined) };
+  };
+  const entry = chunks.find(({ isEntry }) => isEntry);
+  if (entry === undefined) throw new Error('there is no entry');
+  return { light: closure([entry.fileName]), rest: closure(entry.dynamicImports) };
+}
+
+describe('the entry', async () => {
+  const { light, rest } = await bundle();
+  const inSource = ({ modules }: Loaded) =>
+    modules.map((path) => path.replace(/^.*\/src\//, '')).sort();
+
+  it('loads nothing but Node’s own modules, and few of those', () => {
+    expect([...light.packages].sort()).toEqual([
+      'node:fs',
+      'node:module',
+      'node:os',
+      'node:path',
+      'node:util',
+    ]);
+  });
+
+  it('loads none of the stations that start or end anything', () => {
+    const modules = inSource(light);
+    expect(modules.filter((path) => path.startsWith('daemon/'))).toEqual([
+      'daemon/find.ts',
+      'daemon/index.ts',
+      'daemon/inspect.ts',
+      'daemon/readiness.ts',
+    ]);
+    const stations = modules.filter((path) => !/^(?:os|daemon)\//.test(path));
+    expect(stations).toEqual([
+      'ownership/identity.ts',
+      'ownership/pid-file.ts',
+      'ownership/pid-record.ts',
+    ]);
+  });
+
+  it('would load zod with the rest (the control)', () => {
+    expect(rest.packages).toContain('zod');
+    expect(inSource(rest)).toContain('daemon/ensure.ts');
+  });
+});

@@ -1,0 +1,304 @@
+// Pins: whoever changes one of these lists changes what users build on.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FakeOs } from '../../kit/fake-os.ts';
+import * as claude from '../../src/claude/index.ts';
+import * as daemon from '../../src/daemon/index.ts';
+import * as doctor from '../../src/doctor/index.ts';
+import * as api from '../../src/index.ts';
+import * as mcp from '../../src/mcp/index.ts';
+import { resolveOptions } from '../../src/options.ts';
+import * as otel from '../../src/otel/index.ts';
+import * as service from '../../src/service/index.ts';
+import * as testing from '../../src/testing/index.ts';
+
+describe('the main entry', () => {
+  it('exports these values', () => {
+    expect(Object.keys(api).sort()).toEqual([
+      'ERROR_CODES',
+      'ESSENTIAL_NAMES',
+      'SupervisorError',
+      'classifyExit',
+      'createSupervisor',
+      'getSupervisor',
+      'isProcessAlive',
+      'isSupervisorError',
+      'normalizeSpawnArgs',
+      'sanitizeEnv',
+    ]);
+  });
+
+  it('exports these types', () => {
+    const source = readFileSync(join(import.meta.dirname, '../../src/index.ts'), 'utf8');
+    const lists = [...source.matchAll(/export (type )?\{([^}]*)\}/g)];
+    const types = lists.flatMap(([, type, names = '']) =>
+      names
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== '' && (type !== undefined || name.startsWith('type ')))
+        .map((name) => name.replace(/^type /, '')),
+    );
+    expect(types.sort()).toEqual([
+      'AcquireOptions',
+      'AdoptOptions',
+      'Budget',
+      'EmptyValue',
+      'EndReport',
+      'EnvironmentRules',
+      'ExitCause',
+      'ExitContext',
+      'ExitReport',
+      'ExitVerdict',
+      'HookOptions',
+      'HostSignal',
+      'HostSignalOptions',
+      'KeptProcess',
+      'LimitOptions',
+      'Limits',
+      'NamePattern',
+      'OnDuplicate',
+      'Orphan',
+      'ProcessInfo',
+      'ProcessInspection',
+      'ProcessName',
+      'ProcessSubject',
+      'Run',
+      'RunAttempt',
+      'RunOptions',
+      'RunOutcome',
+      'RunReport',
+      'SanitizeOptions',
+      'SanitizedEnv',
+      'ServiceState',
+      'SessionEnd',
+      'SessionInfo',
+      'SlotLease',
+      'SpawnHook',
+      'SpawnRequest',
+      'Spent',
+      'StartReport',
+      'StopOptions',
+      'SupervisedProcess',
+      'Supervisor',
+      'SupervisorErrorCode',
+      'SupervisorEvent',
+      'SupervisorEvents',
+      'SupervisorOptions',
+      'Survivor',
+      'SweepReport',
+      'TerminateOptions',
+      'Unproven',
+    ]);
+  });
+
+  it('knows these error codes', () => {
+    expect(api.ERROR_CODES).toEqual([
+      'INVALID_OPTIONS',
+      'STOPPING',
+      'POOL_TIMEOUT',
+      'ABORTED',
+      'HARD_CAP',
+      'SESSION_EXPIRED',
+      'CONVERSATION_BUSY',
+      'SPAWN_RATE',
+      'DEPTH_EXCEEDED',
+      'BUDGET_EXCEEDED',
+      'COMMAND_NOT_FOUND',
+      'CWD_NOT_FOUND',
+      'SPAWN_FAILED',
+      'NOT_ADOPTABLE',
+      'READY_TIMEOUT',
+      'CIRCUIT_OPEN',
+      'ALREADY_RUNNING',
+      'STATE_DIR_UNSAFE',
+    ]);
+  });
+
+  it('recognises its errors, and no others', () => {
+    const error = new api.SupervisorError('HARD_CAP', 'full', { data: { alive: 3 } });
+    expect(api.isSupervisorError(error)).toBe(true);
+    expect(api.isSupervisorError(error, 'HARD_CAP')).toBe(true);
+    expect(api.isSupervisorError(error, 'STOPPING')).toBe(false);
+    expect(error).toMatchObject({ name: 'SupervisorError', data: { alive: 3 } });
+    expect('cause' in error).toBe(false);
+    const others = [new Error('HARD_CAP'), { code: 'HARD_CAP' }, null, undefined, 'HARD_CAP'];
+    for (const other of others) expect(api.isSupervisorError(other)).toBe(false);
+  });
+
+  it('gives a supervisor these methods', () => {
+    const supervisor = api.createSupervisor({ stateDir: '/nowhere' });
+    const names = Object.getOwnPropertyNames(Object.getPrototypeOf(supervisor));
+    expect(names.filter((name) => name !== 'constructor').sort()).toEqual([
+      'acquire',
+      'adopt',
+      'charge',
+      // Internal, as `foundation` is.
+      'configure',
+      'foundation',
+      'handleSignals',
+      'inspect',
+      'list',
+      'on',
+      'reapSession',
+      'run',
+      'session',
+      'spawn',
+      'spawnHook',
+      'start',
+      'stop',
+      'sweep',
+    ]);
+    expect(supervisor[Symbol.asyncDispose]).toBeTypeOf('function');
+  });
+});
+
+describe('agent-supervisor/claude', () => {
+  it('exports these values', () => {
+    expect(Object.keys(claude)).toEqual(['isolatedCwd', 'superviseQuery']);
+  });
+});
+
+describe('agent-supervisor/daemon', () => {
+  it('exports these values', () => {
+    expect(Object.keys(daemon).sort()).toEqual([
+      'acquireSpawnLock',
+      'ensureDaemon',
+      'removePidFile',
+      'runAsDaemon',
+      'validatePidFile',
+      'writePidFile',
+    ]);
+  });
+});
+
+describe('agent-supervisor/doctor', () => {
+  it('exports these values', () => {
+    expect(Object.keys(doctor).sort()).toEqual([
+      'doctor',
+      'doctorHandler',
+      'doctorReportSchema',
+      'toNodeListener',
+    ]);
+  });
+});
+
+describe('agent-supervisor/mcp', () => {
+  it('exports these values', () => {
+    expect(Object.keys(mcp)).toEqual(['SupervisedStdioTransport']);
+  });
+});
+
+describe('agent-supervisor/otel', () => {
+  it('exports these values', () => {
+    expect(Object.keys(otel)).toEqual(['instrument']);
+  });
+});
+
+describe('agent-supervisor/service', () => {
+  it('exports these values', () => {
+    expect(Object.keys(service)).toEqual(['defineService']);
+  });
+});
+
+describe('agent-supervisor/testing', () => {
+  it('exports these values', () => {
+    expect(Object.keys(testing).sort()).toEqual([
+      ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
+      ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'hang', 'killHost', 'matchers'],
+      ...['misbehave', 'result', 'say', 'send', 'useTool'],
+    ]);
+  });
+
+  it('knows these ways to misbehave', () => {
+    expect(Object.keys(testing.misbehave)).toEqual([
+      ...['ignoresSigterm', 'ignoresEof', 'leavesSetsidChild', 'doubleForks', 'forksWhileDying'],
+      ...['holdsStdout', 'floodsStderr', 'neverReady', 'eatsMemory', 'spins', 'exitsWith'],
+      ...['diesBy', 'zombie'],
+    ]);
+  });
+});
+
+describe('the defaults', () => {
+  const resolve = (
+    options: api.SupervisorOptions = {},
+    variables: Record<string, string | undefined> = {},
+  ) => {
+    const os = new FakeOs();
+    os.variables = variables;
+    return resolveOptions({ stateDir: '/state', ...options }, os);
+  };
+
+  it('are these', () => {
+    expect(resolve()).toEqual({
+      stateDir: '/state',
+      pool: { concurrency: 2, hardCap: 10, waitTimeoutMs: 60_000 },
+      ladder: { stdinEofMs: 2000, termMs: 5000, killMs: 1000 },
+      environment: {},
+      args: { emptyValue: 'join' },
+      session: {
+        maxWallClockMs: 4 * 3_600_000,
+        onExpire: 'terminate',
+        retentionMs: 30 * 24 * 3_600_000,
+      },
+      conversation: { onDuplicate: 'replace' },
+      leftovers: 'terminate',
+      maxDepth: 4,
+      guardian: true,
+      sweep: { intervalMs: 30_000 },
+      limits: { perKind: {} },
+      sampling: { intervalMs: 5000 },
+      budget: {},
+    });
+  });
+
+  it('let a larger pool mean what it says', () => {
+    expect(resolve({ pool: { concurrency: 25 } }).pool).toMatchObject({ hardCap: 25 });
+    expect(resolve({ pool: { concurrency: 3 } }).pool).toMatchObject({ hardCap: 10 });
+  });
+
+  it("stand below the operator's environment, and that below the host's options", () => {
+    const operator = { AGENT_SUPERVISOR_CONCURRENCY: '4', AGENT_SUPERVISOR_HARD_CAP: '7' };
+    expect(resolve({}, operator).pool).toMatchObject({ concurrency: 4, hardCap: 7 });
+    expect(resolve({ pool: { concurrency: 5 } }, operator).pool).toMatchObject({
+      concurrency: 5,
+      hardCap: 7,
+    });
+    const unset = { AGENT_SUPERVISOR_CONCURRENCY: '', AGENT_SUPERVISOR_HARD_CAP: undefined };
+    expect(resolve({}, unset).pool).toMatchObject({ concurrency: 2, hardCap: 10 });
+  });
+
+  describe.runIf(process.platform === 'linux')('of the state directory', () => {
+    let home = '';
+    beforeEach(() => {
+      home = mkdtempSync(join(tmpdir(), 'agent-supervisor-home-'));
+      vi.stubEnv('HOME', home);
+      vi.stubEnv('XDG_STATE_HOME', undefined);
+      vi.stubEnv('AGENT_SUPERVISOR_STATE_DIR', undefined);
+    });
+    afterEach(() => {
+      vi.unstubAllEnvs();
+      rmSync(home, { recursive: true, force: true });
+    });
+
+    it.each([
+      ["is the user's state folder", {}, {}, '.local/state/agent-supervisor'],
+      ['is the one that XDG names', { XDG_STATE_HOME: 'xdg' }, {}, 'xdg/agent-supervisor'],
+      [
+        "is the operator's",
+        { XDG_STATE_HOME: 'xdg', AGENT_SUPERVISOR_STATE_DIR: 'operator' },
+        {},
+        'operator',
+      ],
+      ["is the host's", { AGENT_SUPERVISOR_STATE_DIR: 'operator' }, { stateDir: 'host' }, 'host'],
+    ])('%s', async (_what, variables, options, expected) => {
+      const inHome = (values: Record<string, string>) =>
+        Object.fromEntries(Object.entries(values).map(([name, path]) => [name, join(home, path)]));
+      for (const [name, value] of Object.entries(inHome(variables))) vi.stubEnv(name, value);
+      const supervisor = api.createSupervisor(inHome(options));
+      expect(await supervisor.start()).toMatchObject({ stateDir: join(home, expected) });
+      await supervisor.stop();
+    });
+  });
+});

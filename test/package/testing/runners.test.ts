@@ -1,0 +1,37 @@
+// The setup file in a project of its own: who leaves something behind fails, and is named.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EXPECTED, makeSampleProject, type SampleProject } from '../../../kit/sample-project.ts';
+import { CAN_WATCH } from '../../../kit/supervised.ts';
+
+let project: SampleProject;
+beforeAll(async () => {
+  project = await makeSampleProject();
+}, 120_000);
+afterAll(() => project?.remove());
+
+describe.runIf(CAN_WATCH).each(['vitest', 'node:test'] as const)('under %s', (runner) => {
+  it.each(EXPECTED)('%s', async (sample, complaint) => {
+    const { passed, output } = await project.run(runner, sample);
+    expect(passed, output).toBe(complaint === undefined);
+    if (complaint === undefined) return;
+    expect(output).toMatch(complaint);
+    expect(output).toMatch(new RegExp(`${sample}\\.test\\.mjs has left something behind`));
+  });
+});
+
+describe.runIf(CAN_WATCH)('the tests of docs/testing.md', () => {
+  it('pass', async () => {
+    const read = (name: string) =>
+      readFileSync(join(import.meta.dirname, '../../../examples/testing', name), 'utf8');
+    await project.write('plugin.ts', read('plugin.ts'));
+    const { passed, output } = await project.runFile(
+      'vitest',
+      'plugin.test.ts',
+      read('plugin.test.ts'),
+    );
+    expect(passed, output).toBe(true);
+    expect(output).toMatch(/4 passed/);
+  });
+});

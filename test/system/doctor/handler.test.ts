@@ -1,0 +1,390 @@
+import { describe, expect } from 'vitest';
+import {
+  type Asking,
+  ask,
+  bearer,
+  formTokenIn,
+  HTML,
+  MOUNT,
+  type Site,
+  serve,
+  TOKEN,
+} from '../../../kit/doctor-site.ts';
+import { eventually, isAlive, readRow } from '../../../kit/process-table.ts';
+import { MARKER } from '../../../kit/scenarios.ts';
+import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
+import { doctorHandler } from '../../../src/doctor/handler.ts';
+import { type NodeListenerOptions, toNodeListener } from '../../../src/doctor/node-listener.ts';
+import type { DoctorHandlerOptions } from '../../../src/doctor/options.ts';
+import type { Supervisor } from '../../../src/index.ts';
+
+const it = base.extend('site', async ({ supervise }, { onCleanup }) => {
+  const sites: Site[] = [];
+  onCleanup(async () => {
+    await Promise.all(sites.map((site) => site.close()));
+  });
+  return async (
+    options: DoctorHandlerOptions | undefined = { token: TOKEN },
+    node: NodeListenerOptions = {},
+    supervisor: Supervisor = supervise(),
+  ) => {
+    const site = await serve(toNodeListener(doctorHandler(supervisor, options), node));
+    sites.push(site);
+    return site;
+  };
+});
+
+/** The cookie of who has logged in. */
+async function logIn({ url, origin }: Site): Promise<string> {
+  const { headers } = await ask(`${url}/login`, {
+    method: 'POST',
+    headers: { ...HTML, origin },
+    body: { token: TOKEN },
+  });
+  return String(headers['set-cookie']).split(';')[0] ?? '';
+}
+
+const WAIVED = { waiveTokenOnLoopback: true };
+
+describe('who gets in', () => {
+  const ADDRESSES = ['', '/', '/report.json', '/metrics', '/events'];
+
+  it('nobody without the token', async ({ site }) => {
+    const { url } = await site();
+    const wrong = [
+      {},
+      bearer('another-token-of-them'),
+      bearer(`${TOKEN}x`),
+      { authorization: 'Basic dGhlOnRva2Vu' },
+      { cookie: `agent_supervisor_doctor=${Date.now() + 1e6}.AAAA` },
+      { cookie: `agent_supervisor_doctor=${TOKEN}` },
+    ];
+    for (const address of ADDRESSES) {
+      for (const headers of wrong) {
+        const { status, text, headers: got } = await ask(url + address, { headers });
+        expect([address, status]).toEqual([address, 401]);
+        expect(got['www-authenticate']).toBe('Bearer');
+        expect(JSON.parse(text)).toEqual({
+          error: 'This takes the token: log in, or send it as "Authorization: Bearer".',
+        });
+      }
+    }
+    // Neither does an address that holds it.
+    expect((await ask(`${url}?token=${TOKEN}`)).status).toBe(401);
+    expect((await ask(`${url}/report.json`, { headers: bearer() })).status).toBe(200);
+  });
+
+  it('nobody at all where there is no token', async ({ site }) => {
+    const { url } = await site({});
+    for (const token of ['', 'undefined', TOKEN]) {
+      const { status, text } = await ask(url, { headers: bearer(token) });
+      expect([status, JSON.parse(text).error]).toEqual([
+        401,
+        'Nobody gets in here: the host has set no token.',
+      ]);
+    }
+    const login = { method: 'POST', headers: { 'sec-fetch-site': 'same-origin' } };
+    expect((await ask(`${url}/login`, { ...login, body: { token: '' } })).status).toBe(401);
+    expect((await ask(url, { headers: HTML })).text).not.toContain('<input');
+  });
+
+  it('whom the host itself lets in', async ({ site }) => {
+    const authorize = (request: Request) => request.headers.get('x-user') === 'admin';
+    const { url } = await site({ authorize });
+    expect((await ask(url, { headers: { 'x-user': 'admin' } })).status).toBe(200);
+    expect((await ask(url, { headers: { 'x-user': 'guest' } })).status).toBe(401);
+    const headers = { 'x-user': 'admin' };
+    expect((await ask(`${url}/stop`, { method: 'POST', headers })).status).toBe(403);
+    // Only true is yes.
+    const lax = await site({ authorize: (() => 'no') as never });
+    expect((await ask(lax.url)).status).toBe(401);
+  });
+
+  it('who has logged in, until the logout, and by nothing that tells the token', async ({
+    site,
+  }) => {
+    const one = await site();
+    const cookie = await logIn(one);
+    const { text, status } = await ask(one.url, { headers: { ...HTML, cookie } });
+    expect(status).toBe(200);
+    expect(cookie + text).not.toContain(TOKEN);
+    const logout = await ask(`${one.url}/logout`, {
+      method: 'POST',
+      headers: { ...HTML, cookie, origin: one.origin },
+      body: { form: formTokenIn(text) },
+    });
+    expect([logout.status, logout.headers['location']]).toEqual([303, './']);
+    expect(String(logout.headers['set-cookie'])).toMatch(/^agent_supervisor_doctor=; .*Max-Age=0;/);
+    // A cookie is of one handler only.
+    const other = await site();
+    expect((await ask(other.url, { headers: { cookie } })).status).toBe(401);
+  });
+
+  it('the cookie stays with its page', async ({ site }) => {
+    const { url, origin } = await site();
+    const login = (headers: Asking['headers'] & object) =>
+      ask(`${url}/login`, { method: 'POST', headers, body: { token: TOKEN } });
+    const plain = await login({ origin });
+    expect(String(plain.headers['set-cookie'])).toMatch(
+      /^agent_supervisor_doctor=\d+\.[\w-]{43}; Path=\/api\/admin\/doctor; Max-Age=43200; HttpOnly; SameSite=Strict$/,
+    );
+    // A proxy speaks TLS for us.
+    const secure = await login({
+      origin: origin.replace('http:', 'https:'),
+      'sec-fetch-site': 'same-origin',
+    });
+    expect(String(secure.headers['set-cookie'])).toMatch(/; Secure$/);
+  });
+
+  it('by a waiver: only on the loopback, by its name, and with nobody in between', async ({
+    site,
+  }) => {
+    const { url, port } = await site({ token: TOKEN }, WAIVED);
+    const statusOf = async (headers: Record<string, string>) =>
+      (await ask(url, { headers })).status;
+    for (const host of [
+      `127.0.0.1:${port}`,
+      `localhost:${port}`,
+      'LOCALHOST',
+      `[::1]:${port}`,
+      '127.1.2.3',
+    ]) {
+      expect([host, await statusOf({ host })]).toEqual([host, 200]);
+    }
+    for (const host of [
+      'evil.test',
+      `evil.test:${port}`,
+      '127.0.0.1.evil.test',
+      'localhost.evil.test',
+      '10.0.0.1',
+    ]) {
+      expect([host, await statusOf({ host })]).not.toEqual([host, 200]);
+    }
+    for (const name of ['x-forwarded-for', 'x-forwarded-host', 'forwarded', 'via', 'x-real-ip']) {
+      expect([name, await statusOf({ [name]: '127.0.0.1' })]).toEqual([name, 401]);
+    }
+    expect(await statusOf({ 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' })).toBe(
+      401,
+    );
+    expect(await statusOf(bearer('a-wrong-token-is-wrong'))).toBe(401);
+    const unwaived = await site({ token: TOKEN });
+    expect((await ask(unwaived.url)).status).toBe(401);
+  });
+});
+
+describe('what is refused', () => {
+  it('a method that an address does not have', async ({ site }) => {
+    const { url } = await site();
+    const table = {
+      '': 'GET, HEAD',
+      '/report.json': 'GET, HEAD',
+      '/metrics': 'GET, HEAD',
+      '/events': 'GET, HEAD',
+      '/live.js': 'GET, HEAD',
+      '/reap': 'POST',
+      '/end': 'POST',
+      '/stop': 'POST',
+      '/login': 'POST',
+      '/logout': 'POST',
+    };
+    for (const [address, allow] of Object.entries(table)) {
+      for (const method of allow === 'POST'
+        ? ['GET', 'PUT', 'DELETE']
+        : ['POST', 'PUT', 'OPTIONS']) {
+        const { status, headers } = await ask(url + address, { method, headers: bearer() });
+        expect([address, method, status, headers['allow']]).toEqual([address, method, 405, allow]);
+      }
+    }
+    expect((await ask(`${url}/favicon.ico`, { headers: bearer() })).status).toBe(404);
+  });
+
+  it('an action that does not come from the page', async ({ site, supervise }) => {
+    const supervisor = supervise();
+    const one = await site({ token: TOKEN }, WAIVED, supervisor);
+    const { url, origin, port } = one;
+    const cookie = await logIn(one);
+    const form = formTokenIn((await ask(url, { headers: { ...HTML, cookie } })).text);
+    const stop = async (headers: Record<string, string>, body: Record<string, string> = { form }) =>
+      (await ask(`${url}/stop`, { method: 'POST', headers, body })).status;
+    const own = { cookie, origin };
+    for (const headers of [
+      { cookie },
+      { cookie, origin: 'http://evil.test' },
+      { cookie, origin: 'null' },
+      { cookie, origin: `http://127.0.0.1:${port + 1}` },
+      { cookie, origin: `https://127.0.0.1:${port}` },
+      { ...own, 'sec-fetch-site': 'cross-site' },
+      { ...own, 'sec-fetch-site': 'same-site' },
+      { cookie, origin: 'http://evil.test', 'sec-fetch-site': 'same-origin' },
+      // As a browser, with what only a program has: a page of elsewhere must not borrow it.
+      { ...bearer(), origin: 'http://evil.test' },
+      // Waived, and from nowhere.
+      {},
+    ]) {
+      expect([headers, await stop(headers)]).toEqual([headers, 403]);
+    }
+    for (const body of [{}, { form: '' }, { form: `${form}x` }, { form: TOKEN }]) {
+      expect(await stop(own, body as Record<string, string>)).toBe(403);
+      expect(await stop({ origin }, body as Record<string, string>), 'waived').toBe(403);
+    }
+    expect(await stop({ origin: 'http://evil.test' }, { form, token: TOKEN })).toBe(403);
+    expect(
+      (
+        await ask(`${url}/login`, {
+          method: 'POST',
+          headers: { origin: 'http://evil.test' },
+          body: { token: TOKEN },
+        })
+      ).status,
+    ).toBe(403);
+    expect(supervisor.foundation.health().state).toBe('new');
+    expect(await stop(own)).toBe(200);
+    expect(supervisor.foundation.health().state).toBe('stopped');
+  });
+
+  it('what has no sense', async ({ site }) => {
+    const { url } = await site();
+    const post = async (address: string, body?: Asking['body'], headers = {}) => {
+      const asking = { method: 'POST', headers: { ...bearer(), ...headers } };
+      const answered = await ask(url + address, body === undefined ? asking : { ...asking, body });
+      return [answered.status, JSON.parse(answered.text).error];
+    };
+    expect(await post('/reap')).toEqual([400, 'The field "target" is missing: whom to end.']);
+    expect(await post('/reap', { target: 'none' })).toEqual([404, 'There is no such session.']);
+    expect(await post('/end', { target: 'none' })).toEqual([
+      404,
+      'There is no such process of this host, or it has ended.',
+    ]);
+    const json = { 'content-type': 'application/json' };
+    expect(await post('/end', '{"target":', json)).toEqual([
+      400,
+      'The body is neither a form nor JSON.',
+    ]);
+    expect(await post('/end', 'x'.repeat(20_000))).toEqual([413, 'The body is too long.']);
+  });
+
+  it('options that are none', ({ supervise }) => {
+    const supervisor = supervise();
+    const make = (options: unknown) => () => doctorHandler(supervisor, options as never);
+    expect(make({ tokn: TOKEN })).toThrow(
+      'doctorHandler: unknown option "tokn". Known here: token, authorize, maxStreams.',
+    );
+    expect(make({ token: 'hunter2' })).toThrow(
+      'doctorHandler: "token" has 7 characters, but must have at least 16.',
+    );
+    expect(make({ token: 'hunter2' })).not.toThrow('hunter2');
+    expect(make({ token: 5 })).toThrow(/"token" is 5, but must be string/);
+    expect(make({ authorize: true })).toThrow(/"authorize" is true, but must be a function/);
+    expect(make({ maxStreams: 0 })).toThrow(/"maxStreams" is 0, but must be at least 1/);
+    expect(() => doctorHandler({} as never)).toThrow(/is no supervisor of this version/);
+    expect(() => toNodeListener({} as never)).toThrow(/"handler" is .*must be a function/);
+    expect(() => toNodeListener(() => new Response(), { waive: true } as never)).toThrow(
+      /unknown option "options.waive"/,
+    );
+  });
+
+  it('a request that is none', async ({ site }) => {
+    const { url } = await site();
+    expect((await ask(url, { headers: { host: 'a b' } })).status).toBe(400);
+    expect((await ask(url, { headers: { ...bearer(), host: '127.0.0.1' } })).status).toBe(200);
+  });
+});
+
+describe('what is answered', () => {
+  it('each in its own way, under strict headers', async ({ site }) => {
+    const { url } = await site();
+    const of = async (address: string, headers: Record<string, string> = {}) => {
+      const answered = await ask(url + address, { headers: { ...bearer(), ...headers } });
+      expect(answered.status).toBe(200);
+      expect(answered.headers).toMatchObject({
+        'content-security-policy': expect.stringMatching(
+          /^default-src 'none'; script-src 'self'; style-src 'self';/,
+        ),
+        'x-content-type-options': 'nosniff',
+        'referrer-policy': 'same-origin',
+        'cache-control': 'no-store',
+      });
+      return answered;
+    };
+    const report = JSON.parse((await of('')).text);
+    expect(report).toMatchObject({ version: 1, host: { pid: process.pid }, processes: [] });
+    expect((await of('', HTML)).text).toMatch(/^<!doctype html>/);
+    expect(JSON.parse((await of('/report.json', HTML)).text)).toMatchObject({ version: 1 });
+    expect((await of('/metrics', HTML)).headers['content-type']).toBe(
+      'text/plain; version=0.0.4; charset=utf-8',
+    );
+    expect((await of('/live.js')).headers['content-type']).toMatch(/^text\/javascript/);
+    expect((await of('/live.css')).headers['content-type']).toMatch(/^text\/css/);
+    const head = await ask(url, { method: 'HEAD', headers: { ...bearer(), ...HTML } });
+    expect([head.status, head.text]).toEqual([200, '']);
+  });
+
+  it('with links that lead to the same place, wherever that is', async ({ supervise }) => {
+    const handler = doctorHandler(supervise(), { token: TOKEN });
+    const headers = { ...bearer(), ...HTML };
+    for (const path of ['/', '/doctor', '/doctor/', `${MOUNT}`, `${MOUNT}/`]) {
+      const page = `http://host.test${path}`;
+      const text = await (await handler(new Request(page, { headers }))).text();
+      const script = /<script src="([^"]+)"/.exec(text)?.[1] ?? '';
+      const { pathname } = new URL(script, page);
+      expect(pathname).toBe(`${path.replace(/\/$/, '')}/live.js`);
+      expect((await handler(new Request(new URL(script, page)))).status).toBe(200);
+    }
+  });
+
+  it.runIf(CAN_WATCH)('an action with what it has ended', async ({ site, supervise, marker }) => {
+    const supervisor = supervise();
+    const spawn = (sessionId: string) =>
+      supervisor.spawn({
+        command: '/bin/sh',
+        args: ['-c', 'setsid sleep 300 & echo up; wait'],
+        sessionId,
+        env: { PATH: process.env['PATH'] ?? '', [MARKER]: marker },
+      });
+    const agents = [spawn('one'), spawn('two')];
+    await Promise.all(agents.map(({ stdout }) => stdout.take(1).toArray()));
+    const { url } = await site({ token: TOKEN }, {}, supervisor);
+    const act = async (action: string, target: string) => {
+      const body = { target };
+      const { text } = await ask(`${url}/${action}`, { method: 'POST', headers: bearer(), body });
+      return JSON.parse(text);
+    };
+    const rows = agents.map(({ pid }) => readRow(pid ?? 0));
+    expect(await act('reap', 'one')).toMatchObject({
+      ended: [{ pid: agents[0]?.pid, sessionId: 'one', cause: 'reaped' }],
+      survivors: [],
+    });
+    expect(rows.map((row) => row !== undefined && isAlive(row))).toEqual([false, true]);
+    expect(await act('end', agents[1]?.id ?? '')).toMatchObject({
+      ended: [{ pid: agents[1]?.pid, cause: 'terminated', sessionId: 'two' }],
+      survivors: [],
+    });
+    await eventually(() => supervisor.list().length === 0);
+  });
+
+  it.runIf(CAN_WATCH)(
+    'to a browser without JavaScript: a question first',
+    async ({ site, supervise, marker }) => {
+      const supervisor = supervise();
+      const env = { PATH: process.env['PATH'] ?? '', [MARKER]: marker };
+      const agent = supervisor.spawn({ command: 'sleep', args: ['300'], sessionId: 'a"<b', env });
+      await agent.started;
+      const one = await site({ token: TOKEN }, {}, supervisor);
+      const headers = { ...HTML, cookie: await logIn(one), origin: one.origin };
+      const { text } = await ask(one.url, { headers });
+      expect(text).toContain('Reap session a&quot;&lt;b');
+      expect(text).not.toContain('a"<b');
+      const body = { form: formTokenIn(text), target: 'a"<b' };
+      const asked = await ask(`${one.url}/reap`, { method: 'POST', headers, body });
+      expect([asked.status, supervisor.list().length]).toEqual([200, 1]);
+      expect(asked.text).toContain('End every process of session a&quot;&lt;b');
+      expect(asked.text).toContain('name="confirmed" value="yes"');
+      const done = await ask(`${one.url}/reap`, {
+        ...{ method: 'POST', headers },
+        body: { ...body, confirmed: 'yes' },
+      });
+      expect([done.status, done.headers['location']]).toEqual([303, './']);
+      await expect(agent.exited).resolves.toMatchObject({ cause: 'reaped' });
+    },
+  );
+});

@@ -1,0 +1,48 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launch } from '../../../src/os/launch.ts';
+import { systemOs } from '../../../src/os/system.ts';
+
+describe('a launch that fails', () => {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'agent-supervisor-launch-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it.each([
+    ['COMMAND_NOT_FOUND', 'no-such-program', undefined],
+    ['CWD_NOT_FOUND', process.execPath, 'no-such-folder'],
+  ])('tells %s, and shows no argument however it is printed', async (code, command, cwd) => {
+    const { failure } = launch(
+      {
+        ...{ command, args: ['--api-key', 'hunter2secret'], env: {} },
+        cwd: cwd === undefined ? undefined : join(folder, cwd),
+      },
+      systemOs().platform,
+    );
+    const told = await failure;
+    expect(told?.code).toBe(code);
+    expect(told?.cause).toBeInstanceOf(Error);
+    expect(inspect(told, { depth: 9, showHidden: true })).not.toContain('hunter2');
+  });
+
+  it.skipIf(process.platform === 'win32')('blames the folder of a host that has lost it', () => {
+    const lost = join(folder, 'lost');
+    mkdirSync(lost);
+    const script = `
+      import { rmdirSync } from 'node:fs';
+      import { launch } from ${JSON.stringify(join(import.meta.dirname, '../../../src/os/launch.ts'))};
+      rmdirSync(process.cwd());
+      const request = { command: process.execPath, args: [], env: {} };
+      console.log((await launch(request, process.platform).failure).code);`;
+    const args = ['--input-type=module', '--eval', script];
+    const code = execFileSync(process.execPath, args, { cwd: lost, encoding: 'utf8' });
+    expect(code).toBe('CWD_NOT_FOUND\n');
+  });
+});
