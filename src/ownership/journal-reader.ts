@@ -117,7 +117,9 @@ async function* linesOf(path: string): AsyncGenerator<string> {
   try {
     for (let length = readSync(fd, piece); length > 0; length = readSync(fd, piece)) {
       const text = decoder.decode(piece.subarray(0, length), { stream: true });
-      const lines = `${torn}${text}`.split('\n');
+      // Only the piece is split: a line of 16 MiB would be searched again with each of its pieces.
+      const [first = '', ...others] = text.split('\n');
+      const lines = [torn + first, ...others];
       torn = lines.pop() ?? '';
       yield* lines;
       await turnOfLoop();
