@@ -22,6 +22,7 @@ export type {
   ProcessInfo,
   ProcessInspection,
   ProcessName,
+  RlimitTagReport,
   SessionEnd,
   SessionInfo,
   StartReport,

@@ -32,6 +32,7 @@ export const supervisorOptions = z.lazy(() =>
     maxDepth: maxDepthOption,
     spawnRate: spawnRateOptions.optional(),
     guardian: z.boolean().default(true),
+    rlimitTag: z.boolean().default(true),
     sweep: z.strictObject({ intervalMs: durationMs().min(10).default(30_000) }).prefault({}),
     limits: limitOptions,
     sampling: samplingOptions,
@@ -108,6 +109,8 @@ export interface SupervisorOptions {
   spawnRate?: SpawnRateOptions | undefined;
   /** Whether a helper process ends what is left if the host itself dies. @default true */
   guardian?: boolean | undefined;
+  /** Whether what is started bears a number in a resource limit without effect, which it cannot lose as it can its environment (Linux). @default true */
+  rlimitTag?: boolean | undefined;
   /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */
   sweep?: { intervalMs?: number | undefined } | undefined;
   /** What ends a process that is stuck, idle, too large or too old. Default: no limit. */

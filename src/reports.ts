@@ -104,10 +104,19 @@ export interface SweepReport extends EndReport {
   readonly kept: readonly KeptProcess[];
 }
 
+/** By which inherited resource limit processes are found that have lost their environment (Linux). */
+export interface RlimitTagReport {
+  /** `off`: they are found by the cookie in their environment alone. */
+  readonly limit: 'locks' | 'rss' | 'rttime' | 'off';
+  /** Why it is not `locks`; `undefined` where it is. */
+  readonly reason: string | undefined;
+}
+
 /** What `start` found and did. */
 export interface StartReport extends SweepReport {
   /** Where the registry is. */
   readonly stateDir: string;
+  readonly rlimitTag: RlimitTagReport;
 }
 
 /** One live process, as `list` shows it. */

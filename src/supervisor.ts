@@ -310,9 +310,10 @@ export class Supervisor {
     if (this.#state === 'stopping') throw this.#closed();
     if (this.#state === 'stopped') this.#state = 'new';
     await this.#begin();
+    const { rlimitTag } = this.#open();
     // One that has failed is no answer for ever.
     const report = await (this.#firstSweep?.catch(() => this.sweep()) ?? this.sweep());
-    return { ...report, stateDir: this.#options.stateDir };
+    return { ...report, stateDir: this.#options.stateDir, rlimitTag };
   }
 
   /**
@@ -332,7 +333,7 @@ export class Supervisor {
         await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {
-        isKnown: (id) => this.#live.has(id) || this.#kept.has(id),
+        known: () => [...this.#live.keys(), ...this.#kept],
         overdue: [...this.#live.values()].filter((live) => live.survived),
       });
     });
@@ -695,13 +696,14 @@ export class Supervisor {
 
   #open(): Registry {
     if (this.#isClosed) throw this.#closed();
-    const { stateDir, ladder, guardian } = this.#options;
+    const { stateDir, ladder, guardian, rlimitTag } = this.#options;
     if (this.#registry === undefined) {
       this.#registry = new Registry(this.#os, {
         stateDir,
         ladder,
         kept: this.#kept,
         sweep: () => this.sweep(),
+        rlimitTag,
         guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
         warn: (code, message, cause) => this.#warn(code, message, cause),
       });

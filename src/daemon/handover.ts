@@ -3,6 +3,7 @@ import { claimsOf } from '../ownership/cookie.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
 import { Ending } from '../termination/terminate.ts';
+import { marksOf } from '../tree/marks.ts';
 import { pause } from './await-ready.ts';
 import { judgeRecorded, readerOf } from './inspect.ts';
 
@@ -19,7 +20,7 @@ export function treeOfDaemon(
   held = false,
 ): ProcessTree {
   const leadsGroup = os.platform !== 'win32';
-  return new ProcessTree(os, { pid, startTime, leadsGroup, held, cookie });
+  return new ProcessTree(os, { pid, startTime, leadsGroup, held, ...marksOf(cookie) });
 }
 
 /** Ends all that is left of a tree, and resolves to who survived it. */

@@ -8,6 +8,7 @@ import { contentOf, pidFileText } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile } from '../ownership/pid-record.ts';
 import { sanitize } from '../spawn/environment.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
+import { Tagging } from '../tree/tagging.ts';
 import { treeOfDaemon } from './handover.ts';
 import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
@@ -45,8 +46,9 @@ export async function launchDaemon(
   const mark = markOf(nonce);
   const cookie = cookieSegment(mark);
   const env = environmentOf(options, pidFile, mark, os);
-  // Before the start: it may take a child process, and after it every moment counts.
-  const self = await ownIdentity(os);
+  // Before the start: each may take a child process, and after it every moment counts.
+  const tagging = new Tagging(os.rlimits, nonce);
+  const [self] = await Promise.all([ownIdentity(os), tagging.ready]);
   const opened = logFile === null ? undefined : openLog(resolve(logFile));
   const { child, failure } = os.launch({
     command: options.command,
@@ -55,6 +57,7 @@ export async function launchDaemon(
     env,
     outlivesHost: true,
     output: opened?.fd,
+    rlimits: tagging.launch(0, true).rlimits,
   });
   if (opened !== undefined) closeSync(opened.fd);
   if (child?.pid === undefined) {

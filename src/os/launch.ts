@@ -1,6 +1,8 @@
+import type { ChildProcess } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Launched, LaunchFailure, LaunchRequest, Platform } from './os.ts';
+import { limitedLaunch, refusedByWrapper } from './rlimits.ts';
 import { isProgram } from './windows.ts';
 
 const require = createRequire(import.meta.url);
@@ -24,9 +26,8 @@ export function throughShell(
   return { command: '/bin/sh', args: ['-c', `exec "$0" ${words.join(' ')}`, command, ...passed] };
 }
 
-/** Launches one process through execa, loaded at the first launch: its import costs more than all of ours. */
+/** Launches one process, with the limits of its request where this system can set them. */
 export function launch(request: LaunchRequest, platform: Platform): Launched {
-  const { execa } = require('execa') as typeof import('execa');
   const lossy = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
   if (lossy && platform === 'win32') {
     const cause = new Error('this Bun loses empty arguments; use Bun 1.2.3 or later, or Node');
@@ -36,21 +37,37 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
     const cause = Object.assign(new Error('no such program'), { code: 'ENOENT' });
     return { failure: Promise.resolve(explain(request, cause)) };
   }
-  const { command, args } = lossy ? throughShell(request.command, request.args) : request;
-  const stdin = request.outlivesHost ? 'ignore' : 'pipe';
+  const limited = limitedLaunch(request);
+  if (limited !== undefined) {
+    const launched = start({ ...request, ...limited }, request, platform);
+    // What cannot be started with limits is launched without: the system's own refusal is the true one.
+    if (launched.child !== undefined) return withoutWrapper(launched.child, request);
+  }
+  const bare = lossy ? throughShell(request.command, request.args) : request;
+  return start({ ...request, ...bare }, request, platform);
+}
+
+/** Starts a command line through execa, loaded at the first launch: its import costs more than all of ours. */
+function start(
+  { command, args, cwd, env, outlivesHost, output }: LaunchRequest,
+  request: LaunchRequest,
+  platform: Platform,
+): Launched {
+  const { execa } = require('execa') as typeof import('execa');
+  const stdin = outlivesHost ? 'ignore' : 'pipe';
   // An open file is as good as any other, whatever execa's types say.
-  const output = (request.output ?? stdin) as 'ignore' | 'pipe';
+  const stdout = (output ?? stdin) as 'ignore' | 'pipe';
   try {
     const subprocess = execa(command, args, {
-      ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
-      env: request.env,
+      ...(cwd === undefined ? {} : { cwd }),
+      env,
       extendEnv: false,
       // A group and session of its own makes the tree provable; on Windows it would open a console, but
       // without it what outlives its host would end with it.
-      detached: platform !== 'win32' || request.outlivesHost === true,
+      detached: platform !== 'win32' || outlivesHost === true,
       stdin,
-      stdout: output,
-      stderr: output,
+      stdout,
+      stderr: stdout,
       buffer: false,
       reject: false,
       cleanup: false,
@@ -58,12 +75,25 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
       stripFinalNewline: false,
     });
     const child = subprocess.nodeChildProcess;
-    if (request.outlivesHost) child.unref();
+    if (outlivesHost) child.unref();
     if (child.pid !== undefined) return { child };
     return { failure: subprocess.then((result) => explain(request, result.cause)) };
   } catch (error) {
     return { failure: Promise.resolve(explain(request, error)) };
   }
+}
+
+/** The child as it would be without prlimit in between, which has become the program by now. */
+function withoutWrapper(child: ChildProcess, request: LaunchRequest): Launched {
+  const { command, args } = request;
+  Object.assign(child, { spawnfile: command, spawnargs: [command, ...args] });
+  return {
+    child,
+    unrun(code, stderr) {
+      const cause = refusedByWrapper(command, code, stderr);
+      return cause && explain(request, cause);
+    },
+  };
 }
 
 /** Finds out what an error of the system means; its own text confuses a missing folder with a missing program. */

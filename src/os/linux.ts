@@ -10,7 +10,7 @@ import {
   type ProcessTable,
   type SelfIdentity,
 } from './os.ts';
-import { parseProcStat, parsePss } from './parse.ts';
+import { parseLimits, parseProcStat, parsePss } from './parse.ts';
 
 /**
  * How often the processes are listed: a listing misses who is forked during it, and the dying parent
@@ -88,6 +88,18 @@ function readCookie(pid: number | string): string | null | undefined {
   );
 }
 
+const NO_TAGS: readonly string[] = [];
+const LENGTH_OF_TAG = 19;
+
+/** The hard limits of a process that have as many digits as a tag: nobody hides them (mode 0444). */
+function readTags(pid: number | string): readonly string[] {
+  const length = readProc(`/proc/${pid}/limits`);
+  if (length <= 0) return NO_TAGS;
+  const values = Object.values(parseLimits(buffer.toString('latin1', 0, length)));
+  const tags = values.filter((value) => value.length === LENGTH_OF_TAG);
+  return tags.length === 0 ? NO_TAGS : tags;
+}
+
 /** Enters a process into the table; `false` for one whose environment is still to come. */
 function enter(table: Map<number, ProcessEntry>, name: string): boolean {
   const bare = readStat(name);
@@ -96,7 +108,8 @@ function enter(table: Map<number, ProcessEntry>, name: string): boolean {
     return true;
   }
   const cookie = bare.alive ? readCookie(name) : undefined;
-  table.set(bare.pid, { ...bare, cookie: cookie ?? undefined });
+  const tags = bare.alive ? readTags(name) : NO_TAGS;
+  table.set(bare.pid, { ...bare, cookie: cookie ?? undefined, tags });
   return cookie !== null || !isInExec(name);
 }
 

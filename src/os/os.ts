@@ -6,8 +6,8 @@ export const COOKIE_VARIABLE = 'AGENT_SUPERVISOR_COOKIE';
 
 export type Platform = 'linux' | 'darwin' | 'win32';
 
-/** What one process tells of itself without its environment. */
-export type BareProcess = Omit<ProcessEntry, 'cookie'>;
+/** What one process tells of itself without its environment and its limits. */
+export type BareProcess = Omit<ProcessEntry, 'cookie' | 'tags'>;
 
 /** One row of the process table. */
 export interface ProcessEntry {
@@ -25,6 +25,25 @@ export interface ProcessEntry {
   readonly command: string;
   /** The value of AGENT_SUPERVISOR_COOKIE, where the system shows a process's environment. */
   readonly cookie: string | undefined;
+  /** The values of its hard limits that can be tags (tree/rlimit-tag.ts); absent where there are none (macOS, Windows). */
+  readonly tags?: readonly string[];
+}
+
+/** A resource limit without effect, which can tell whose a process is (Linux). */
+export type TagLimit = 'locks' | 'rss' | 'rttime';
+
+/** Hard limits: `unlimited`, or a decimal number that JavaScript's own numbers may not hold. */
+export type Rlimits = Readonly<Partial<Record<TagLimit, string>>>;
+
+/** How this system hands down resource limits. */
+export interface RlimitSystem {
+  /** The host's own limits, as they are now. */
+  own(): Rlimits;
+  /**
+   * Launches a program with a limit and reads it back, once for each limit; resolves to
+   * `undefined` if it holds, else to the reason.
+   */
+  probe(limit: TagLimit, value: string): Promise<string | undefined>;
 }
 
 /** One look at all processes. */
@@ -41,6 +60,8 @@ export interface LaunchRequest {
   readonly outlivesHost?: boolean;
   /** Where what outlives its host writes: an open file. Default: nowhere. */
   readonly output?: number | undefined;
+  /** Soft and hard limits that it gets, and hands down to all that it starts. */
+  readonly rlimits?: Rlimits | undefined;
 }
 
 /** Why there is no child: what to tell the caller, and the system's own error. */
@@ -52,7 +73,14 @@ export interface LaunchFailure {
 
 /** A running child as Node hands it out, or why there is none. */
 export type Launched =
-  | { readonly child: ChildProcess; readonly failure?: never }
+  | {
+      readonly child: ChildProcess;
+      /** Why the program was never run, though its process was: told by its end and its stderr. */
+      readonly unrun?:
+        | ((code: number | null, stderr: string) => LaunchFailure | undefined)
+        | undefined;
+      readonly failure?: never;
+    }
   | { readonly failure: Promise<LaunchFailure>; readonly child?: never };
 
 /** What became of a signal; never a proof of death. */
@@ -107,6 +135,8 @@ export interface Listener {
 export interface GuardRequest {
   /** The owner's instance, which names it in the cookies of all it starts. */
   readonly owner: string;
+  /** The owner's digits in the tags of all it starts; `undefined` without tags. */
+  readonly tag?: string | undefined;
   readonly politeMs: number;
   readonly forcedMs: number;
 }
@@ -143,6 +173,8 @@ export interface Os {
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult;
   /** Ends a process and its descendants by force; only where signals are not to be had (Windows). */
   readonly endTree?: (pid: number) => Promise<void>;
+  /** Sets resource limits for what is launched; absent where they are not handed down (macOS, Windows). */
+  readonly rlimits?: RlimitSystem;
   /** Starts a guardian on a pipe that only this host holds; absent where no host needs one. */
   readonly guard?: (request: GuardRequest) => Guard;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;

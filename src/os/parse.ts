@@ -1,4 +1,10 @@
-import { type BareProcess, COOKIE_VARIABLE, type ProcessEntry } from './os.ts';
+import {
+  type BareProcess,
+  COOKIE_VARIABLE,
+  type ProcessEntry,
+  type Rlimits,
+  type TagLimit,
+} from './os.ts';
 
 // Of one that is just being reaped, group and session are -1 (do_task_stat).
 const STAT_NUMBERS = /^\d{1,10} \d{1,10} -?\d{1,10} -?\d{1,10} \d{1,20}$/;
@@ -34,6 +40,25 @@ export function parseProcStat(text: string): BareProcess | undefined {
 export function parsePss(text: string): number | undefined {
   const kibibytes = /^Pss: {1,20}(\d{1,15}) kB$/m.exec(text)?.[1];
   return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+}
+
+const LIMIT_NAMES: ReadonlyMap<string, TagLimit> = new Map([
+  ['file locks', 'locks'],
+  ['resident set', 'rss'],
+  ['realtime timeout', 'rttime'],
+]);
+/** Name, soft limit and hard limit (fs/proc/base.c: each line is padded, and begins with its name). */
+const LIMIT_LINE =
+  /^Max (file locks|resident set|realtime timeout) +(?:\d+|unlimited) +(\d+|unlimited) /gm;
+
+/** Reads the hard limits that can be tags from `/proc/PID/limits`; what is not there is left out. */
+export function parseLimits(text: string): Rlimits {
+  const limits: Partial<Record<TagLimit, string>> = {};
+  for (const [, name = '', hard = ''] of text.matchAll(LIMIT_LINE)) {
+    const limit = LIMIT_NAMES.get(name);
+    if (limit !== undefined) limits[limit] = hard;
+  }
+  return limits;
 }
 
 const MONTHS = new Map(

@@ -8,6 +8,7 @@ import { launch } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
+import { linuxRlimits } from './rlimits.ts';
 import { sampleUsage } from './usage.ts';
 import { endWindowsTree, windowsProcesses } from './windows.ts';
 
@@ -129,6 +130,7 @@ function composeSystem(): Os {
       return {
         ...compose('linux', linuxProcesses(systemClock), linuxIdentity),
         pss: linuxPss,
+        rlimits: linuxRlimits(),
         listeners: linuxListeners(systemClock),
       };
   }

@@ -7,6 +7,7 @@ import type { Corridor } from '../spawn/passage.ts';
 import { sessionId } from '../spawn/request.ts';
 import { comeBack } from '../spawn/spawn.ts';
 import { lineage } from '../termination/tree.ts';
+import { claimsOfProcess, marksOf } from '../tree/marks.ts';
 import { claimsOf } from './cookie.ts';
 import { takeFile } from './files.ts';
 import { isSameProcess } from './identity.ts';
@@ -184,12 +185,15 @@ async function findAdoptable(
   const supervised = new Set(Array.from(live.values(), ({ record }) => record.pid));
   const tree = [...lineage(table, pid)].find((ancestor) => supervised.has(ancestor));
   if (tree !== undefined) refuse(`it belongs to the tree of pid ${tree}, which is supervised here`);
-  const own = claimsOf(os.environment()[COOKIE_VARIABLE]);
-  const foreign = claimsOf(entry.cookie).find(
-    (claim) => !own.includes(claim) && claim !== kept?.segment,
-  );
+  const own = table.get(self.pid);
+  const allowed = [
+    ...claimsOf(os.environment()[COOKIE_VARIABLE]),
+    ...(own === undefined ? [] : claimsOfProcess(own)),
+    ...(kept === undefined ? [] : Object.values(marksOf(kept.segment))),
+  ];
+  const foreign = claimsOfProcess(entry).find((claim) => !allowed.includes(claim));
   if (foreign !== undefined)
-    refuse(`it carries the cookie of another supervised process ("${foreign}")`);
+    refuse(`it bears the mark of another supervised process ("${foreign}")`);
   return { entry, kept };
 }
 

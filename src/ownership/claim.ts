@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import { claimsOf } from './cookie.ts';
+import { bears, marksOf } from '../tree/marks.ts';
 import { readOwnFile } from './files.ts';
 import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type Claim, parseClaim } from './record.ts';
@@ -10,12 +10,11 @@ import type { RecoveryContext } from './recovery.ts';
 
 const FILE = /^conversation-[0-9a-f]{32}\.json$/;
 
-/** Whether anything that lives carries one of these segments in its cookie. */
-export async function isCarried(wanted: readonly string[], os: Os): Promise<boolean> {
+/** Whether anything that lives bears the mark of one of these segments. */
+export async function isCarried(segments: readonly string[], os: Os): Promise<boolean> {
   const table = await os.processes.look();
-  return [...table.values()].some(({ cookie }) =>
-    claimsOf(cookie).some((claim) => wanted.includes(claim)),
-  );
+  const wanted = segments.map(marksOf);
+  return [...table.values()].some((entry) => wanted.some((marks) => bears(entry, marks)));
 }
 
 /** Judges an owner from here, with a look where nothing less tells who lives. */

@@ -1,7 +1,8 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Unproven } from '../reports.ts';
-import { claimsOf, cookieSegment } from './cookie.ts';
+import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
+import { cookieSegment } from './cookie.ts';
 import { replaceFile } from './files.ts';
 import { judgeOwner } from './identity.ts';
 import { journalLine } from './journal.ts';
@@ -87,7 +88,7 @@ export async function findKept(
   const names = readdirSync(stateDir).filter((name) => KEPT_FILE.test(name));
   if (names.length === 0) return { kept, forgotten, unproven };
   const table = await os.processes.look();
-  const claims = new Set([...table.values()].flatMap(({ cookie }) => claimsOf(cookie)));
+  const claims = new Set([...table.values()].flatMap(claimsOfProcess));
   for (const name of names) {
     const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
     const path = join(stateDir, name);
@@ -102,7 +103,7 @@ export async function findKept(
     const identity = { ...header.owner, ...record, startTime: record.startTime };
     const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
     const segment = cookieSegment({ owner, id, kept: true });
-    if (verdict === 'alive' || (verdict === 'dead' && claims.has(segment))) {
+    if (verdict === 'alive' || (verdict === 'dead' && isClaimed(marksOf(segment), claims))) {
       const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
       kept.push({ path, record, segment, ownerIsAlive });
     } else if (verdict === 'dead' || verdict === 'rebooted') {
@@ -113,4 +114,8 @@ export async function findKept(
     } else unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
   }
   return { kept, forgotten, unproven };
+}
+
+function isClaimed({ cookie, tag = '' }: TreeMarks, claims: ReadonlySet<string>): boolean {
+  return claims.has(cookie) || claims.has(tag);
 }

@@ -3,6 +3,15 @@ import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
 import { Ending } from '../termination/terminate.ts';
+import { isKeptFrom, marksOf } from '../tree/marks.ts';
+import {
+  claimOf,
+  isTagOf,
+  recordNumber,
+  recordOfTag,
+  tagClaim,
+  tagOwner,
+} from '../tree/rlimit-tag.ts';
 import { claimsOf, cookieSegment, KEPT_SUFFIX } from './cookie.ts';
 import type { Identity } from './identity.ts';
 import type { SupervisionRecord } from './record.ts';
@@ -33,9 +42,11 @@ export interface OrphanReport {
 interface Candidate {
   readonly record: SupervisionRecord | undefined;
   readonly id: string;
+  /** The claim of one that its tag alone tells of. */
+  readonly tag?: string;
 }
 
-/** Ends every tree of a dead owner: those of its records, and those that only its cookie tells of. */
+/** Ends every tree of a dead owner: those of its records, and those that only its marks tell of. */
 export async function endOrphans(
   owner: string,
   records: ReadonlyMap<string, SupervisionRecord>,
@@ -48,24 +59,21 @@ export async function endOrphans(
     if (record.bootId !== self.bootId || record.pidNamespace !== self.pidNamespace) continue;
     candidates.push({ record, id: record.id });
   }
-  for (const id of idsInCookies(owner, await os.processes.look())) {
-    if (!records.has(id)) candidates.push({ record: undefined, id });
-  }
+  candidates.push(...unrecorded(owner, await os.processes.look(), [...records.keys()]));
   const report = await endTrees(owner, candidates, 'its host is dead', context);
   const elsewhere = records.size - candidates.filter(({ record }) => record !== undefined).length;
   return { ...report, forgotten: report.forgotten + elsewhere };
 }
 
-/** Ends what carries a living owner's cookie but belongs to none of its records. */
+/** Ends what bears a living owner's mark but belongs to none of its `known` records. */
 export async function endStrays(
   owner: string,
-  isKnown: (id: string) => boolean,
+  known: () => readonly string[],
   context: OrphanContext,
 ): Promise<OrphanReport> {
-  const ids = idsInCookies(owner, await context.os.processes.look());
-  const strays = [...ids].filter((id) => !isKnown(id));
-  const candidates = strays.map((id) => ({ record: undefined, id }));
-  return endTrees(owner, candidates, 'its process has ended', context);
+  const table = await context.os.processes.look();
+  // Asked after the look: what has been started meanwhile is known, too.
+  return endTrees(owner, unrecorded(owner, table, known()), 'its process has ended', context);
 }
 
 /** Ends the tree of one recorded process, whoever its owner is; says who of it has survived. */
@@ -80,10 +88,14 @@ export async function endRecorded(
 }
 
 /** A recorded process's tree, as far as it can be proven by whoever is not its host. */
-export function treeOf(owner: string, { record, id }: Candidate, os: Os): ProcessTree {
+export function treeOf(owner: string, { record, id, tag }: Candidate, os: Os): ProcessTree {
   const { pid = 0, startTime, group = true, outlivesHost: kept } = record ?? {};
-  const cookie = cookieSegment({ owner, id, ...(kept && { kept }) });
-  return new ProcessTree(os, { pid, startTime, leadsGroup: group, held: false, cookie });
+  const marks = marksOf(cookieSegment({ owner, id, ...(kept && { kept }) }));
+  return new ProcessTree(os, {
+    ...{ pid, startTime, leadsGroup: group, held: false },
+    ...marks,
+    ...(tag === undefined ? {} : { tag }),
+  });
 }
 
 /** The ids of an owner's records that live processes carry; not of those that are meant to live on. */
@@ -93,6 +105,33 @@ export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<st
     (claim) => claim.startsWith(`${owner}.`) && !claim.endsWith(KEPT_SUFFIX),
   );
   return new Set(own.map((claim) => claim.slice(owner.length + 1)));
+}
+
+/** The trees of which only the marks of their processes tell: cookies, or tags where these are lost. */
+function unrecorded(owner: string, table: ProcessTable, known: readonly string[]): Candidate[] {
+  const ids = new Set(known);
+  const byCookie: Candidate[] = [...idsInCookies(owner, table)]
+    .filter((id) => !ids.has(id))
+    .map((id) => ({ record: undefined, id }));
+  const numbers = new Set([...known, ...byCookie.map(({ id }) => id)].map(recordNumber));
+  const byTag = [...numbersInTags(owner, table)]
+    .filter((number) => !numbers.has(number))
+    .map((number) => {
+      const tag = claimOf(tagOwner(owner), number, false);
+      return { record: undefined, id: `tag-${number}`, tag };
+    });
+  return [...byCookie, ...byTag];
+}
+
+/** The numbers of an owner's records in the tags of live processes; not of those that are meant to live on. */
+export function numbersInTags(owner: string, table: ProcessTable): ReadonlySet<number> {
+  const digits = tagOwner(owner);
+  const numbers = new Set<number>();
+  for (const entry of table.values())
+    for (const tag of entry.tags ?? [])
+      if (isTagOf(tag, digits) && !isKeptFrom(entry, { cookie: '', tag: tagClaim(tag) }))
+        numbers.add(recordOfTag(tag));
+  return numbers;
 }
 
 async function endTrees(

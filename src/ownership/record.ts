@@ -28,6 +28,11 @@ const recordSchema = z.lazy(() =>
     startedAt: z.number(),
     /** Meant to live on when its host ends. */
     outlivesHost: z.boolean().optional(),
+    /** The resource limit that it bears, as all that it starts (tree/rlimit-tag.ts). */
+    tag: z
+      .string()
+      .regex(/^\d{19}$/)
+      .optional(),
   }),
 );
 

@@ -1,5 +1,8 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import type { RlimitTagReport } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
+import { recordNumber, tagOwner } from '../tree/rlimit-tag.ts';
+import { type LaunchTag, Tagging } from '../tree/tagging.ts';
 import { ClaimFiles } from './claim-files.ts';
 import { cookieSegment, depthOf, extendCookie } from './cookie.ts';
 import { Guardian, type GuardianState } from './guardian.ts';
@@ -18,6 +21,8 @@ export interface RegistryOptions {
   /** How long the guardian gives what we leave behind; `undefined` for no guardian. */
   readonly ladder: LadderOptions;
   readonly guardian: { readonly politeMs: number; readonly forcedMs: number } | undefined;
+  /** Whether what is launched bears a tag beside its cookie. */
+  readonly rlimitTag: boolean;
   warn(code: string, message: string, cause?: unknown): void;
   sweep(): Promise<unknown>;
 }
@@ -30,6 +35,7 @@ export class Registry {
   readonly #openedAtMs: number;
   readonly #journal: Journal;
   readonly #guardian: Guardian | undefined;
+  readonly #tagging: Tagging;
   readonly #os: Os;
   readonly #keptFiles: KeptFiles;
   readonly #warn: RegistryOptions['warn'];
@@ -68,11 +74,12 @@ export class Registry {
       sweep: options.sweep,
       warn: (message, cause) => warn('CONVERSATION', message, cause),
     });
+    const { instance } = this.owner;
+    this.#tagging = new Tagging(os.rlimits, instance, options.rlimitTag);
     if (guardian === undefined || os.guard === undefined) return;
-    this.#guardian = new Guardian(
-      os,
-      { owner: this.owner.instance, ...guardian },
-      (message, cause) => warn('GUARDIAN', message, cause),
+    const tag = this.#tagging.ready && tagOwner(instance);
+    this.#guardian = new Guardian(os, { owner: instance, tag, ...guardian }, (message, cause) =>
+      warn('GUARDIAN', message, cause),
     );
   }
 
@@ -108,9 +115,22 @@ export class Registry {
     return { os: this.#os, stateDir, ladder, self: this.owner, dryRun: false, history };
   }
 
-  /** Resolves when whatever we start from now on is guarded. */
-  get guarded(): Promise<void> | undefined {
-    return this.#guardian?.ready;
+  /** Resolves when whatever we start from now on is guarded, and bears its tag. */
+  get guarded(): Promise<unknown> | undefined {
+    const { ready } = this.#tagging;
+    return ready && this.#guardian
+      ? Promise.all([ready, this.#guardian.ready])
+      : (ready ?? this.#guardian?.ready);
+  }
+
+  /** By which resource limit what we launch is told apart. */
+  get rlimitTag(): RlimitTagReport {
+    return this.#tagging.state;
+  }
+
+  /** The limits of a new child, and the tag that they bear. */
+  tag(id: string, kept = false): LaunchTag {
+    return this.#tagging.launch(recordNumber(id), kept);
   }
 
   /** By how much the wall clock has gone another way than the monotonic one since we opened. */

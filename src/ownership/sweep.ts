@@ -16,8 +16,8 @@ export interface Overdue extends Pick<Endable, 'end'> {
 
 /** What a sweep is told of the living supervisor on whose behalf it looks. */
 export interface OwnProcesses {
-  /** Whether the record with this id is still of use. */
-  isKnown(id: string): boolean;
+  /** The ids of the records that are still of use. */
+  known(): readonly string[];
   readonly overdue: readonly Overdue[];
 }
 
@@ -27,14 +27,14 @@ export interface OwnProcesses {
  */
 export async function sweep(
   context: RecoveryContext,
-  { isKnown, overdue }: OwnProcesses,
+  { known, overdue }: OwnProcesses,
 ): Promise<SweepReport> {
   const { clock } = context.os;
   const beganMs = clock.monotonicMs();
   const { recovered, unproven, ...left } = await recover(context);
   const living = await findKept(context);
   const removed = [...(await removeStaleFiles(context)), ...removeOldRestarts(context)];
-  const strays = await endStrays(context.self.instance, isKnown, context);
+  const strays = await endStrays(context.self.instance, known, context);
   const again = await Promise.all(overdue.map((live) => endAgain(live, context.dryRun)));
   return {
     recovered,

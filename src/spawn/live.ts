@@ -19,6 +19,7 @@ import type { LadderOptions } from '../termination/ladder.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
 import { Ending, type EndOptions, type EndTarget } from '../termination/terminate.ts';
+import { marksOf } from '../tree/marks.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -92,7 +93,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
       startTime: record.startTime,
       leadsGroup: record.group,
       held: child !== undefined,
-      cookie: segment,
+      ...marksOf(segment),
     });
     // Without a stdin there is no end of it to wait for.
     if (!child?.stdin) this.stdinEndedAtMs = Number.NEGATIVE_INFINITY;

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { Slot } from '../admission/pool.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
-import { COOKIE_VARIABLE } from '../os/os.ts';
+import { COOKIE_VARIABLE, type Launched, type LaunchFailure } from '../os/os.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
 import { classifyExit } from '../termination/exit.ts';
@@ -65,22 +65,22 @@ function start(passage: Passage, admission: Admission): void {
     // Asked again: what was just looked at may have warned the host, which may have stopped us.
     const registry = passage.registry();
     const env = childEnvironment(passage, registry);
-    const { child, failure } = os.launch({
+    const { rlimits, tag } = registry.tag(handle.id, request.outlivesHost);
+    const launched = os.launch({
       command: request.command,
       args: normalize(request.args ?? [], passage.dialect.emptyValue),
       cwd: request.cwd,
       env,
       outlivesHost: request.outlivesHost,
+      rlimits,
     });
-    if (child !== undefined) {
+    if (launched.child !== undefined) {
       // Before anything of the host's runs, which may start more.
       passage.rate?.count(request.sessionId);
-      run(passage, registry, admission, child, env);
+      run(passage, registry, admission, launched, env, tag);
     } else {
       handle.queue();
-      void failure.then(({ code, message, cause }) =>
-        refuse(passage, admission, new SupervisorError(code, message, { cause })),
-      );
+      void launched.failure.then((failure) => refuse(passage, admission, refusalOf(failure)));
     }
   } catch (error) {
     refuse(passage, admission, error as SupervisorError);
@@ -103,8 +103,9 @@ function run(
   passage: Passage,
   registry: Registry,
   admission: Admission,
-  child: ChildProcess,
+  { child, unrun }: Running,
   env: Readonly<Record<string, string>>,
+  tag: string | undefined,
 ): void {
   const { os, request, handle, emit, session, live: all } = passage;
   const pid = child.pid as number;
@@ -122,6 +123,7 @@ function run(
     cwd: request.cwd ?? '',
     startedAt: os.clock.now(),
     ...(request.outlivesHost ? { outlivesHost: true } : {}),
+    ...(tag === undefined ? {} : { tag }),
   };
   const live: LiveProcess = new LiveProcess(passage, {
     handle,
@@ -140,7 +142,8 @@ function run(
   child.stderr?.on('data', (chunk: Uint8Array) => tail.push(chunk));
   const stderrTail = () => (tail.isEmpty ? '' : tail.text(secretValues(env)));
   child.once('exit', (code, signal) => {
-    void comeBack(passage, registry, admission, live, { code, signal, stderrTail });
+    const refusal = () => refusalOf(unrun?.(code, stderrTail()));
+    void comeBack(passage, registry, admission, live, { code, signal, stderrTail, refusal });
   });
   handle.control(live);
   handle.attach(child);
@@ -152,6 +155,12 @@ function run(
   if (record.startTime === undefined) void live.identify(registry);
   emit('started', { ...live.subject, pid });
   callHost(() => request.onSpawn?.(handle));
+}
+
+function refusalOf(failure: LaunchFailure): SupervisorError;
+function refusalOf(failure: LaunchFailure | undefined): SupervisorError | undefined;
+function refusalOf(failure: LaunchFailure | undefined): SupervisorError | undefined {
+  return failure && new SupervisorError(failure.code, failure.message, { cause: failure.cause });
 }
 
 /** What cannot be told now, as no descriptor is free, is no reason to lose what has just been started. */
@@ -169,7 +178,12 @@ export interface End {
   /** Nobody was told how it ended. */
   readonly unseen?: boolean;
   stderrTail(): string;
+  /** Why the system refused the program after all; asked when its last words have been read. */
+  refusal?(): SupervisorError | undefined;
 }
+
+/** A launch that worked. */
+type Running = Extract<Launched, { child: ChildProcess }>;
 
 /** Comes back, the way it went out: the process is dead, and what is left of its tree follows it. */
 export async function comeBack(
@@ -177,7 +191,7 @@ export async function comeBack(
   registry: Registry,
   admission: Admission | undefined,
   live: LiveProcess,
-  { code, signal, unseen, stderrTail }: End,
+  { code, signal, unseen, stderrTail, refusal }: End,
 ): Promise<void> {
   const { os, request, handle, options, emit, session, live: all } = passage;
   live.disarm();
@@ -200,9 +214,11 @@ export async function comeBack(
   if (live.ending) await live.treeDeath();
   await streamsQuiet;
 
+  const error = refusal?.();
+  const cause = error === undefined ? verdict.cause : 'not-started';
   registry.remove(live.record);
   all.delete(handle.id);
-  session?.ended(verdict.cause);
+  session?.ended(cause);
   admission?.release();
   const report: ExitReport = {
     ...live.subject,
@@ -210,10 +226,12 @@ export async function comeBack(
     code,
     signal,
     ...verdict,
+    cause,
     forced: live.forced,
     durationMs: os.clock.monotonicMs() - live.startedAtMs,
     stderrTail: stderrTail(),
     leftovers,
+    ...(error && { error }),
   };
   registry.history.ended(registry.owner.instance, live.record, report);
   handle.settle(report);

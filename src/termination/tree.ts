@@ -1,9 +1,9 @@
 import type { ProcessEntry, ProcessTable } from '../os/os.ts';
 import { startedBefore } from '../os/parse.ts';
-import { claimsOf, parseCookie } from '../ownership/cookie.ts';
+import { claimsOfProcess, isKeptFrom, type TreeMarks } from '../tree/marks.ts';
 
 /** Where a tree begins, and what proves that a process belongs to it. */
-export interface TreeRoot {
+export interface TreeRoot extends TreeMarks {
   readonly pid: number;
   /** `undefined` until the system has told it. */
   readonly startTime: string | undefined;
@@ -11,8 +11,6 @@ export interface TreeRoot {
   readonly leadsGroup: boolean;
   /** Its number cannot be anyone else's yet: we hold its child handle, or did a moment ago. */
   readonly held: boolean;
-  /** Its segment in the cookies of its descendants (`owner.id`). */
-  readonly cookie: string;
 }
 
 /** What earlier looks have proven, by pid. */
@@ -39,7 +37,7 @@ export function treeOf(
   const pending: ProcessEntry[] = [];
   const include = (entry: ProcessEntry | undefined): void => {
     if (entry === undefined || entry.pid <= 1 || members.has(entry.pid)) return;
-    if (never.has(entry.pid) || isKept(entry, root.cookie)) return;
+    if (never.has(entry.pid) || isKeptFrom(entry, root)) return;
     members.set(entry.pid, entry);
     pending.push(entry);
   };
@@ -63,6 +61,7 @@ export function treeOf(
     for (const child of children) if (!startedBefore(child, { startTime })) include(child);
   }
   for (const entry of index.byClaim.get(root.cookie) ?? []) include(entry);
+  for (const entry of bearersOfTag()) include(entry);
   for (const [pid, { startTime }] of known) {
     const entry = table.get(pid);
     if (entry?.startTime === startTime) include(entry);
@@ -74,6 +73,14 @@ export function treeOf(
     if (isOurs(entry.pgid)) for (const other of index.byGroup.get(entry.pgid) ?? []) include(other);
   }
   return [...members.values()].filter((entry) => entry.alive);
+
+  /** What has started before the root was given its tag by somebody's hand. */
+  function bearersOfTag(): readonly ProcessEntry[] {
+    const bearers = root.tag === undefined ? [] : (index.byClaim.get(root.tag) ?? []);
+    const { startTime } = root;
+    if (startTime === undefined) return bearers;
+    return bearers.filter((entry) => !startedBefore(entry, { startTime }));
+  }
 
   /**
    * Whether a member's group or session is ours as a whole. A process cannot join a session, so
@@ -124,7 +131,7 @@ function indexOf(table: ProcessTable): TableIndex {
 function groupByClaim(entries: readonly ProcessEntry[]): Map<string, ProcessEntry[]> {
   const groups = new Map<string, ProcessEntry[]>();
   for (const entry of entries) {
-    for (const claim of claimsOf(entry.cookie)) {
+    for (const claim of claimsOfProcess(entry)) {
       const group = groups.get(claim);
       if (group === undefined) groups.set(claim, [entry]);
       else group.push(entry);
@@ -141,10 +148,4 @@ export function lineage(table: ProcessTable, start: number): ReadonlySet<number>
     pid = table.get(pid)?.ppid;
   }
   return pids;
-}
-
-/** Whether a process was launched to live on, by this tree's supervisor or by one nested in it. */
-function isKept(entry: ProcessEntry, rootCookie: string): boolean {
-  if (entry.cookie === undefined || claimsOf(entry.cookie).includes(rootCookie)) return false;
-  return parseCookie(entry.cookie).some((segment) => segment.kept);
 }

@@ -4,11 +4,13 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import type { ProcessName } from '../index.ts';
 import { systemClock } from '../os/clock.ts';
-import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
+import { COOKIE_VARIABLE, type Os, type ProcessEntry, type Rlimits } from '../os/os.ts';
 import { runtimePath } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { cookieSegment, extendCookie } from '../ownership/cookie.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
+import { marksOf } from '../tree/marks.ts';
+import { Tagging } from '../tree/tagging.ts';
 import { durationMs, parseInput } from '../validation.ts';
 import { pause } from './leaks.ts';
 import { signalName } from './signal-name.ts';
@@ -93,7 +95,11 @@ export async function killHost(
 ): Promise<HostDeath> {
   const wish = parseInput(killHostOptions, options, 'killHost');
   const os = systemOs();
-  const host = launch(os, parseInput(hostScript, script, 'killHost', 'script'), wish);
+  const owner = crypto.randomUUID();
+  const path = parseInput(hostScript, script, 'killHost', 'script');
+  const tagging = new Tagging(os.rlimits, owner);
+  await tagging.ready;
+  const host = launch(os, path, wish, { owner, rlimits: tagging.launch(0).rlimits });
   const { child, tree } = host;
   try {
     await host.ready;
@@ -116,9 +122,14 @@ export async function killHost(
   }
 }
 
-function launch(os: Os, script: string | URL, wish: z.output<typeof killHostOptions>) {
+function launch(
+  os: Os,
+  script: string | URL,
+  wish: z.output<typeof killHostOptions>,
+  { owner, rlimits }: { owner: string; rlimits: Rlimits },
+) {
   const { args, env = os.environment(), cwd, when, readyMs, signal, graceMs } = wish;
-  const segment = { owner: crypto.randomUUID(), id: 'host' };
+  const segment = { owner, id: 'host' };
   const path = script instanceof URL ? fileURLToPath(script) : resolve(cwd ?? '', script);
   const given = Object.entries(env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined,
@@ -132,6 +143,7 @@ function launch(os: Os, script: string | URL, wish: z.output<typeof killHostOpti
       // Whatever it starts inherits this, as below any supervised host.
       [COOKIE_VARIABLE]: extendCookie(os.environment()[COOKIE_VARIABLE], segment),
     },
+    rlimits,
   });
   if (child?.pid === undefined) throw new Error(`killHost: ${path} could not be started`);
   const { pid } = child;
@@ -140,7 +152,7 @@ function launch(os: Os, script: string | URL, wish: z.output<typeof killHostOpti
     startTime: os.processes.read?.(pid)?.startTime,
     leadsGroup: os.platform !== 'win32',
   };
-  const tree = new ProcessTree(os, { ...root, held: true, cookie: cookieSegment(segment) });
+  const tree = new ProcessTree(os, { ...root, held: true, ...marksOf(cookieSegment(segment)) });
   const lines: string[] = [];
   let stderr = '';
   child.stderr?.on('data', (chunk) => {

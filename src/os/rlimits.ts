@@ -1,0 +1,165 @@
+import type { ChildProcess } from 'node:child_process';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
+import type { LaunchRequest, RlimitSystem, Rlimits, TagLimit } from './os.ts';
+import { parseLimits } from './parse.ts';
+import { canExecute } from './program.ts';
+
+const require = createRequire(import.meta.url);
+
+/** How long the probe may take: it runs `cat` once. */
+const PROBE_MS = 5000;
+
+/** The names of setrlimit(2) in prlimit(1). */
+const PRLIMIT_OPTIONS: Readonly<Record<TagLimit, string>> = {
+  locks: '--locks',
+  rss: '--rss',
+  rttime: '--rttime',
+};
+
+/** dash calls the limit on locks `-w`, all others `-x`; a shell's other limits are no plain numbers. */
+const ULIMIT = 'ulimit -x "$0" 2>/dev/null || ulimit -w "$0" 2>/dev/null; exec "$@"';
+const SHELL = '/bin/sh';
+/** Shells drop a variable with another name. */
+const IDENTIFIER = /^[A-Za-z_]\w*$/;
+
+/** A command line, and the environment that it gets. */
+type Command = Pick<LaunchRequest, 'command' | 'args' | 'env'>;
+
+let prlimit: string | null | undefined;
+
+/** util-linux's prlimit(1); `null` where there is none (busybox). Looked for once. */
+function findPrlimit(): string | null {
+  const folders = ['/usr/bin', '/bin', ...(process.env['PATH'] ?? '').split(delimiter)];
+  prlimit ??=
+    folders.map((folder) => join(folder, 'prlimit')).find((path) => isExecutable(path)) ?? null;
+  return prlimit;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Writes a command line that sets limits and then becomes the command; `undefined` where nothing here can. */
+function withRlimits(rlimits: Rlimits, { command, args, env }: Command) {
+  const entries = Object.entries(rlimits) as [TagLimit, string][];
+  const program = findPrlimit();
+  if (program !== null) {
+    const options = entries.map(([limit, value]) => `${PRLIMIT_OPTIONS[limit]}=${value}:${value}`);
+    return { command: program, args: [...options, '--', command, ...args] };
+  }
+  const [[limit, value] = [], ...others] = entries;
+  const isShellsOwn = limit === 'locks' && others.length === 0;
+  if (
+    value === undefined ||
+    !isShellsOwn ||
+    !Object.keys(env).every((name) => IDENTIFIER.test(name))
+  )
+    return undefined;
+  return { command: SHELL, args: ['-c', ULIMIT, value, command, ...args] };
+}
+
+/**
+ * The command line that launches a request with its limits.
+ *
+ * `undefined` for a program that the system may refuse: launched as it is, its refusal is the one that
+ * everybody knows, and not the exit code of what was to set its limits.
+ */
+export function limitedLaunch(
+  request: LaunchRequest,
+): Pick<LaunchRequest, 'command' | 'args'> | undefined {
+  const { rlimits = {} } = request;
+  if (Object.keys(rlimits).length === 0 || !isAllowed(rlimits) || !canExecute(request))
+    return undefined;
+  return withRlimits(rlimits, request);
+}
+
+/** What prlimit and a shell exit with when the system refuses the program, and what they then say. */
+const REFUSED_CODES: readonly (number | null)[] = [126, 127];
+const REFUSAL = /^(?:prlimit|\/bin\/sh|sh)(?:: line)?(?:: \d+)?: .*: [^:]+\n?$/;
+
+/**
+ * The system's error, if it refused the program only when it was to be run; `undefined` otherwise.
+ *
+ * Of what {@link canExecute} cannot see, ETXTBSY alone is common: somebody is still writing the program.
+ */
+export function refusedByWrapper(
+  command: string,
+  code: number | null,
+  stderr: string,
+): NodeJS.ErrnoException | undefined {
+  if (!REFUSED_CODES.includes(code) || !REFUSAL.test(stderr) || !stderr.includes(command))
+    return undefined;
+  const syscall = 'spawn';
+  return Object.assign(new Error(`${syscall} ETXTBSY`), { errno: -26, code: 'ETXTBSY', syscall });
+}
+
+/** Whether nobody has lowered the host's own limits meanwhile: prlimit would not run the program then. */
+function isAllowed(rlimits: Rlimits): boolean {
+  const own = ownRlimits();
+  return Object.entries(rlimits).every(([limit, value]) => {
+    const hard = own[limit as TagLimit];
+    return hard === 'unlimited' || (hard !== undefined && BigInt(value) <= BigInt(hard));
+  });
+}
+
+function ownRlimits(): Rlimits {
+  try {
+    return parseLimits(readFileSync('/proc/self/limits', 'latin1'));
+  } catch {
+    return {};
+  }
+}
+
+/** The system's resource limits, each probed at most once by this host. */
+export function linuxRlimits(): RlimitSystem {
+  const probes = new Map<TagLimit, Promise<string | undefined>>();
+  return {
+    own: ownRlimits,
+    probe(limit, value) {
+      const probe = probes.get(limit) ?? probeLimit(limit, value);
+      probes.set(limit, probe);
+      return probe;
+    },
+  };
+}
+
+/** A kernel of 32 bits takes the number and keeps another one: only what is read back is proof. */
+async function probeLimit(limit: TagLimit, value: string): Promise<string | undefined> {
+  const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${process.env['PATH'] ?? ''}` };
+  const cat = { command: 'cat', args: ['/proc/self/limits'], env };
+  const command = withRlimits({ [limit]: value }, cat);
+  if (command === undefined) return 'there is no prlimit (util-linux)';
+  const output = await outputOf(command.command, command.args, env);
+  if (output === undefined) return `${command.command} could not be run`;
+  const read = parseLimits(output)[limit];
+  return read === value ? undefined : `${limit} was set to ${value} and reads ${read ?? 'nothing'}`;
+}
+
+/** What a program writes until it ends; `undefined` if it cannot be started or takes too long. */
+function outputOf(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<string | undefined> {
+  const { spawn } = require('node:child_process') as typeof import('node:child_process');
+  return new Promise((resolve) => {
+    const child: ChildProcess = spawn(command, args, {
+      env,
+      cwd: '/',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: PROBE_MS,
+    });
+    let output = '';
+    child.stdout?.setEncoding('latin1').on('data', (text: string) => {
+      output += text;
+    });
+    child.once('error', () => resolve(undefined)).once('close', () => resolve(output));
+  });
+}
