@@ -34,9 +34,9 @@ async function endsOf(rlimitTag: boolean, through: readonly string[]) {
 }
 
 describe.skipIf(process.platform !== 'linux')('what the system refuses', () => {
-  const users: readonly [string, readonly string[]][] = [
+  const users: [string, readonly string[]][] = [
     ['the user of the tests', []],
-    ...(IS_ROOT ? ([['an ordinary user', AS_NOBODY]] as const) : []),
+    ...(IS_ROOT ? ([['an ordinary user', AS_NOBODY]] as [string, readonly string[]][]) : []),
   ];
   it.each(users)('is told in the same words with a tag and without, to %s', async (_, through) => {
     const [tagged, bare] = await Promise.all([endsOf(true, through), endsOf(false, through)]);
