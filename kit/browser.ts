@@ -1,15 +1,13 @@
 // Debian's Chromium without a window, in a home of its own; it reaches nothing but 127.0.0.1.
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { hasProgram } from './programs.ts';
 
 const PROGRAM = '/usr/bin/chromium';
 
-/** In CI a browser that is not there is an error, and no reason to leave anything out. */
-export const CAN_BROWSE = existsSync(PROGRAM) || process.env['CI'] !== undefined;
-export const BROWSER_MISSING = `left out: there is no ${PROGRAM}`;
+export const CAN_BROWSE = hasProgram(PROGRAM);
 
 const ARGUMENTS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],

@@ -1,13 +1,14 @@
 // The command `agent-supervisor` as a person runs it: by its arguments, in a pipe, in a terminal.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { type Area, CAN_CONTAIN, it as inArea } from './containment.ts';
 import { eventually, type Patience, type ProcessRow } from './process-table.ts';
+import { hasProgram } from './programs.ts';
 
 const run = promisify(execFile);
 
@@ -106,8 +107,7 @@ export async function sleepers(line: CommandLine, count = 2): Promise<ProcessRow
 const streamText = (stream: NodeJS.ReadableStream | null) =>
   stream === null ? Promise.resolve('') : text(stream);
 
-export const CAN_TYPE = CAN_CONTAIN && existsSync('/usr/bin/tmux');
-if (CAN_CONTAIN && !CAN_TYPE) console.warn('left out: there is no tmux here');
+export const CAN_TYPE = CAN_CONTAIN && hasProgram('/usr/bin/tmux');
 
 /** A shell in a terminal of its own. */
 class Shell {

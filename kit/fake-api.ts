@@ -73,7 +73,7 @@ const DEFAULT_USAGE: Required<Usage> = {
   cache_creation_input_tokens: 0,
   cache_read_input_tokens: 0,
 };
-/** US dollars per million tokens, as the agent of SDK 0.3.330 itself computes them (test/agent/money.test.ts). */
+/** US dollars per million tokens, as the agent of SDK 0.3.330 itself computes them (test/agent/money.slow.ts). */
 export const PRICES: Readonly<Record<string, Required<Usage>>> = {
   'claude-opus-5-5': prices(4, 20, 5, 0.2),
   'claude-sonnet-4-5': prices(3, 15, 3.75, 0.3),

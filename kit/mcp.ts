@@ -6,7 +6,7 @@ import {
   type SupervisedStdioParameters,
   SupervisedStdioTransport,
 } from '../src/mcp/index.ts';
-import { eventually } from './process-table.ts';
+import { eventually } from './eventually.ts';
 
 export const MCP_SERVER = fileURLToPath(
   new URL('../test/fixtures/mcp-server.mjs', import.meta.url),

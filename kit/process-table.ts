@@ -1,6 +1,9 @@
 // The tests' own look at the process table, from outside: Linux only, and nothing of src/ in it.
 import { readdirSync, readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from './eventually.ts';
+
+// Who looks at processes waits for them.
+export { eventually, type Patience } from './eventually.ts';
 
 /** A pid together with the kernel's start time: this process and no later one. */
 export interface ProcessKey {
@@ -93,30 +96,6 @@ export async function endByMarker(name: string, value: string): Promise<ProcessR
     return rows.length === 0;
   });
   return [...found.values()];
-}
-
-export interface Patience {
-  /** @default 10_000 */
-  readonly timeoutMs?: number;
-  /** @default 25 */
-  readonly everyMs?: number;
-  /** What the error says was waited for. */
-  readonly what?: string;
-}
-
-/** Polls until `look` finds something (neither `undefined`, `null` nor `false`), and returns it. */
-export async function eventually<T>(
-  look: () => T | Promise<T>,
-  { timeoutMs = 10_000, everyMs = 25, what = look.toString() }: Patience = {},
-): Promise<NonNullable<Exclude<T, false>>> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== null && found !== false)
-      return found as NonNullable<Exclude<T, false>>;
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await delay(everyMs);
-  }
 }
 
 function livePids(): number[] {

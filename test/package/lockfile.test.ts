@@ -34,7 +34,7 @@ function findUnsafe(lock: Lock): string[] {
     .map(([path]) => path);
 }
 
-const LOCKS = ['', 'kit/runtimes/', 'kit/runtimes/windows/'].map(
+const LOCKS = ['', 'kit/runtimes/', 'kit/runtimes/windows/', 'kit/tools/'].map(
   (folder) => `${folder}package-lock.json`,
 );
 

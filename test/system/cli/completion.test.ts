@@ -1,15 +1,13 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { CAN_TYPE, it } from '../../../kit/command-line.ts';
 import { CAN_CONTAIN } from '../../../kit/containment.ts';
 import { callInside } from '../../../kit/fake-terminal.ts';
+import { hasProgram } from '../../../kit/programs.ts';
 
-const has = (shell: string) => spawnSync(shell, ['-c', 'true']).status === 0;
-const [hasBash, hasZsh, hasFish] = [has('bash'), has('zsh'), has('fish')];
-for (const [shell, is] of Object.entries({ bash: hasBash, zsh: hasZsh, fish: hasFish }))
-  if (!is) console.warn(`left out: there is no ${shell} here`);
+const has = (path: string): boolean => CAN_CONTAIN && hasProgram(path);
+const [hasBash, hasZsh, hasFish] = [has('/bin/bash'), has('/usr/bin/zsh'), has('/usr/bin/fish')];
 
 describe.runIf(CAN_CONTAIN)('completion', () => {
   it.runIf(hasBash)(

@@ -1,7 +1,7 @@
 // The guardian's script, fed by hand under every shell that a system may call `sh`.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { type Area, CAN_CONTAIN, it, statFieldsOf } from '../../../kit/containment.ts';
@@ -12,6 +12,7 @@ import {
   type ProcessRow,
   readRow,
 } from '../../../kit/process-table.ts';
+import { hasProgram } from '../../../kit/programs.ts';
 import { GUARDIAN_SCRIPT } from '../../../src/os/guardian-script.ts';
 
 interface Shell {
@@ -34,10 +35,7 @@ const SHELLS: readonly Shell[] = [
     return { name: `${path} where only ps tells`, command: [path], onlyPs: true };
   }),
 ];
-const PRESENT = SHELLS.filter(({ command: [path] }) => CAN_CONTAIN && existsSync(path));
-for (const { name, command } of SHELLS)
-  if (CAN_CONTAIN && !existsSync(command[0]))
-    console.warn(`left out: ${name}, there is no ${command[0]}`);
+const PRESENT = SHELLS.filter(({ command: [path] }) => CAN_CONTAIN && hasProgram(path));
 
 // Nobody else's, or the guardians of two test files would end each other's processes.
 const OWNER = `OwnerOfThisTest${process.pid}`;

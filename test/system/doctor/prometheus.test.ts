@@ -1,15 +1,15 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import parse, { type Family } from 'parse-prometheus-text-format';
 import { describe, expect, it } from 'vitest';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
+import { hasProgram } from '../../../kit/programs.ts';
 import { sampleProcess, sampleReport } from '../../../kit/sample-report.ts';
 import { prometheusText } from '../../../src/doctor/prometheus.ts';
 import { type Tally, tallyOf } from '../../../src/doctor/tally.ts';
 
 const PROMTOOL = '/usr/bin/promtool';
-const CAN_CHECK = existsSync(PROMTOOL) || process.env['CI'] !== undefined;
+const CAN_CHECK = process.platform === 'linux' && hasProgram(PROMTOOL);
 
 const tally: Tally = {
   ...{ started: 5, restarted: 1, leftovers: 2, survivors: 0 },

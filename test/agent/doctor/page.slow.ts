@@ -4,7 +4,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect } from 'vitest';
 import { type RunAgent, realAgents, scriptedAgents } from '../../../examples/demo/agents.ts';
 import { type DemoQuery, QUERIES } from '../../../examples/demo/queries.ts';
-import { BROWSER_MISSING, CAN_BROWSE, complaintsOf, openBrowser } from '../../../kit/browser.ts';
+import { CAN_BROWSE, complaintsOf, openBrowser } from '../../../kit/browser.ts';
 import { MOUNT, serve, TOKEN } from '../../../kit/doctor-site.ts';
 import { eventually, isAlive, type ProcessRow, readRow } from '../../../kit/process-table.ts';
 import { MARKER } from '../../../kit/scenarios.ts';
@@ -14,7 +14,6 @@ import { toNodeListener } from '../../../src/doctor/node-listener.ts';
 import type { Supervisor } from '../../../src/index.ts';
 
 const CAN_SEE = CAN_WATCH && CAN_BROWSE;
-if (!CAN_BROWSE) console.warn(BROWSER_MISSING);
 
 const it = base
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads from it that there is nothing to wait for.

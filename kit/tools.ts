@@ -1,0 +1,25 @@
+// Other people's tools, which only the tests want: bundlers, loaders, process supervisors.
+import { join } from 'node:path';
+import { installOnce } from './install-once.ts';
+
+/** The tools that kit/tools/package.json pins, and each one's script for Node. */
+const SCRIPTS = {
+  esbuild: 'esbuild/bin/esbuild',
+  tsx: 'tsx/dist/cli.mjs',
+} as const;
+
+export type ToolName = keyof typeof SCRIPTS;
+
+export const TOOL_NAMES = Object.keys(SCRIPTS) as ToolName[];
+
+const FOLDER = join(import.meta.dirname, 'tools');
+
+/**
+ * The absolute path of a tool's script. The first call on a machine installs all of them.
+ * Call it at the top level of a test file, where no test's time-out runs.
+ */
+export async function tool(name: ToolName): Promise<string> {
+  // esbuild works without its own script, which would put a binary in the place of the one for Node.
+  await installOnce(FOLDER, ['--ignore-scripts']);
+  return join(FOLDER, 'node_modules', SCRIPTS[name]);
+}
