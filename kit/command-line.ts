@@ -12,7 +12,8 @@ import { hasProgram } from './programs.ts';
 
 const run = promisify(execFile);
 
-const MAIN = join(import.meta.dirname, '../src/cli/main.ts');
+/** The command's own program. */
+export const MAIN = join(import.meta.dirname, '../src/cli/main.ts');
 
 export interface Outcome {
   /** As a shell says it: 128 + n for a signal. */

@@ -38,6 +38,7 @@ export function sampleReport(more: Partial<DoctorReport> = {}): DoctorReport {
         queue: [{ sessionId: 'two', priority: 0, waitedMs: 1500 }],
       },
       guardian: { state: 'guarding', pid: 99 },
+      rlimitTag: { limit: 'locks', reason: null },
     },
     owners: [
       {

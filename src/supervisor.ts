@@ -39,6 +39,7 @@ import type {
   ProcessInfo,
   ProcessInspection,
   ProcessName,
+  RlimitTagReport,
   SessionInfo,
   StartReport,
   SweepReport,
@@ -134,6 +135,7 @@ export interface Health {
   readonly pool: Pool;
   /** `undefined` while no registry is open. */
   readonly guardian: Registry['guardian'] | undefined;
+  readonly rlimitTag: RlimitTagReport | undefined;
   readonly clockJumpMs: number | undefined;
   readonly spentUsd: number;
 }
@@ -309,11 +311,11 @@ export class Supervisor {
   async start(): Promise<StartReport> {
     if (this.#state === 'stopping') throw this.#closed();
     if (this.#state === 'stopped') this.#state = 'new';
+    const registry = this.#open();
     await this.#begin();
-    const { rlimitTag } = this.#open();
     // One that has failed is no answer for ever.
     const report = await (this.#firstSweep?.catch(() => this.sweep()) ?? this.sweep());
-    return { ...report, stateDir: this.#options.stateDir, rlimitTag };
+    return { ...report, stateDir: this.#options.stateDir, rlimitTag: registry.rlimitTag };
   }
 
   /**
@@ -649,6 +651,7 @@ export class Supervisor {
       instance: this.#registry?.owner.instance,
       pool,
       guardian: this.#registry?.guardian,
+      rlimitTag: this.#registry?.rlimitTag,
       clockJumpMs: this.#registry?.clockJumpMs,
       spentUsd: spending.hostUsd,
     };

@@ -1,6 +1,12 @@
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createSupervisor, type ExitReport, type SpawnRequest, type Supervisor } from '../index.ts';
+import {
+  createSupervisor,
+  type ExitReport,
+  type SpawnRequest,
+  type Supervisor,
+  type SupervisorError,
+} from '../index.ts';
 import { exitCodeOf, type Terminal } from '../os/terminal.ts';
 import { type Arguments, bytesOf, countOf, durationOf } from './arguments.ts';
 import type { Command } from './execute.ts';
@@ -23,6 +29,7 @@ export const run: Command = async (args, terminal) => {
   if (command === undefined || args.positionals.length > 0)
     throw new Refusal('run takes a command after "--", as in: agent-supervisor run -- make test');
   const request = requestOf(args, command, rest);
+  if (args.flag('detached')) return await letGo(args, request, terminal);
   const wish = slotWishOf(args);
   const { os, options } = readOptions(args);
   const { stateDir, ladder } = options;
@@ -50,6 +57,42 @@ export const run: Command = async (args, terminal) => {
     slot?.release();
   }
 };
+
+/** What bounds a run, and has no meaning once it has been let go. */
+const BOUNDS = [
+  ...['concurrency', 'wait', 'lifetime', 'startup', 'idle', 'memory', 'wall-clock'],
+  ...['grace', 'keep-leftovers'],
+] as const;
+
+/** Starts it so that nobody ends it, not even a supervisor above us, and is done with it. */
+async function letGo(
+  args: Arguments,
+  { command, args: rest, kind, sessionId }: SpawnRequest,
+  { stdout, stderr }: Terminal,
+): Promise<number> {
+  const bound = BOUNDS.find((name) => args.flag(name) || args.text(name) !== undefined);
+  if (bound !== undefined)
+    throw new Refusal(`--detached lets the command live on for good; leave out --${bound}.`);
+  const { stateDir } = readOptions(args).options;
+  await using supervisor = createSupervisor({ stateDir, guardian: false });
+  await supervisor.start();
+  const request = { command, args: rest, kind, sessionId, slot: false, outlivesHost: true };
+  const process = supervisor.spawn(request);
+  try {
+    await process.started;
+  } catch (error) {
+    stderr.write(`agent-supervisor: ${plain((error as SupervisorError).message)}\n`);
+    return codeOf(error as SupervisorError);
+  }
+  const { id, pid } = process;
+  stdout.write(args.json ? `${JSON.stringify({ id, pid })}\n` : `${pid}\n`);
+  return 0;
+}
+
+/** The code of a command that was not started. */
+function codeOf(error: SupervisorError): number {
+  return error.code === 'COMMAND_NOT_FOUND' ? NOT_FOUND : NOT_STARTED;
+}
 
 function slotWishOf(args: Arguments): SlotWish | undefined {
   const concurrency = countOf('concurrency', args.text('concurrency'), 1);
@@ -112,7 +155,7 @@ async function pass(from: Readable, to: Writable): Promise<void> {
 function tell({ cause, code, signal, error }: ExitReport, say: (text: string) => void): number {
   if (error !== undefined) {
     say(plain(error.message));
-    return error.code === 'COMMAND_NOT_FOUND' ? NOT_FOUND : NOT_STARTED;
+    return codeOf(error);
   }
   switch (cause) {
     case 'startup':

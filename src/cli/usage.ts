@@ -94,6 +94,7 @@ export const USAGE = {
       ['--wall-clock <duration>', 'how long the session may last in all'],
       GRACE,
       ['--keep-leftovers', 'let live on what it leaves behind'],
+      ['--detached', 'start it, let it live on for good, and end at once'],
     ],
     notes: [
       'Durations are such as 500ms, 90s, 5m or 2h; sizes such as 512MiB or 2GB.',

@@ -44,6 +44,16 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
         return ok('If this host is killed, its processes are ended.');
     }
   },
+  'rlimit-tag': ({ supervisor, host }) => {
+    const tag = supervisor?.rlimitTag ?? null;
+    if (tag === null || host.platform !== 'linux') return undefined;
+    return tag.limit === 'off'
+      ? warn(
+          `Processes that clear or hide their environment are not found: ${tag.reason}.`,
+          'Leave the option "rlimitTag" at true, and install prlimit (util-linux).',
+        )
+      : ok(`Processes that lose their environment are found by a resource limit (${tag.limit}).`);
+  },
   init: ({ supervisor, isInit, zombies }) => {
     if (supervisor === null) return undefined;
     if (!isInit) return ok('Orphans are reaped by the init process.');

@@ -137,7 +137,7 @@ function supervisorHealth(
   inside: Foundation | undefined,
   show: PublicText,
 ): SupervisorHealth {
-  const { options, pool, guardian, instance, state, spentUsd } = health;
+  const { options, pool, guardian, rlimitTag, instance, state, spentUsd } = health;
   const waits = pool.queue.map(({ request, sinceMs }) => ({
     sessionId: request.sessionId === undefined ? null : show(request.sessionId),
     priority: request.priority,
@@ -156,6 +156,7 @@ function supervisorHealth(
       hardCap: options.pool.hardCap,
     },
     guardian: { state: guardian?.state ?? 'closed', pid: guardian?.pid ?? null },
+    rlimitTag: rlimitTag ? { limit: rlimitTag.limit, reason: rlimitTag.reason ?? null } : null,
     spentUsd,
   };
 }

@@ -74,6 +74,8 @@ export interface SupervisorHealth {
   readonly state: 'new' | 'running' | 'stopping' | 'stopped';
   readonly pool: PoolHealth;
   readonly guardian: GuardianHealth;
+  /** By which resource limit it finds processes that have lost their environment; `null` before start and after stop. */
+  readonly rlimitTag: RlimitTagHealth | null;
   /** What this host has charged so far. */
   readonly spentUsd: number;
 }
@@ -101,6 +103,13 @@ export interface GuardianHealth {
   /** `unneeded` where the system ends a dead host's children itself; `closed` before start and after stop. */
   readonly state: 'guarding' | 'starting' | 'missing' | 'off' | 'unneeded' | 'closed';
   readonly pid: number | null;
+}
+
+export interface RlimitTagHealth {
+  /** `off`: processes are found by the cookie in their environment alone. */
+  readonly limit: 'locks' | 'rss' | 'rttime' | 'off';
+  /** Why it is not `locks`. */
+  readonly reason: string | null;
 }
 
 export interface OwnerHealth {

@@ -63,6 +63,9 @@ const supervisor = () =>
       state: z.enum(['guarding', 'starting', 'missing', 'off', 'unneeded', 'closed']),
       pid: orNull(count()),
     }),
+    rlimitTag: orNull(
+      z.object({ limit: z.enum(['locks', 'rss', 'rttime', 'off']), reason: orNull(text()) }),
+    ),
     spentUsd: amount(),
   });
 

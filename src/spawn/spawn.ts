@@ -17,7 +17,7 @@ import {
   wishOf,
 } from './admit.ts';
 import { normalize } from './arguments.ts';
-import { restoreEntrypoint, sanitize } from './environment.ts';
+import { restoreEntrypoint, sanitize, withoutAgentView } from './environment.ts';
 import { Handle, type SupervisedProcess } from './handle.ts';
 import { LiveProcess } from './live.ts';
 import type { Corridor, Dialect, Passage, WayBack } from './passage.ts';
@@ -94,7 +94,7 @@ function childEnvironment({ os, request, dialect, handle, options }: Passage, re
     hostEnv,
     ignoreCase: os.platform === 'win32',
   });
-  const { env } = dialect.isClaude ? restoreEntrypoint(sanitized) : sanitized;
+  const env = dialect.isClaude ? withoutAgentView(restoreEntrypoint(sanitized).env) : sanitized.env;
   env[COOKIE_VARIABLE] = registry.cookie(handle.id, request.outlivesHost);
   return env;
 }

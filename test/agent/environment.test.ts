@@ -55,6 +55,7 @@ describe.runIf(CAN_WATCH_AGENTS)("an agent's environment", () => {
       ...operator,
       CLAUDE_CODE_ENTRYPOINT: 'sdk-ts',
       CLAUDE_CODE_SDK_READS_SESSION_STATE: '1',
+      CLAUDE_CODE_DISABLE_AGENT_VIEW: '1',
     });
     for (const name of Object.keys(MARKS)) expect(environment).not.toHaveProperty(name);
   });

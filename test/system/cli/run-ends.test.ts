@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect } from 'vitest';
-import { it, sleepers, TREE } from '../../../kit/command-line.ts';
+import { it, MAIN, sleepers, TREE } from '../../../kit/command-line.ts';
 import { CAN_CONTAIN } from '../../../kit/containment.ts';
 import { eventually, isAlive } from '../../../kit/process-table.ts';
 
@@ -54,5 +54,24 @@ describe.runIf(CAN_CONTAIN)('what ends run', () => {
     expect(kept).toMatchObject({ code: 0, stderr: '' });
     expect(area.tree()).toMatchObject([{ pid: Number(kept.stdout) }]);
     await area.endAll();
+  });
+
+  it('--detached lets it live on, even below a supervised command that has ended', async ({
+    line,
+    area,
+  }) => {
+    const command = `${process.execPath} ${MAIN} run --detached -- sleep 300`;
+    const ended = await line.call(['run', '--', 'sh', '-c', command]);
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(area.tree()).toMatchObject([{ pid: Number(ended.stdout), args: ['sleep', '300'] }]);
+    expect((await line.call(['recover', '--yes'])).code).toBe(0);
+    expect(area.tree()).toHaveLength(1);
+    await area.endAll();
+  });
+
+  it('--detached is refused beside what would bound it', async ({ line }) => {
+    const refused = await line.call(['run', '--detached', '--idle', '5s', '--', 'true']);
+    expect(refused).toMatchObject({ code: 125, stdout: '' });
+    expect(refused.stderr).toContain('leave out --idle');
   });
 });

@@ -48,6 +48,7 @@ const WELL: Findings = {
     state: 'running',
     pool: POOL,
     guardian: { state: 'guarding', pid: 51 },
+    rlimitTag: { limit: 'locks', reason: null },
     spentUsd: 0,
   },
   owners: [],
@@ -80,6 +81,7 @@ const supervisor = (
   supervisor: { ...(WELL.supervisor as NonNullable<DoctorReport['supervisor']>), ...change },
 });
 const guardian = (state: GuardianHealth['state']) => supervisor({ guardian: { state, pid: null } });
+const tag = (reason: string) => supervisor({ rlimitTag: { limit: 'off', reason } });
 const pool = (change: Partial<PoolHealth>) => supervisor({ pool: { ...POOL, ...change } });
 const host = (change: Partial<Findings['host']>) => ({ host: { ...WELL.host, ...change } });
 const stateDir = (change: Partial<Findings['stateDir']>) => ({
@@ -109,6 +111,8 @@ const CASES: readonly [id: string, status: CheckStatus, why: string, change: Par
     ['guardian', 'ok', 'nothing was started yet', guardian('closed')],
     ['guardian', 'warn', 'it is switched off', guardian('off')],
     ['guardian', 'fail', 'it could not be started', guardian('missing')],
+    ['rlimit-tag', 'ok', 'tags hold', {}],
+    ['rlimit-tag', 'warn', 'there are none', tag('there is no prlimit (util-linux)')],
     ['init', 'ok', 'the host is not pid 1', {}],
     ['init', 'warn', 'the host is pid 1', { isInit: true, zombies: 3 }],
     ['survivors', 'ok', 'there are none', {}],
@@ -206,7 +210,16 @@ describe('the checks', () => {
 
   it('are these, in this order', () => {
     expect(judge(WELL).checks.map(({ id }) => id)).toEqual([
-      ...['guardian', 'init', 'survivors', 'orphans', 'foreign', 'state-dir', 'stale-files'],
+      ...[
+        'guardian',
+        'rlimit-tag',
+        'init',
+        'survivors',
+        'orphans',
+        'foreign',
+        'state-dir',
+        'stale-files',
+      ],
       ...['identity', 'zombies', 'pool', 'sessions', 'services', 'clock', 'open-files', 'tasks'],
       ...['depth', 'environment'],
     ]);

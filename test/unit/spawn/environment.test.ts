@@ -10,6 +10,7 @@ import {
   restoreEntrypoint,
   type SanitizeOptions,
   sanitizeEnv,
+  withoutAgentView,
 } from '../../../src/spawn/environment.ts';
 
 const RUNS = runs(500);
@@ -283,6 +284,18 @@ describe('restoreEntrypoint', () => {
       CLAUDE_CODE_ENTRYPOINT: 'mine',
     });
     expect(restoreEntrypoint(sanitizeEnv({ CLAUDECODE: '1' })).env).toEqual({});
+  });
+});
+
+describe('withoutAgentView', () => {
+  it.each([
+    ['nobody has set', undefined, '1'],
+    ['the caller has set', '0', '0'],
+    ['the caller has emptied', '', ''],
+  ])('leaves a variable that %s', (_, given, expected) => {
+    const name = 'CLAUDE_CODE_DISABLE_AGENT_VIEW';
+    const env: Record<string, string> = given === undefined ? {} : { [name]: given };
+    expect(withoutAgentView({ A: 'a', ...env })).toEqual({ A: 'a', [name]: expected });
   });
 });
 
