@@ -18,6 +18,7 @@ import {
   type ProcessRow,
   readRow,
 } from './process-table.ts';
+import { type Program, startProgram } from './start-program.ts';
 import { standing } from './state-dir.ts';
 
 export const CAN_CONTAIN = process.platform === 'linux';
@@ -86,7 +87,7 @@ export class ContainedHost {
   readonly messages: Message[] = [];
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly area: Area;
-  stderr = '';
+  readonly #program: Program;
 
   constructor(
     area: Area,
@@ -106,7 +107,7 @@ export class ContainedHost {
       ladder: LADDER,
       ...options,
     };
-    const [command = runtime, ...args] = [
+    const command = [
       ...through,
       runtime,
       ...flags,
@@ -114,22 +115,19 @@ export class ContainedHost {
       JSON.stringify(supervisorOptions),
       ...more,
     ];
-    this.child = spawn(command, args, {
-      env: area.env,
-      cwd: area.folder,
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    const { stdin, stdout, stderr } = this.child;
-    stdin?.on('error', () => undefined);
-    stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.stderr += text;
-    });
-    if (stdout) {
-      createInterface({ input: stdout }).on('line', (line) => this.messages.push(JSON.parse(line)));
+    this.#program = startProgram(command, { env: area.env, cwd: area.folder, stdin: 'pipe' });
+    this.child = this.#program.child;
+    if (this.child.stdout) {
+      const lines = createInterface({ input: this.child.stdout });
+      lines.on('line', (line) => this.messages.push(JSON.parse(line)));
     }
     this.exited = new Promise((resolve) =>
       this.child.once('exit', (code, signal) => resolve({ code, signal })),
     );
+  }
+
+  get stderr(): string {
+    return this.#program.stderr;
   }
 
   get key(): ProcessKey {

@@ -1,5 +1,5 @@
 // Daemons and their launchers as processes of their own, and what they have written down.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, realpath, rm, symlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -11,6 +11,7 @@ import type { PidFile } from '../src/ownership/pid-record.ts';
 import type { DaemonHow } from '../test/fixtures/hosts/daemon.ts';
 import { type Area, it as base } from './containment.ts';
 import { endByIdentity, eventually, type ProcessRow, readRow } from './process-table.ts';
+import { startProgram } from './start-program.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const SCRIPTS = ['daemon', 'launcher', 'naive-launcher', 'contender', 'validate'];
@@ -107,38 +108,21 @@ export class DaemonRig {
     } = {},
   ): Launcher {
     const more = afterwards === undefined ? [] : [afterwards];
-    const [command = '', ...args] = [
+    const command = [
       ...through,
       process.execPath,
       this.#script(script),
       JSON.stringify(options),
       ...more,
     ];
-    const child = spawn(command, args, {
+    const program = startProgram(command, {
       env: { ...this.area.env, ...env },
       cwd: this.area.folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
     });
-    let [stdout, stderr, isOver] = ['', '', false];
-    // Later than its exit: by then all that it has said is here.
-    child.once('close', () => {
-      isOver = true;
-    });
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text;
-    });
-    const line = () =>
-      eventually(() => {
-        if (stdout.includes('\n')) return JSON.parse(stdout.split('\n')[0] ?? '');
-        if (isOver) throw new Error(`the launcher ended: ${stderr}`);
-        return undefined;
-      }, PATIENCE);
+    const line = async () => JSON.parse(await program.line());
     const result = line();
     result.catch(() => undefined);
-    return { child, line, result };
+    return { child: program.child, line, result };
   }
 
   /** Runs a launcher to its end. */

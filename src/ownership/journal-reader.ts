@@ -116,10 +116,9 @@ async function* linesOf(path: string): AsyncGenerator<string> {
   let torn = '';
   try {
     for (let length = readSync(fd, piece); length > 0; length = readSync(fd, piece)) {
-      const text = decoder.decode(piece.subarray(0, length), { stream: true });
-      // Only the piece is split: a line of 16 MiB would be searched again with each of its pieces.
-      const [first = '', ...others] = text.split('\n');
-      const lines = [torn + first, ...others];
+      const lines = decoder.decode(piece.subarray(0, length), { stream: true }).split('\n');
+      // Only the piece was split: a line of 16 MiB would be searched again with each of its pieces.
+      lines[0] = torn + lines[0];
       torn = lines.pop() ?? '';
       yield* lines;
       await turnOfLoop();

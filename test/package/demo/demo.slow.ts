@@ -1,6 +1,4 @@
 // The demo as its reader runs it: a process of its own, in a built copy of the project.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { npm } from '../../../kit/npm.ts';
 import { endByIdentity, eventually, type ProcessRow, readRow } from '../../../kit/process-table.ts';
 import { agentAvailable } from '../../../kit/real-agent.ts';
+import { startProgram } from '../../../kit/start-program.ts';
 import { copyTree } from '../../../kit/tree.ts';
 
 const CAUSES = {
@@ -38,25 +37,16 @@ beforeEach(async () => {
   temporary = await mkdtemp(join(folder, 'tmp-'));
 });
 
-interface Demo {
-  readonly child: ChildProcess;
-  readonly output: () => string;
-  /** Exit code and signal. */
-  readonly ended: Promise<unknown[]>;
-}
-
-function startDemo(args: readonly string[] = [], script = 'demo.ts'): Demo {
-  const child = spawn(process.execPath, [join(tree, 'examples/demo', script), ...args], {
+function startDemo(args: readonly string[] = [], script = 'demo.ts') {
+  const command = [process.execPath, join(tree, 'examples/demo', script), ...args];
+  const demo = startProgram(command, {
     env: { ...process.env, TMPDIR: temporary, TEMP: temporary, TMP: temporary },
-    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk) => {
-      output += chunk;
-    });
-  }
-  return { child, output: () => output, ended: once(child, 'close') };
+  return {
+    child: demo.child,
+    output: () => demo.stdout + demo.stderr,
+    ended: demo.end.then(({ code, signal }) => [code, signal]),
+  };
 }
 
 /** What the summary says of each session: expected and got. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startFakeApi } from '../../../kit/fake-api.ts';
-import { type Host, type HostEnd, runHost, startHost } from '../../../kit/host.ts';
+import { runHost, startHost } from '../../../kit/host.ts';
 import { installPacked, pack } from '../../../kit/packed.ts';
 import { endByMarker, eventually, findByMarker } from '../../../kit/process-table.ts';
 import {
@@ -16,6 +16,7 @@ import {
 } from '../../../kit/real-agent.ts';
 import { NO_RUNTIMES, runtime } from '../../../kit/runtimes.ts';
 import { MARKER } from '../../../kit/scenarios.ts';
+import type { Program, ProgramEnd } from '../../../kit/start-program.ts';
 import { steer } from '../../../kit/steer.ts';
 import { CAPABILITIES, type Capability, EXPECTED, RUNTIMES } from './expectations.ts';
 
@@ -53,7 +54,7 @@ describe.skipIf(!isSupported).for(RUNTIMES)(`under %s (${NO_RUNTIMES})`, (name) 
   let home = '';
   let marker = '';
   let verdicts: ReadonlyMap<string, Verdict>;
-  let end: HostEnd;
+  let end: ProgramEnd;
 
   beforeAll(async () => {
     home = await mkdtemp(join(folder, `${name}-`));
@@ -71,7 +72,7 @@ describe.skipIf(!isSupported).for(RUNTIMES)(`under %s (${NO_RUNTIMES})`, (name) 
     expect(await endByMarker(MARKER, marker), 'alive after the runtime').toEqual([]);
   });
 
-  function start(script: string, args: readonly string[], env = {}, more = flags): Host {
+  function start(script: string, args: readonly string[], env = {}, more = flags): Program {
     return startHost(script, {
       args,
       flags: more,
@@ -82,7 +83,7 @@ describe.skipIf(!isSupported).for(RUNTIMES)(`under %s (${NO_RUNTIMES})`, (name) 
   }
 
   /** A host with a tree that ignores SIGTERM, and the way in which it dies. */
-  async function doom(death: string, ...more: string[]): Promise<Host & { stateDir: string }> {
+  async function doom(death: string, ...more: string[]): Promise<Program & { stateDir: string }> {
     const stateDir = mkdtempSync(join(home, 'state-'));
     const host = start(join(project, 'doomed.js'), [stateDir, death, ...more]);
     await host.line('ready');
@@ -91,7 +92,7 @@ describe.skipIf(!isSupported).for(RUNTIMES)(`under %s (${NO_RUNTIMES})`, (name) 
 
   const alive = () => findByMarker(MARKER, marker);
   const treeDeath = () => eventually(() => alive().length === 0, { timeoutMs: DEATH_MS });
-  const kill = ({ pid }: Host, signal: NodeJS.Signals) => process.kill(pid, signal);
+  const kill = ({ pid }: Program, signal: NodeJS.Signals) => process.kill(pid, signal);
 
   async function diesByItself(death: string): Promise<void> {
     const host = await doom(death);

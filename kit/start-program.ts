@@ -1,0 +1,85 @@
+// A program that a test starts, seen from outside: what it writes, a line to wait for, its end.
+import { type ChildProcess, spawn } from 'node:child_process';
+
+export interface ProgramEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly lines: readonly string[];
+  readonly stderr: string;
+  /** From the last output to the end. */
+  readonly lingeredMs: number;
+}
+
+export interface ProgramOptions {
+  /** The program's whole environment. @default this process's own */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  readonly cwd?: string | undefined;
+  /** @default 'ignore' */
+  readonly stdin?: 'ignore' | 'pipe';
+}
+
+export interface Program {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** What it has written so far. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Resolves when it has written a line that begins so; rejects if it ends before. */
+  line(start?: string): Promise<string>;
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when it has exited and nobody holds its output open; rejects if it was not started. */
+  readonly end: Promise<ProgramEnd>;
+}
+
+export function startProgram(
+  [command = '', ...args]: readonly string[],
+  { env, cwd, stdin = 'ignore' }: ProgramOptions = {},
+): Program {
+  const child = spawn(command, args, { env, cwd, stdio: [stdin, 'pipe', 'pipe'] });
+  let [stdout, stderr, lastOutputMs] = ['', '', performance.now()];
+  // It may have ended before it is told.
+  child.stdin?.on('error', () => undefined);
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    lastOutputMs = performance.now();
+    child.emit('output');
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const lines = () => stdout.split('\n').slice(0, -1);
+  const end = new Promise<ProgramEnd>((resolve, reject) => {
+    child.on('error', reject).on('close', (code, signal) => {
+      const lingeredMs = performance.now() - lastOutputMs;
+      resolve({ code, signal, lines: lines(), stderr, lingeredMs });
+    });
+  });
+  // Whoever does not wait for the end hears of a program that was not started by what it waits for.
+  end.catch(() => undefined);
+  const line = (start = '') =>
+    new Promise<string>((resolve, reject) => {
+      const check = (): void => {
+        const found = lines().find((one) => one.startsWith(start));
+        if (found !== undefined) resolve(found);
+      };
+      child.on('output', check);
+      check();
+      end.then(
+        ({ stderr }) => reject(new Error(`the program ended without "${start}": ${stderr}`)),
+        reject,
+      );
+    });
+  return {
+    child,
+    pid: child.pid ?? 0,
+    get stdout() {
+      return stdout;
+    },
+    get stderr() {
+      return stderr;
+    },
+    line,
+    kill: (signal) => void child.kill(signal),
+    end,
+  };
+}
