@@ -8,6 +8,7 @@ import type { Measurement, Row } from './row.ts';
 
 const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   spawn: () => import('./rows/spawn.ts'),
+  'first-byte': () => import('./rows/first-byte.ts'),
   journal: () => import('./rows/journal.ts'),
   slot: () => import('./rows/slot.ts'),
   end: () => import('./rows/end.ts'),
