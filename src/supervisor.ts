@@ -329,6 +329,7 @@ export class Supervisor {
       const { sessions } = this.#corridor;
       if (!dryRun) {
         sessions.review();
+        registry.review();
         await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {

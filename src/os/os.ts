@@ -7,7 +7,7 @@ export const COOKIE_VARIABLE = 'AGENT_SUPERVISOR_COOKIE';
 export type Platform = 'linux' | 'darwin' | 'win32';
 
 /** What one process tells of itself without its environment. */
-export type BareProcess = Omit<ProcessEntry, 'cookie'>;
+export type BareProcess = Omit<ProcessEntry, 'cookie' | 'tags'>;
 
 /** One row of the process table. */
 export interface ProcessEntry {
@@ -25,6 +25,8 @@ export interface ProcessEntry {
   readonly command: string;
   /** The value of AGENT_SUPERVISOR_COOKIE, where the system shows a process's environment. */
   readonly cookie: string | undefined;
+  /** The hard values of the limits without effect that look like a tag; none where the system has no such limits. */
+  readonly tags?: readonly string[];
 }
 
 /** One look at all processes. */
@@ -107,17 +109,22 @@ export interface Listener {
 export interface GuardRequest {
   /** The owner's instance, which names it in the cookies of all it starts. */
   readonly owner: string;
+  /** The owner's eleven digits in the tags of all it starts; `undefined` for no tags. */
+  readonly tag?: string | undefined;
   readonly politeMs: number;
   readonly forcedMs: number;
 }
 
 /** A running guardian. */
 export interface Guard {
+  /** `undefined` until it guards. */
   readonly pid: number | undefined;
   /** Resolves when it guards; rejects if it never will. */
   readonly ready: Promise<void>;
   write(line: string): void;
   onExit(listener: () => void): void;
+  /** Whether somebody has stopped it (SIGSTOP); absent where the system does not tell. */
+  isStopped?(): boolean;
 }
 
 /** The operating system: the only way this package launches, signals and reads the time. */
