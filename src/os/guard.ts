@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { GUARDIAN_SCRIPT } from './guardian-script.ts';
 import { readStat } from './linux.ts';
 import type { Guard, GuardRequest } from './os.ts';
@@ -22,7 +23,6 @@ if [ "$1" = tagged ]; then
     { ulimit -w 0 || ulimit -x 0; ulimit -m 0; ulimit -R 0; }
 fi
 shift
-exec 3<&0
 "$@" <&3 3<&- &
 `;
 
@@ -42,10 +42,11 @@ export function guardByShell({ owner, tag = '', ...times }: GuardRequest): Guard
     tag,
   ];
   const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', isTagged() ? 'tagged' : ''];
-  // Nobody but Node would reap it there.
-  const args = adoptsOrphans ? guardian : [...launcher, '/bin/sh', ...guardian];
   const { PATH = '' } = process.env;
-  return guardBy('/bin/sh', args, { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` });
+  const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
+  // Nobody but Node would reap it there.
+  if (adoptsOrphans) return guardBy('/bin/sh', guardian, env);
+  return guardBy('/bin/sh', [...launcher, '/bin/sh', ...guardian], env, LAUNCHED_PIPE);
 }
 
 /** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */
@@ -78,8 +79,16 @@ function isTagged(): boolean {
   }
 }
 
+/** The descriptor of the host's pipe: as stdin, Node would close it at the end of the launcher. */
+const LAUNCHED_PIPE = 3;
+
 /** `env` is all that the guardian inherits: no cookie, or it would find itself. */
-function guardBy(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Guard {
+function guardBy(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  pipeAt = 0,
+): Guard {
   // Loaded at the first start, as everything is that only some hosts need.
   const { spawn } = require('node:child_process') as typeof import('node:child_process');
   const child = spawn(command, args, {
@@ -89,22 +98,22 @@ function guardBy(command: string, args: readonly string[], env: NodeJS.ProcessEn
     windowsHide: true,
     cwd: '/',
     env,
-    stdio: ['pipe', 'pipe', 'ignore'],
+    stdio: pipeAt === 0 ? ['pipe', 'pipe', 'ignore'] : ['ignore', 'pipe', 'ignore', 'pipe'],
   });
-  // There are neither where descriptors lack, only an error.
-  const { stdin, stdout }: ChildProcess = child;
+  // There are none where descriptors lack, only an error.
+  const pipe = child.stdio?.[pipeAt] as Writable | null | undefined;
   // What is written to it after its death is lost and not missed.
-  stdin?.on('error', () => undefined);
-  const life = lifeOf(child, stdout);
-  // It must keep no host alive, and its pipes must not either. Bun has no such method, and a pipe
-  // keeps nothing alive there.
-  for (const handle of [child, stdin, stdout]) (handle as { unref?(): void } | null)?.unref?.();
+  pipe?.on('error', () => undefined);
+  const life = lifeOf(child);
+  // It must keep no host alive, and its pipe must not either.
+  child.unref();
+  unref(pipe);
   return {
     get pid() {
       return life.pid;
     },
     ready: life.ready,
-    write: (line) => void stdin?.write(`${line}\n`),
+    write: (line) => void pipe?.write(`${line}\n`),
     onExit: life.onExit,
     isStopped: () => life.pid !== undefined && isStopped(life.pid),
   };
@@ -114,7 +123,8 @@ function guardBy(command: string, args: readonly string[], env: NodeJS.ProcessEn
  * Follows the guardian by its stdout, which it holds as long as it lives: what was spawned may be the
  * launcher alone.
  */
-function lifeOf(child: ChildProcess, stdout: ChildProcess['stdout']) {
+function lifeOf(child: ChildProcess) {
+  const { stdout } = child;
   const exited = Promise.withResolvers<void>();
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
   const life = { pid: undefined as number | undefined, ready, onExit };
@@ -127,6 +137,8 @@ function lifeOf(child: ChildProcess, stdout: ChildProcess['stdout']) {
     // The next one is a child of ours from the start, so that it can be reaped.
     if (process.platform === 'linux' && life.pid !== child.pid)
       adoptsOrphans ||= readStat(life.pid)?.ppid === process.pid;
+    // Until now a host that waits for it was kept alive.
+    unref(stdout);
     resolve();
   });
   child.once('error', reject);
@@ -137,6 +149,11 @@ function lifeOf(child: ChildProcess, stdout: ChildProcess['stdout']) {
   function onExit(listener: () => void): void {
     void exited.promise.then(listener);
   }
+}
+
+/** Bun's streams may have no such method; they keep nothing alive there. */
+function unref(stream: unknown): void {
+  (stream as { unref?(): void } | null | undefined)?.unref?.();
 }
 
 /** Whether somebody has stopped it: then it would not notice this host's death. Linux only. */

@@ -77,8 +77,10 @@ export const LOOK_BY_PROC = `
     # Our own group is among those that are looked for: who does not find itself has not looked.
     groups=$own_group files=
     for group in $ours; do groups="$groups|$group"; done
-    pattern="^([0-9]+ [(].*[)] [A-Za-z] [0-9]+ ($groups) |$mark$\${tag:+|Limit .*Max (resident set|file locks|realtime timeout) +[^ ]+ +[1-9][13579]$tag[0-9]{6} })"
-    command eval 'files=$(exec grep -lzE "$pattern" /proc/[0-9]*/stat /proc/[0-9]*/environ \${tag:+/proc/[0-9]*/limits})' 2>/dev/null
+    pattern="[0-9]+ [(].*[)] [A-Za-z] [0-9]+ ($groups) |$mark\\$"
+    [ -z "$tag" ] ||
+      pattern="$pattern|Limit .*Max (resident set|file locks|realtime timeout) +[^ ]+ +[1-9][13579]$tag[0-9]{6} "
+    command eval 'files=$(exec grep -lzE "^($pattern)" /proc/[0-9]*/stat /proc/[0-9]*/environ \${tag:+/proc/[0-9]*/limits})' 2>/dev/null
     case $files in *"/proc/$$/stat"*) ;; *) return 1 ;; esac
     complete=yes
     for file in $files; do
@@ -88,9 +90,12 @@ export const LOOK_BY_PROC = `
       stat_of "$pid" || continue
       learn "$pid" && continue
       case $file in
-        */environ) found "$1" "$pid" ;;
-        */limits) cookie_of "$pid" && ! kept && tagged "$pid" && found "$1" "$pid" ;;
+        */stat) continue ;;
+        # busybox's grep takes a line of a variable for a variable: so whoever can, reads it once more.
+        */environ) [ -z "$reads_environ" ] || { cookie_of "$pid"; carries; } || continue ;;
+        */limits) cookie_of "$pid"; { ! kept && tagged "$pid"; } || continue ;;
       esac
+      found "$1" "$pid"
     done
   }
 
