@@ -15,15 +15,16 @@ const MAX_GRACE_MS = 1_000_000_000;
 /**
  * Forks the guardian into the background and goes: then init is its parent, and nobody who ends the
  * host with all below it finds it. `$1` says that the host bears tags, which are not for the guardian:
- * it takes a lower number on purpose.
+ * it takes a lower number on purpose. `$2` is its script, and what follows its arguments.
  */
 const LAUNCH = `
 if [ "$1" = tagged ]; then
   prlimit --pid $$ --locks=0:0 --rss=0:0 --rttime=0:0 ||
     { ulimit -w 0 || ulimit -x 0; ulimit -m 0; ulimit -R 0; }
 fi
-shift
-"$@" <&3 3<&- &
+script=$2
+shift 2
+/bin/sh -c "$script" agent-supervisor-guardian "$@" <&3 3<&- &
 `;
 
 /** Whether this host is the one to whom the system gives orphans, as pid 1 or by prctl(2). */
@@ -37,16 +38,15 @@ export function startGuard(request: GuardRequest): Guard {
 
 /** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
 export function guardByShell({ owner, tag = '', ...times }: GuardRequest): Guard {
-  const guardian = [
-    ...['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', owner, ...wholeMs(times)],
-    tag,
-  ];
-  const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', isTagged() ? 'tagged' : ''];
+  const args = [owner, ...wholeMs(times), tag];
   const { PATH = '' } = process.env;
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
   // Nobody but Node would reap it there.
-  if (adoptsOrphans) return guardBy('/bin/sh', guardian, env);
-  return guardBy('/bin/sh', [...launcher, '/bin/sh', ...guardian], env, LAUNCHED_PIPE);
+  if (adoptsOrphans)
+    return guardBy('/bin/sh', ['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', ...args], env);
+  const tagged = isTagged() ? 'tagged' : '';
+  const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, GUARDIAN_SCRIPT, ...args];
+  return guardBy('/bin/sh', launcher, env, LAUNCHED_PIPE);
 }
 
 /** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */

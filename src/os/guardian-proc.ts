@@ -75,12 +75,14 @@ export const LOOK_BY_PROC = `
   look_by_grep() {
     [ -z "$forkless" ] || return 1
     # Our own group is among those that are looked for: who does not find itself has not looked.
-    groups=$own_group files=
+    groups=$own_group files= where='/proc/[0-9]*/stat /proc/[0-9]*/environ'
     for group in $ours; do groups="$groups|$group"; done
     pattern="[0-9]+ [(].*[)] [A-Za-z] [0-9]+ ($groups) |$mark\\$"
-    [ -z "$tag" ] ||
+    if [ -n "$tag" ]; then
+      where="$where /proc/[0-9]*/limits"
       pattern="$pattern|Limit .*Max (resident set|file locks|realtime timeout) +[^ ]+ +[1-9][13579]$tag[0-9]{6} "
-    command eval 'files=$(exec grep -lzE "^($pattern)" /proc/[0-9]*/stat /proc/[0-9]*/environ \${tag:+/proc/[0-9]*/limits})' 2>/dev/null
+    fi
+    command eval "files=\\$(exec grep -lzE '^($pattern)' $where)" 2>/dev/null
     case $files in *"/proc/$$/stat"*) ;; *) return 1 ;; esac
     complete=yes
     for file in $files; do

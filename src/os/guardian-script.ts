@@ -147,6 +147,6 @@ trap 'forkless=yes; finish KILL "$forced_ms"' EXIT
 spare_ancestors
 finish TERM "$polite_ms" || finish KILL "$forced_ms" ||
   # Whatever keeps us from looking passes, as a rule: dead processes count until they are reaped.
-  [ -n "$looked" ] || finish KILL 10000
+  [ -n "$looked" ] || finish KILL 5000
 trap - EXIT
 `;
