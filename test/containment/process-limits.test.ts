@@ -25,8 +25,8 @@ let users = 0;
 const nextUser = (): number => 100_000 + process.pid * 10 + users++;
 /** Starts what follows as an ordinary user with so many processes. */
 const asUser = (user: number): string[] => [
-  ...['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups'],
-  ...['prlimit', `--nproc=${MAX_PROCESSES}:${MAX_PROCESSES}`],
+  ...['/usr/bin/setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups'],
+  ...['/usr/bin/prlimit', `--nproc=${MAX_PROCESSES}:${MAX_PROCESSES}`],
 ];
 const CAN_LIMIT =
   CAN_CONTAIN &&
@@ -40,10 +40,10 @@ const BOMB = `
 use POSIX 'setsid';
 my %is = map { $_ => 1 } @ARGV;
 $SIG{CHLD} = 'IGNORE'; $SIG{TERM} = 'IGNORE' if $is{stubborn};
-$0 = 'bomb'; alarm 30; my $until = time + 30;
+alarm 30; my $until = time + 30;
 while (time < $until) {
   my $pid = fork;
-  if (defined $pid && !$pid) { setsid if $is{apart}; $0 = 'shard'; alarm 30; sleep 30; exit }
+  if (defined $pid && !$pid) { setsid if $is{apart}; alarm 30; sleep 30; exit }
   select undef, undef, undef, 0.002 unless defined $pid;
 }`;
 

@@ -165,6 +165,8 @@ describe.runIf(CAN_CONTAIN).for(PRESENT.filter(({ onlyPs }) => !onlyPs))(
         guardian.register(named);
         expect(await guardian.hangUp()).toBe(0);
         expect(area.tree()).toEqual([]);
+        // A new name may have taken the place of its environment.
+        expect(isAlive(named)).toBe(false);
       },
     );
   },
