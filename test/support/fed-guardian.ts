@@ -42,6 +42,12 @@ const TIMES = { politeMs: 300, forcedMs: 1000 };
 /** A look by ps takes many small programs, and those take their time on a busy machine. */
 const PS_TIMES = { ...TIMES, forcedMs: 10_000 };
 
+/** What makes a shell behave as one called `sh` where the name cannot. */
+const AS_SH: Readonly<Record<string, readonly string[]>> = {
+  '/bin/bash': ['--posix'],
+  '/usr/bin/zsh': ['--emulate', 'sh'],
+};
+
 export interface FeedOptions {
   readonly times?: { readonly politeMs: number; readonly forcedMs: number };
   readonly tag?: string;
@@ -70,7 +76,8 @@ export class FedGuardian {
       : GUARDIAN_SCRIPT;
     const script = change(original);
     const argv = ['-c', script, 'agent-supervisor-guardian', OWNER, `${politeMs}`, `${forcedMs}`];
-    const [program = '', ...args] = [...through, ...command, ...argv, tag];
+    const sh = through.length > 0 ? (AS_SH[command[0]] ?? []) : [];
+    const [program = '', ...args] = [...through, ...command, ...sh, ...argv, tag];
     const all = process.env['PATH'] ?? '';
     this.child = spawn(program, args, {
       // As it is called in practice; bash by its own name would read ~/.bashrc on a socket.
