@@ -25,6 +25,9 @@ export type Reaction = 'die' | 'ignore' | { readonly dieAfterMs: number } | (() 
 export type Stimulus = 'EOF' | NodeJS.Signals;
 type Reactions = Readonly<Partial<Record<Stimulus, Reaction>>>;
 
+/** What ends no process that does not ask for it. */
+const HARMLESS: ReadonlySet<Stimulus> = new Set(['EOF', 'SIGCONT']);
+
 /** Ends for nobody, as a process in uninterruptible sleep does. */
 export const UNKILLABLE: Reactions = { SIGTERM: 'ignore', SIGKILL: 'ignore' };
 
@@ -307,7 +310,7 @@ export class FakeOs implements Os {
     const key = `${pid} ${startTime}`;
     this.#received.set(key, [...(this.#received.get(key) ?? []), stimulus]);
     if (!alive) return;
-    const reaction = on[stimulus] ?? (stimulus === 'EOF' ? 'ignore' : 'die');
+    const reaction = on[stimulus] ?? (HARMLESS.has(stimulus) ? 'ignore' : 'die');
     const die = (): void => {
       // Whoever has the number by then is someone else.
       if (this.#table.get(pid)?.startTime !== startTime) return;

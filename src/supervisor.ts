@@ -332,6 +332,7 @@ export class Supervisor {
       const { sessions } = this.#corridor;
       if (!dryRun) {
         sessions.review();
+        registry.review();
         await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {

@@ -35,6 +35,11 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
           'The guardian could not be started: if this host is killed, its processes live on.',
           'Look for the GUARDIAN warning, which says why; /bin/sh or the runtime must be startable.',
         );
+      case 'stopped':
+        return fail(
+          'The guardian is stopped: if this host is killed, its processes live on.',
+          `Send it SIGCONT: kill -CONT ${supervisor?.guardian.pid}.`,
+        );
       case 'off':
         return warn(
           'The guardian is switched off: if this host is killed, its processes live until the next host starts.',

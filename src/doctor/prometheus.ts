@@ -13,7 +13,7 @@ type Sample = readonly [labels: Labels, value: number];
 
 const STATUSES: Readonly<Record<CheckStatus, number>> = { ok: 0, warn: 1, fail: 2 };
 const GUARDIAN_STATES: readonly GuardianHealth['state'][] = [
-  ...(['guarding', 'starting', 'missing', 'off', 'unneeded', 'closed'] as const),
+  ...(['guarding', 'starting', 'stopped', 'missing', 'off', 'unneeded', 'closed'] as const),
 ];
 
 /** Writes a report as Prometheus reads it: no session is a label, so that there are never too many. */

@@ -101,7 +101,7 @@ export interface WaitingRequest {
 
 export interface GuardianHealth {
   /** `unneeded` where the system ends a dead host's children itself; `closed` before start and after stop. */
-  readonly state: 'guarding' | 'starting' | 'missing' | 'off' | 'unneeded' | 'closed';
+  readonly state: 'guarding' | 'starting' | 'stopped' | 'missing' | 'off' | 'unneeded' | 'closed';
   readonly pid: number | null;
 }
 

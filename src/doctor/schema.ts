@@ -60,7 +60,7 @@ const supervisor = () =>
     state: z.enum(['new', 'running', 'stopping', 'stopped']),
     pool: pool(),
     guardian: z.object({
-      state: z.enum(['guarding', 'starting', 'missing', 'off', 'unneeded', 'closed']),
+      state: z.enum(['guarding', 'starting', 'stopped', 'missing', 'off', 'unneeded', 'closed']),
       pid: orNull(count()),
     }),
     rlimitTag: orNull(

@@ -1,11 +1,34 @@
 import type { ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { GUARDIAN_SCRIPT } from './guardian-script.ts';
+import { readStat } from './linux.ts';
 import type { Guard, GuardRequest } from './os.ts';
 
 const require = createRequire(import.meta.url);
+
+/** Eleven days: what every shell can add to its clock (mksh counts in 32 bits). */
+const MAX_GRACE_MS = 1_000_000_000;
+
+/**
+ * Forks the guardian into the background and goes: then init is its parent, and nobody who ends the
+ * host with all below it finds it. `$1` says that the host bears tags, which are not for the guardian:
+ * it takes a lower number on purpose. `$2` is its script, and what follows its arguments.
+ */
+const LAUNCH = `
+if [ "$1" = tagged ]; then
+  prlimit --pid $$ --locks=0:0 --rss=0:0 --rttime=0:0 ||
+    { ulimit -w 0 || ulimit -x 0; ulimit -m 0; ulimit -R 0; }
+fi
+script=$2
+shift 2
+/bin/sh -c "$script" agent-supervisor-guardian "$@" <&3 3<&- &
+`;
+
+/** Whether this host is the one to whom the system gives orphans, as pid 1 or by prctl(2). */
+let adoptsOrphans = process.pid === 1;
 
 /** Starts the guardian that this system can run. */
 export function startGuard(request: GuardRequest): Guard {
@@ -14,23 +37,27 @@ export function startGuard(request: GuardRequest): Guard {
 }
 
 /** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
-export function guardByShell({ owner, ...times }: GuardRequest): Guard {
-  const args = ['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', owner, ...wholeMs(times)];
-  return guardBy('/bin/sh', args, {
-    LC_ALL: 'C',
-    PATH: `${process.env['PATH'] ?? ''}:/usr/bin:/bin`,
-  });
+export function guardByShell({ owner, tag = '', ...times }: GuardRequest): Guard {
+  const args = [owner, ...wholeMs(times), tag];
+  const { PATH = '' } = process.env;
+  const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
+  // Nobody but Node would reap it there.
+  if (adoptsOrphans)
+    return guardBy('/bin/sh', ['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', ...args], env);
+  const tagged = isTagged() ? 'tagged' : '';
+  const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, GUARDIAN_SCRIPT, ...args];
+  return guardBy('/bin/sh', launcher, env, LAUNCHED_PIPE);
 }
 
 /** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */
-export function guardByNode({ owner, ...times }: GuardRequest): Guard {
+export function guardByNode({ owner, tag = '', ...times }: GuardRequest): Guard {
   // The sources run as they are; the bundle has the script beside it (scripts/bundle.ts).
   const script = import.meta.filename.endsWith('.ts')
     ? join(import.meta.dirname, '../ownership/guardian-process.ts')
     : join(import.meta.dirname, 'guardian-process.js');
   // In a host that is one file, the runtime is that host: it would be started once more.
   if (!existsSync(script)) throw new Error(`there is no ${script}`);
-  const args = [script, owner, ...wholeMs(times), String(process.pid)];
+  const args = [script, owner, ...wholeMs(times), String(process.pid), tag];
   return guardBy(process.execPath, args, {
     PATH: process.env['PATH'],
     // Electron would show a window, and is Node with this.
@@ -38,12 +65,30 @@ export function guardByNode({ owner, ...times }: GuardRequest): Guard {
   });
 }
 
-function wholeMs({ politeMs, forcedMs }: Omit<GuardRequest, 'owner'>): string[] {
-  return [politeMs, forcedMs].map((ms) => String(Math.ceil(ms)));
+function wholeMs({ politeMs, forcedMs }: Pick<GuardRequest, 'politeMs' | 'forcedMs'>): string[] {
+  return [politeMs, forcedMs].map((ms) => String(Math.min(Math.ceil(ms), MAX_GRACE_MS)));
 }
 
+/** Whether this host was launched by a supervisor that tags. */
+function isTagged(): boolean {
+  try {
+    const limits = readFileSync('/proc/self/limits', 'latin1');
+    return /^Max (?:resident set|file locks|realtime timeout) +\d+ +\d{19} /m.test(limits);
+  } catch {
+    return false;
+  }
+}
+
+/** The descriptor of the host's pipe: as stdin, Node would close it at the end of the launcher. */
+const LAUNCHED_PIPE = 3;
+
 /** `env` is all that the guardian inherits: no cookie, or it would find itself. */
-function guardBy(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Guard {
+function guardBy(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  pipeAt = 0,
+): Guard {
   // Loaded at the first start, as everything is that only some hosts need.
   const { spawn } = require('node:child_process') as typeof import('node:child_process');
   const child = spawn(command, args, {
@@ -53,29 +98,70 @@ function guardBy(command: string, args: readonly string[], env: NodeJS.ProcessEn
     windowsHide: true,
     cwd: '/',
     env,
-    stdio: ['pipe', 'pipe', 'ignore'],
+    stdio: pipeAt === 0 ? ['pipe', 'pipe', 'ignore'] : ['ignore', 'pipe', 'ignore', 'pipe'],
   });
-  // There are neither where descriptors lack, only an error.
-  const { stdin, stdout }: ChildProcess = child;
-  // Its death is told by 'exit'; what is written to it after that is lost and not missed.
-  stdin?.on('error', () => undefined);
-  const ready = new Promise<void>((resolve, reject) => {
-    stdout?.once('data', () => {
-      stdout.destroy();
-      resolve();
-    });
-    child
-      .once('error', reject)
-      .once('exit', () => reject(new Error('the guardian exited at once')));
-  });
+  // There are none where descriptors lack, only an error.
+  const pipe = child.stdio?.[pipeAt] as Writable | null | undefined;
+  // What is written to it after its death is lost and not missed.
+  pipe?.on('error', () => undefined);
+  const life = lifeOf(child);
   // It must keep no host alive, and its pipe must not either.
   child.unref();
-  // Bun has no such method, and a pipe keeps nothing alive there.
-  (stdin as { unref?(): void } | null)?.unref?.();
+  unref(pipe);
   return {
-    pid: child.pid,
-    ready,
-    write: (line) => void stdin?.write(`${line}\n`),
-    onExit: (listener) => void child.once('exit', listener),
+    get pid() {
+      return life.pid;
+    },
+    ready: life.ready,
+    write: (line) => void pipe?.write(`${line}\n`),
+    onExit: life.onExit,
+    isStopped: () => life.pid !== undefined && isStopped(life.pid),
   };
+}
+
+/**
+ * Follows the guardian by its stdout, which it holds as long as it lives: what was spawned may be the
+ * launcher alone.
+ */
+function lifeOf(child: ChildProcess) {
+  const { stdout } = child;
+  const exited = Promise.withResolvers<void>();
+  const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+  const life = { pid: undefined as number | undefined, ready, onExit };
+  let said = '';
+  stdout?.setEncoding('latin1').on('data', (text: string) => {
+    said += text;
+    const pid = /^ready (\d+)\n/.exec(said)?.[1];
+    if (pid === undefined || life.pid !== undefined) return;
+    life.pid = Number(pid);
+    // The next one is a child of ours from the start, so that it can be reaped.
+    if (process.platform === 'linux' && life.pid !== child.pid)
+      adoptsOrphans ||= readStat(life.pid)?.ppid === process.pid;
+    // Until now a host that waits for it was kept alive.
+    unref(stdout);
+    resolve();
+  });
+  child.once('error', reject);
+  stdout?.on('error', () => undefined).once('close', exited.resolve);
+  void exited.promise.then(() => reject(new Error('the guardian exited at once')));
+  return life;
+
+  function onExit(listener: () => void): void {
+    void exited.promise.then(listener);
+  }
+}
+
+/** Bun's streams may have no such method; they keep nothing alive there. */
+function unref(stream: unknown): void {
+  (stream as { unref?(): void } | null | undefined)?.unref?.();
+}
+
+/** Whether somebody has stopped it: then it would not notice this host's death. Linux only. */
+function isStopped(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return /^[Tt]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
 }

@@ -1,119 +1,128 @@
+import { LOOK_BY_PROC } from './guardian-proc.ts';
+import { LOOK_BY_PS } from './guardian-ps.ts';
+
 /**
  * The guardian as a POSIX shell script; `$1` is the owner, `$2` and `$3` the polite and the forced
- * grace in milliseconds.
+ * grace in milliseconds, `$4` the owner's eleven digits in the tags of its processes, or nothing.
  *
- * It reads the host's pipe: `+ PGID START` registers a group, `- PGID` forgets it, `disarm` ends the
- * guardian. The end of the pipe means that the host is gone, whatever the cause: then everything it
+ * It reads the host's pipe: `+ PGID START [TAG]` registers a group, `- PGID` forgets it, `disarm` ends
+ * the guardian. The end of the pipe means that the host is gone, whatever the cause: then everything it
  * left is ended, politely first. It forks nothing until then, so it costs nothing while it waits.
+ *
+ * At a process limit nothing can be forked. So the proven groups are signalled by builtins before
+ * anything is looked for, a look takes one grep, and builtins look where that cannot be started.
+ * `command eval` keeps dash and busybox alive where a fork fails; without it their script would end.
+ *
  * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`); a function
  * called `end` is one that zsh does not, which can be macOS's `sh` (sh(1)).
  */
 export const GUARDIAN_SCRIPT = `
 trap '' HUP INT QUIT TERM
-owner=$1 polite_ms=$2 forced_ms=$3 proofs=
+owner=$1 polite_ms=$2 forced_ms=$3 tag=$4
+proofs= own_group=$$ never=" 1 $$ " base= since= paused_ms=0
 mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)*"
 
+# bash and mksh sleep for 15 and 31 seconds in a fork that fails, and end after that: they never fork.
+# Their read is the fastest, and takes what they cannot: cookies.
+forkless=\${BASH_VERSION-}\${KSH_VERSION-}
+
 if [ -r /proc/self/stat ]; then
-  # Sets state, pgid and start of a process; false if it is gone or a zombie.
-  stat_of() {
-    { read -r line < "/proc/$1/stat"; } 2>/dev/null || return 1
-    set -- \${line##*) }
-    state=$1 pgid=$3 start=\${20}
-    case $state in Z* | X* | x*) return 1 ;; esac
-  }
-  pids_of_paths() { while IFS=/ read -r root proc pid file; do echo "$pid"; done; }
-  marked() { grep -lzE "^$mark$" /proc/[0-9]*/environ 2>/dev/null | pids_of_paths; }
-  in_groups() {
-    groups=
-    for pgid in $ours; do groups="$groups|$pgid"; done
-    # A name may look like these fields; it is the caller who proves.
-    grep -lE "[)] [^ZXx] [0-9]+ (\${groups#?}) " /proc/[0-9]*/stat 2>/dev/null | pids_of_paths
-  }
-  now_ms() {
-    read -r now rest < /proc/uptime
-    now=\${now%.*}\${now#*.}0
-  }
+${LOOK_BY_PROC}
 else
-  stat_of() {
-    set -- $(LC_ALL=C TZ=UTC ps -o stat=,pgid=,lstart= -p "$1" 2>/dev/null)
-    [ $# -ge 7 ] || return 1
-    state=$1 pgid=$2
-    case $state in Z*) return 1 ;; esac
-    # In seconds since 1970, as the host tells it.
-    start=$(date -juf '%a %b %d %T %Y' "$3 $4 $5 $6 $7" +%s)
-  }
-  marked() {
-    ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
-      while read -r pid line; do
-        # What a command line quotes proves nothing, only what -E adds to it.
-        args=$(ps -ww -o command= -p "$pid" 2>/dev/null)
-        added=\${line#"$args "}
-        [ "$added" != "$line" ] && printf ' %s\\n' "$added" | grep -qE " $mark( |$)" && echo "$pid"
-      done
-  }
-  in_groups() {
-    ps -A -o pid=,pgid= 2>/dev/null | while read -r pid pgid; do
-      case "$ours " in *" $pgid "*) echo "$pid" ;; esac
-    done
-  }
-  now_ms() { now=$(date +%s)000; }
+${LOOK_BY_PS}
 fi
 
-# Adds everyone in our groups to the proofs: a group whose leader has died is still ours.
-learn() {
-  for pid in $(in_groups); do
-    stat_of "$pid" || continue
-    case "$proofs " in *" $pid:$pgid:$start "*) continue ;; esac
-    case "$ours " in *" $pgid "*) proofs="$proofs $pid:$pgid:$start" ;; esac
-  done
+# Sets now, in milliseconds. Until whole seconds tell more, our own pauses count: no grace is cut short.
+tell_time_by_seconds() {
+  now=$paused_ms
+  if [ -n "$forkless" ]; then seconds=\${SECONDS-}; else command eval 'seconds=$(date +%s)' 2>/dev/null; fi
+  [ -n "$seconds" ] || return 0
+  by_date=$(((seconds - \${base:=$seconds} - 1) * 1000))
+  [ "$by_date" -le "$now" ] || now=$by_date
 }
 
-# A polite signal goes to each once, a forced one at every look.
+# Sleeps as long as it says twice, or not at all where that takes a fork and none can be had.
+pause() {
+  paused_ms=$((paused_ms + $1))
+  if [ -n "\${BASH_VERSION-}" ] && [ -n "$forkless" ]; then
+    # A pipe that we hold ourselves: there is a line in it at first, and never another one.
+    [ -n "\${waits-}" ] || { waits=yes && command eval 'command exec 3<<<x 4<>/proc/self/fd/3'; } 2>/dev/null
+    read -r -t "$2" line <&4
+  elif [ -z "$forkless" ] || [ -n "\${KSH_VERSION-}" ]; then
+    command eval 'sleep "$2" || sleep 1'
+  fi 2>/dev/null
+}
+
+# A polite signal goes to each once, a forced one at every look; whoever is stopped goes on and hears it.
 signal() {
   case "$1$signalled" in TERM*" $2 "*) return ;; esac
   signalled="$signalled $2 "
   kill "-$1" "$2" 2>/dev/null
+  [ "$1" = KILL ] || kill -CONT "$2" 2>/dev/null
 }
 
-# Signals what is left: groups that hold a proven process, then others that carry the cookie.
-look() {
-  ours= others=
+# Once in a round: a second time, a number may be someone else's.
+signal_groups() {
+  [ -n "$due" ] || return 0
+  due=
+  for group in $ours; do signal "$1" "-$group"; done
+}
+
+# Sets ours, the groups that hold a proven process; one such process is enough for each.
+prove_groups() {
+  ours=
   for proof in $proofs; do
+    group=\${proof#*:} group=\${group%%:*}
+    case "$ours$never" in *" $group "*) continue ;; esac
     stat_of "\${proof%%:*}" && [ "$pgid:$start" = "\${proof#*:}" ] || continue
-    case "$ours " in *" $pgid "*) ;; *) ours="$ours $pgid" ;; esac
-  done
-  # Before the signal: it may take the only one whose proof we have.
-  [ -z "$ours" ] || learn
-  for pgid in $ours; do signal "$1" "-$pgid"; done
-  for pid in $(marked); do
-    [ "$pid" -gt 1 ] && [ "$pid" != $$ ] && stat_of "$pid" || continue
-    case "$ours " in *" $pgid "*) continue ;; esac
-    others="$others $pid"
-    signal "$1" "$pid"
+    ours="$ours $group "
   done
 }
 
-# Looks until two looks in a row find nobody; false if time is up before.
+# Adds a member of our groups to the proofs: a group whose leader has died is still ours. Where the
+# group was signalled before the look, only who is older than that was in it when it was proven.
+learn() {
+  case "$ours" in *" $pgid "*) ;; *) return 1 ;; esac
+  case "$proofs " in *" $1:$pgid:$start "*) return 0 ;; esac
+  [ -z "$since" ] || [ "$start" -lt "$since" ] || return 0
+  proofs="$proofs $1:$pgid:$start"
+}
+
+# Signals a process outside our groups that cookie or tag have proven.
+found() {
+  others="$others $2 "
+  signal "$1" "$2"
+}
+
+# Signals what is left, and looks for more.
+round() {
+  others= due=yes complete=
+  tell_time
+  prove_groups
+  [ -z "$since" ] || signal_groups "$1"
+  look "$1"
+  signal_groups "$1"
+  [ -z "$complete" ] || looked=yes
+}
+
+# Goes on until two whole looks in a row have found nobody; false if time is up before.
 finish() {
-  now_ms
-  until=$((now + $2)) empty=0 signalled=
+  empty=0 signalled= looked=
+  tell_time
+  until=$((now + $2))
   while :; do
-    look "$1"
-    if [ -z "$ours$others" ]; then
-      empty=$((empty + 1)) pause=0.1
-      [ $empty -ge 2 ] && return 0
-    else
-      empty=0 pause=0.02
-    fi
-    now_ms
+    round "$1"
+    if [ -n "$ours$others" ]; then empty=0; elif [ -n "$complete" ]; then empty=$((empty + 1)); fi
+    [ "$empty" -ge 2 ] && return 0
+    tell_time
     [ "$now" -ge "$until" ] && return 1
     # Longer before the last look: whoever is just becoming another program shows no cookie.
-    sleep $pause 2>/dev/null || sleep 1
+    if [ "$empty" -eq 1 ]; then pause 100 0.1; else pause 20 0.02; fi
   done
 }
 
-echo ready
-while read -r change pgid start; do
+echo "ready $$"
+while read -r change pgid start rest; do
   case $change in
     +)
       # Where the host cannot tell the start time (macOS), the guardian looks it up itself.
@@ -130,5 +139,14 @@ while read -r change pgid start; do
     disarm) exit 0 ;;
   esac
 done
-finish TERM "$polite_ms" || finish KILL "$forced_ms"
+
+# Whatever ends the script, a failed fork for one, what is left is ended without another one.
+trap 'forkless=yes; finish KILL "$forced_ms"' EXIT
+# What was started in the moment before is not tagged yet: there is a look some milliseconds later.
+[ "$forced_ms" -ge 40 ] || forced_ms=40
+spare_ancestors
+finish TERM "$polite_ms" || finish KILL "$forced_ms" ||
+  # Whatever keeps us from looking passes, as a rule: dead processes count until they are reaped.
+  [ -n "$looked" ] || finish KILL 5000
+trap - EXIT
 `;

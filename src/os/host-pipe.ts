@@ -3,7 +3,7 @@ export interface HostPipe {
   readonly args: readonly string[];
   /** Every whole line until the host is gone, whatever ends the pipe. */
   readonly lines: AsyncIterable<string>;
-  /** Tells the host that it is guarded. */
+  /** Tells the host that it is guarded, and by which process. */
   ready(): void;
 }
 
@@ -14,7 +14,7 @@ export function hostPipe(): HostPipe {
   return {
     args: process.argv.slice(2),
     lines: linesOf(process.stdin),
-    ready: () => void process.stdout.write('ready\n'),
+    ready: () => void process.stdout.write(`ready ${process.pid}\n`),
   };
 }
 

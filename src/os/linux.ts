@@ -178,6 +178,21 @@ export async function linuxPss(pids: readonly number[]): Promise<ReadonlyMap<num
   return shares;
 }
 
+/**
+ * Which boot this is; `''` where `/proc` shows processes alone (`subset=pid`, systemd's ProcSubset).
+ *
+ * Nothing else there tells boots apart: what a clock says of the boot moves with it. So an unknown boot
+ * differs from none: to a host that knows its own, the owner is unproven; among hosts that do not know
+ * it, PID namespace, pid and start time have to do.
+ */
+function readBootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return '';
+  }
+}
+
 /** Who this host is: start time, boot and PID namespace, as the kernel tells them. */
 export function linuxIdentity(): SelfIdentity {
   const pid = process.pid;
@@ -185,7 +200,7 @@ export function linuxIdentity(): SelfIdentity {
     machine: hostname(),
     pid,
     startTime: readStat(pid)?.startTime,
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+    bootId: readBootId(),
     pidNamespace: readlinkSync('/proc/self/ns/pid'),
   };
 }

@@ -143,11 +143,14 @@ export interface GuardRequest {
 
 /** A running guardian. */
 export interface Guard {
+  /** `undefined` until it guards. */
   readonly pid: number | undefined;
   /** Resolves when it guards; rejects if it never will. */
   readonly ready: Promise<void>;
   write(line: string): void;
   onExit(listener: () => void): void;
+  /** Whether somebody has stopped it (SIGSTOP); absent where the system does not tell. */
+  isStopped?(): boolean;
 }
 
 /** The operating system: the only way this package launches, signals and reads the time. */

@@ -2,21 +2,34 @@ import type { GuardRequest, Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { startedBefore } from '../os/parse.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
 import { Ending, type EndOutcome } from '../termination/terminate.ts';
+import { parseCookie } from './cookie.ts';
 import { idsInCookies } from './orphans.ts';
 
-/** What a dead host leaves: all that it told its guardian of, and all that carries its cookie. */
+export interface EstateOptions {
+  readonly owner: string;
+  readonly hostPid: number;
+  /** The owner's eleven digits in the tags of all it started. */
+  readonly tag?: string | undefined;
+}
+
+/** A tag with an even second digit: its bearer is meant to live on. */
+const KEPT_TAG = /^[1-9][02468]\d{17}$/;
+
+/** What a dead host leaves: all that it told its guardian of, and all that carries its cookie or its tag. */
 export class Estate {
   readonly #os: Os;
   readonly #owner: string;
   readonly #hostPid: number;
+  readonly #tag: RegExp | undefined;
   readonly #registered = new Map<number, string | undefined>();
-  /** By pid, or by the id in the cookie. */
+  /** By pid, by the id in the cookie, or by the identity of one that is proven by its tag. */
   readonly #trees = new Map<number | string, ProcessTree>();
 
-  constructor(os: Os, { owner, hostPid }: { owner: string; hostPid: number }) {
+  constructor(os: Os, { owner, hostPid, tag }: EstateOptions) {
     this.#os = os;
     this.#owner = owner;
     this.#hostPid = hostPid;
+    this.#tag = tag === undefined ? undefined : new RegExp(`^[1-9][13579]${tag}\\d{6}$`);
   }
 
   register(pid: number, startTime: string | undefined): void {
@@ -31,7 +44,7 @@ export class Estate {
   async end({ politeMs, forcedMs }: Omit<GuardRequest, 'owner'>): Promise<EndOutcome> {
     const table = await this.#look();
     for (const [pid, startTime] of this.#registered) this.#claim(pid, startTime, table);
-    this.#claimCookies(table);
+    this.#claimProven(table);
     const ladder = { stdinEofMs: 0, termMs: politeMs, killMs: forcedMs };
     const target = { running: () => false, endStdin: () => undefined, stdinEndedAtMs: undefined };
     return new Ending(this.#os, { ...target, tree: this }, ladder, {}).done;
@@ -50,9 +63,9 @@ export class Estate {
     // At once, so that all share one look.
     const [table, ...found] = await Promise.all([
       this.#look(),
-      ...known.map((tree) => tree.signal(signal, chosen)),
+      ...known.map((tree) => sendTo(tree, signal, chosen)),
     ]);
-    const late = this.#claimCookies(table).map((tree) => tree.signal(signal, chosen));
+    const late = this.#claimProven(table).map((tree) => sendTo(tree, signal, chosen));
     return [...found, ...(await Promise.all(late))].flat();
   }
 
@@ -80,10 +93,23 @@ export class Estate {
     }
   }
 
-  /** Takes everyone whose cookie nothing yet leads to; returns the new ones. */
-  #claimCookies(table: ProcessTable): ProcessTree[] {
+  /** Takes everyone whose cookie or tag proves it, and to whom nothing yet leads; returns the new ones. */
+  #claimProven(table: ProcessTable): ProcessTree[] {
     const ids = [...idsInCookies(this.#owner, table)].filter((id) => !this.#trees.has(id));
-    return ids.map((id) => this.#add(id, { pid: 0, startTime: undefined }));
+    const byCookie = ids.map((id) => this.#add(id, { pid: 0, startTime: undefined }));
+    const tagged = [...table.values()].filter((entry) => this.#isTagged(entry));
+    const byTag = tagged.flatMap((entry) => {
+      const key = `${entry.pid} ${entry.startTime}`;
+      return this.#trees.has(key) ? [] : [this.#add(key, entry)];
+    });
+    return [...byCookie, ...byTag];
+  }
+
+  /** Whether one bears our tag, and neither tag nor cookie says that it is meant to live on. */
+  #isTagged({ alive, tags = [], cookie }: ProcessEntry): boolean {
+    const pattern = this.#tag;
+    if (!alive || pattern === undefined || !tags.some((tag) => pattern.test(tag))) return false;
+    return !tags.some((tag) => KEPT_TAG.test(tag)) && !parseCookie(cookie).some(({ kept }) => kept);
   }
 
   #add(
@@ -96,4 +122,21 @@ export class Estate {
     this.#trees.set(key, tree);
     return tree;
   }
+}
+
+/** Signals a tree; whoever is stopped goes on after a polite signal, and hears it. */
+async function sendTo(
+  tree: ProcessTree,
+  signal: NodeJS.Signals,
+  chosen: (member: ProcessEntry) => boolean,
+): Promise<ProcessEntry[]> {
+  const sent = new Set<number>();
+  const members = await tree.signal(signal, (member) => {
+    const isDue = chosen(member);
+    if (isDue) sent.add(member.pid);
+    return isDue;
+  });
+  if (signal === 'SIGTERM' && sent.size > 0)
+    await tree.signal('SIGCONT', (member) => sent.has(member.pid));
+  return members;
 }

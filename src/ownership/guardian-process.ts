@@ -8,8 +8,8 @@ for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const)
   os.onSignal(signal, () => undefined);
 
 const { args, lines, ready } = hostPipe();
-const [owner = '', politeMs, forcedMs, hostPid] = args;
-const estate = new Estate(os, { owner, hostPid: Number(hostPid) });
+const [owner = '', politeMs, forcedMs, hostPid, tag] = args;
+const estate = new Estate(os, { owner, hostPid: Number(hostPid), tag: tag || undefined });
 ready();
 if (await outlivesHost())
   await estate.end({ politeMs: Number(politeMs), forcedMs: Number(forcedMs) });

@@ -1,7 +1,7 @@
 import type { Guard, GuardRequest, Os } from '../os/os.ts';
 
 /** What became of a guardian; `unneeded` where the system itself ends a dead host's children. */
-export type GuardianState = 'guarding' | 'starting' | 'missing' | 'off' | 'unneeded';
+export type GuardianState = 'guarding' | 'starting' | 'stopped' | 'missing' | 'off' | 'unneeded';
 
 /** A guardian is started at most once in this time, whatever ends it. */
 const RESTART_MS = 1000;
@@ -9,7 +9,7 @@ const RESTART_MS = 1000;
 /**
  * The helper that outlives the host just long enough to end what the host left.
  *
- * It is told of every process we start; what it is not told of it finds by our cookie.
+ * It is told of every process we start; what it is not told of it finds by our cookie or tag.
  */
 export class Guardian {
   /** Resolves when it guards, or when there is none to be had. */
@@ -20,6 +20,8 @@ export class Guardian {
   readonly #groups = new Map<number, string | undefined>();
   #guard: Guard | undefined;
   #disarmed = false;
+  /** Whether it was stopped at the last review. */
+  #stopped = false;
   /** What became of the last start: where one has guarded, another one is tried for until it does. */
   #last: 'none' | 'guards' | 'lost' | 'failed' = 'none';
 
@@ -31,8 +33,23 @@ export class Guardian {
   }
 
   describe(): { readonly state: GuardianState; readonly pid: number | undefined } {
-    const state = !this.#guard ? 'missing' : this.#last === 'guards' ? 'guarding' : 'starting';
-    return { state, pid: this.#guard?.pid };
+    return { state: this.#state(), pid: this.#guard?.pid };
+  }
+
+  /** Warns, once a stop, of a guardian that somebody has stopped: it would not notice our death. */
+  review(): void {
+    const stopped = this.#state() === 'stopped';
+    if (stopped && !this.#stopped)
+      this.#warn(
+        `The guardian (pid ${this.#guard?.pid}) is stopped: if this host is killed, its processes live on. Send it SIGCONT.`,
+      );
+    this.#stopped = stopped;
+  }
+
+  #state(): GuardianState {
+    if (this.#guard === undefined) return 'missing';
+    if (this.#last !== 'guards') return 'starting';
+    return this.#guard.isStopped?.() ? 'stopped' : 'guarding';
   }
 
   register(pgid: number, startTime: string | undefined): void {

@@ -150,6 +150,11 @@ export class Registry {
     return { state: this.#os.guard === undefined ? 'unneeded' : 'off', pid: undefined };
   }
 
+  /** Looks after the guardian. */
+  review(): void {
+    this.#guardian?.review();
+  }
+
   /** Writes a record, or writes it anew. */
   add(record: SupervisionRecord): void {
     const { bootId } = this.owner;

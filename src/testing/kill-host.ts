@@ -38,7 +38,7 @@ export interface HostDeath {
   /** The lines of its stdout. */
   readonly lines: readonly string[];
   readonly stderr: string;
-  /** All that was alive below it when it was killed, its guardian included. */
+  /** All that was alive below it when it was killed. */
   readonly before: readonly ProcessName[];
   /** What of that, or started by it since, was still alive after the grace. It is ended now. */
   readonly after: readonly ProcessName[];

@@ -158,7 +158,7 @@ class FedGuardian {
 
   async ready(): Promise<this> {
     if (this.child.stdout)
-      expect(String((await once(this.child.stdout, 'data'))[0])).toBe('ready\n');
+      expect(String((await once(this.child.stdout, 'data'))[0])).toBe(`ready ${this.child.pid}\n`);
     return this;
   }
 

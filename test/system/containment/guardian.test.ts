@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
 import {
   type Area,
@@ -15,7 +17,15 @@ import {
   statusOf,
   TREE_ROLES,
 } from '../../../kit/containment.ts';
-import { environmentOf, eventually, isAlive, readRow } from '../../../kit/process-table.ts';
+import {
+  endByIdentity,
+  environmentOf,
+  eventually,
+  isAlive,
+  type ProcessKey,
+  type ProcessRow,
+  readRow,
+} from '../../../kit/process-table.ts';
 import { createSupervisor, type SpawnRequest } from '../../../src/index.ts';
 
 type Death = (host: ContainedHost) => void;
@@ -249,14 +259,116 @@ describe.runIf(CAN_CONTAIN)('the guardian', () => {
     expect([minorFaultsOfChildren, majorFaultsOfChildren]).toEqual(['0', '0']);
   });
 
-  it('leads its own session and carries no cookie', async ({ area }) => {
+  it('has a session of its own, is no child of its host, and carries no cookie', async ({
+    area,
+  }) => {
     const host = await area.readyHost();
     const guardian = await startedGuardian(host);
-    expect(guardian).toMatchObject({ pgid: guardian.pid, sid: guardian.pid });
+    expect(guardian.ppid).not.toBe(host.child.pid);
+    expect(guardian.sid).not.toBe(host.key.pid);
+    const session = rows().filter(({ sid }) => sid === guardian.sid);
+    expect(session.map(({ pid }) => pid)).toEqual([guardian.pid]);
     const names = environmentOf(guardian).map((line) => line.split('=')[0]);
     expect(names).not.toContain('AGENT_SUPERVISOR_COOKIE');
   });
+
+  it.for(['locks', 'rss', 'rttime'])(
+    'bears no tag of the supervisor that launched its host (%s)',
+    async (limit, { area }) => {
+      const tag = '9112345678901000001';
+      const host = await area.readyHost({ through: ['prlimit', `--${limit}=${tag}:${tag}`] });
+      expect(readFileSync(`/proc/${host.child.pid}/limits`, 'utf8')).toContain(tag);
+      const guardian = await startedGuardian(host);
+      expect(readFileSync(`/proc/${guardian.pid}/limits`, 'utf8')).not.toContain(tag);
+      host.kill('SIGKILL');
+    },
+  );
+
+  it('that somebody stops is told by the next sweep, once', async ({ area }) => {
+    const host = await area.readyHost();
+    const guardian = await startedGuardian(host);
+    const warnings = () => host.messages.filter(({ code }) => code === 'GUARDIAN');
+    await host.ask({ do: 'sweep' });
+    expect(warnings()).toEqual([]);
+    for (const stop of [1, 2]) {
+      process.kill(guardian.pid, 'SIGSTOP');
+      await eventually(() => readRow(guardian.pid)?.state === 'T');
+      for (const _sweep of [1, 2]) await host.ask({ do: 'sweep' });
+      expect(warnings()).toHaveLength(stop);
+      expect(warnings().at(-1)?.['message']).toContain(`pid ${guardian.pid}`);
+      process.kill(guardian.pid, 'SIGCONT');
+      await eventually(() => readRow(guardian.pid)?.state !== 'T');
+      await host.ask({ do: 'sweep' });
+    }
+    expect(warnings()).toHaveLength(2);
+  });
+
+  it('finds its tools although the host finds others first, and takes any number', async ({
+    area,
+  }) => {
+    const folder = join(area.folder, 'bin');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'grep'), '#!/bin/sh\nexit 2\n', { mode: 0o755 });
+    const path = `PATH=${folder}:${process.env['PATH']}`;
+    const ladder = { ...LADDER, termMs: Number.MAX_VALUE };
+    const host = await area.readyHost({ options: { ladder }, through: ['env', path] });
+    const args = ['-c', 'setsid sleep 300 >/dev/null 2>&1 & echo ready; exec sleep 300'];
+    await host.ask({ do: 'spawn', request: { command: 'sh', args, kind: 'tool' } });
+    host.kill('SIGKILL');
+    expect(await area.survivors(GRACE_MS)).toEqual([]);
+  });
 });
+
+describe.runIf(CAN_CONTAIN)('a tool that ends a host by parent', () => {
+  /** SIGINT to the host and all below it by parent, SIGKILL to the same ones 1.6 s later, as PM2 does. */
+  async function killByParent(host: ContainedHost, also: readonly ProcessRow[] = []) {
+    const list = [...belowByParent(host.key), ...also];
+    for (const row of list) if (isAlive(row)) process.kill(row.pid, 'SIGINT');
+    await delay(1600);
+    endByIdentity(list);
+  }
+  // It lost its parent, so that no list has it, and takes no polite signal.
+  const args = [
+    '-c',
+    '(trap "" TERM INT; setsid sleep 300 >/dev/null 2>&1 &) ; echo ready; exec sleep 300',
+  ];
+  const request: SpawnRequest = { command: 'sh', args, kind: 'tool' };
+
+  it('leaves the guardian, which ends an orphan that ignores SIGTERM', async ({ area }) => {
+    const host = await area.readyHost();
+    await host.ask({ do: 'spawn', request });
+    await eventually(() => area.tree().filter(({ command }) => command === 'sleep').length === 2);
+    await killByParent(host);
+    expect(await area.survivors(GRACE_MS)).toEqual([]);
+  });
+
+  it('leaves the orphan where it has the guardian in its list (control)', async ({ area }) => {
+    const host = await area.readyHost();
+    const guardian = await startedGuardian(host);
+    await host.ask({ do: 'spawn', request });
+    await eventually(() => area.tree().filter(({ command }) => command === 'sleep').length === 2);
+    // Otherwise the host's own death, by SIGINT, would be its last order.
+    process.kill(guardian.pid, 'SIGSTOP');
+    await killByParent(host, [guardian]);
+    const left = await area.survivors(LADDER.termMs + LADDER.killMs);
+    await area.endAll();
+    expect(left).toHaveLength(1);
+  });
+});
+
+function rows(): ProcessRow[] {
+  return readdirSync('/proc').flatMap((name) => {
+    const row = /^\d+$/.test(name) ? readRow(Number(name)) : undefined;
+    return row === undefined ? [] : [row];
+  });
+}
+
+function belowByParent(root: ProcessKey): ProcessKey[] {
+  const all = rows();
+  const found: ProcessKey[] = [root];
+  for (const { pid } of found) found.push(...all.filter(({ ppid }) => ppid === pid));
+  return found;
+}
 
 /** Ends by itself and leaves a process that its request says to keep. */
 const LEAVES_A_SERVER: SpawnRequest = {

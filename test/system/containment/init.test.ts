@@ -14,7 +14,7 @@ import {
   statusOf,
   UNSHARE,
 } from '../../../kit/containment.ts';
-import { endByIdentity, eventually, type ProcessRow } from '../../../kit/process-table.ts';
+import { endByIdentity, eventually, isAlive, type ProcessRow } from '../../../kit/process-table.ts';
 
 const warningsOf = ({ messages }: ContainedHost) =>
   messages.filter(({ event, code }) => event === 'warning' && code === 'NO_INIT');
@@ -65,6 +65,18 @@ describe.runIf(CAN_UNSHARE)('a host that is pid 1', () => {
     expect(area.tree().map(({ pid }) => pid)).toEqual([init.pid]);
     expect(zombiesOf(init).length, 'they lie around all the time').toBeGreaterThan(2);
     expect(area.files()).toEqual([]);
+  });
+
+  it('leaves no guardian behind as a zombie', async ({ area }) => {
+    const host = await area.readyHost({ through: UNSHARE });
+    const init = initOf(host, area);
+    for (const _round of [1, 2]) {
+      await host.ask({ do: 'start' });
+      const guardian = await eventually(() => area.guardians()[0]);
+      await host.ask({ do: 'stop' });
+      await eventually(() => !isAlive(guardian));
+    }
+    await eventually(() => zombiesOf(init).length === 0, { what: 'they are reaped' });
   });
 
   it('ends leftovers whose whole group is zombies but for one', async ({ area }) => {

@@ -1,146 +1,18 @@
 // The guardian's script, fed by hand under every shell that a system may call `sh`.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import { type Area, CAN_CONTAIN, it, statFieldsOf } from '../../../kit/containment.ts';
 import {
-  endByIdentity,
-  eventually,
-  isAlive,
-  type ProcessRow,
-  readRow,
-} from '../../../kit/process-table.ts';
-import { hasProgram } from '../../../kit/programs.ts';
-import { GUARDIAN_SCRIPT } from '../../../src/os/guardian-script.ts';
+  carrying,
+  FedGuardian,
+  OWNER,
+  PRESENT,
+  started as startedAs,
+} from '../../../kit/fed-guardian.ts';
+import { endByIdentity, eventually, isAlive, readRow } from '../../../kit/process-table.ts';
 
-interface Shell {
-  readonly name: string;
-  readonly command: readonly [string, ...string[]];
-  /** Only the shell's own tools, no grep and sleep of GNU. */
-  readonly ownTools?: boolean;
-  /** No /proc to look at, only ps, as on macOS. */
-  readonly onlyPs?: boolean;
-}
-
-const SHELLS: readonly Shell[] = [
-  { name: 'dash', command: ['/bin/dash'] },
-  { name: 'bash', command: ['/bin/bash'] },
-  { name: 'zsh', command: ['/usr/bin/zsh'] },
-  { name: 'mksh', command: ['/usr/bin/mksh'] },
-  { name: 'busybox sh', command: ['/bin/busybox', 'sh'] },
-  { name: 'busybox sh with its own tools', command: ['/bin/busybox', 'sh'], ownTools: true },
-  ...['/bin/dash', '/bin/bash', '/usr/bin/zsh'].map((path): Shell => {
-    return { name: `${path} where only ps tells`, command: [path], onlyPs: true };
-  }),
-];
-const PRESENT = SHELLS.filter(({ command: [path] }) => CAN_CONTAIN && hasProgram(path));
-
-// Nobody else's, or the guardians of two test files would end each other's processes.
-const OWNER = `OwnerOfThisTest${process.pid}`;
-const TIMES = { politeMs: 300, forcedMs: 1000 };
-/** A look by ps takes many small programs, and those take their time on a busy machine. */
-const PS_TIMES = { ...TIMES, forcedMs: 10_000 };
-
-class FedGuardian {
-  readonly child: ChildProcess;
-
-  constructor(
-    area: Area,
-    { command: [command, ...args], ...system }: Shell,
-    times = system.onlyPs ? PS_TIMES : TIMES,
-  ) {
-    this.#onlyPs = system.onlyPs === true;
-    const script = this.#onlyPs ? GUARDIAN_SCRIPT.replace('/proc/self', '/none') : GUARDIAN_SCRIPT;
-    const path = process.env['PATH'] ?? '';
-    this.child = spawn(
-      command,
-      [
-        ...args,
-        ...['-c', script, 'agent-supervisor-guardian', OWNER],
-        ...[String(times.politeMs), String(times.forcedMs)],
-      ],
-      {
-        // As it is called in practice; bash by its own name would read ~/.bashrc on a socket.
-        argv0: ['/bin/bash', '/usr/bin/zsh'].includes(command) ? 'sh' : command,
-        detached: true,
-        cwd: '/',
-        env: {
-          LC_ALL: 'C',
-          PATH: system.ownTools ? busyboxTools(area) : this.#onlyPs ? macTools(area, path) : path,
-        },
-        stdio: ['pipe', 'pipe', 'pipe'],
-      },
-    );
-    this.child.stderr?.on('data', (text) => this.errors.push(String(text)));
-  }
-
-  readonly errors: string[] = [];
-  readonly #onlyPs: boolean;
-
-  async ready(): Promise<this> {
-    if (this.child.stdout)
-      expect(String((await once(this.child.stdout, 'data'))[0])).toBe('ready\n');
-    return this;
-  }
-
-  tell(line: string): void {
-    this.child.stdin?.write(`${line}\n`);
-  }
-
-  /** `by` is how much later it is said to have started. */
-  register({ pid, startTime }: Pick<ProcessRow, 'pid' | 'startTime'>, by = 0): void {
-    this.tell(`+ ${pid} ${(this.#onlyPs ? secondsOf(pid) : Number(startTime)) + by}`);
-  }
-
-  /** The host is gone. */
-  async hangUp(): Promise<number | null> {
-    const exit = once(this.child, 'exit');
-    this.child.stdin?.end();
-    return (await exit)[0];
-  }
-}
-
-function busyboxTools(area: Area): string {
-  const folder = join(area.folder, 'tools');
-  mkdirSync(folder);
-  for (const tool of ['grep', 'sleep', 'date', 'ps'])
-    symlinkSync('/bin/busybox', join(folder, tool));
-  return folder;
-}
-
-/** Stand-ins for what macOS says in another way: the environments of ps, and date's reading of a date. */
-function macTools(area: Area, path: string): string {
-  const folder = join(area.folder, 'mac-tools');
-  mkdirSync(folder);
-  const ps = 'case "$*" in *" -E "*) shift 3; exec /bin/ps axeww "$@" ;; esac; exec /bin/ps "$@"';
-  const date = 'case $1 in -j*) exec /bin/date -u -d "$3" "$4" ;; esac; exec /bin/date "$@"';
-  for (const [name, script] of Object.entries({ ps, date }))
-    writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-  return `${folder}:${path}`;
-}
-
-/** When a process started, as a look at the process table of macOS tells it. */
-function secondsOf(pid: number): number {
-  const env = { LC_ALL: 'C', TZ: 'UTC' };
-  const started = execFileSync('/bin/ps', ['-o', 'lstart=', '-p', `${pid}`], { env });
-  return Date.parse(`${started} UTC`) / 1000;
-}
-
-/** A process of the test's own in a session of its own; `AGENT_SUPERVISOR_COOKIE` is what it carries. */
-function started(area: Area, env: Record<string, string>, script = 'exec sleep 300'): ProcessRow {
-  const { pid = 0 } = spawn('sh', ['-c', script], {
-    detached: true,
-    stdio: 'ignore',
-    env: { ...area.env, ...env },
-  });
-  const row = readRow(pid);
-  if (row === undefined) throw new Error('it did not start');
-  return row;
-}
-
-const carrying = (cookie: string) => ({ AGENT_SUPERVISOR_COOKIE: cookie });
+const started = (area: Area, env: Record<string, string>, script = 'exec sleep 300') =>
+  startedAs(area, env, ['sh', '-c', script]);
 
 /** Cookies whose carriers the owner's guardian ends. */
 const OURS = [
@@ -210,10 +82,8 @@ describe.runIf(CAN_CONTAIN).for(PRESENT)('the guardian under $name', (shell) => 
   });
 
   it('takes zombies for dead', async ({ area }) => {
-    const guardian = await new FedGuardian(area, shell, {
-      politeMs: 20_000,
-      forcedMs: 20_000,
-    }).ready();
+    const times = { politeMs: 20_000, forcedMs: 20_000 };
+    const guardian = await new FedGuardian(area, shell, { times }).ready();
     // The sleeper never asks how its child ended, and the child leads a group of its own.
     const keeper = started(area, {}, 'setsid sh -c "exit 0" & exec sleep 300');
     const zombie = await eventually(() => zombieChildOf(keeper.pid));
@@ -248,7 +118,59 @@ describe.runIf(CAN_CONTAIN).for(PRESENT)('the guardian under $name', (shell) => 
     await guardian.hangUp();
     expect(area.tree()).toEqual([]);
   });
+
+  it('lets nobody stay stopped: a polite signal is heard', async ({ area }) => {
+    const times = { politeMs: 20_000, forcedMs: 20_000 };
+    const guardian = await new FedGuardian(area, shell, { times }).ready();
+    const group = started(area, {}, 'sleep 300 & exec sleep 300');
+    const carrier = started(area, carrying(`${OWNER}.1`));
+    await eventually(() => area.tree().filter(({ command }) => command === 'sleep').length === 3);
+    for (const { pid } of area.tree()) process.kill(pid, 'SIGSTOP');
+    guardian.register(group);
+    const hungUpMs = performance.now();
+    expect(await guardian.hangUp()).toBe(0);
+    expect(performance.now() - hungUpMs).toBeLessThan(15_000);
+    expect([group, carrier].filter(isAlive)).toEqual([]);
+  });
+
+  it('grants a grace that is longer than any shell can count, and no longer than it takes', async ({
+    area,
+  }) => {
+    const times = { politeMs: 1_000_000_000, forcedMs: 1_000_000_000 };
+    const guardian = await new FedGuardian(area, shell, { times }).ready();
+    const group = started(area, {});
+    guardian.register(group);
+    expect(await guardian.hangUp()).toBe(0);
+    expect(isAlive(group)).toBe(false);
+  });
 });
+
+describe.runIf(CAN_CONTAIN).for(PRESENT.filter(({ onlyPs }) => !onlyPs))(
+  'the guardian under $name, with /proc',
+  (shell) => {
+    it.for(['we\nird', 'x) S 1 1 1\n', '\\ (a) (b', ' ) R 0 0 (', '\n\n'])(
+      'knows a group by a leader whose name is %j',
+      async (name, { area }) => {
+        const guardian = await new FedGuardian(area, shell).ready();
+        const marker = Object.entries(area.env).map(([key, value]) => `${key}=${value}`);
+        // Nothing but the leader's name and number leads to the child.
+        const script =
+          '$0 = shift; exec "env", "-i", @ARGV, "sleep", "300" if !fork; sleep 300 while 1';
+        const named = startedAs(area, {}, ['perl', '-e', script, name, ...marker]);
+        await eventually(
+          () =>
+            readFileSync(`/proc/${named.pid}/comm`, 'latin1') === `${name}\n` &&
+            area.tree().some(({ pid, args }) => pid !== named.pid && args[0] === 'sleep'),
+        );
+        guardian.register(named);
+        expect(await guardian.hangUp()).toBe(0);
+        expect(area.tree()).toEqual([]);
+        // A new name may have taken the place of its environment.
+        expect(isAlive(named)).toBe(false);
+      },
+    );
+  },
+);
 
 /** The zombie that this process has not asked for. */
 function zombieChildOf(parent: number): { pid: number; startTime: string } | undefined {

@@ -6,8 +6,8 @@ import { Estate } from '../../../src/ownership/estate.ts';
 const DEAD_HOST = 40;
 const GRACE = { politeMs: 100, forcedMs: 100 };
 
-function estateOn(os: FakeOs) {
-  const estate = new Estate(os, { owner: 'DeadOwnerOfTests', hostPid: DEAD_HOST });
+function estateOn(os: FakeOs, tag?: string) {
+  const estate = new Estate(os, { owner: 'DeadOwnerOfTests', hostPid: DEAD_HOST, tag });
   return { estate, end: () => os.clock.until(estate.end(GRACE)) };
 }
 
@@ -90,8 +90,8 @@ describe('on a Unix without a shell, of a dead host', () => {
     const { estate, end } = estateOn(os);
     estate.register(leader.pid, leader.startTime);
     expect(await end()).toEqual({ survivors: [], forced: true });
-    expect(os.received(leader)).toEqual(['SIGTERM', 'SIGKILL']);
-    expect(os.received(away)).toEqual(['SIGTERM', 'SIGKILL']);
+    expect(os.received(leader)).toEqual(['SIGTERM', 'SIGCONT', 'SIGKILL']);
+    expect(os.received(away)).toEqual(['SIGTERM', 'SIGCONT', 'SIGKILL']);
     expect(os.clock.monotonicMs()).toBeLessThan(GRACE.politeMs + GRACE.forcedMs);
   });
 
@@ -102,7 +102,59 @@ describe('on a Unix without a shell, of a dead host', () => {
       if (os.looks === 2) os.add({ ppid: 1, cookie: 'DeadOwnerOfTests.2' });
     };
     await estateOn(os).end();
-    expect(os.received(first)).toEqual(['SIGTERM', 'SIGKILL']);
+    expect(os.received(first)).toEqual(['SIGTERM', 'SIGCONT', 'SIGKILL']);
     expect(os.alive).toEqual([]);
+  });
+
+  const OWN = '12345678901';
+  const odd = `91${OWN}000001`;
+  const even = `90${OWN}000001`;
+
+  it.each([
+    ['of its owner’s', [odd]],
+    ['beside an outer supervisor’s', ['9199999999999000001', odd]],
+  ])('a tag %s proves a process that lost its cookie, and what it forks', async (_what, tags) => {
+    const os = new FakeOs();
+    const bearer = os.add({ ppid: 1, tags });
+    os.fork(bearer.pid);
+    const { end } = estateOn(os, OWN);
+    expect(await end()).toEqual({ survivors: [], forced: false });
+    expect(os.alive).toEqual([]);
+  });
+
+  it.each([
+    ['of another owner', { tags: ['9199999999999000001'] }],
+    ['that says kept', { tags: [even] }],
+    ['beside one that says kept', { tags: [odd, even] }],
+    ['that is too long', { tags: [`${odd}0`] }],
+    ['against a cookie that says kept', { tags: [odd], cookie: 'Inner.1.kept' }],
+    ['against its own cookie that says kept', { tags: [odd], cookie: 'DeadOwnerOfTests.1.kept' }],
+  ])('a tag %s proves nothing', async (_what, bearer) => {
+    const os = new FakeOs();
+    const { pid } = os.add({ ppid: 1, ...bearer });
+    await estateOn(os, OWN).end();
+    expect(os.alive).toEqual([pid]);
+  });
+
+  it('a cookie proves a process whatever its tag says', async () => {
+    const os = new FakeOs();
+    os.add({ ppid: 1, tags: [even], cookie: 'DeadOwnerOfTests.1' });
+    await estateOn(os, OWN).end();
+    expect(os.alive).toEqual([]);
+  });
+
+  it('tags prove nothing for an owner that has none', async () => {
+    const os = new FakeOs();
+    const { pid } = os.add({ ppid: 1, tags: [odd] });
+    await estateOn(os).end();
+    expect(os.alive).toEqual([pid]);
+  });
+
+  it('no ancestor of the guardian is ended, whatever it bears', async () => {
+    const os = new FakeOs();
+    const parent = os.add({ ppid: 1, tags: [odd] });
+    os.get(HOST_PID).ppid = parent.pid;
+    await estateOn(os, OWN).end();
+    expect(os.alive).toEqual([parent.pid]);
   });
 });

@@ -11,6 +11,8 @@ class Ward extends FakeOs {
   readonly warnings: string[] = [];
   /** What the next starts fail with. */
   guardFailure: Error | undefined;
+  /** Whether somebody has stopped them. */
+  stopped = false;
   /** When the next ones guard. */
   ready = Promise.resolve();
   #exits: (() => void)[] = [];
@@ -24,6 +26,7 @@ class Ward extends FakeOs {
       ready: this.ready,
       write: (line: string) => void told.push(line),
       onExit: (listener: () => void) => void this.#exits.push(listener),
+      isStopped: () => this.stopped,
     };
   }
 
@@ -139,5 +142,21 @@ describe('a guardian', () => {
     guardian.disarm();
     await os.clock.advance(60_000);
     expect(os.told).toEqual([[]]);
+  });
+
+  it('that is stopped is told of once a stop, by whoever reviews it', async () => {
+    const os = new Ward();
+    const guardian = await os.watch();
+    guardian.review();
+    expect(os.warnings).toEqual([]);
+    os.stopped = true;
+    expect(guardian.describe()).toEqual({ state: 'stopped', pid: 1 });
+    for (let sweep = 1; sweep <= 3; sweep++) guardian.review();
+    expect(os.warnings).toEqual([expect.stringMatching(/pid 1.*is stopped.*SIGCONT/)]);
+    os.stopped = false;
+    guardian.review();
+    os.stopped = true;
+    guardian.review();
+    expect(os.warnings).toHaveLength(2);
   });
 });

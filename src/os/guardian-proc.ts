@@ -1,0 +1,140 @@
+/** How the guardian's script looks where there is `/proc` (Linux): `stat_of`, `look`, `tell_time`, `spare_ancestors`. */
+export const LOOK_BY_PROC = `
+  # Sets ppid, pgid, flags and start of a process; false if it is gone or a zombie.
+  stat_of() {
+    fields=
+    # A name may hold line breaks and parentheses: the fields follow the last one.
+    { while read -r line; do fields="$fields $line"; done < "/proc/$1/stat"; } 2>/dev/null
+    [ -n "$fields" ] || return 1
+    set -- \${fields##*) }
+    ppid=$2 pgid=$3 flags=$7 start=\${20}
+    # A zombie with more than one thread runs on without its first one.
+    case $1:\${18} in Z:[01] | X* | x*) return 1 ;; esac
+  }
+
+  # Whether a limit without effect holds a tag of our owner's, and none of them one that means kept.
+  tagged() {
+    [ -n "$tag" ] || return 1
+    is_ours=1
+    { while read -r name1 name2 name3 soft hard unit; do
+        case "$name1 $name2 $name3:$hard" in
+          'Max resident set:'[1-9][02468]????????????????? | \\
+          'Max file locks:'[1-9][02468]????????????????? | \\
+          'Max realtime timeout:'[1-9][02468]?????????????????) is_ours=1 && break ;;
+          'Max resident set:'[1-9][13579]"$tag"?????? | \\
+          'Max file locks:'[1-9][13579]"$tag"?????? | \\
+          'Max realtime timeout:'[1-9][13579]"$tag"??????) is_ours=0 ;;
+        esac
+      done < "/proc/$1/limits"; } 2>/dev/null
+    return $is_ours
+  }
+
+  if { read -r -d '' variable < /proc/self/environ; } 2>/dev/null; then
+    reads_environ=yes
+    cookie_of() {
+      cookie=
+      { while IFS= read -r -d '' variable; do
+          case $variable in AGENT_SUPERVISOR_COOKIE=*) cookie=\${variable#*=} && break ;; esac
+        done < "/proc/$1/environ"; } 2>/dev/null
+    }
+  else
+    reads_environ=
+    # dash drops what separates the variables: it is enough to spare a process, and no proof.
+    cookie_of() {
+      cookie=
+      { while read -r line || [ -n "$line" ]; do cookie="$cookie$line"; done < "/proc/$1/environ"; } 2>/dev/null
+      case $cookie in
+        *AGENT_SUPERVISOR_COOKIE=*) cookie=\${cookie##*AGENT_SUPERVISOR_COOKIE=} ;;
+        *) cookie= ;;
+      esac
+    }
+  fi
+
+  # Whether the cookie proves a process ours: what $mark says, in builtins.
+  carries() {
+    [ -n "$reads_environ" ] || return 1
+    case /$cookie in
+      *//* | */ | *[!A-Za-z0-9_./-]*) return 1 ;;
+      */"$owner".*) segments=/$cookie segments=x.\${segments##*/"$owner".} ;;
+      *) return 1 ;;
+    esac
+    # From our own segment on, each has one dot; one that is kept has two.
+    while :; do
+      case \${segments%%/*} in *.*.* | .* | *.) return 1 ;; *.*) ;; *) return 1 ;; esac
+      case $segments in */*) segments=\${segments#*/} ;; *) return 0 ;; esac
+    done
+  }
+
+  # Whether the cookie says that a process is meant to live on; that goes before an inherited tag.
+  kept() {
+    case \${cookie##*"$owner".} in *.kept*) return 0 ;; esac
+    return 1
+  }
+
+  # One grep looks at all stats, environments and limits; false if it could not.
+  look_by_grep() {
+    [ -z "$forkless" ] || return 1
+    # Our own group is among those that are looked for: who does not find itself has not looked.
+    groups=$own_group files= where='/proc/[0-9]*/stat /proc/[0-9]*/environ'
+    for group in $ours; do groups="$groups|$group"; done
+    pattern="[0-9]+ [(].*[)] [A-Za-z] [0-9]+ ($groups) |$mark\\$"
+    if [ -n "$tag" ]; then
+      where="$where /proc/[0-9]*/limits"
+      pattern="$pattern|Limit .*Max (resident set|file locks|realtime timeout) +[^ ]+ +[1-9][13579]$tag[0-9]{6} "
+    fi
+    command eval "files=\\$(exec grep -lzE '^($pattern)' $where)" 2>/dev/null
+    case $files in *"/proc/$$/stat"*) ;; *) return 1 ;; esac
+    complete=yes
+    for file in $files; do
+      pid=\${file#/proc/} pid=\${pid%%/*}
+      case "$never$others" in *" $pid "*) continue ;; esac
+      # It may be another one by now, and a name may look like these fields.
+      stat_of "$pid" || continue
+      learn "$pid" && continue
+      case $file in
+        */stat) continue ;;
+        # busybox's grep takes a line of a variable for a variable: so whoever can, reads it once more.
+        */environ) [ -z "$reads_environ" ] || { cookie_of "$pid"; carries; } || continue ;;
+        */limits) cookie_of "$pid"; { ! kept && tagged "$pid"; } || continue ;;
+      esac
+      found "$1" "$pid"
+    done
+  }
+
+  # Looks at everyone without a fork: ten times slower, and in dash blind for cookies.
+  look_by_builtins() {
+    complete=$reads_environ
+    for file in /proc/[0-9]*; do
+      pid=\${file#/proc/}
+      case "$never" in *" $pid "*) continue ;; esac
+      # The kernel's own threads are nobody's (PF_KTHREAD).
+      stat_of "$pid" && [ $((flags & 2097152)) -eq 0 ] || continue
+      learn "$pid" && continue
+      cookie_of "$pid"
+      { carries || { ! kept && tagged "$pid"; }; } && found "$1" "$pid"
+    done
+  }
+
+  look() { look_by_grep "$1" || look_by_builtins "$1"; }
+
+  # Sets now, in milliseconds, and since: what has started before that is older than this moment.
+  tell_time() {
+    # It is missing where only processes are shown (subset=pid).
+    if { read -r uptime idle < /proc/uptime; } 2>/dev/null; then
+      seconds=\${uptime%.*} since=\${uptime%.*}\${uptime#*.}
+      now=$(((seconds - \${base:=$seconds}) * 1000 + 1\${uptime#*.}0 - 1000))
+    else
+      tell_time_by_seconds
+    fi
+  }
+
+  # Our own group, and everyone above us, are never signalled, whatever they carry.
+  spare_ancestors() {
+    stat_of $$ || return 0
+    own_group=$pgid never="$never$pgid "
+    while [ "$ppid" -gt 1 ]; do
+      never="$never$ppid "
+      stat_of "$ppid" || return 0
+    done
+  }
+`;

@@ -1,0 +1,40 @@
+/** How the guardian's script looks where only `ps` tells (macOS): `stat_of`, `look`, `tell_time`, `spare_ancestors`. */
+export const LOOK_BY_PS = `
+  # It cannot do without forks.
+  forkless=
+  stat_of() {
+    set -- $(LC_ALL=C TZ=UTC ps -o stat=,pgid=,lstart= -p "$1" 2>/dev/null)
+    [ $# -ge 7 ] || return 1
+    pgid=$2
+    case $1 in Z*) return 1 ;; esac
+    # In seconds since 1970, as the host tells it.
+    start=$(date -juf '%a %b %d %T %Y' "$3 $4 $5 $6 $7" +%s)
+  }
+  marked() {
+    ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
+      while read -r pid line; do
+        # What a command line quotes proves nothing, only what -E adds to it.
+        args=$(ps -ww -o command= -p "$pid" 2>/dev/null)
+        added=\${line#"$args "}
+        [ "$added" != "$line" ] && printf ' %s\\n' "$added" | grep -qE " $mark( |$)" && echo "$pid"
+      done
+  }
+  in_groups() {
+    ps -A -o pid=,pgid= 2>/dev/null | while read -r pid pgid; do
+      case "$ours" in *" $pgid "*) echo "$pid" ;; esac
+    done
+  }
+  look() {
+    complete=yes
+    # Before the signal: it may take the only one whose proof we have.
+    [ -z "$ours" ] || for pid in $(in_groups); do stat_of "$pid" && learn "$pid"; done
+    signal_groups "$1"
+    for pid in $(marked); do
+      case "$never" in *" $pid "*) continue ;; esac
+      stat_of "$pid" || continue
+      learn "$pid" || found "$1" "$pid"
+    done
+  }
+  tell_time() { tell_time_by_seconds; }
+  spare_ancestors() { own_group=$$; }
+`;
