@@ -334,6 +334,7 @@ export class Supervisor {
       return sweep(context, {
         isKnown: (id) => this.#live.has(id) || this.#kept.has(id),
         overdue: [...this.#live.values()].filter((live) => live.survived),
+        trees: Array.from(this.#live.values(), ({ tree }) => tree),
       });
     });
     if (!dryRun) this.#events.emit('swept', report);

@@ -1,22 +1,54 @@
-import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
+import type { Os, PidSupply, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { isSameProcess } from '../ownership/identity.ts';
-import { type TreeRoot, treeOf, wholeGroups } from './tree.ts';
+import { mayBeGivenOut } from '../tree/number-reuse.ts';
+import { type FoundTree, findTree, inGroup, lineage, type TreeRoot, wholeGroups } from './tree.ts';
+
+/** How much later than the one before a look may come and still tell who has appeared in between. */
+const MAX_PAUSE_MS = 1000;
+/** How many known processes are kept before the dead among them are forgotten. */
+const MANY = 512;
+
+/** What one look has shown. */
+interface Look {
+  /** Missing when no look was to be had. */
+  readonly table?: ProcessTable;
+  /** Who is alive; if nobody is, what tells that somebody still must be. */
+  readonly members: ProcessEntry[];
+  /** Whether somebody is there who was not when last looked. */
+  readonly isGrowing: boolean;
+}
 
 /** One supervised tree as it is found, look by look: what was proven once stays known. */
 export class ProcessTree {
   readonly root: TreeRoot & { startTime: string | undefined; held: boolean };
   readonly #os: Os;
   readonly #known = new Map<number, ProcessEntry>();
+  /** Groups and sessions that are ours, each with a reading up to which its number was nobody else's. */
+  readonly #numbers = new Map<number, PidSupply>();
+  /** Whom the last look has shown, the dead as well. */
+  #seen: { readonly atMs: number; readonly keys: ReadonlySet<string> } | undefined;
+  /** Whether the last signal was a forced one. */
+  #wasKilled = false;
   #heldForLooks = Number.POSITIVE_INFINITY;
+  #manyKnown = MANY;
 
+  /** `held`: launched by us in this very tick, so its number was given out just now. */
   constructor(os: Os, root: TreeRoot) {
     this.#os = os;
     this.root = { ...root };
+    const supply = root.held && root.leadsGroup ? os.pidSupply?.recent() : undefined;
+    if (supply !== undefined) this.#numbers.set(root.pid, { ...supply, last: root.pid });
   }
 
-  /** The root is dead: after the two looks that show it, its number may be someone else's. */
+  /**
+   * The root is dead, and reaped: from now on its number counts only as long as it cannot have been
+   * given out again. To be called in the tick in which its exit is told, before anyone else's code.
+   */
   letGo(): void {
-    this.#heldForLooks = 2;
+    // Windows tells of no numbers; two looks are what shows there whom the root has left.
+    if (this.#os.platform === 'win32') this.#heldForLooks = 2;
+    else this.root.held = false;
+    this.#prove(this.#os.pidSupply?.now());
   }
 
   /** Finds the live processes of the tree now; sends nothing. Nobody is found only by two looks in a row. */
@@ -27,26 +59,38 @@ export class ProcessTree {
 
   /** Finds them in a look that was taken for many trees; it must have begun after the root did. */
   membersIn(table: ProcessTable): ProcessEntry[] {
-    const members = treeOf(table, this.root, this.#known, this.#os.identify().pid);
-    for (const member of members) this.#known.set(member.pid, member);
-    return members;
+    return this.#take(table).members.filter((member) => member.alive);
   }
 
-  /** Finds them and signals each that `chosen` picks, proven once more in the moment of the signal. */
+  /**
+   * Finds them and signals each that `chosen` picks, proven once more in the moment of the signal. A
+   * group whose members die faster than they can be read is proven by its number.
+   */
   async signal(
     signal: NodeJS.Signals,
     chosen: (member: ProcessEntry) => boolean,
   ): Promise<ProcessEntry[]> {
-    const { table, members } = await this.#find();
+    const { table, members, isGrowing } = await this.#find();
     const targets = members.filter(chosen);
     const signalled = new Set<number>();
     const seen = table !== undefined;
     // Groups first: no fork slips through a signal to a group.
-    for (const pgid of table ? wholeGroups(table, targets) : this.#ownGroup()) {
-      const inGroup = targets.filter((member) => member.pgid === pgid);
-      if (!inGroup.some((member) => this.#isProven(member, seen, pgid))) continue;
-      if (this.#os.signalGroup(pgid, signal) === 'denied') continue;
-      for (const member of inGroup) signalled.add(member.pid);
+    const groups = (table ? wholeGroups(table, targets) : this.#ownGroup()).filter((pgid) => {
+      const inIt = targets.filter((member) => member.pgid === pgid);
+      if (inIt.some((member) => this.#isProven(member, seen, pgid))) return true;
+      return isGrowing && this.#isOurGroup(pgid);
+    });
+    // One that grows over several groups would be in another one each time. Both signals go out in this
+    // tick: a host that dies in between leaves nobody stopped.
+    const freezes = this.#wasKilled && isGrowing && this.#os.endTree === undefined;
+    this.#wasKilled = signal === 'SIGKILL';
+    for (const name of freezes && signal === 'SIGKILL'
+      ? (['SIGSTOP', 'SIGSTOP', signal] as const)
+      : [signal]) {
+      for (const pgid of groups) {
+        if (this.#os.signalGroup(pgid, name) === 'denied') continue;
+        for (const member of targets) if (member.pgid === pgid) signalled.add(member.pid);
+      }
     }
     for (const member of targets) {
       if (signalled.has(member.pid) || !this.#isProven(member, seen)) continue;
@@ -59,6 +103,11 @@ export class ProcessTree {
   /** Whether a process that was found may still be there: what cannot be told now counts as alive. */
   isAlive(member: ProcessEntry): boolean {
     return this.#read(member) ?? true;
+  }
+
+  /** Whether the root itself is there for certain at this moment; `undefined` where only a look can tell. */
+  get rootIsThere(): boolean | undefined {
+    return this.#read(this.#rootEntry());
   }
 
   /**
@@ -82,29 +131,135 @@ export class ProcessTree {
     }
   }
 
-  /** Whether the root itself is there for certain at this moment; `undefined` where only a look can tell. */
-  get rootIsThere(): boolean | undefined {
-    return this.#read(this.#rootEntry());
-  }
-
   /** The one group that is ours without a look at who is in it. */
   #ownGroup(): number[] {
     const { pid, leadsGroup, held } = this.root;
     return leadsGroup && held ? [pid] : [];
   }
 
-  /** `table` is missing when no look was to be had. */
-  async #find(): Promise<{ table?: ProcessTable; members: ProcessEntry[] }> {
+  /** Whether a group exists and has a number that was ours and cannot have been given out again. */
+  #isOurGroup(pgid: number): boolean {
+    if (!this.#os.hasGroup?.(pgid)) return false;
+    return this.#numbersAt(this.#os.pidSupply?.now()).has(pgid);
+  }
+
+  async #find(): Promise<Look> {
+    let table: ProcessTable;
+    let found: FoundTree;
     try {
-      const table = await this.#os.processes.look();
-      const members = this.membersIn(table);
-      if (--this.#heldForLooks <= 0) this.root.held = false;
-      return { table, members };
+      table = await this.#os.processes.look();
+      found = this.#take(table);
     } catch {
       // No look, no news: what was alive when last seen counts as alive until a look says otherwise.
       const known = new Map(this.#known).set(this.root.pid, this.#rootEntry());
-      return { members: [...known.values()].filter((member) => this.isAlive(member)) };
+      const members = [...known.values()].filter((member) => this.isAlive(member));
+      return { members, isGrowing: false };
     }
+    if (--this.#heldForLooks <= 0) this.root.held = false;
+    const appeared = this.#appeared(found.members);
+    const alive = found.members.filter((member) => member.alive);
+    if (alive.length > 0) return { table, members: alive, isGrowing: appeared.length > 0 };
+    // Who was born and died between two looks had a parent that neither of them has shown.
+    if (appeared.length > 0) return { table, members: appeared, isGrowing: true };
+    const members = this.#isHidden(table) ? [this.#rootEntry()] : [];
+    return { table, members, isGrowing: members.length > 0 };
+  }
+
+  /** Who was not there when last looked, if that is not too long ago to tell. */
+  #appeared(members: readonly ProcessEntry[]): ProcessEntry[] {
+    const before = this.#seen;
+    const atMs = this.#os.clock.monotonicMs();
+    this.#seen = { atMs, keys: new Set(members.map(keyOf)) };
+    if (before === undefined || atMs - before.atMs > MAX_PAUSE_MS) return [];
+    return members.filter((member) => !before.keys.has(keyOf(member)));
+  }
+
+  /** Whether the root's group exists although a look has shown nobody in it, not even a zombie. */
+  #isHidden(table: ProcessTable): boolean {
+    const { leadsGroup, pid } = this.root;
+    return leadsGroup && inGroup(table, pid).length === 0 && this.#isOurGroup(pid);
+  }
+
+  #take(table: ProcessTable): FoundTree {
+    const after = table.supply?.after;
+    const root = { ...this.root, numbers: this.#numbersAt(after) };
+    const found = findTree(table, root, this.#known, this.#os.identify().pid);
+    const confirmed = this.#isSettled(table, found) ? found : this.#confirm(table, found);
+    for (const member of confirmed.members) if (member.alive) this.#known.set(member.pid, member);
+    if (this.#known.size > this.#manyKnown) this.#forgetDead();
+    this.#prove(after, confirmed.numbers);
+    return confirmed;
+  }
+
+  /** Whether no number that led to a member can have changed hands while the look was taken. */
+  #isSettled({ supply }: ProcessTable, { members }: FoundTree): boolean {
+    if (this.#os.processes.read === undefined) return true;
+    if (supply === undefined) return false;
+    const { before, after } = supply;
+    return ![...numbersOf(members)].some((number) => mayBeGivenOut(number, before, after));
+  }
+
+  /**
+   * Finds the tree once more among those that were found, each read again in one go. A look takes
+   * time: a parent or a leader that it has shown may have died before its alleged child was read, and
+   * a stranger may have had its number by then.
+   */
+  #confirm(table: ProcessTable, { members }: FoundTree): FoundTree {
+    const { read } = this.#os.processes;
+    const { pid: hostPid } = this.#os.identify();
+    const now = new Map<number, ProcessEntry>();
+    try {
+      for (const number of numbersOf(members).add(this.root.pid)) {
+        const [entry, before] = [read?.(number), table.get(number)];
+        if (entry === undefined) continue;
+        const isSame = before !== undefined && isSameProcess(before, entry);
+        now.set(number, isSame ? { ...before, ...entry } : { ...entry, cookie: undefined });
+      }
+    } catch {
+      // What cannot be read again is taken for what it was known for.
+      const known = members.filter((member) => isSameProcess(member, this.#known.get(member.pid)));
+      return { members: known, numbers: new Set() };
+    }
+    for (const number of lineage(table, hostPid)) {
+      const entry = table.get(number);
+      if (entry !== undefined) now.set(number, entry);
+    }
+    const root = { ...this.root, numbers: this.#numbersAt(this.#os.pidSupply?.now()) };
+    return findTree(now, root, this.#known, hostPid);
+  }
+
+  /** The groups and sessions whose numbers cannot have been given out to others up to this reading. */
+  #numbersAt(reading: PidSupply | undefined): Set<number> {
+    if (reading === undefined) return new Set();
+    const ours = [...this.#numbers].filter(
+      ([number, since]) => !mayBeGivenOut(number, since, reading),
+    );
+    return new Set(ours.map(([number]) => number));
+  }
+
+  /**
+   * Remembers which numbers are ours at this reading: those that were ours before and cannot have been
+   * given out since, and those that a look has `found` members in. That a group is not empty at two
+   * looks proves nothing of the time between them, so each number is proven from reading to reading.
+   */
+  #prove(reading: PidSupply | undefined, found?: ReadonlySet<number>): void {
+    if (reading === undefined) return;
+    const still = this.#numbersAt(reading);
+    for (const [number, since] of this.#numbers) {
+      // A look that is older than what is known tells nothing new.
+      if (since.forks > reading.forks) continue;
+      const isUsed = number === this.root.pid || (found?.has(number) ?? true);
+      if (isUsed && still.has(number)) this.#numbers.set(number, reading);
+      else this.#numbers.delete(number);
+    }
+    for (const number of found ?? []) {
+      if (!this.#numbers.has(number)) this.#numbers.set(number, reading);
+    }
+  }
+
+  #forgetDead(): void {
+    for (const [pid, member] of this.#known) if (!this.isAlive(member)) this.#known.delete(pid);
+    this.#manyKnown = Math.max(MANY, 2 * this.#known.size);
   }
 
   #rootEntry(): ProcessEntry {
@@ -121,4 +276,10 @@ export class ProcessTree {
     };
     return this.#known.get(pid) ?? { ...entry, alive: true };
   }
+}
+
+const keyOf = ({ pid, startTime }: ProcessEntry): string => `${pid} ${startTime}`;
+
+function numbersOf(members: readonly ProcessEntry[]): Set<number> {
+  return new Set(members.flatMap(({ pid, pgid, sid }) => [pid, pgid, sid]));
 }

@@ -9,8 +9,13 @@ export interface TreeRoot {
   readonly startTime: string | undefined;
   /** We launched it as leader of a group and session of its own. */
   readonly leadsGroup: boolean;
-  /** Its number cannot be anyone else's yet: we hold its child handle, or did a moment ago. */
+  /** Its number cannot be anyone else's yet: we hold its child handle (or did a moment ago, on Windows). */
   readonly held: boolean;
+  /**
+   * Groups and sessions of the tree whose numbers cannot have been given out again up to this look,
+   * although their leaders may be dead.
+   */
+  readonly numbers?: ReadonlySet<number>;
   /** Its segment in the cookies of its descendants (`owner.id`). */
   readonly cookie: string;
 }
@@ -18,24 +23,39 @@ export interface TreeRoot {
 /** What earlier looks have proven, by pid. */
 export type KnownProcesses = ReadonlyMap<number, Pick<ProcessEntry, 'startTime'>>;
 
+/** What a look has shown of a tree. */
+export interface FoundTree {
+  /** The zombies, too: they run nothing, but keep numbers in use and tell that somebody lived. */
+  readonly members: readonly ProcessEntry[];
+  /** The groups and sessions that are the tree's as a whole. */
+  readonly numbers: ReadonlySet<number>;
+}
+
+/** Finds every live process of a tree in one look at the process table. */
+export function treeOf(...looking: Parameters<typeof findTree>): ProcessEntry[] {
+  return findTree(...looking).members.filter((entry) => entry.alive);
+}
+
 /**
- * Finds every live process of a tree in one look at the process table.
+ * Finds a tree in one look at the process table.
  *
- * Starts from what is proven by itself (the root, the cookie, an earlier look) and closes over
- * children, groups and sessions. A process with a kept cookie is left out and nothing is reached
- * through it; the host and its ancestors never belong to a tree.
+ * Starts from what is proven by itself (the root, the cookie, an earlier look, a number that cannot
+ * have been given out again) and closes over children, groups and sessions. A process with a kept
+ * cookie is left out and nothing is reached through it; the host and its ancestors never belong to a
+ * tree.
  */
-export function treeOf(
+export function findTree(
   table: ProcessTable,
   root: TreeRoot,
   known: KnownProcesses,
   hostPid: number,
-): ProcessEntry[] {
+): FoundTree {
   const index = indexOf(table);
   const never = lineage(table, hostPid);
   const host = table.get(hostPid);
   const hostNumbers = new Set([host?.sid, host?.pgid]);
   const members = new Map<number, ProcessEntry>();
+  const numbers = new Set<number>();
   const pending: ProcessEntry[] = [];
   const include = (entry: ProcessEntry | undefined): void => {
     if (entry === undefined || entry.pid <= 1 || members.has(entry.pid)) return;
@@ -50,12 +70,11 @@ export function treeOf(
   // What a file says of a leader, the table has to confirm.
   const leads =
     root.leadsGroup && (root.held || recycled || (leader?.sid ?? root.pid) === root.pid);
-  if (leader !== undefined && !recycled && (root.held || root.startTime !== undefined))
-    include(leader);
-  if (root.leadsGroup && root.held && !recycled) {
-    for (const entry of index.byGroup.get(root.pid) ?? []) include(entry);
-    for (const entry of index.bySession.get(root.pid) ?? []) include(entry);
-  }
+  const isThere = leader !== undefined && !recycled;
+  if (isThere && (root.held || root.startTime !== undefined)) include(leader);
+  // Not by our hold alone: the runtime reaps several children at once, and tells of one after the other.
+  if (root.leadsGroup && root.held && isThere) includeAll(root.pid);
+  for (const number of root.numbers ?? []) if (isUnclaimed(number)) includeAll(number);
   // Only Windows still names a dead parent; until its number is free again, that is a proof.
   const { startTime } = root;
   if (leader === undefined && root.held && startTime !== undefined) {
@@ -70,20 +89,52 @@ export function treeOf(
 
   for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
     for (const child of index.byParent.get(entry.pid) ?? []) include(child);
-    if (isOurs(entry.sid)) for (const other of index.bySession.get(entry.sid) ?? []) include(other);
-    if (isOurs(entry.pgid)) for (const other of index.byGroup.get(entry.pgid) ?? []) include(other);
+    if (isOurs(entry.sid)) includeAll(entry.sid);
+    if (isOurs(entry.pgid)) includeAll(entry.pgid);
   }
-  return [...members.values()].filter((entry) => entry.alive);
+  return { members: [...members.values()], numbers };
+
+  function inNumber(number: number): readonly ProcessEntry[] {
+    return [...(index.bySession.get(number) ?? []), ...(index.byGroup.get(number) ?? [])];
+  }
+
+  function includeAll(number: number): void {
+    if (numbers.has(number)) return;
+    const entries = inNumber(number);
+    if (entries.length > 0 || number === root.pid) numbers.add(number);
+    for (const entry of entries) include(entry);
+  }
+
+  /** Whether the table shows nobody else with a number that is ours. */
+  function isUnclaimed(number: number): boolean {
+    if (number <= 1 || hostNumbers.has(number)) return false;
+    if (number === root.pid) return !recycled;
+    const now = table.get(number);
+    return !now?.alive || known.get(number)?.startTime === now.startTime;
+  }
 
   /**
    * Whether a member's group or session is ours as a whole. A process cannot join a session, so
    * below a root that leads its own, each was made by the tree; without that, its leader must be in it.
+   * One in which a process is older than the root was there before it: our cookie came into it by
+   * another way than a fork.
    */
   function isOurs(number: number): boolean {
+    if (numbers.has(number)) return true;
     if (number <= 1 || never.has(number)) return false;
-    const numberLeader = table.get(number);
-    return numberLeader?.alive ? members.has(number) : leads && !hostNumbers.has(number);
+    if (table.get(number)?.alive) return members.has(number);
+    const { startTime } = root;
+    if (!leads || hostNumbers.has(number)) return false;
+    return (
+      startTime === undefined ||
+      !inNumber(number).some((entry) => startedBefore(entry, { startTime }))
+    );
   }
+}
+
+/** Everything in a group, zombies included. */
+export function inGroup(table: ProcessTable, pgid: number): readonly ProcessEntry[] {
+  return indexOf(table).byGroup.get(pgid) ?? [];
 }
 
 /** The groups that hold nothing but members: these can be signalled in one step. */
