@@ -1,7 +1,8 @@
-import type { Os, PidSupply, ProcessEntry, ProcessTable } from '../os/os.ts';
+import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { isSameProcess } from '../ownership/identity.ts';
-import { mayBeGivenOut } from '../tree/number-reuse.ts';
-import { type FoundTree, findTree, inGroup, lineage, type TreeRoot, wholeGroups } from './tree.ts';
+import { isSettled, readAgain } from '../tree/confirm.ts';
+import { OwnNumbers } from '../tree/own-numbers.ts';
+import { type FoundTree, findTree, inGroup, type TreeRoot, wholeGroups } from './tree.ts';
 
 /** How much later than the one before a look may come and still tell who has appeared in between. */
 const MAX_PAUSE_MS = 1000;
@@ -12,7 +13,7 @@ const MANY = 512;
 interface Look {
   /** Missing when no look was to be had. */
   readonly table?: ProcessTable;
-  /** Who is alive; if nobody is, what tells that somebody still must be. */
+  /** Who is alive; if nobody is, the dead who tell that somebody still must be. */
   readonly members: ProcessEntry[];
   /** Whether somebody is there who was not when last looked. */
   readonly isGrowing: boolean;
@@ -20,11 +21,10 @@ interface Look {
 
 /** One supervised tree as it is found, look by look: what was proven once stays known. */
 export class ProcessTree {
-  readonly root: TreeRoot & { startTime: string | undefined; held: boolean };
+  readonly root: TreeRoot & { startTime: string | undefined; held: boolean; reaped?: boolean };
   readonly #os: Os;
   readonly #known = new Map<number, ProcessEntry>();
-  /** Groups and sessions that are ours, each with a reading up to which its number was nobody else's. */
-  readonly #numbers = new Map<number, PidSupply>();
+  readonly #numbers: OwnNumbers;
   /** Whom the last look has shown, the dead as well. */
   #seen: { readonly atMs: number; readonly keys: ReadonlySet<string> } | undefined;
   /** Whether the last signal was a forced one. */
@@ -36,8 +36,8 @@ export class ProcessTree {
   constructor(os: Os, root: TreeRoot) {
     this.#os = os;
     this.root = { ...root };
-    const supply = root.held && root.leadsGroup ? os.pidSupply?.recent() : undefined;
-    if (supply !== undefined) this.#numbers.set(root.pid, { ...supply, last: root.pid });
+    const launched = root.held && root.leadsGroup ? os.pidSupply?.recent() : undefined;
+    this.#numbers = new OwnNumbers(root.pid, launched);
   }
 
   /**
@@ -45,16 +45,25 @@ export class ProcessTree {
    * given out again. To be called in the tick in which its exit is told, before anyone else's code.
    */
   letGo(): void {
+    this.root.reaped = this.root.held;
     // Windows tells of no numbers; two looks are what shows there whom the root has left.
     if (this.#os.platform === 'win32') this.#heldForLooks = 2;
     else this.root.held = false;
-    this.#prove(this.#os.pidSupply?.now());
+    this.#numbers.prove(this.#os.pidSupply?.now());
   }
 
-  /** Finds the live processes of the tree now; sends nothing. Nobody is found only by two looks in a row. */
+  /**
+   * Finds the live processes of the tree now; sends nothing. Nobody is found only by two looks in a row.
+   * If it goes on forking faster than a look, that is told by those who have died meanwhile.
+   */
   async look(): Promise<ProcessEntry[]> {
-    const { members } = await this.#find();
-    return members.length > 0 ? members : (await this.#find()).members;
+    let look = await this.#find();
+    // Who has died before the first of them tells nothing of now.
+    for (let more = 2; more > 0 && !isFound(look); more--) {
+      look = await this.#find();
+      if (look.members.length === 0) return [];
+    }
+    return look.members;
   }
 
   /** Finds them in a look that was taken for many trees; it must have begun after the root did. */
@@ -140,7 +149,7 @@ export class ProcessTree {
   /** Whether a group exists and has a number that was ours and cannot have been given out again. */
   #isOurGroup(pgid: number): boolean {
     if (!this.#os.hasGroup?.(pgid)) return false;
-    return this.#numbersAt(this.#os.pidSupply?.now()).has(pgid);
+    return this.#numbers.at(this.#os.pidSupply?.now()).has(pgid);
   }
 
   async #find(): Promise<Look> {
@@ -161,7 +170,7 @@ export class ProcessTree {
     if (alive.length > 0) return { table, members: alive, isGrowing: appeared.length > 0 };
     // Who was born and died between two looks had a parent that neither of them has shown.
     if (appeared.length > 0) return { table, members: appeared, isGrowing: true };
-    const members = this.#isHidden(table) ? [this.#rootEntry()] : [];
+    const members = this.#isHidden(table) ? [{ ...this.#rootEntry(), alive: false }] : [];
     return { table, members, isGrowing: members.length > 0 };
   }
 
@@ -182,78 +191,29 @@ export class ProcessTree {
 
   #take(table: ProcessTable): FoundTree {
     const after = table.supply?.after;
-    const root = { ...this.root, numbers: this.#numbersAt(after) };
+    const root = { ...this.root, numbers: this.#numbers.at(after) };
     const found = findTree(table, root, this.#known, this.#os.identify().pid);
-    const confirmed = this.#isSettled(table, found) ? found : this.#confirm(table, found);
+    const confirmed = this.#confirm(table, found);
     for (const member of confirmed.members) if (member.alive) this.#known.set(member.pid, member);
     if (this.#known.size > this.#manyKnown) this.#forgetDead();
-    this.#prove(after, confirmed.numbers);
+    this.#numbers.prove(after, confirmed.numbers);
     return confirmed;
   }
 
-  /** Whether no number that led to a member can have changed hands while the look was taken. */
-  #isSettled({ supply }: ProcessTable, { members }: FoundTree): boolean {
-    if (this.#os.processes.read === undefined) return true;
-    if (supply === undefined) return false;
-    const { before, after } = supply;
-    return ![...numbersOf(members)].some((number) => mayBeGivenOut(number, before, after));
-  }
-
-  /**
-   * Finds the tree once more among those that were found, each read again in one go. A look takes
-   * time: a parent or a leader that it has shown may have died before its alleged child was read, and
-   * a stranger may have had its number by then.
-   */
-  #confirm(table: ProcessTable, { members }: FoundTree): FoundTree {
+  /** Finds the tree once more among those that were found, if the look alone cannot tell whose they are. */
+  #confirm(table: ProcessTable, found: FoundTree): FoundTree {
     const { read } = this.#os.processes;
+    const { members } = found;
+    if (read === undefined || isSettled(table, members)) return found;
     const { pid: hostPid } = this.#os.identify();
-    const now = new Map<number, ProcessEntry>();
     try {
-      for (const number of numbersOf(members).add(this.root.pid)) {
-        const [entry, before] = [read?.(number), table.get(number)];
-        if (entry === undefined) continue;
-        const isSame = before !== undefined && isSameProcess(before, entry);
-        now.set(number, isSame ? { ...before, ...entry } : { ...entry, cookie: undefined });
-      }
+      const again = readAgain(table, members, { hostPid, rootPid: this.root.pid }, read);
+      const numbers = this.#numbers.at(this.#os.pidSupply?.now());
+      return findTree(again, { ...this.root, numbers }, this.#known, hostPid);
     } catch {
       // What cannot be read again is taken for what it was known for.
       const known = members.filter((member) => isSameProcess(member, this.#known.get(member.pid)));
       return { members: known, numbers: new Set() };
-    }
-    for (const number of lineage(table, hostPid)) {
-      const entry = table.get(number);
-      if (entry !== undefined) now.set(number, entry);
-    }
-    const root = { ...this.root, numbers: this.#numbersAt(this.#os.pidSupply?.now()) };
-    return findTree(now, root, this.#known, hostPid);
-  }
-
-  /** The groups and sessions whose numbers cannot have been given out to others up to this reading. */
-  #numbersAt(reading: PidSupply | undefined): Set<number> {
-    if (reading === undefined) return new Set();
-    const ours = [...this.#numbers].filter(
-      ([number, since]) => !mayBeGivenOut(number, since, reading),
-    );
-    return new Set(ours.map(([number]) => number));
-  }
-
-  /**
-   * Remembers which numbers are ours at this reading: those that were ours before and cannot have been
-   * given out since, and those that a look has `found` members in. That a group is not empty at two
-   * looks proves nothing of the time between them, so each number is proven from reading to reading.
-   */
-  #prove(reading: PidSupply | undefined, found?: ReadonlySet<number>): void {
-    if (reading === undefined) return;
-    const still = this.#numbersAt(reading);
-    for (const [number, since] of this.#numbers) {
-      // A look that is older than what is known tells nothing new.
-      if (since.forks > reading.forks) continue;
-      const isUsed = number === this.root.pid || (found?.has(number) ?? true);
-      if (isUsed && still.has(number)) this.#numbers.set(number, reading);
-      else this.#numbers.delete(number);
-    }
-    for (const number of found ?? []) {
-      if (!this.#numbers.has(number)) this.#numbers.set(number, reading);
     }
   }
 
@@ -278,8 +238,6 @@ export class ProcessTree {
   }
 }
 
-const keyOf = ({ pid, startTime }: ProcessEntry): string => `${pid} ${startTime}`;
+const isFound = ({ members }: Look): boolean => members.some(({ alive }) => alive);
 
-function numbersOf(members: readonly ProcessEntry[]): Set<number> {
-  return new Set(members.flatMap(({ pid, pgid, sid }) => [pid, pgid, sid]));
-}
+const keyOf = ({ pid, startTime }: ProcessEntry): string => `${pid} ${startTime}`;

@@ -11,6 +11,8 @@ export interface TreeRoot {
   readonly leadsGroup: boolean;
   /** Its number cannot be anyone else's yet: we hold its child handle (or did a moment ago, on Windows). */
   readonly held: boolean;
+  /** It was our child and has exited: whoever has its number now is someone else, whatever the start time. */
+  readonly reaped?: boolean;
   /**
    * Groups and sessions of the tree whose numbers cannot have been given out again up to this look,
    * although their leaders may be dead.
@@ -56,6 +58,8 @@ export function findTree(
   const hostNumbers = new Set([host?.sid, host?.pgid]);
   const members = new Map<number, ProcessEntry>();
   const numbers = new Set<number>();
+  const kinds = [index.byGroup, index.bySession];
+  const included = new Set<readonly ProcessEntry[]>();
   const pending: ProcessEntry[] = [];
   const include = (entry: ProcessEntry | undefined): void => {
     if (entry === undefined || entry.pid <= 1 || members.has(entry.pid)) return;
@@ -65,22 +69,17 @@ export function findTree(
   };
 
   const leader = table.get(root.pid);
-  const recycled =
-    leader !== undefined && root.startTime !== undefined && leader.startTime !== root.startTime;
+  const recycled = leader !== undefined && !isRoot(leader, root);
   // What a file says of a leader, the table has to confirm.
   const leads =
     root.leadsGroup && (root.held || recycled || (leader?.sid ?? root.pid) === root.pid);
   const isThere = leader !== undefined && !recycled;
   if (isThere && (root.held || root.startTime !== undefined)) include(leader);
   // Not by our hold alone: the runtime reaps several children at once, and tells of one after the other.
-  if (root.leadsGroup && root.held && isThere) includeAll(root.pid);
-  for (const number of root.numbers ?? []) if (isUnclaimed(number)) includeAll(number);
-  // Only Windows still names a dead parent; until its number is free again, that is a proof.
-  const { startTime } = root;
-  if (leader === undefined && root.held && startTime !== undefined) {
-    const children = index.byParent.get(root.pid) ?? [];
-    for (const child of children) if (!startedBefore(child, { startTime })) include(child);
-  }
+  const wholes = [...(root.numbers ?? [])].filter(isUnclaimed);
+  if (root.leadsGroup && root.held && isThere) wholes.push(root.pid);
+  for (const number of wholes) for (const by of kinds) includeAll(number, by);
+  if (leader === undefined) for (const orphan of orphansOf(root, index)) include(orphan);
   for (const entry of index.byClaim.get(root.cookie) ?? []) include(entry);
   for (const [pid, { startTime }] of known) {
     const entry = table.get(pid);
@@ -89,18 +88,15 @@ export function findTree(
 
   for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
     for (const child of index.byParent.get(entry.pid) ?? []) include(child);
-    if (isOurs(entry.sid)) includeAll(entry.sid);
-    if (isOurs(entry.pgid)) includeAll(entry.pgid);
+    if (isOurs(entry.sid)) includeAll(entry.sid, index.bySession);
+    if (isOurs(entry.pgid)) includeAll(entry.pgid, index.byGroup);
   }
   return { members: [...members.values()], numbers };
 
-  function inNumber(number: number): readonly ProcessEntry[] {
-    return [...(index.bySession.get(number) ?? []), ...(index.byGroup.get(number) ?? [])];
-  }
-
-  function includeAll(number: number): void {
-    if (numbers.has(number)) return;
-    const entries = inNumber(number);
+  function includeAll(number: number, by: TableIndex['byGroup']): void {
+    const entries = by.get(number) ?? [];
+    if (included.has(entries)) return;
+    included.add(entries);
     if (entries.length > 0 || number === root.pid) numbers.add(number);
     for (const entry of entries) include(entry);
   }
@@ -123,13 +119,29 @@ export function findTree(
     if (numbers.has(number)) return true;
     if (number <= 1 || never.has(number)) return false;
     if (table.get(number)?.alive) return members.has(number);
-    const { startTime } = root;
     if (!leads || hostNumbers.has(number)) return false;
-    return (
-      startTime === undefined ||
-      !inNumber(number).some((entry) => startedBefore(entry, { startTime }))
-    );
+    return !withNumber(number, index).some((entry) => isOlder(entry, root));
   }
+}
+
+function isRoot(leader: ProcessEntry, { startTime, reaped = false }: TreeRoot): boolean {
+  return !reaped && (startTime === undefined || leader.startTime === startTime);
+}
+
+/** Everything that has a number as its group or session. */
+function withNumber(number: number, { bySession, byGroup }: TableIndex): readonly ProcessEntry[] {
+  return [...(bySession.get(number) ?? []), ...(byGroup.get(number) ?? [])];
+}
+
+function isOlder(entry: ProcessEntry, { startTime }: TreeRoot): boolean {
+  return startTime !== undefined && startedBefore(entry, { startTime });
+}
+
+/** The children of a dead root: only Windows, without groups, still names it, a proof until its number is free. */
+function orphansOf(root: TreeRoot, { byParent }: TableIndex): readonly ProcessEntry[] {
+  if (!root.held || root.startTime === undefined) return [];
+  const children = byParent.get(root.pid) ?? [];
+  return children.filter((child) => child.pgid === 0 && !isOlder(child, root));
 }
 
 /** Everything in a group, zombies included. */
