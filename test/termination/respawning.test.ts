@@ -15,9 +15,11 @@ const DEADLINE_MS = 1500;
 /** More than a second's worth, and ended before the test is over. */
 const LINKS = 8000;
 
+let chains = 0;
+
 /** Starts a chain and waits until it goes on by itself. */
 async function startChain(area: Area, mode: string, os: Os = systemOs()) {
-  const beat = join(area.folder, 'beat');
+  const beat = join(area.folder, `beat-${++chains}`);
   const supervisor = new Supervisor({ stateDir: area.stateDir, ladder: LADDER }, os);
   await supervisor.start();
   const shell = mode === 'groups' ? 'bash' : 'sh';
@@ -81,10 +83,14 @@ describe.runIf(CAN_CONTAIN)('a chain of processes', () => {
     area,
   }) => {
     const { pidSupply: _, ...os } = systemOs();
-    const { supervisor, goesOn, end } = await startChain(area, 'no-environment', os);
-    const { survivors } = await supervisor.stop({ deadlineMs: DEADLINE_MS });
-    expect(survivors).toEqual([]);
-    expect(await goesOn()).toBe(true);
-    await end();
+    let lost = false;
+    // Now and then a look catches a link together with its parent.
+    for (let tries = 0; tries < 5 && !lost; tries++) {
+      const { supervisor, goesOn, end } = await startChain(area, 'no-environment', os);
+      const { survivors } = await supervisor.stop({ deadlineMs: DEADLINE_MS });
+      lost = survivors.length === 0 && (await goesOn());
+      await end();
+    }
+    expect(lost).toBe(true);
   });
 });
