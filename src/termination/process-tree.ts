@@ -4,8 +4,6 @@ import { isSettled, readAgain } from '../tree/confirm.ts';
 import { OwnNumbers } from '../tree/own-numbers.ts';
 import { type FoundTree, findTree, inGroup, type TreeRoot, wholeGroups } from './tree.ts';
 
-/** How much later than the one before a look may come and still tell who has appeared in between. */
-const MAX_PAUSE_MS = 1000;
 /** How many known processes are kept before the dead among them are forgotten. */
 const MANY = 512;
 
@@ -25,8 +23,10 @@ export class ProcessTree {
   readonly #os: Os;
   readonly #known = new Map<number, ProcessEntry>();
   readonly #numbers: OwnNumbers;
-  /** Whom the last look has shown, the dead as well. */
-  #seen: { readonly atMs: number; readonly keys: ReadonlySet<string> } | undefined;
+  /** What each look has shown: who asks at the same time shares it, and nobody has appeared in between. */
+  readonly #looks = new WeakMap<ProcessTable, Look>();
+  /** Whom the last one has shown, the dead as well. */
+  #seen: ReadonlySet<string> | undefined;
   /** Whether the last signal was a forced one. */
   #wasKilled = false;
   #heldForLooks = Number.POSITIVE_INFINITY;
@@ -157,6 +157,8 @@ export class ProcessTree {
     let found: FoundTree;
     try {
       table = await this.#os.processes.look();
+      const shared = this.#looks.get(table);
+      if (shared !== undefined) return { table, ...shared };
       found = this.#take(table);
     } catch {
       // No look, no news: what was alive when last seen counts as alive until a look says otherwise.
@@ -165,22 +167,26 @@ export class ProcessTree {
       return { members, isGrowing: false };
     }
     if (--this.#heldForLooks <= 0) this.root.held = false;
-    const appeared = this.#appeared(found.members);
-    const alive = found.members.filter((member) => member.alive);
-    if (alive.length > 0) return { table, members: alive, isGrowing: appeared.length > 0 };
-    // Who was born and died between two looks had a parent that neither of them has shown.
-    if (appeared.length > 0) return { table, members: appeared, isGrowing: true };
-    const members = this.#isHidden(table) ? [{ ...this.#rootEntry(), alive: false }] : [];
-    return { table, members, isGrowing: members.length > 0 };
+    const look = this.#judge(table, found.members);
+    this.#looks.set(table, look);
+    return { table, ...look };
   }
 
-  /** Who was not there when last looked, if that is not too long ago to tell. */
+  #judge(table: ProcessTable, found: readonly ProcessEntry[]): Look {
+    const appeared = this.#appeared(found);
+    const alive = found.filter((member) => member.alive);
+    if (alive.length > 0) return { members: alive, isGrowing: appeared.length > 0 };
+    // Who was born and died between two looks had a parent that neither of them has shown.
+    if (appeared.length > 0) return { members: appeared, isGrowing: true };
+    const members = this.#isHidden(table) ? [{ ...this.#rootEntry(), alive: false }] : [];
+    return { members, isGrowing: members.length > 0 };
+  }
+
+  /** Who was not there when last looked. */
   #appeared(members: readonly ProcessEntry[]): ProcessEntry[] {
     const before = this.#seen;
-    const atMs = this.#os.clock.monotonicMs();
-    this.#seen = { atMs, keys: new Set(members.map(keyOf)) };
-    if (before === undefined || atMs - before.atMs > MAX_PAUSE_MS) return [];
-    return members.filter((member) => !before.keys.has(keyOf(member)));
+    this.#seen = new Set(members.map(keyOf));
+    return members.filter((member) => before !== undefined && !before.has(keyOf(member)));
   }
 
   /** Whether the root's group exists although a look has shown nobody in it, not even a zombie. */

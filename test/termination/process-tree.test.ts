@@ -253,6 +253,20 @@ describe('a tree that forks faster than a look', () => {
     expect(await tree.look()).not.toEqual([]);
   });
 
+  it('is found by all who share one look', async () => {
+    os.die(root.pid);
+    tree.letGo();
+    os.afterLook = () => {
+      inGroup().alive = false;
+    };
+    await tree.look();
+    const table = await os.processes.look();
+    Object.assign(os.processes, { look: async () => table });
+    const [one, other] = await Promise.all([signal('SIGKILL'), signal('SIGKILL')]);
+    expect(one).not.toEqual([]);
+    expect(other).toEqual(one);
+  });
+
   it('is not alive by its zombies, however long they lie there', async () => {
     inGroup().alive = false;
     os.die(root.pid);

@@ -61,11 +61,12 @@ describe.runIf(CAN_CONTAIN)('a chain of processes', () => {
   it.for(['group', 'double-fork', 'groups', 'sessions', 'no-environment'])(
     'by %s is ended or named at the deadline',
     async (mode, { area }) => {
-      const { supervisor, goesOn } = await startChain(area, mode);
+      const { supervisor, goesOn, end } = await startChain(area, mode);
       const beganMs = performance.now();
       const { survivors } = await supervisor.stop({ deadlineMs: DEADLINE_MS });
       expect(performance.now() - beganMs).toBeLessThan(DEADLINE_MS + 1000);
       if (survivors.length === 0) expect(await goesOn()).toBe(false);
+      else await end();
     },
   );
 
