@@ -275,6 +275,12 @@ export class Area {
     return [first, second];
   }
 
+  /** What is alive of a process's children and has become the program that it is to be. */
+  childrenOf({ pid, args }: ProcessRow): ProcessRow[] {
+    const rows = findByMarker(CONTAINMENT_MARKER, this.marker);
+    return rows.filter((row) => row.ppid === pid && row.args.join(' ') !== args.join(' '));
+  }
+
   /** Everything alive that the test started, but its hosts and canaries. */
   tree(): ProcessRow[] {
     const own = new Set([...this.#hosts.map(({ child }) => child.pid), ...this.#canaryPids()]);

@@ -10,6 +10,7 @@ import {
   type LaunchFailure,
   type LaunchRequest,
   type Os,
+  type PidSupply,
   type Platform,
   type ProcessEntry,
   type Processes,
@@ -26,7 +27,7 @@ export type Stimulus = 'EOF' | NodeJS.Signals;
 type Reactions = Readonly<Partial<Record<Stimulus, Reaction>>>;
 
 /** What ends no process that does not ask for it. */
-const HARMLESS: ReadonlySet<Stimulus> = new Set(['EOF', 'SIGCONT']);
+const HARMLESS: ReadonlySet<Stimulus> = new Set(['EOF', 'SIGCONT', 'SIGSTOP']);
 
 /** Ends for nobody, as a process in uninterruptible sleep does. */
 export const UNKILLABLE: Reactions = { SIGTERM: 'ignore', SIGKILL: 'ignore' };
@@ -62,6 +63,8 @@ export class FakeOs implements Os {
   readonly processes: Processes;
   readonly endTree?: (pid: number) => Promise<void>;
   readonly identifyAsync?: () => Promise<SelfIdentity>;
+  readonly hasGroup?: (pgid: number) => boolean;
+  readonly pidSupply?: NonNullable<Os['pidSupply']>;
   readonly clock = new FakeClock();
   /** What was asked of the system, in order: `launch a`, `EOF 100`, `SIGTERM 100`, `SIGKILL -100` (a group). */
   readonly log: string[] = [];
@@ -82,6 +85,8 @@ export class FakeOs implements Os {
   /** Whether signals to groups are refused. */
   groupsDenied = false;
   looks = 0;
+  /** How numbers are given out; `undefined` where that cannot be read. */
+  supply: PidSupply | undefined = { forks: 1000, last: FIRST_PID - 1, max: 32_768, tasks: 20 };
   /** What processes use; of the others there is no sample. */
   readonly usage = new Map<number, Partial<Usage>>();
   /** The pids of each sample that was taken. */
@@ -102,6 +107,10 @@ export class FakeOs implements Os {
     this.processes =
       platform === 'linux' ? { look, read: (pid: number) => this.#read(pid) } : { look };
     if (platform !== 'linux') this.identifyAsync = () => this.#identifyAsync();
+    if (platform === 'linux')
+      this.pidSupply = { now: () => this.supply, recent: () => this.supply };
+    if (platform !== 'win32')
+      this.hasGroup = (pgid) => [...this.#table.values()].some((entry) => entry.pgid === pgid);
     if (platform === 'win32') this.endTree = async (pid) => this.#endTree(pid);
     this.add({ pid: 1, ppid: 0, pgid: 1, sid: 1, command: 'init' });
     this.add({ pid: HOST_PID, ppid: 1, pgid: HOST_PID, sid: HOST_PID, command: 'host' });
@@ -110,11 +119,13 @@ export class FakeOs implements Os {
   async #look(): Promise<ProcessTable> {
     this.looks++;
     if (this.lookError !== undefined) throw this.lookError;
+    const before = this.supply;
     const table = new Map(
       Array.from(this.#table, ([pid, { on: _, ...entry }]) => [pid, { ...entry }] as const),
     );
+    const after = this.supply;
     this.afterLook?.();
-    return table;
+    return before && after ? Object.assign(table, { supply: { before, after } }) : table;
   }
 
   #read(pid: number): BareProcess | undefined {
@@ -152,7 +163,16 @@ export class FakeOs implements Os {
       ...process,
     };
     this.#table.set(pid, entry);
+    this.#count(pid);
     return entry;
+  }
+
+  /** A number is given out: the next one, or one further round the circle. */
+  #count(pid: number): void {
+    if (this.supply === undefined) return;
+    const { forks, last, max } = this.supply;
+    const taken = pid > last ? pid - last : max - last + pid;
+    this.supply = { ...this.supply, forks: forks + taken, last: pid };
   }
 
   /** A child of `parent` in its group and session, with its cookie. */

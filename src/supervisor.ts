@@ -338,6 +338,7 @@ export class Supervisor {
       return sweep(context, {
         known: () => [...this.#live.keys(), ...this.#kept],
         overdue: [...this.#live.values()].filter((live) => live.survived),
+        trees: Array.from(this.#live.values(), ({ tree }) => tree),
       });
     });
     if (!dryRun) this.#events.emit('swept', report);

@@ -29,7 +29,7 @@ export const run: Command = async (args, terminal) => {
 
 /** What a start would do, without a trace of our own. */
 async function rehearse(registry: Registry): Promise<SweepReport> {
-  return sweep(await onlooker(registry), { known: () => [], overdue: [] });
+  return sweep(await onlooker(registry), { known: () => [], overdue: [], trees: [] });
 }
 
 async function perform({ stateDir, options }: Registry): Promise<SweepReport> {

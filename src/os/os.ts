@@ -46,8 +46,23 @@ export interface RlimitSystem {
   probe(limit: TagLimit, value: string): Promise<string | undefined>;
 }
 
+/** How the kernel gives out numbers to processes, at one moment and in this host's PID namespace. */
+export interface PidSupply {
+  /** Successful forks since boot, of all namespaces: at least as many as here. */
+  readonly forks: number;
+  /** The number that was given out last. */
+  readonly last: number;
+  /** All numbers are below this. */
+  readonly max: number;
+  /** Live tasks of the whole machine, threads included. */
+  readonly tasks: number;
+}
+
 /** One look at all processes. */
-export type ProcessTable = ReadonlyMap<number, ProcessEntry>;
+export type ProcessTable = ReadonlyMap<number, ProcessEntry> & {
+  /** Read just before the look and just after it; absent where the system does not tell. */
+  readonly supply?: { readonly before: PidSupply; readonly after: PidSupply } | undefined;
+};
 
 /** What a launch needs; everything in it reaches the child one to one. */
 export interface LaunchRequest {
@@ -174,6 +189,17 @@ export interface Os {
   signal(pid: number, signal: NodeJS.Signals): SignalResult;
   /** Signals a whole group, in one step that no fork can slip through; the caller has proven it ours. */
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult;
+  /** Whether a group has any process, zombies included; absent where there are no groups. */
+  readonly hasGroup?: (pgid: number) => boolean;
+  /** How numbers are given out: `now`, or when that was last asked; absent where the system does not tell. */
+  readonly pidSupply?: {
+    now(): PidSupply | undefined;
+    recent(): PidSupply | undefined;
+  };
+  /** A start time on the wall clock, in ms since 1970; `undefined` if it cannot be told. */
+  readonly startedAt?: (startTime: string) => number | undefined;
+  /** Whether a process is a guardian, of whichever host, by its arguments; a name proves nothing else. */
+  readonly isGuardian?: (pid: number) => boolean;
   /** Ends a process and its descendants by force; only where signals are not to be had (Windows). */
   readonly endTree?: (pid: number) => Promise<void>;
   /** Sets resource limits for what is launched; absent where they are not handed down (macOS, Windows). */

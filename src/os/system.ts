@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
+import { isGuardian } from './guardian-name.ts';
 import { launch } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
+import { readPidSupply, recentPidSupply } from './pid-supply.ts';
 import { linuxRlimits } from './rlimits.ts';
+import { fileTimeMs, secondsMs, ticksMs } from './start-time.ts';
 import { sampleUsage } from './usage.ts';
 import { endWindowsTree, windowsProcesses } from './windows.ts';
 
@@ -33,6 +36,16 @@ function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTab
   };
 }
 
+/** Adds to each look how numbers were given out before and after it. */
+function withSupply(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
+  return async () => {
+    const before = readPidSupply();
+    const table = await take();
+    const after = readPidSupply();
+    return before && after ? Object.assign(table, { supply: { before, after } }) : table;
+  };
+}
+
 /** Sends a signal; the guard stands here so that no caller can forget it. */
 function send(target: number, signal: NodeJS.Signals): SignalResult {
   const number = Math.abs(target);
@@ -43,6 +56,16 @@ function send(target: number, signal: NodeJS.Signals): SignalResult {
     return 'sent';
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ESRCH' ? 'gone' : 'denied';
+  }
+}
+
+function hasGroup(pgid: number): boolean {
+  if (pgid <= 1) return false;
+  try {
+    process.kill(-pgid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 
@@ -114,6 +137,8 @@ function composeSystem(): Os {
     case 'darwin':
       return {
         ...withLateIdentity(compose('darwin', darwinProcesses(), anonymousIdentity), darwinBootId),
+        hasGroup,
+        startedAt: secondsMs,
         listeners: darwinListeners,
       };
     case 'win32':
@@ -124,16 +149,28 @@ function composeSystem(): Os {
           async () => '',
         ),
         endTree: endWindowsTree,
+        startedAt: fileTimeMs,
         listeners: windowsListeners,
       };
     default:
       return {
-        ...compose('linux', linuxProcesses(systemClock), linuxIdentity),
+        ...composeLinux(),
         pss: linuxPss,
         rlimits: linuxRlimits(),
         listeners: linuxListeners(systemClock),
       };
   }
+}
+
+function composeLinux(): Os {
+  const { look, ...processes } = linuxProcesses(systemClock);
+  return {
+    ...compose('linux', { ...processes, look: withSupply(look) }, linuxIdentity),
+    hasGroup,
+    pidSupply: { now: readPidSupply, recent: recentPidSupply },
+    startedAt: ticksMs,
+    isGuardian,
+  };
 }
 
 /** Where the system tells start time and boot only through a child process. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SupervisorError } from '../errors.ts';
-import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
+import { COOKIE_VARIABLE, type Os, type ProcessEntry, type ProcessTable } from '../os/os.ts';
 import { Handle, type SupervisedProcess } from '../spawn/handle.ts';
 import { LiveProcess } from '../spawn/live.ts';
 import type { Corridor } from '../spawn/passage.ts';
@@ -52,7 +52,8 @@ export async function adopt(
 ): Promise<SupervisedProcess> {
   const { os, live: all, emit } = corridor;
   const what: AdoptionWish = id === undefined ? { pid: pid ?? 0 } : { id };
-  const { entry, kept } = await findAdoptable(what, context, all);
+  const guardian = corridor.registry().guardian.pid;
+  const { table, entry, kept } = await findAdoptable(what, context, { live: all, guardian });
   const registry = corridor.registry();
   const handle = new Handle(corridor.nextId());
   const record = {
@@ -67,7 +68,7 @@ export async function adopt(
     sessionId: wish.sessionId ?? kept?.record.sessionId,
     command: entry.command,
     cwd: kept?.record.cwd ?? '',
-    startedAt: os.clock.now(),
+    startedAt: os.startedAt?.(entry.startTime) ?? os.clock.now(),
   };
   const session =
     record.sessionId === undefined ? undefined : corridor.sessions.enter(record.sessionId);
@@ -96,6 +97,8 @@ export async function adopt(
     onSeenDead: () => void watch.look(),
   });
   all.set(handle.id, live);
+  // What it has started already is known at once, and not only when it is dead.
+  live.tree.membersIn(table);
   session?.started();
   registry.history.started(registry.owner.instance, record);
   handle.control(live);
@@ -155,19 +158,20 @@ type AdoptionWish = { readonly pid: number } | { readonly id: string };
 
 /** A process that may be adopted, and what was known of it. */
 interface Adoptable {
+  readonly table: ProcessTable;
   readonly entry: ProcessEntry;
   readonly kept: KeptFile | undefined;
 }
 
 /**
- * Finds the process and proves that it is nobody's; `live` is what we supervise.
+ * Finds the process and proves that it is nobody's; `own` is what we supervise, and who guards us.
  *
  * @throws SupervisorError `NOT_ADOPTABLE` with the reason
  */
 async function findAdoptable(
   wish: AdoptionWish,
   context: RecoveryContext,
-  live: Corridor['live'],
+  own: { readonly live: Corridor['live']; readonly guardian: number | undefined },
 ): Promise<Adoptable> {
   const kept = 'id' in wish ? await keptWith(wish.id, context) : undefined;
   const pid = 'pid' in wish ? wish.pid : (kept?.record.pid ?? 0);
@@ -182,19 +186,23 @@ async function findAdoptable(
   if (!entry.alive) refuse('it is dead already (a zombie)');
   if (kept !== undefined && entry.startTime !== kept.record.startTime) refuse('it has ended');
   if (!os.isOwnUsers(pid)) refuse("it is another user's");
-  const supervised = new Set(Array.from(live.values(), ({ record }) => record.pid));
-  const tree = [...lineage(table, pid)].find((ancestor) => supervised.has(ancestor));
+  const ancestors = [...lineage(table, pid)];
+  // What a guardian has started serves it.
+  if (ancestors.some((ancestor) => ancestor === own.guardian || os.isGuardian?.(ancestor)))
+    refuse('it is the guardian of a supervisor, which ends what its host leaves');
+  const supervised = new Set(Array.from(own.live.values(), ({ record }) => record.pid));
+  const tree = ancestors.find((ancestor) => supervised.has(ancestor));
   if (tree !== undefined) refuse(`it belongs to the tree of pid ${tree}, which is supervised here`);
-  const own = table.get(self.pid);
+  const host = table.get(self.pid);
   const allowed = [
     ...claimsOf(os.environment()[COOKIE_VARIABLE]),
-    ...(own === undefined ? [] : claimsOfProcess(own)),
+    ...(host === undefined ? [] : claimsOfProcess(host)),
     ...(kept === undefined ? [] : Object.values(marksOf(kept.segment))),
   ];
   const foreign = claimsOfProcess(entry).find((claim) => !allowed.includes(claim));
   if (foreign !== undefined)
     refuse(`it bears the mark of another supervised process ("${foreign}")`);
-  return { entry, kept };
+  return { table, entry, kept };
 }
 
 /** Asked once it stands in our own journal: of two hosts at once at most one takes it. */

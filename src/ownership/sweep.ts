@@ -1,3 +1,5 @@
+import { sliced } from '../os/clock.ts';
+import type { Os } from '../os/os.ts';
 import type { KeptProcess, SweepReport } from '../reports.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
@@ -19,6 +21,8 @@ export interface OwnProcesses {
   /** The ids of the records that are still of use. */
   known(): readonly string[];
   readonly overdue: readonly Overdue[];
+  /** The trees of what lives at this moment. */
+  readonly trees: readonly Pick<ProcessTree, 'membersIn'>[];
 }
 
 /**
@@ -27,10 +31,11 @@ export interface OwnProcesses {
  */
 export async function sweep(
   context: RecoveryContext,
-  { known, overdue }: OwnProcesses,
+  { known, overdue, trees }: OwnProcesses,
 ): Promise<SweepReport> {
   const { clock } = context.os;
   const beganMs = clock.monotonicMs();
+  await showAll(trees, context.os);
   const { recovered, unproven, ...left } = await recover(context);
   const living = await findKept(context);
   const removed = [...(await removeStaleFiles(context)), ...removeOldRestarts(context)];
@@ -51,6 +56,20 @@ export async function sweep(
     forgotten: left.forgotten + living.forgotten,
     durationMs: clock.monotonicMs() - beganMs,
   };
+}
+
+/**
+ * Shows one look to every live tree: whoever leaves a session and loses its environment is known from
+ * now on, when its parent dies, too.
+ */
+async function showAll(trees: OwnProcesses['trees'], os: Os): Promise<void> {
+  if (trees.length === 0) return;
+  const table = await os.processes.look();
+  const rest = sliced(os.clock);
+  for (const tree of trees) {
+    tree.membersIn(table);
+    await rest();
+  }
 }
 
 async function endAgain(live: Overdue, dryRun: boolean) {

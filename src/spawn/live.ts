@@ -127,8 +127,10 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
 
   kill(signal: NodeJS.Signals): boolean {
     const { os } = this.#context;
-    // What we hold cannot be anyone else by now.
-    const isThere = this.child !== undefined || this.tree.rootIsThere;
+    const { rootIsThere } = this.tree;
+    // A child that is reaped may have to wait until that is told, and its number may be another's by then.
+    const isGone = rootIsThere === false && this.record.startTime !== undefined;
+    const isThere = this.child === undefined ? rootIsThere : !isGone;
     if (isThere === false) return false;
     if (ENDING_SIGNALS.has(signal)) {
       this.#killedByCaller ||= this.cause === undefined;

@@ -194,6 +194,8 @@ export async function comeBack(
   { code, signal, unseen, stderrTail, refusal }: End,
 ): Promise<void> {
   const { os, request, handle, options, emit, session, live: all } = passage;
+  // Before anything of the host's runs: from now on the number may be given out again.
+  live.tree.letGo();
   live.disarm();
   // Taken in any case: an order that comes too late is not to lie about.
   const ordered = registry.ordered(handle.id);
@@ -206,7 +208,6 @@ export async function comeBack(
   live.wake();
   const streamsQuiet = live.child && quietStreams(live.child, os.clock);
 
-  live.tree.letGo();
   // What is ended already looks for itself, and nothing in it is left over.
   const remaining = wasEnding ? [] : await live.tree.look();
   const leftovers = remaining.map(({ pid, command }) => ({ pid, command }));

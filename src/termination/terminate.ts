@@ -88,13 +88,16 @@ export class Ending {
     return { survivors, forced: this.#forced };
   }
 
-  /** Signals the tree, and whoever joins it, until two looks in a row find nobody; false if time is up before. */
+  /**
+   * Signals the tree, and whoever joins it, until two looks in a row find nobody; false if time is up
+   * before, however many have died by then: of a tree that goes on forking there are always others.
+   */
   async #signalUntilDead(
     signal: 'SIGTERM' | 'SIGKILL',
     step: { untilMs: number },
   ): Promise<boolean> {
     let emptyLooks = 0;
-    for (;;) {
+    for (let pauseMs = 0; ; pauseMs = Math.min(pauseMs + 1, MAX_POLL_MS)) {
       const members = await this.#target.tree.signal(signal, (member) =>
         this.#isDue(signal, member),
       );
@@ -104,10 +107,12 @@ export class Ending {
         continue;
       }
       emptyLooks = 0;
-      this.#forced ||= signal === 'SIGKILL';
+      this.#forced ||= signal === 'SIGKILL' && members.some(({ alive }) => alive);
       await this.#untilDead(members, step);
-      if (this.#leftMs(step) <= 0 && members.some((member) => this.#target.tree.isAlive(member)))
-        return false;
+      const leftMs = this.#leftMs(step);
+      if (leftMs <= 0) return false;
+      // It need not be looked for without a pause where a look is all that comes of it.
+      if (signal === 'SIGTERM' && pauseMs > 2) await this.#pause(Math.min(pauseMs, leftMs));
     }
   }
 

@@ -9,31 +9,55 @@ export interface TreeRoot extends TreeMarks {
   readonly startTime: string | undefined;
   /** We launched it as leader of a group and session of its own. */
   readonly leadsGroup: boolean;
-  /** Its number cannot be anyone else's yet: we hold its child handle, or did a moment ago. */
+  /** Its number cannot be anyone else's yet: we hold its child handle (or did a moment ago, on Windows). */
   readonly held: boolean;
+  /** It was our child and has exited: whoever has its number now is someone else, whatever the start time. */
+  readonly reaped?: boolean;
+  /**
+   * Groups and sessions of the tree whose numbers cannot have been given out again up to this look,
+   * although their leaders may be dead.
+   */
+  readonly numbers?: ReadonlySet<number>;
 }
 
 /** What earlier looks have proven, by pid. */
 export type KnownProcesses = ReadonlyMap<number, Pick<ProcessEntry, 'startTime'>>;
 
+/** What a look has shown of a tree. */
+export interface FoundTree {
+  /** The zombies, too: they run nothing, but keep numbers in use and tell that somebody lived. */
+  readonly members: readonly ProcessEntry[];
+  /** The groups and sessions that are the tree's as a whole. */
+  readonly numbers: ReadonlySet<number>;
+}
+
+/** Finds every live process of a tree in one look at the process table. */
+export function treeOf(...looking: Parameters<typeof findTree>): ProcessEntry[] {
+  return findTree(...looking).members.filter((entry) => entry.alive);
+}
+
 /**
- * Finds every live process of a tree in one look at the process table.
+ * Finds a tree in one look at the process table.
  *
- * Starts from what is proven by itself (the root, the cookie, an earlier look) and closes over
- * children, groups and sessions. A process with a kept cookie is left out and nothing is reached
- * through it; the host and its ancestors never belong to a tree.
+ * Starts from what is proven by itself (the root, the cookie, an earlier look, a number that cannot
+ * have been given out again) and closes over children, groups and sessions. A process with a kept
+ * cookie is left out and nothing is reached through it; the host and its ancestors never belong to a
+ * tree.
  */
-export function treeOf(
+export function findTree(
   table: ProcessTable,
   root: TreeRoot,
   known: KnownProcesses,
   hostPid: number,
-): ProcessEntry[] {
+): FoundTree {
   const index = indexOf(table);
   const never = lineage(table, hostPid);
   const host = table.get(hostPid);
   const hostNumbers = new Set([host?.sid, host?.pgid]);
   const members = new Map<number, ProcessEntry>();
+  const numbers = new Set<number>();
+  const kinds = [index.byGroup, index.bySession];
+  const included = new Set<readonly ProcessEntry[]>();
   const pending: ProcessEntry[] = [];
   const include = (entry: ProcessEntry | undefined): void => {
     if (entry === undefined || entry.pid <= 1 || members.has(entry.pid)) return;
@@ -43,23 +67,17 @@ export function treeOf(
   };
 
   const leader = table.get(root.pid);
-  const recycled =
-    leader !== undefined && root.startTime !== undefined && leader.startTime !== root.startTime;
+  const recycled = leader !== undefined && !isRoot(leader, root);
   // What a file says of a leader, the table has to confirm.
   const leads =
     root.leadsGroup && (root.held || recycled || (leader?.sid ?? root.pid) === root.pid);
-  if (leader !== undefined && !recycled && (root.held || root.startTime !== undefined))
-    include(leader);
-  if (root.leadsGroup && root.held && !recycled) {
-    for (const entry of index.byGroup.get(root.pid) ?? []) include(entry);
-    for (const entry of index.bySession.get(root.pid) ?? []) include(entry);
-  }
-  // Only Windows still names a dead parent; until its number is free again, that is a proof.
-  const { startTime } = root;
-  if (leader === undefined && root.held && startTime !== undefined) {
-    const children = index.byParent.get(root.pid) ?? [];
-    for (const child of children) if (!startedBefore(child, { startTime })) include(child);
-  }
+  const isThere = leader !== undefined && !recycled;
+  if (isThere && (root.held || root.startTime !== undefined)) include(leader);
+  // Not by our hold alone: the runtime reaps several children at once, and tells of one after the other.
+  const wholes = [...(root.numbers ?? [])].filter(isUnclaimed);
+  if (root.leadsGroup && root.held && isThere) wholes.push(root.pid);
+  for (const number of wholes) for (const by of kinds) includeAll(number, by);
+  if (leader === undefined) for (const orphan of orphansOf(root, index)) include(orphan);
   for (const entry of index.byClaim.get(root.cookie) ?? []) include(entry);
   for (const entry of bearersOfTag()) include(entry);
   for (const [pid, { startTime }] of known) {
@@ -69,10 +87,26 @@ export function treeOf(
 
   for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
     for (const child of index.byParent.get(entry.pid) ?? []) include(child);
-    if (isOurs(entry.sid)) for (const other of index.bySession.get(entry.sid) ?? []) include(other);
-    if (isOurs(entry.pgid)) for (const other of index.byGroup.get(entry.pgid) ?? []) include(other);
+    if (isOurs(entry.sid)) includeAll(entry.sid, index.bySession);
+    if (isOurs(entry.pgid)) includeAll(entry.pgid, index.byGroup);
   }
-  return [...members.values()].filter((entry) => entry.alive);
+  return { members: [...members.values()], numbers };
+
+  function includeAll(number: number, by: TableIndex['byGroup']): void {
+    const entries = by.get(number) ?? [];
+    if (included.has(entries)) return;
+    included.add(entries);
+    if (entries.length > 0 || number === root.pid) numbers.add(number);
+    for (const entry of entries) include(entry);
+  }
+
+  /** Whether the table shows nobody else with a number that is ours. */
+  function isUnclaimed(number: number): boolean {
+    if (number <= 1 || hostNumbers.has(number)) return false;
+    if (number === root.pid) return !recycled;
+    const now = table.get(number);
+    return !now?.alive || known.get(number)?.startTime === now.startTime;
+  }
 
   /** What has started before the root was given its tag by somebody's hand. */
   function bearersOfTag(): readonly ProcessEntry[] {
@@ -85,12 +119,41 @@ export function treeOf(
   /**
    * Whether a member's group or session is ours as a whole. A process cannot join a session, so
    * below a root that leads its own, each was made by the tree; without that, its leader must be in it.
+   * One in which a process is older than the root was there before it: our cookie came into it by
+   * another way than a fork.
    */
   function isOurs(number: number): boolean {
+    if (numbers.has(number)) return true;
     if (number <= 1 || never.has(number)) return false;
-    const numberLeader = table.get(number);
-    return numberLeader?.alive ? members.has(number) : leads && !hostNumbers.has(number);
+    if (table.get(number)?.alive) return members.has(number);
+    if (!leads || hostNumbers.has(number)) return false;
+    return !withNumber(number, index).some((entry) => isOlder(entry, root));
   }
+}
+
+function isRoot(leader: ProcessEntry, { startTime, reaped = false }: TreeRoot): boolean {
+  return !reaped && (startTime === undefined || leader.startTime === startTime);
+}
+
+/** Everything that has a number as its group or session. */
+function withNumber(number: number, { bySession, byGroup }: TableIndex): readonly ProcessEntry[] {
+  return [...(bySession.get(number) ?? []), ...(byGroup.get(number) ?? [])];
+}
+
+function isOlder(entry: ProcessEntry, { startTime }: TreeRoot): boolean {
+  return startTime !== undefined && startedBefore(entry, { startTime });
+}
+
+/** The children of a dead root: only Windows, without groups, still names it, a proof until its number is free. */
+function orphansOf(root: TreeRoot, { byParent }: TableIndex): readonly ProcessEntry[] {
+  if (!root.held || root.startTime === undefined) return [];
+  const children = byParent.get(root.pid) ?? [];
+  return children.filter((child) => child.pgid === 0 && !isOlder(child, root));
+}
+
+/** Everything in a group, zombies included. */
+export function inGroup(table: ProcessTable, pgid: number): readonly ProcessEntry[] {
+  return indexOf(table).byGroup.get(pgid) ?? [];
 }
 
 /** The groups that hold nothing but members: these can be signalled in one step. */

@@ -82,7 +82,7 @@ const SURFACES = [
   'testing',
   'cli',
 ] as const;
-const STATIONS = ['admission', 'spawn', 'ownership', 'limits', 'termination'] as const;
+const STATIONS = ['admission', 'spawn', 'ownership', 'limits', 'tree', 'termination'] as const;
 const SUPERVISOR_FILES = ['index.ts', 'supervisor.ts', 'singleton.ts'] as const;
 const WORD_FILES = ['errors.ts', 'reports.ts', 'events.ts', 'options.ts', 'validation.ts'] as const;
 

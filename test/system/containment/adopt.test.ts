@@ -1,6 +1,8 @@
 // Processes that others have started, and who may take them.
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
 import {
+  type Area,
   CAN_CONTAIN,
   type ContainedHost,
   endAndConfirm,
@@ -50,6 +52,48 @@ describe.runIf(CAN_CONTAIN)('an adopted process', () => {
     });
   });
 
+  /** A leader that lives until it is ended, and a child in its session that a look may not have seen yet. */
+  const family = async (area: Area) => {
+    const leader = area.canary({}, ['sh', '-c', 'sleep 300 & wait']);
+    const child = await eventually(() => area.childrenOf(leader)[0]);
+    return { leader, child };
+  };
+
+  it('that dies by itself takes with it what it has left in its session', async ({ area }) => {
+    const { leader, child } = await family(area);
+    const bystander = area.canary();
+    const host = await area.readyHost();
+    const { id } = await host.ask({ do: 'adopt', options: { pid: leader.pid } });
+    process.kill(leader.pid, 'SIGKILL');
+    expect(await host.ask({ do: 'exited', id: String(id) })).toMatchObject({
+      report: { id, leftovers: [{ pid: child.pid, command: 'sleep' }] },
+    });
+    expect([leader, child, bystander].map(isAlive)).toEqual([false, false, true]);
+  });
+
+  it('that dies by itself leaves it alone where leftovers are kept', async ({ area }) => {
+    const { leader, child } = await family(area);
+    const host = await area.readyHost({ options: { leftovers: 'keep' } });
+    const { id } = await host.ask({ do: 'adopt', options: { pid: leader.pid } });
+    process.kill(leader.pid, 'SIGKILL');
+    await host.ask({ do: 'exited', id: String(id) });
+    expect(isAlive(child)).toBe(true);
+    await endAndConfirm([child]);
+  });
+
+  it('says when the kernel started it', async ({ area }) => {
+    const beforeMs = Date.now();
+    const canary = area.canary();
+    const afterMs = Date.now();
+    await delay(300);
+    const host = await area.readyHost();
+    await host.ask({ do: 'adopt', options: { pid: canary.pid } });
+    const [{ startedAt }] = (await host.ask({ do: 'list' }))['report'] as [{ startedAt: number }];
+    // The kernel counts in hundredths of a second.
+    expect(startedAt).toBeGreaterThanOrEqual(beforeMs - 20);
+    expect(startedAt).toBeLessThanOrEqual(afterMs + 20);
+  });
+
   it('dies with its host if it leads a session of its own', async ({ area }) => {
     const canary = area.canary();
     const host = await area.readyHost();
@@ -84,6 +128,18 @@ describe.runIf(CAN_CONTAIN)('adopt refuses', () => {
     const host = await area.readyHost();
     expect(await refusal(host, host.child.pid ?? 0)).toContain('it is this host, or one of its');
     expect(await refusal(host, process.pid)).toContain('it is this host, or one of its');
+  });
+
+  it('guardians: its own, and those of others', async ({ area }) => {
+    const [host, other] = [await area.readyHost(), await area.readyHost()];
+    for (const each of [host, other]) await each.ask({ do: 'start' });
+    const guardians = await eventually(() => {
+      const found = area.guardians();
+      return found.length === 2 && found;
+    });
+    for (const { pid } of guardians)
+      expect(await refusal(host, pid)).toContain('it is the guardian of a supervisor');
+    expect(guardians.map(isAlive)).toEqual([true, true]);
   });
 
   it('what is not there any more', async ({ area }) => {

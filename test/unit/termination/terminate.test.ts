@@ -356,6 +356,46 @@ describe('a tree that forks while it is ended', () => {
   });
 });
 
+describe('a tree that goes on forking whatever happens', () => {
+  /** In the moment of each look, the last one has died and the next one lives: nobody is caught. */
+  function chain(): readonly number[] {
+    const looksAtMs: number[] = [];
+    const link = () => os.add({ ppid: 1, cookie: COOKIE, on: UNKILLABLE });
+    let last = link();
+    os.afterLook = () => {
+      looksAtMs.push(os.clock.monotonicMs());
+      os.clock.advanceInOneTick(3);
+      os.die(last.pid);
+      last = link();
+    };
+    return looksAtMs;
+  }
+
+  it.each([
+    [{ deadlineMs: 1500 }, 1500],
+    [{ force: true }, 1000],
+    [{ deadlineMs: 0 }, 0],
+  ])('has survivors at the deadline, and not for ever none: %j', async (options, atMs) => {
+    chain();
+    os.die(root.pid);
+    target = { ...target, running: () => false };
+    const { survivors } = await end(options);
+    expect(survivors).not.toEqual([]);
+    expect(os.clock.monotonicMs()).toBeLessThanOrEqual(atMs + 30);
+  });
+
+  it('is looked at with pauses while it has been asked politely', async () => {
+    const looksAtMs = chain();
+    os.die(root.pid);
+    target = { ...target, running: () => false };
+    await end();
+    const polite = looksAtMs.filter((atMs) => atMs < LADDER.termMs);
+    expect(polite.length).toBeLessThan(300);
+    // Not so when it is ended by force: then each look may catch it.
+    expect(looksAtMs.length - polite.length).toBeGreaterThan(300);
+  });
+});
+
 describe('an unkillable process', () => {
   beforeEach(() => plant({ on: UNKILLABLE }));
 

@@ -45,6 +45,8 @@ const root: TreeRoot = {
 };
 /** The process has exited, and its handle with it: its number proves nothing any more. */
 const gone: TreeRoot = { ...root, held: false };
+/** The same, but nobody else can have had its number since. */
+const ungiven: TreeRoot = { ...gone, reaped: true, numbers: new Set([ROOT]) };
 const adopted: TreeRoot = { ...root, leadsGroup: false, held: false };
 
 interface Looking {
@@ -250,14 +252,66 @@ describe('treeOf', () => {
     ],
 
     [
-      'the group of a dead root, while its handle is held',
+      'the group of a dead root whose number cannot have been given out again',
       [{ pid: 101, ppid: 1, pgid: ROOT, sid: 77 }],
       [101],
+      { from: ungiven },
     ],
     [
-      'the session of a dead root, while its handle is held',
+      'the session of a dead root whose number cannot have been given out again',
       [{ pid: 101, ppid: 1, pgid: 101, sid: ROOT }],
       [101],
+      { from: ungiven },
+    ],
+    [
+      'no group of a dead root by the hold alone: its exit may not have been told yet',
+      [{ pid: 101, ppid: 1, pgid: ROOT, sid: ROOT }],
+      [],
+    ],
+    [
+      'no group of a reaped root whose number somebody has, though their start times are the same',
+      [
+        { pid: ROOT, ppid: 1 },
+        { pid: 101, ppid: 1, pgid: ROOT, sid: ROOT },
+      ],
+      [],
+      { from: ungiven },
+    ],
+    [
+      'a group whose leader is dead and whose number cannot have been given out again',
+      [{ pid: 101, ppid: 1, pgid: 90, sid: 90 }],
+      [101],
+      { from: { ...gone, numbers: new Set([90]) } },
+    ],
+    [
+      'no such group that somebody leads whom no look has proven',
+      [
+        { pid: 90, ppid: 1 },
+        { pid: 101, ppid: 90, pgid: 90, sid: 90 },
+      ],
+      [],
+      { from: { ...gone, numbers: new Set([90]) } },
+    ],
+    [
+      'no group or session of the host, and none of 0 or 1, whatever is said of their numbers',
+      [
+        { pid: 101, ppid: 1, pgid: 101, sid: 40 },
+        { pid: 102, ppid: 1, pgid: HOST, sid: 40 },
+        { pid: 103, ppid: 1, pgid: 0, sid: 0 },
+        { pid: 104, ppid: 1, pgid: 1, sid: 1 },
+      ],
+      [],
+      { from: { ...gone, numbers: new Set([0, 1, 40, HOST]) } },
+    ],
+    [
+      'of a leaderless session in which somebody is older than the root, only who has our cookie',
+      [
+        { pid: 101, ppid: 1, pgid: 101, sid: 99, cookie: COOKIE },
+        { pid: 102, ppid: 1, pgid: 102, sid: 99, startTime: 's' },
+        { pid: 103, ppid: 1, pgid: 103, sid: 99 },
+      ],
+      [101],
+      { from: gone },
     ],
     [
       'a leaderless session of a root that leads its own, as the table confirms',
@@ -415,6 +469,10 @@ describe('treeOf', () => {
       startTime: fc.constantFrom('s', 's', undefined),
       leadsGroup: fc.boolean(),
       held: fc.boolean(),
+      reaped: fc.boolean(),
+      numbers: fc
+        .array(fc.constantFrom(ROOT, 2, 3, 4, 5, 0, 1, HOST), { maxLength: 3 })
+        .map((list) => new Set(list)),
       cookie: fc.constant(COOKIE),
     });
     const anyKnown = fc.dictionary(fc.integer({ min: 2, max: 14 }).map(String), startTime, {
@@ -440,10 +498,31 @@ describe('treeOf', () => {
       if (orphaned && from.startTime !== undefined && !isOlder(entry.startTime, from.startTime)) {
         return true;
       }
-      const recycled = from.startTime !== undefined && leader?.startTime !== from.startTime;
-      if (entry.pid === from.pid) return from.startTime === undefined ? from.held : !recycled;
-      if (!from.leadsGroup || !from.held || (leader !== undefined && recycled)) return false;
+      if (isNumbered(entry, from, known, table)) return true;
+      const isRoot = leader !== undefined && isNotRecycled(leader, from);
+      if (entry.pid === from.pid) return isRoot && (from.startTime !== undefined || from.held);
+      if (!from.leadsGroup || !from.held || !isRoot) return false;
       return entry.pgid === from.pid || entry.sid === from.pid;
+    }
+
+    function isNotRecycled({ startTime }: ProcessEntry, { reaped, ...from }: TreeRoot): boolean {
+      return !reaped && (from.startTime === undefined || startTime === from.startTime);
+    }
+
+    /** Whether a number that cannot have been given out again says so, and no leader that it is a stranger's. */
+    function isNumbered(
+      entry: ProcessEntry,
+      from: TreeRoot,
+      known: Record<string, string>,
+      table: ProcessTable,
+    ): boolean {
+      return [entry.pgid, entry.sid].some((number) => {
+        if (!from.numbers?.has(number) || number <= 1) return false;
+        const leader = table.get(number);
+        if (leader === undefined) return true;
+        if (number === from.pid) return isNotRecycled(leader, from);
+        return !leader.alive || known[number] === leader.startTime;
+      });
     }
 
     it('has no member without a chain of proof', () => {
@@ -508,6 +587,7 @@ describe('treeOf', () => {
             if (parent === undefined && entry.ppid === from.pid && from.held) continue;
             if (isChild || entry.pid === from.pid || known[pid] === entry.startTime) continue;
             if (claimsOf(entry.cookie).includes(from.cookie)) continue;
+            if (isNumbered(entry, from, known, table)) continue;
             // Only a group or session can have made it a member: ours by its leader, or leaderless.
             const numbers = [entry.pgid, entry.sid];
             const ours = numbers.filter(
@@ -542,7 +622,13 @@ describe('treeOf', () => {
     it('gives only its own processes a matcher that matches nothing', () => {
       fc.assert(
         fc.property(rows, (list) => {
-          const nobody = { ...gone, pid: 99, startTime: undefined, cookie: '' };
+          const nobody = {
+            ...gone,
+            pid: 99,
+            startTime: undefined,
+            cookie: '',
+            numbers: new Set<number>(),
+          };
           expect(find(tableOf(...list), { from: nobody })).toEqual([]);
         }),
         FUZZ,

@@ -1,0 +1,56 @@
+import { readFileSync, statfsSync } from 'node:fs';
+import type { PidSupply } from './os.ts';
+
+const STAT = '/proc/stat';
+const LOADAVG = '/proc/loadavg';
+const PID_MAX = '/proc/sys/kernel/pid_max';
+
+/** linux/magic.h; what lxcfs mounts over these files is a FUSE, and tells of other numbers. */
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+let isKernels: boolean | undefined;
+let last: PidSupply | undefined;
+
+/** Reads how the numbers of processes are given out; `undefined` where that cannot be told. */
+export function readPidSupply(): PidSupply | undefined {
+  try {
+    isKernels ??= [STAT, LOADAVG, PID_MAX].every(
+      (path) => statfsSync(path).type === PROC_SUPER_MAGIC,
+    );
+    const supply = isKernels ? parsePidSupply(read(STAT), read(LOADAVG), read(PID_MAX)) : undefined;
+    last = supply ?? last;
+    return supply;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The reading before, however old; a new one if there is none. */
+export function recentPidSupply(): PidSupply | undefined {
+  return last ?? readPidSupply();
+}
+
+/**
+ * Puts together what three files tell: `processes` of `/proc/stat`, tasks and last number of
+ * `/proc/loadavg` (in the reader's PID namespace), and `pid_max`; `undefined` for anything else.
+ */
+export function parsePidSupply(
+  stat: string,
+  loadavg: string,
+  pidMax: string,
+): PidSupply | undefined {
+  const forks = /^processes (\d{1,15})$/m.exec(stat)?.[1];
+  const [, tasks, lastNumber] = /\d+\/(\d{1,10}) (\d{1,10})\s*$/.exec(loadavg) ?? [];
+  const supply = {
+    forks: Number(forks),
+    last: Number(lastNumber),
+    max: Number(pidMax),
+    tasks: Number(tasks),
+  };
+  // gVisor writes zeros.
+  return Object.values(supply).every((number) => Number.isSafeInteger(number) && number > 0)
+    ? supply
+    : undefined;
+}
+
+const read = (path: string): string => readFileSync(path, 'latin1');
