@@ -126,9 +126,12 @@ export interface DefinedService {
   readonly service: { readonly state: ServiceState; readonly pid: number | undefined };
 }
 
+/** How far a supervisor has got: it is `new` until its first start or spawn. */
+export type SupervisorState = 'new' | 'running' | 'stopping' | 'stopped';
+
 /** @internal What a doctor reads off a supervisor. */
 export interface Health {
-  readonly state: 'new' | 'running' | 'stopping' | 'stopped';
+  readonly state: SupervisorState;
   readonly options: ResolvedOptions;
   readonly instance: string | undefined;
   readonly pool: Pool;
@@ -256,7 +259,7 @@ export class Supervisor {
   #firstSweep: Promise<SweepReport> | undefined;
   #cancelSweep: () => void = () => undefined;
   #lastId = 0;
-  #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
+  #state: SupervisorState = 'new';
   #stopping: Promise<EndReport> | undefined;
   #shutdown: Shutdown | undefined;
 
@@ -271,6 +274,11 @@ export class Supervisor {
       warn: (message, cause) => this.#warn('SESSION', message, cause),
     });
     this.#corridor = this.#compose();
+  }
+
+  /** Whether it has begun: `new`, `running`, `stopping` or `stopped`; `start` takes it from `stopped` to `running`. */
+  get state(): SupervisorState {
+    return this.#state;
   }
 
   /** @internal Takes new options while nothing has used the old ones; tells whether it did. */

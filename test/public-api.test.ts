@@ -86,6 +86,7 @@ describe('the main entry', () => {
       'SupervisorEvent',
       'SupervisorEvents',
       'SupervisorOptions',
+      'SupervisorState',
       'Survivor',
       'SweepReport',
       'TerminateOptions',
@@ -147,6 +148,7 @@ describe('the main entry', () => {
       'spawn',
       'spawnHook',
       'start',
+      'state',
       'stop',
       'sweep',
     ]);

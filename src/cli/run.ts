@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { safeJson } from '../doctor/safe-json.ts';
 import { createSupervisor, type ExitReport, type SpawnRequest, type Supervisor } from '../index.ts';
 import { exitCodeOf, type Terminal } from '../os/terminal.ts';
 import { type Arguments, bytesOf, countOf, durationOf } from './arguments.ts';
@@ -41,7 +42,7 @@ export const run: Command = async (args, terminal) => {
       if (wish !== undefined) await awaitDeath(wish, registry);
       const report = await supervise(supervisor, request, terminal);
       const code = tell(report, args.json ? () => undefined : say);
-      if (args.json) terminal.stderr.write(`${JSON.stringify(summaryOf(report, code))}\n`);
+      if (args.json) terminal.stderr.write(`${safeJson(summaryOf(report, code))}\n`);
       return code;
     } finally {
       uninstall();
