@@ -1,5 +1,5 @@
 import { type EndReport, type Supervisor, SupervisorError } from '../index.ts';
-import { secretValues } from '../spawn/stderr-tail.ts';
+import { secretValues } from '../spawn/redaction.ts';
 import { answer, backTo, json, page, Refusal, refuse } from './answers.ts';
 import { icon, liveScript, liveStyle } from './assets.ts';
 import { type Admission, Gate } from './authorize.ts';

@@ -2,12 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  redactSecrets,
-  STDERR_TAIL_BYTES,
-  StderrTail,
-  secretValues,
-} from '../../src/spawn/stderr-tail.ts';
+import { redactSecrets, secretValues } from '../../src/spawn/redaction.ts';
+import { STDERR_TAIL_BYTES, StderrTail } from '../../src/spawn/stderr-tail.ts';
 import { runs } from '../support/property.ts';
 
 const RUNS = runs(500);
