@@ -75,10 +75,7 @@ const SHAPES: readonly RegExp[] = [
   // scheme://user:password@host
   /:\/\/(?<value>[^\s/"']+)(?=@)/g,
   // A private key (PEM, OpenSSH, SSH2, PGP), whole or unfinished, and one whose first line is missing
-  new RegExp(
-    `-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}[^]*?(?:${PEM_END}|$)`,
-    'g',
-  ),
+  new RegExp(`-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}[^]*?(?:${PEM_END}|$)`, 'g'),
   new RegExp(String.raw`(?<![\w+/=\s\\])[\w+/=\s\\]+${PEM_END}`, 'g'),
   // PuTTY's: https://the.earth.li/~sgtatham/putty/latest/htmldoc/AppendixC.html
   /Private-Lines: \d+\r?\n(?<value>[\w+/=\r\n]+)/g,
