@@ -208,6 +208,7 @@ export interface FileGroup {
     | 'session'
     | 'day'
     | 'history'
+    | 'clock'
     | 'service'
     | 'restarts'
     | 'conversation'

@@ -136,6 +136,7 @@ const fileKind = () =>
       'socket',
       'lock',
       'order',
+      'clock',
       'folder',
       'half-written',
       'other',

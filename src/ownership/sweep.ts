@@ -1,12 +1,14 @@
 import type { KeptProcess, SweepReport } from '../reports.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
+import { removeOldDays } from './daily-ledger.ts';
 import { findKept } from './kept.ts';
 import { endStrays } from './orphans.ts';
 import { removeStaleFiles } from './pid-file.ts';
 import type { SupervisionRecord } from './record.ts';
 import { type RecoveryContext, recover } from './recovery.ts';
 import { removeOldRestarts } from './restarts.ts';
+import { observeClock } from './retention.ts';
 
 /** A process that was to be ended and survived it. */
 export interface Overdue extends Pick<Endable, 'end'> {
@@ -33,7 +35,7 @@ export async function sweep(
   const beganMs = clock.monotonicMs();
   const { recovered, unproven, ...left } = await recover(context);
   const living = await findKept(context);
-  const removed = [...(await removeStaleFiles(context)), ...removeOldRestarts(context)];
+  const removed = [...(await removeStaleFiles(context)), ...removeOld(context)];
   const strays = await endStrays(context.self.instance, isKnown, context);
   const again = await Promise.all(overdue.map((live) => endAgain(live, context.dryRun)));
   return {
@@ -51,6 +53,15 @@ export async function sweep(
     forgotten: left.forgotten + living.forgotten,
     durationMs: clock.monotonicMs() - beganMs,
   };
+}
+
+/** What is too old to be of use to anybody. */
+function removeOld(context: RecoveryContext): string[] {
+  const { bootId } = context.self;
+  const retention = observeClock({ ...context, bootId });
+  // Of days nobody is told: they come and go.
+  removeOldDays(context, retention);
+  return removeOldRestarts(context, retention);
 }
 
 async function endAgain(live: Overdue, dryRun: boolean) {
