@@ -335,11 +335,13 @@ export class Supervisor {
       const context = { ...(await registry.recovery()), dryRun };
       const { retentionMs } = this.#options.session;
       const { sessions } = this.#corridor;
+      const isFolderUnsafe = !dryRun && !registry.check();
       if (!dryRun) {
         sessions.review();
-        await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
+        if (!isFolderUnsafe) await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {
+        isFolderUnsafe,
         isKnown: (id) => this.#live.has(id) || this.#kept.has(id),
         overdue: [...this.#live.values()].filter((live) => live.survived),
       });

@@ -2,6 +2,7 @@ import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
 import { ClaimFiles } from './claim-files.ts';
 import { cookieSegment, depthOf, extendCookie } from './cookie.ts';
+import { isPrivateFolder } from './files.ts';
 import { Guardian, type GuardianState } from './guardian.ts';
 import { History } from './history.ts';
 import type { Owner } from './identity.ts';
@@ -51,9 +52,10 @@ export class Registry {
       stateDir,
       owner: this.owner,
       openedAt: this.#openedAt,
+      userId: os.userId(),
       warn: (message: string, cause: unknown) => warn('REGISTRY', message, cause),
     };
-    this.#journal = new Journal({ ...files, userId: os.userId() });
+    this.#journal = new Journal(files);
     this.#keptFiles = new KeptFiles(files);
     this.history = new History({
       os,
@@ -128,6 +130,21 @@ export class Registry {
   get guardian(): { readonly state: GuardianState; readonly pid: number | undefined } {
     if (this.#guardian !== undefined) return this.#guardian.describe();
     return { state: this.#os.guard === undefined ? 'unneeded' : 'off', pid: undefined };
+  }
+
+  /** Writes anew what somebody has removed or changed of our files; tells whether their folder can be trusted. */
+  check(): boolean {
+    const { stateDir } = this.#options;
+    const flaw = this.#journal.check();
+    if (flaw !== undefined) this.#tellRewritten(this.#journal.path, flaw);
+    if (!isPrivateFolder(stateDir, this.#os.userId())) return false;
+    for (const path of [...this.#keptFiles.check(), ...this.claims.check()])
+      this.#tellRewritten(path, 'it was removed or changed');
+    return true;
+  }
+
+  #tellRewritten(path: string, flaw: string): void {
+    this.#warn('JOURNAL_REWRITTEN', `${path}: ${flaw} while its host lives; it is written anew.`);
   }
 
   /** Writes a record, or writes it anew. */

@@ -21,6 +21,8 @@ export interface OwnProcesses {
   /** Whether the record with this id is still of use. */
   isKnown(id: string): boolean;
   readonly overdue: readonly Overdue[];
+  /** Nothing in the state directory is believed, and nothing in it touched. */
+  readonly isFolderUnsafe?: boolean;
 }
 
 /**
@@ -29,13 +31,13 @@ export interface OwnProcesses {
  */
 export async function sweep(
   context: RecoveryContext,
-  { isKnown, overdue }: OwnProcesses,
+  { isKnown, overdue, isFolderUnsafe = false }: OwnProcesses,
 ): Promise<SweepReport> {
   const { clock } = context.os;
   const beganMs = clock.monotonicMs();
-  const { recovered, unproven, ...left } = await recover(context);
-  const living = await findKept(context);
-  const removed = [...(await removeStaleFiles(context)), ...removeOld(context)];
+  const { recovered, unproven, living, removed, ...left } = isFolderUnsafe
+    ? NOTHING
+    : await tidyUp(context);
   const strays = await endStrays(context.self.instance, isKnown, context);
   const again = await Promise.all(overdue.map((live) => endAgain(live, context.dryRun)));
   return {
@@ -53,6 +55,20 @@ export async function sweep(
     forgotten: left.forgotten + living.forgotten,
     durationMs: clock.monotonicMs() - beganMs,
   };
+}
+
+/** What a folder that nobody may look into tells. */
+const NOTHING: Awaited<ReturnType<typeof tidyUp>> = {
+  ...{ recovered: [], unproven: [], removed: [], ended: [], survivors: [], orphans: [] },
+  ...{ forgotten: 0, living: { kept: [], forgotten: 0, unproven: [] } },
+};
+
+/** Looks at the state directory. */
+async function tidyUp(context: RecoveryContext) {
+  const report = await recover(context);
+  const living = await findKept(context);
+  const removed = [...(await removeStaleFiles(context)), ...removeOld(context)];
+  return { ...report, living, removed };
 }
 
 /** What is too old to be of use to anybody. */
