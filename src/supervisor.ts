@@ -716,10 +716,20 @@ export class Supervisor {
         warn: (code, message, cause) => this.#warn(code, message, cause),
       });
       const { instance } = this.#registry.owner;
+      this.#tellHomeless();
       openedSupervisors().set(instance, { supervisor: new WeakRef(this), kept: this.#kept });
     }
     this.#state = 'running';
     return this.#registry;
+  }
+
+  #tellHomeless(): void {
+    const { homeless, stateDir } = this.#options;
+    if (homeless === undefined) return;
+    this.#warn(
+      'NO_HOME',
+      `The state directory is ${stateDir}, as the home folder cannot be written (${homeless}): what a reboot removes there is forgotten. Name one by stateDir or AGENT_SUPERVISOR_STATE_DIR.`,
+    );
   }
 
   get #isClosed(): boolean {
