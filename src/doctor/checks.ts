@@ -1,4 +1,5 @@
-import type { Check, CheckStatus, DoctorReport, ProcessHealth, Quota } from './report.ts';
+import { leftByTheDead } from './left-behind.ts';
+import type { Check, CheckStatus, DoctorReport, Quota } from './report.ts';
 
 /** What the checks are made from: the report without them, and what it does not show. */
 export interface Findings extends Omit<DoctorReport, 'checks' | 'status' | 'version' | 'tookMs'> {
@@ -62,21 +63,10 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
         );
   },
   orphans: ({ owners, processes }) => {
-    const ofDead = owners
-      .filter(({ verdict }) => verdict === 'dead')
-      .map(({ instance }) => ({
-        instance,
-        own: processes.filter(({ owner }) => owner === instance),
-      }))
-      // What is meant to outlive its host is no orphan.
-      .filter(({ own }) => own.length === 0 || own.some(({ outlivesHost }) => !outlivesHost));
-    if (ofDead.length === 0) return ok('No dead host has left anything.');
-    const left = ofDead
-      .flatMap(({ own }) => own.filter(({ outlivesHost }) => !outlivesHost))
-      .reduce((sum, one) => sum + livingOf(one), 0);
-    const names = ofDead.map(({ instance }) => instance);
+    const { names, alive } = leftByTheDead(owners, processes);
+    if (names.length === 0) return ok('No dead host has left anything.');
     return warn(
-      `${some(names, 'host is', 'hosts are')} dead and not cleaned up yet; ${left} of their processes are alive.`,
+      `${some(names, 'host is', 'hosts are')} dead and not cleaned up yet; ${alive} of their processes are alive.`,
       'The next start or sweep ends them; "agent-supervisor recover" does it now.',
     );
   },
@@ -266,11 +256,6 @@ function quota(of: Quota | null, what: string, advice: string): Verdict | undefi
   const summary = `${used} of ${limit} ${what}.`;
   if (used > 0.95 * limit) return fail(summary, advice);
   return used > 0.8 * limit ? warn(summary, advice) : ok(summary);
-}
-
-/** How many of a tree are alive, its root among them or not. */
-function livingOf({ identity, descendants }: ProcessHealth): number {
-  return descendants.length + (identity === 'alive' ? 1 : 0);
 }
 
 /** `3 hosts (a, b, …)` */

@@ -22,9 +22,9 @@ import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
 // Measured with the corridor, containment, recovery, admission, limits, listeners, pid files, folders and the history,
-// on all systems: 8,530 lines in 85 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
+// on all systems: 9,140 lines in 90 files, a sixth of them the twins and parsers for macOS and Windows (600 of the lines: keys of services, the redaction of more forms, retention by a clock that is seen to pass, files written anew). The gate stands
 // just above, so that growth is a decision and not a drift.
-const CORE_LIMITS = { files: 85, lines: 8_550 };
+const CORE_LIMITS = { files: 90, lines: 9_150 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.
