@@ -101,10 +101,19 @@ export class Journal {
    */
   check(): string | undefined {
     let flaw: string | undefined;
-    this.#attempt(() => {
+    const restore = (): void => {
       makePrivateFolder(this.#options.stateDir, this.#options.userId);
-      flaw = this.#intact ? this.#findFlaw() : 'it could not be written';
+      flaw ??= this.#intact ? this.#findFlaw() : 'it could not be written';
       if (flaw !== undefined) this.#rewrite();
+    };
+    this.#attempt(() => {
+      try {
+        restore();
+      } catch (error) {
+        // The folder may have been taken away in this very moment.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        restore();
+      }
     });
     return this.#intact ? flaw : undefined;
   }
