@@ -50,6 +50,7 @@ export type {
   SpawnHook,
   StopOptions,
   Supervisor,
+  SupervisorState,
 } from './supervisor.ts';
 export { classifyExit, type ExitContext, type ExitVerdict } from './termination/exit.ts';
 export type { HostSignal, HostSignalOptions } from './termination/host-signals.ts';

@@ -57,7 +57,7 @@ const wallClock = z.lazy(() =>
 
 /** Everything a host may set; all of it is optional. */
 export interface SupervisorOptions {
-  /** Where the registry is kept. Default: `agent-supervisor` in the platform's per-user state folder. */
+  /** Where the registry is kept. Default: `agent-supervisor` in the platform's per-user state folder, or a private folder in `$XDG_RUNTIME_DIR` or the temporary directory where that cannot be written. */
   stateDir?: string | undefined;
   pool?:
     | {
@@ -122,7 +122,11 @@ export interface SupervisorOptions {
 /** @internal The options with every default filled in. */
 export type ResolvedOptions = Readonly<z.output<typeof supervisorOptions>> & {
   readonly stateDir: string;
+  /** Why the state directory is not in the user's home, where nobody has named another one. */
+  readonly homeless?: string;
 };
+
+const STATE_FOLDER = 'agent-supervisor';
 
 /**
  * @internal
@@ -160,10 +164,11 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
     'options',
   );
   assertOptionsConsistent(options.limits);
-  const stateDir =
-    options.stateDir ??
-    (environment['AGENT_SUPERVISOR_STATE_DIR'] || join(os.stateHome(), 'agent-supervisor'));
-  return { ...options, stateDir: resolve(stateDir) };
+  const named = options.stateDir ?? (environment['AGENT_SUPERVISOR_STATE_DIR'] || undefined);
+  if (named !== undefined) return { ...options, stateDir: resolve(named) };
+  const fallback = os.stateFallback?.(STATE_FOLDER);
+  const stateDir = resolve(fallback?.path ?? join(os.stateHome(), STATE_FOLDER));
+  return { ...options, stateDir, ...(fallback && { homeless: fallback.reason }) };
 }
 
 /** Lays the operator's word under what the host has left out. */

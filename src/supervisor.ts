@@ -127,9 +127,12 @@ export interface DefinedService {
   readonly service: { readonly state: ServiceState; readonly pid: number | undefined };
 }
 
+/** How far a supervisor has got: it is `new` until its first start or spawn. */
+export type SupervisorState = 'new' | 'running' | 'stopping' | 'stopped';
+
 /** @internal What a doctor reads off a supervisor. */
 export interface Health {
-  readonly state: 'new' | 'running' | 'stopping' | 'stopped';
+  readonly state: SupervisorState;
   readonly options: ResolvedOptions;
   readonly instance: string | undefined;
   readonly pool: Pool;
@@ -258,7 +261,7 @@ export class Supervisor {
   #firstSweep: Promise<SweepReport> | undefined;
   #cancelSweep: () => void = () => undefined;
   #lastId = 0;
-  #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
+  #state: SupervisorState = 'new';
   #stopping: Promise<EndReport> | undefined;
   #shutdown: Shutdown | undefined;
 
@@ -273,6 +276,11 @@ export class Supervisor {
       warn: (message, cause) => this.#warn('SESSION', message, cause),
     });
     this.#corridor = this.#compose();
+  }
+
+  /** Whether it has begun: `new`, `running`, `stopping` or `stopped`; `start` takes it from `stopped` to `running`. */
+  get state(): SupervisorState {
+    return this.#state;
   }
 
   /** @internal Takes new options while nothing has used the old ones; tells whether it did. */
@@ -330,12 +338,14 @@ export class Supervisor {
       const context = { ...(await registry.recovery()), dryRun };
       const { retentionMs } = this.#options.session;
       const { sessions } = this.#corridor;
+      const isFolderUnsafe = !dryRun && !registry.check();
       if (!dryRun) {
         sessions.review();
         registry.review();
-        await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
+        if (!isFolderUnsafe) await this.#sessionFiles.forgetUnseen(retentionMs, sessions.inUse);
       }
       return sweep(context, {
+        isFolderUnsafe,
         known: () => [...this.#live.keys(), ...this.#kept],
         overdue: [...this.#live.values()].filter((live) => live.survived),
         trees: Array.from(this.#live.values(), ({ tree }) => tree),
@@ -713,10 +723,20 @@ export class Supervisor {
         warn: (code, message, cause) => this.#warn(code, message, cause),
       });
       const { instance } = this.#registry.owner;
+      this.#tellHomeless();
       openedSupervisors().set(instance, { supervisor: new WeakRef(this), kept: this.#kept });
     }
     this.#state = 'running';
     return this.#registry;
+  }
+
+  #tellHomeless(): void {
+    const { homeless, stateDir } = this.#options;
+    if (homeless === undefined) return;
+    this.#warn(
+      'NO_HOME',
+      `The state directory is ${stateDir}, as the home folder cannot be written (${homeless}): what a reboot removes there is forgotten. Name one by stateDir or AGENT_SUPERVISOR_STATE_DIR.`,
+    );
   }
 
   get #isClosed(): boolean {

@@ -1,5 +1,6 @@
 import { examine } from '../doctor/doctor.ts';
 import type { Check, DoctorReport } from '../doctor/report.ts';
+import { safeJson } from '../doctor/safe-json.ts';
 import type { Command } from './execute.ts';
 import { bytes, counted, type Paint, painter } from './paint.ts';
 import { plain } from './plain.ts';
@@ -12,7 +13,7 @@ export const run: Command = async (args, { stdout, hasColor }) => {
   const { os, stateDir, options } = findRegistry(args);
   const report = await examine({ os, stateDir, options, inside: undefined });
   const text = args.json
-    ? `${JSON.stringify(report, null, 2)}\n`
+    ? `${safeJson(report, 2)}\n`
     : `${lines(report, painter(hasColor)).join('\n')}\n`;
   stdout.write(text);
   return report.status === 'fail' ? 1 : 0;

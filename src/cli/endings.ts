@@ -1,3 +1,4 @@
+import { safeJson } from '../doctor/safe-json.ts';
 import { type SurveyedOwner, type SurveyedRecord, survey } from '../doctor/survey.ts';
 import type { Terminal } from '../os/terminal.ts';
 import { giveOrder, removeOrders } from '../ownership/orders.ts';
@@ -98,7 +99,7 @@ export async function endTargets(
 function tell({ ended, survivors, leftAlone }: Outcome, args: Arguments, terminal: Terminal): void {
   const { stdout, stderr } = terminal;
   if (args.json) {
-    stdout.write(`${JSON.stringify({ ended, survivors, leftAlone }, null, 2)}\n`);
+    stdout.write(`${safeJson({ ended, survivors, leftAlone }, 2)}\n`);
     return;
   }
   for (const { id, pid, command } of ended)

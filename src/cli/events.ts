@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { publicText } from '../doctor/public-text.ts';
+import { safeJson } from '../doctor/safe-json.ts';
 import { HistoryReader, historyFiles } from '../ownership/history-reader.ts';
 import type { HistoryNote } from '../ownership/record.ts';
 import { countOf } from './arguments.ts';
@@ -25,7 +26,7 @@ export const run: Command = async (args, terminal) => {
   const write = (notes: readonly HistoryNote[]): void => {
     for (const note of notes) {
       const shown = { ...note, ...publicParts(note, show) };
-      terminal.stdout.write(`${args.json ? JSON.stringify(shown) : line(shown, paint)}\n`);
+      terminal.stdout.write(`${args.json ? safeJson(shown) : line(shown, paint)}\n`);
     }
   };
   const isFollowing = !args.flag('no-follow');

@@ -1,14 +1,16 @@
+import { safeJson } from '../doctor/safe-json.ts';
 import type { Command } from './execute.ts';
 import { painter } from './paint.ts';
+import { plain } from './plain.ts';
 import { findRegistry } from './registry.ts';
 import { takeView, treeLines } from './view.ts';
 
 export const run: Command = async (args, terminal) => {
   const registry = findRegistry(args);
   const view = await takeView(registry);
-  if (args.json) terminal.stdout.write(`${JSON.stringify(view, null, 2)}\n`);
+  if (args.json) terminal.stdout.write(`${safeJson(view, 2)}\n`);
   else if (view.owners.length === 0)
-    terminal.stdout.write(`Nothing is supervised with ${registry.stateDir}.\n`);
+    terminal.stdout.write(`Nothing is supervised with ${plain(registry.stateDir)}.\n`);
   else {
     const width = terminal.isTty ? terminal.size().columns : undefined;
     terminal.stdout.write(`${treeLines(view, painter(terminal.hasColor), width).join('\n')}\n`);

@@ -1,3 +1,4 @@
+import { safeJson } from '../doctor/safe-json.ts';
 import { createSupervisor, type SweepReport } from '../index.ts';
 import { sweep } from '../ownership/sweep.ts';
 import { confirm } from './endings.ts';
@@ -10,7 +11,8 @@ export const run: Command = async (args, terminal) => {
   const registry = findRegistry(args);
   const { stdout } = terminal;
   if (!registry.exists) {
-    stdout.write(args.json ? 'null\n' : `There is nothing to recover: no ${registry.stateDir}.\n`);
+    const nothing = `There is nothing to recover: no ${plain(registry.stateDir)}.`;
+    stdout.write(args.json ? 'null\n' : `${nothing}\n`);
     return 0;
   }
   const plan = await rehearse(registry);
@@ -22,7 +24,7 @@ export const run: Command = async (args, terminal) => {
       terminal,
     );
   const report = isDry ? plan : await perform(registry);
-  if (args.json) stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  if (args.json) stdout.write(`${safeJson(report, 2)}\n`);
   else stdout.write(`${lines(report, isDry).join('\n')}\n`);
   return report.survivors.length > 0 ? 1 : 0;
 };

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { safeJson } from '../doctor/safe-json.ts';
 import {
   createSupervisor,
   type ExitReport,
@@ -48,7 +49,7 @@ export const run: Command = async (args, terminal) => {
       if (wish !== undefined) await awaitDeath(wish, registry);
       const report = await supervise(supervisor, request, terminal);
       const code = tell(report, args.json ? () => undefined : say);
-      if (args.json) terminal.stderr.write(`${JSON.stringify(summaryOf(report, code))}\n`);
+      if (args.json) terminal.stderr.write(`${safeJson(summaryOf(report, code))}\n`);
       return code;
     } finally {
       uninstall();

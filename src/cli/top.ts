@@ -1,4 +1,5 @@
 import type { ProcessHealth } from '../doctor/report.ts';
+import { safeJson } from '../doctor/safe-json.ts';
 import type { Terminal } from '../os/terminal.ts';
 import { durationOf } from './arguments.ts';
 import type { Command } from './execute.ts';
@@ -47,7 +48,7 @@ async function printViews(
   terminal: Terminal,
 ): Promise<number> {
   while (!terminal.ended.aborted) {
-    terminal.stdout.write(`${JSON.stringify(await takeView(registry))}\n`);
+    terminal.stdout.write(`${safeJson(await takeView(registry))}\n`);
     await new Turn(registry.os, terminal.ended, intervalMs).over;
   }
   return 0;

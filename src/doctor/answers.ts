@@ -1,4 +1,5 @@
 import { loginPage, problemPage } from './page.ts';
+import { safeJson } from './safe-json.ts';
 
 /** On everything, whatever it is. */
 const HEADERS: Readonly<Record<string, string>> = {
@@ -64,7 +65,7 @@ export function page(text: string, status = 200): Response {
 }
 
 export function json(value: unknown, status = 200): Response {
-  return answer(`${JSON.stringify(value)}\n`, 'application/json', { status });
+  return answer(`${safeJson(value)}\n`, 'application/json', { status });
 }
 
 /** Leads back to the page. */
@@ -80,7 +81,7 @@ export function refuse(
 ): Response {
   const more = status === 401 ? { 'www-authenticate': 'Bearer', ...headers } : headers;
   if (!asker.wantsHtml) {
-    const body = `${JSON.stringify({ error: message })}\n`;
+    const body = `${safeJson({ error: message })}\n`;
     return answer(body, 'application/json', { status, headers: more });
   }
   const text =

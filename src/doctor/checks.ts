@@ -1,3 +1,4 @@
+import { leftByTheDead } from './left-behind.ts';
 import type { Check, CheckStatus, DoctorReport, Quota } from './report.ts';
 
 /** What the checks are made from: the report without them, and what it does not show. */
@@ -77,13 +78,10 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
         );
   },
   orphans: ({ owners, processes }) => {
-    const dead = new Set(
-      owners.filter(({ verdict }) => verdict === 'dead').map(({ instance }) => instance),
-    );
-    if (dead.size === 0) return ok('No dead host has left anything.');
-    const left = processes.filter(({ owner, identity }) => dead.has(owner) && identity === 'alive');
+    const { names, alive } = leftByTheDead(owners, processes);
+    if (names.length === 0) return ok('No dead host has left anything.');
     return warn(
-      `${some([...dead], 'host is', 'hosts are')} dead and not cleaned up yet; ${left.length} of their processes are alive.`,
+      `${some(names, 'host is', 'hosts are')} dead and not cleaned up yet; ${alive} of their processes are alive.`,
       'The next start or sweep ends them; "agent-supervisor recover" does it now.',
     );
   },

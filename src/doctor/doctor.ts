@@ -9,6 +9,7 @@ import { depthOf } from '../ownership/cookie.ts';
 import type { Owner } from '../ownership/identity.ts';
 import { removeStaleFiles } from '../ownership/pid-file.ts';
 import { removeOldRestarts } from '../ownership/restarts.ts';
+import { observeClock } from '../ownership/retention.ts';
 import type { Foundation, Health } from '../supervisor.ts';
 import { type Findings, judge } from './checks.ts';
 import { lastEnds } from './ends.ts';
@@ -124,7 +125,8 @@ function countLive({ owners }: Survey): Map<string, number> {
 async function staleFiles({ os, stateDir, options }: Patient, self: Owner): Promise<string[]> {
   const context = { os, stateDir, self, ladder: options.ladder, dryRun: true };
   try {
-    return [...(await removeStaleFiles(context)), ...removeOldRestarts(context)];
+    const retention = observeClock({ ...context, bootId: self.bootId });
+    return [...(await removeStaleFiles(context)), ...removeOldRestarts(context, retention)];
   } catch {
     // There is no such folder, or it cannot be read: that is told by another check.
     return [];

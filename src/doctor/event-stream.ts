@@ -3,6 +3,7 @@ import type { SupervisorEvent } from '../events.ts';
 import type { Supervisor } from '../index.ts';
 import type { Clock } from '../os/clock.ts';
 import { type Confidential, EVENT_NAMES, publicEvent } from './public-event.ts';
+import { safeJson } from './safe-json.ts';
 
 /** How much waits for a client that reads more slowly than we write, before its oldest is dropped. */
 const MAX_QUEUED_FRAMES = 1000;
@@ -89,7 +90,7 @@ export class EventStreams {
 }
 
 function frame(name: string, data: unknown): string {
-  return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+  return `event: ${name}\ndata: ${safeJson(data)}\n\n`;
 }
 
 /** One stream: what it has not read yet waits in a bounded queue. */

@@ -1,5 +1,5 @@
 import { type EndReport, type Supervisor, SupervisorError } from '../index.ts';
-import { secretValues } from '../spawn/stderr-tail.ts';
+import { secretValues } from '../spawn/redaction.ts';
 import { answer, backTo, json, page, Refusal, refuse } from './answers.ts';
 import { icon, liveScript, liveStyle } from './assets.ts';
 import { type Admission, Gate } from './authorize.ts';
@@ -10,6 +10,7 @@ import { confirmPage, reportPage } from './page.ts';
 import type { Deed } from './parts.ts';
 import { PROMETHEUS_TYPE, prometheusText } from './prometheus.ts';
 import { type Confidential, publicEnd } from './public-event.ts';
+import { publicText } from './public-text.ts';
 import type { DoctorReport } from './report.ts';
 import { sharedReport } from './shared-report.ts';
 import { type Tally, tallyOf } from './tally.ts';
@@ -39,6 +40,7 @@ export function doctorHandler(
   return (request) => desk.answer(request);
 }
 
+const MAX_SESSION_LENGTH = 1024;
 const REASON = "asked for on the doctor's page";
 
 /** One handler: who may come in, and what each address answers. */
@@ -151,10 +153,9 @@ class Desk {
     }
     if (target === '') throw new Refusal(400, 'The field "target" is missing: whom to end.');
     if (route === 'reap') {
-      if (this.#supervisor.session(target) === undefined) {
-        throw new Refusal(404, 'There is no such session.');
-      }
-      const run = () => this.#supervisor.reapSession(target, { reason: REASON });
+      const session = this.#sessionOf(target);
+      if (session === undefined) throw new Refusal(404, 'There is no such session.');
+      const run = () => this.#supervisor.reapSession(session, { reason: REASON });
       return { deed: reapOf(target), run };
     }
     const process = this.#foundation.live.get(target);
@@ -165,6 +166,19 @@ class Desk {
       deed: endOf(process.record),
       run: () => process.terminate({ reason: REASON }),
     };
+  }
+
+  /** The session with this id, or the one that the page shows by this name. */
+  #sessionOf(target: string): string | undefined {
+    const { live, os, health } = this.#foundation;
+    const isId = target.length <= MAX_SESSION_LENGTH;
+    if (isId && this.#supervisor.session(target) !== undefined) return target;
+    const running = [...live.values()].map(({ record }) => record.sessionId);
+    const waiting = health().pool.queue.map(({ request }) => request.sessionId);
+    const show = publicText(os);
+    const named = new Set([...running, ...waiting]);
+    const found = [...named].filter((id) => id !== undefined && sent(show(id)) === sent(target));
+    return found.length === 1 ? found[0] : undefined;
   }
 
   /** What no text may show: what the host's own environment holds secret, and the folders at hand. */
@@ -178,6 +192,11 @@ class Desk {
     const folders = () => [stateDir, home, ...[...live.values()].map(({ record }) => record.cwd)];
     return { secrets: secretValues(environment), folders };
   }
+}
+
+/** A text as a browser sends back what a form was given. */
+function sent(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd').replace(/\r\n?/g, '\n');
 }
 
 /** The page's own files: the same for everyone, and no secret in them. */

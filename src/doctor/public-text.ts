@@ -1,5 +1,5 @@
 import type { Os } from '../os/os.ts';
-import { redactSecrets, secretValues } from '../spawn/stderr-tail.ts';
+import { redactSecrets, secretValues } from '../spawn/redaction.ts';
 
 /** Makes of a name or a text what may be shown: without what looks like a secret, and without the host's own. */
 export type PublicText = (text: string) => string;

@@ -217,6 +217,7 @@ export interface FileGroup {
     | 'session'
     | 'day'
     | 'history'
+    | 'clock'
     | 'service'
     | 'restarts'
     | 'conversation'

@@ -139,6 +139,7 @@ const fileKind = () =>
       'socket',
       'lock',
       'order',
+      'clock',
       'folder',
       'half-written',
       'other',

@@ -13,7 +13,7 @@ import type { SessionHealth } from './report.ts';
 
 const FILE = /^session-[\da-f]{32}\.jsonl$/;
 /** More than the longest line takes. */
-const MAX_LINE_BYTES = 4096;
+const MAX_LINE_BYTES = 8192;
 /** So many that have no process are shown, those that were seen last. */
 const MAX_RESTING = 20;
 

@@ -18,7 +18,11 @@ export function sharedReport(
   const take = async (): Promise<DoctorReport> => {
     await last;
     const waitMs = lastEndedMs + MIN_GAP_MS - clock.monotonicMs();
-    if (waitMs > 0) await new Promise<void>((resolve) => void clock.after(waitMs, resolve));
+    if (waitMs > 0)
+      await new Promise<void>((resolve) => {
+        // Somebody waits for it, who may be all that the host lives for.
+        clock.after(waitMs, resolve, { keepAlive: true });
+      });
     next = undefined;
     const taken = look();
     last = taken

@@ -20,6 +20,7 @@ const KINDS: readonly (readonly [RegExp, FileGroup['kind']])[] = [
   [/^restarts-[\da-f]{32}\.jsonl$/, 'restarts'],
   [/^conversation-[\da-f]{32}\.(?:json|takeover)$/, 'conversation'],
   [/^order-[\w.-]+\.json$/, 'order'],
+  [/^clock\.json$/, 'clock'],
   [/\.(?:lock|taken)$/, 'lock'],
   [/\.pid$/, 'pid-file'],
   [/\.tmp$/, 'half-written'],

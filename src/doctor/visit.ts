@@ -38,7 +38,8 @@ export function visitOf(request: Request): Visit {
     request,
     route,
     wantsHtml: (request.headers.get('accept') ?? '').includes('text/html'),
-    base: isBelow ? './' : `${last}/`,
+    // Behind `./` a name such as `https:elsewhere` is a name, and no scheme.
+    base: isBelow ? './' : `./${last}/`,
     mount: (isBelow ? pathname.slice(0, slash) : pathname) || '/',
   };
 }

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Clock } from './clock.ts';
+import type { StateFallback } from './state-home.ts';
 
 /** The environment variable that marks every descendant of a supervised process. */
 export const COOKIE_VARIABLE = 'AGENT_SUPERVISOR_COOKIE';
@@ -184,6 +185,8 @@ export interface Os {
   isOwnUsers(pid: number): boolean;
   /** The platform's per-user folder for state that outlives a process. */
   stateHome(): string;
+  /** A private folder of this name for a user whose home cannot be written, and why; `undefined` where it can. */
+  stateFallback?(name: string): StateFallback | undefined;
   /** Starts a process in its own group and session (POSIX), without a console (Windows). */
   launch(request: LaunchRequest): Launched;
   signal(pid: number, signal: NodeJS.Signals): SignalResult;

@@ -1,6 +1,5 @@
 import { statSync } from 'node:fs';
-import { homedir, hostname } from 'node:os';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
 import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
@@ -12,6 +11,7 @@ import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult 
 import { readPidSupply, recentPidSupply } from './pid-supply.ts';
 import { linuxRlimits } from './rlimits.ts';
 import { fileTimeMs, secondsMs, ticksMs } from './start-time.ts';
+import { stateFallback, stateHome } from './state-home.ts';
 import { sampleUsage } from './usage.ts';
 import { endWindowsTree, windowsProcesses } from './windows.ts';
 
@@ -79,14 +79,6 @@ function isOwnUsers(pid: number): boolean {
   }
 }
 
-function stateHome(platform: Platform): string {
-  if (platform === 'darwin') return join(homedir(), 'Library', 'Application Support');
-  if (platform === 'win32') {
-    return process.env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local');
-  }
-  return process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
-}
-
 // A registered symbol: another copy of the package in the same host is not the host.
 const OURS = Symbol.for('agent-supervisor.signal-listener');
 
@@ -104,6 +96,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     userId: () => process.getuid?.(),
     isOwnUsers,
     stateHome: () => stateHome(platform),
+    stateFallback: (name) => stateFallback(platform, name),
     launch: (request) => launch(request, platform),
     signal: (pid, signal) => (pid > 1 ? send(pid, signal) : 'denied'),
     signalGroup: (pgid, signal) => (pgid > 1 ? send(-pgid, signal) : 'denied'),

@@ -25,6 +25,7 @@ export const adoptOptions = z.lazy(() =>
       id: z.string().min(1).max(64).optional(),
       kind: z.string().min(1).max(256).optional(),
       sessionId: sessionId.optional(),
+      keepAlive: z.boolean().default(true),
     })
     .refine(({ pid, id }) => (pid === undefined) !== (id === undefined), {
       error: 'must name either a pid or the id of a process that lives on',
@@ -42,12 +43,14 @@ export interface AdoptOptions {
   kind?: string | undefined;
   /** Default: none, or what it was. */
   sessionId?: string | number | undefined;
+  /** Whether it keeps this host alive as long as it lives, as a child does. @default true */
+  keepAlive?: boolean | undefined;
 }
 
 /** @internal Takes the identity of a process that others have started, and supervises it from now on. */
 export async function adopt(
   corridor: Corridor,
-  { pid, id, ...wish }: z.output<typeof adoptOptions>,
+  { pid, id, keepAlive, ...wish }: z.output<typeof adoptOptions>,
   context: RecoveryContext,
 ): Promise<SupervisedProcess> {
   const { os, live: all, emit } = corridor;
@@ -83,7 +86,7 @@ export async function adopt(
     registry.remove(record);
     throw error;
   }
-  const watch = new Watch(os, record, () => {
+  const watch = new Watch(os, { ...record, keepAlive }, () => {
     const end = { code: null, signal: null, unseen: true, stderrTail: () => '' };
     void comeBack({ ...corridor, request: {}, handle, session }, registry, undefined, live, end);
   });
@@ -107,7 +110,7 @@ export async function adopt(
   return handle;
 }
 
-type Watched = Pick<ProcessEntry, 'pid' | 'startTime'>;
+type Watched = Pick<ProcessEntry, 'pid' | 'startTime'> & { readonly keepAlive: boolean };
 
 /** Looks now and then whether a process is still there, until it is not. */
 class Watch {
@@ -138,7 +141,8 @@ class Watch {
 
   #again(): void {
     this.#cancel();
-    this.#cancel = this.#os.clock.after(WATCH_MS, () => void this.look());
+    const { keepAlive } = this.#process;
+    this.#cancel = this.#os.clock.after(WATCH_MS, () => void this.look(), { keepAlive });
   }
 
   async #isThere(): Promise<boolean> {

@@ -5,7 +5,7 @@ import type { Claims } from '../admission/conversations.ts';
 import type { Os } from '../os/os.ts';
 import { claimFileName, isCarried, judgeHere, readClaim, takeoverOf } from './claim.ts';
 import { cookieSegment } from './cookie.ts';
-import { createWhole, replaceFile } from './files.ts';
+import { assertReplaceable, createWhole, replaceFile } from './files.ts';
 import type { Owner, OwnerVerdict } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { readSafely } from './journal-reader.ts';
@@ -142,6 +142,28 @@ export class ClaimFiles implements Claims {
   /** Writes our claims anew with an identity that has become known. */
   identify(): void {
     for (const [key, id] of this.#held) this.pass(key, id);
+  }
+
+  /** Writes anew what somebody has removed of our claims; returns the paths. */
+  check(): string[] {
+    return [...this.#held].flatMap(([key, id]) => {
+      const path = this.#pathOf(key);
+      try {
+        const { os } = this.#options;
+        const { instance } = this.#options.owner();
+        const claim = readClaim(path, os);
+        if (typeof claim === 'object') return [];
+        if (claim === undefined)
+          return createWhole(path, this.#text(key, id), instance) ? [path] : [];
+        // A torn one of our own; what is none stays where it is.
+        assertReplaceable(path, os.userId());
+        replaceFile(path, this.#text(key, id), instance);
+        return [path];
+      } catch {
+        // Its folder cannot be written, which the journal tells of.
+        return [];
+      }
+    });
   }
 
   #isCeded(key: string): boolean {

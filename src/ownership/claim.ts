@@ -1,9 +1,8 @@
-import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { bears, marksOf } from '../tree/marks.ts';
-import { readOwnFile } from './files.ts';
+import { namesIn, readOwnFile } from './files.ts';
 import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type Claim, parseClaim } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
@@ -38,7 +37,7 @@ export function claimFileName(key: string): string {
 }
 
 export function claimPaths(stateDir: string): string[] {
-  return readdirSync(stateDir)
+  return namesIn(stateDir)
     .filter((name) => FILE.test(name))
     .map((name) => join(stateDir, name));
 }

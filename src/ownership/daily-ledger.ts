@@ -1,15 +1,14 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
+import { namesIn } from './files.ts';
 import { Ledger } from './ledger.ts';
-
-const DAY_MS = 24 * 3_600_000;
+import type { Retention } from './retention.ts';
 
 export interface DailyLedgerOptions<Line> {
   readonly os: Os;
   /** The files are `PREFIX-YYYY-MM-DD.jsonl`. */
   readonly prefix: string;
-  readonly keptDays: number;
   /** Whether a line that cannot be written counts as long as this host lives. */
   readonly remembers: boolean;
   stateDir(): string;
@@ -17,7 +16,7 @@ export interface DailyLedgerOptions<Line> {
   warn(message: string, cause?: unknown): void;
 }
 
-/** A ledger with a file for each day, which all hosts of the state directory share. */
+/** A ledger with a file for each day, which all hosts of the state directory share; see {@link removeOldDays}. */
 export class DailyLedger<Line extends object> {
   readonly #options: DailyLedgerOptions<Line>;
   #path = '';
@@ -32,29 +31,35 @@ export class DailyLedger<Line extends object> {
     const stateDir = this.#options.stateDir();
     const path = join(stateDir, dayFileName(prefix, os.clock.now()));
     if (this.#ledger !== undefined && path === this.#path) return this.#ledger;
-    this.#forgetOld(stateDir);
     this.#path = path;
     this.#ledger = new Ledger({ path, userId: os.userId(), parse, warn, remembers });
     return this.#ledger;
-  }
-
-  #forgetOld(stateDir: string): void {
-    const { os, prefix, keptDays, warn } = this.#options;
-    const oldest = dayOf(os.clock.now() - keptDays * DAY_MS);
-    try {
-      for (const name of readdirSync(stateDir)) {
-        const day = dayOfFile(prefix, name);
-        if (day !== undefined && day < oldest) rmSync(join(stateDir, name), { force: true });
-      }
-    } catch (error) {
-      const isNew = (error as NodeJS.ErrnoException).code === 'ENOENT';
-      if (!isNew) warn(`${stateDir}: old days' files cannot be removed`, error);
-    }
   }
 }
 
 function dayFileName(prefix: string, ms: number): string {
   return `${prefix}-${dayOf(ms)}.jsonl`;
+}
+
+const DAY_MS = 24 * 3_600_000;
+/** For how many days what was spent is kept, and what happened. */
+const KEPT_DAYS: Readonly<Record<string, number>> = { spend: 30, history: 14 };
+
+/** Removes the files of days that are kept no longer; returns what was removed, or would be. */
+export function removeOldDays(
+  { stateDir, dryRun }: { readonly stateDir: string; readonly dryRun: boolean },
+  retention: Retention,
+): string[] {
+  const old = namesIn(stateDir).filter((name) =>
+    Object.entries(KEPT_DAYS).some(([prefix, days]) => {
+      const day = dayOfFile(prefix, name);
+      // From the end of that day on.
+      return day !== undefined && retention.isOver(Date.parse(day) + DAY_MS - 1, days * DAY_MS);
+    }),
+  );
+  const paths = old.map((name) => join(stateDir, name));
+  if (!dryRun) for (const path of paths) rmSync(path, { force: true });
+  return paths;
 }
 
 /** Which day a file of the state directory is about; `undefined` for another kind of file. */

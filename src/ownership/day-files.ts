@@ -3,8 +3,6 @@ import type { Os } from '../os/os.ts';
 import { DailyLedger } from './daily-ledger.ts';
 import { FORMAT_VERSION, parseSpendLine, type SpendLine } from './record.ts';
 
-const KEPT_DAYS = 30;
-
 export interface DayFilesOptions {
   readonly os: Os;
   stateDir(): string;
@@ -18,7 +16,7 @@ export class DayFiles implements DayLedger {
 
   constructor(options: DayFilesOptions) {
     this.#os = options.os;
-    const format = { prefix: 'spend', keptDays: KEPT_DAYS, remembers: true, parse: parseSpendLine };
+    const format = { prefix: 'spend', remembers: true, parse: parseSpendLine };
     this.#days = new DailyLedger({ ...options, ...format });
   }
 

@@ -1,8 +1,8 @@
-import { closeSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { claimPaths, isCarried, judgeHere, readClaim, takeoverOf } from './claim.ts';
 import { cookieSegment } from './cookie.ts';
-import { createFile } from './files.ts';
+import { createFile, namesIn } from './files.ts';
 import type { Owner } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { type Claim, FORMAT_VERSION } from './record.ts';
@@ -13,7 +13,7 @@ export function removeClaims(owner: string, { os, stateDir }: RecoveryContext): 
   for (const path of claimPaths(stateDir)) {
     const claim = readClaim(path, os);
     if (typeof claim !== 'object' || claim.owner.instance !== owner) continue;
-    if (isKept(claim, readdirSync(stateDir))) continue;
+    if (isKept(claim, namesIn(stateDir))) continue;
     rmSync(path, { force: true });
     rmSync(takeoverOf(path), { force: true });
   }
@@ -27,7 +27,7 @@ export async function reviveJournals(context: RecoveryContext): Promise<void> {
   const { os, self, stateDir } = context;
   const paths = claimPaths(stateDir);
   if (paths.length === 0) return;
-  const names = readdirSync(stateDir);
+  const names = namesIn(stateDir);
   for (const path of paths) {
     const claim = readClaim(path, os);
     if (typeof claim !== 'object' || claim.owner.instance === self.instance) continue;
@@ -53,7 +53,7 @@ function revive(owner: Owner, { os, stateDir, dryRun }: RecoveryContext): void {
     return;
   }
   // One that began before may still be at it.
-  const names = readdirSync(stateDir).filter((name) => name.startsWith('claim-'));
+  const names = namesIn(stateDir).filter((name) => name.startsWith('claim-'));
   if (hasJournal(owner.instance, names)) rmSync(path, { force: true });
 }
 

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -31,6 +32,13 @@ export function makePrivateFolder(path: string, userId: number | undefined): voi
   if (userId === undefined) return;
   if (uid !== userId) throw new Error(`it belongs to uid ${uid}, not to uid ${userId}`);
   if (mode & 0o022) throw new Error(`others can write it (mode ${(mode & 0o777).toString(8)})`);
+}
+
+/** Whether a folder is there in which nobody else could plant a file. */
+export function isPrivateFolder(path: string, userId: number | undefined): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() !== true) return false;
+  return userId === undefined || (stat.uid === userId && (stat.mode & 0o022) === 0);
 }
 
 /** Makes a folder and those above it. (Node's own way to do so never returns below `/proc`, and hides that a disk is read-only.) */
@@ -99,6 +107,21 @@ export function append(fd: number, text: string): void {
   // It takes a second one only on a disk that is full, and that one says so.
   let bytes = Buffer.from(text).subarray(written);
   while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
+}
+
+/** Throws if something stands at a path that is no file of our own: it is nobody's to replace. */
+export function assertReplaceable(path: string, userId: number | undefined): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isFile()) throw new Error(`${path} is no regular file`);
+  if (userId !== undefined && stat.uid !== userId)
+    throw new Error(`${path} belongs to uid ${stat.uid}, not to uid ${userId}`);
+}
+
+/** Opens a file of our own for appends, and follows no link. */
+export function openForAppends(path: string): number {
+  const { O_APPEND, O_NOFOLLOW = 0, O_WRONLY } = constants;
+  return openSync(path, O_WRONLY | O_APPEND | O_NOFOLLOW, FILE_MODE);
 }
 
 /** Puts a file in the place of the one before, whole or not at all; `writer` where there may be several at once. */

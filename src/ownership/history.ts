@@ -5,7 +5,6 @@ import { FORMAT_VERSION, type HistoryNote, parseNote } from './record.ts';
 
 /** The files are `history-YYYY-MM-DD.jsonl`. */
 export const HISTORY_PREFIX = 'history';
-const KEPT_DAYS = 14;
 
 export interface HistoryOptions {
   readonly os: Os;
@@ -30,7 +29,7 @@ export class History {
   constructor({ os, stateDir, warn }: HistoryOptions) {
     this.#os = os;
     this.#days = new DailyLedger({
-      ...{ os, prefix: HISTORY_PREFIX, keptDays: KEPT_DAYS, remembers: false },
+      ...{ os, prefix: HISTORY_PREFIX, remembers: false },
       stateDir: () => stateDir,
       parse: parseNote,
       warn,

@@ -1,11 +1,20 @@
-import { closeSync, openSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, lstatSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SupervisorError } from '../errors.ts';
-import { append, createFile, makePrivateFolder, replaceFile } from './files.ts';
-import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
+import {
+  append,
+  assertReplaceable,
+  createFile,
+  makePrivateFolder,
+  openForAppends,
+  replaceFile,
+} from './files.ts';
+import { FORMAT_VERSION, type JournalHeader, parseJson, type SupervisionRecord } from './record.ts';
 
 /** A journal is rewritten when it holds this many dead lines, or three times its live ones if that is more. */
 const MIN_DEAD_LINES = 4096;
+/** A longer one is judged by its size and its place alone. */
+const MAX_READ_BYTES = 256 * 1024;
 
 export interface JournalOptions {
   readonly stateDir: string;
@@ -20,7 +29,7 @@ export interface JournalOptions {
  * One supervisor's registry and its file: JSON lines, one atomic append a change.
  *
  * The file is never the authority while its owner lives: `records` is. A failed append costs a
- * warning, and the next change tries to write the whole registry anew.
+ * warning, and the next change or {@link check} tries to write the whole registry anew.
  */
 export class Journal {
   readonly path: string;
@@ -33,9 +42,15 @@ export class Journal {
   #fd: number;
   #deadLines = 0;
   #intact = true;
+  /** How long the file is, and what it looked like when its content was last read. */
+  #bytes: number;
+  #seen = '';
+  readonly #options: JournalOptions;
 
   /** Opens a new journal in `stateDir`; throws `STATE_DIR_UNSAFE` if that cannot be done safely. */
-  constructor({ stateDir, owner, openedAt, userId, warn }: JournalOptions) {
+  constructor(options: JournalOptions) {
+    const { stateDir, owner, openedAt, userId, warn } = options;
+    this.#options = options;
     this.path = join(stateDir, `host-${owner.instance}.jsonl`);
     this.#openedAt = openedAt;
     this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt });
@@ -43,6 +58,7 @@ export class Journal {
     try {
       makePrivateFolder(stateDir, userId);
       this.#fd = createFile(this.path, this.#header);
+      this.#bytes = Buffer.byteLength(this.#header);
     } catch (error) {
       throw unusable(stateDir, error);
     }
@@ -74,6 +90,34 @@ export class Journal {
     this.#attempt(() => this.#rewrite());
   }
 
+  /** Whether what was written last stands in the file. */
+  get isIntact(): boolean {
+    return this.#intact;
+  }
+
+  /**
+   * Writes the file anew if somebody has removed or changed it, with its folder; returns what was wrong.
+   * Where something stands in its place that is no file of ours, the registry goes on in memory.
+   */
+  check(): string | undefined {
+    let flaw: string | undefined;
+    const restore = (): void => {
+      makePrivateFolder(this.#options.stateDir, this.#options.userId);
+      flaw ??= this.#intact ? this.#findFlaw() : 'it could not be written';
+      if (flaw !== undefined) this.#rewrite();
+    };
+    this.#attempt(() => {
+      try {
+        restore();
+      } catch (error) {
+        // The folder may have been taken away in this very moment.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        restore();
+      }
+    });
+    return this.#intact ? flaw : undefined;
+  }
+
   /** Closes the file, and removes it unless it still names a process. */
   close(): void {
     this.#close();
@@ -92,7 +136,10 @@ export class Journal {
     const full = this.#deadLines > Math.max(MIN_DEAD_LINES, 3 * this.#records.size);
     this.#attempt(() => {
       if (full || !this.#intact) this.#rewrite();
-      else append(this.#fd, line);
+      else {
+        append(this.#fd, line);
+        this.#bytes += Buffer.byteLength(line);
+      }
     });
   }
 
@@ -109,14 +156,43 @@ export class Journal {
 
   /** Writes header and live records to a new file and puts it in place of the old one. */
   #rewrite(): void {
+    const { stateDir, userId } = this.#options;
+    makePrivateFolder(stateDir, userId);
+    assertReplaceable(this.path, userId);
     // Closed first: Windows replaces no file that is open.
     this.#close();
-    try {
-      replaceFile(this.path, this.#header + [...this.#lines.values()].join(''));
-    } finally {
-      this.#fd = openSync(this.path, 'a', 0o600);
-    }
+    const text = this.#header + [...this.#lines.values()].join('');
+    replaceFile(this.path, text);
+    this.#fd = openForAppends(this.path);
+    this.#bytes = Buffer.byteLength(text);
     this.#deadLines = 0;
+  }
+
+  /** What somebody has done to the file; `undefined` if it is as we have left it. */
+  #findFlaw(): string | undefined {
+    const there = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
+    if (there === undefined) return 'it was removed';
+    const { dev, ino } = fstatSync(this.#fd, { bigint: true });
+    if (there.ino !== ino || there.dev !== dev) return 'another one was put in its place';
+    if (Number(there.size) !== this.#bytes) return 'somebody has changed its length';
+    const look = `${there.size} ${there.mtimeNs}`;
+    if (look === this.#seen || this.#bytes > MAX_READ_BYTES) return undefined;
+    if (!this.#says(readFileSync(this.path, 'utf8'))) return 'somebody has changed its content';
+    this.#seen = look;
+    return undefined;
+  }
+
+  /** Whether a text tells of just the records that are live. */
+  #says(text: string): boolean {
+    if (!text.startsWith(this.#header)) return false;
+    const told = new Map<string, string>();
+    for (const line of text.slice(this.#header.length).split('\n').slice(0, -1)) {
+      const change = parseJson(line) as { add?: { id: string }; remove?: string } | undefined;
+      if (change?.add !== undefined) told.set(change.add.id, `${line}\n`);
+      else told.delete(change?.remove ?? '');
+    }
+    const isTold = ([id, line]: [string, string]) => told.get(id) === line;
+    return told.size === this.#lines.size && [...this.#lines].every(isTold);
   }
 
   #close(): void {

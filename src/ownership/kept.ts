@@ -1,9 +1,9 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Unproven } from '../reports.ts';
 import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
 import { cookieSegment } from './cookie.ts';
-import { replaceFile } from './files.ts';
+import { assertReplaceable, namesIn, replaceFile } from './files.ts';
 import { judgeOwner } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { readSafely } from './journal-reader.ts';
@@ -17,6 +17,8 @@ export interface KeptFilesOptions {
   readonly stateDir: string;
   readonly owner: JournalHeader['owner'];
   readonly openedAt: number;
+  /** Whose the files must be; `undefined` where the system has no user ids. */
+  readonly userId: number | undefined;
   readonly warn: (message: string, error: unknown) => void;
 }
 
@@ -27,6 +29,8 @@ export interface KeptFilesOptions {
 export class KeptFiles {
   readonly #options: KeptFilesOptions;
   readonly #records = new Map<string, SupervisionRecord>();
+  /** Those in whose file's place something else stands. */
+  readonly #lost = new Set<string>();
   #owner: JournalHeader['owner'];
 
   constructor(options: KeptFilesOptions) {
@@ -36,10 +40,7 @@ export class KeptFiles {
 
   add(record: SupervisionRecord): void {
     this.#records.set(record.id, record);
-    const { openedAt } = this.#options;
-    const header = { version: FORMAT_VERSION, owner: this.#owner, openedAt };
-    const path = this.#pathOf(record.id);
-    this.#attempt(() => replaceFile(path, journalLine(header) + journalLine({ add: record })));
+    this.#attempt(() => replaceFile(this.#pathOf(record.id), this.#textOf(record)));
   }
 
   remove(id: string): void {
@@ -54,6 +55,40 @@ export class KeptFiles {
     for (const record of this.#records.values()) this.add({ ...record, bootId, pidNamespace });
   }
 
+  /** Writes anew what somebody has removed or changed; returns the paths. Where something else stands in its place, it goes on in memory, and says so once. */
+  check(): string[] {
+    return [...this.#records.values()].flatMap((record) => {
+      const path = this.#pathOf(record.id);
+      if (this.#isAsWritten(path, record)) return [];
+      try {
+        assertReplaceable(path, this.#options.userId);
+        replaceFile(path, this.#textOf(record));
+        this.#lost.delete(record.id);
+        return [path];
+      } catch (error) {
+        if (!this.#lost.has(record.id)) this.#complain(error);
+        this.#lost.add(record.id);
+        return [];
+      }
+    });
+  }
+
+  #isAsWritten(path: string, record: SupervisionRecord): boolean {
+    try {
+      // What is no file of ours is not read, nor is what a link leads to.
+      assertReplaceable(path, this.#options.userId);
+      return readFileSync(path, 'utf8') === this.#textOf(record);
+    } catch {
+      return false;
+    }
+  }
+
+  #textOf(record: SupervisionRecord): string {
+    const { openedAt } = this.#options;
+    const header = { version: FORMAT_VERSION, owner: this.#owner, openedAt };
+    return journalLine(header) + journalLine({ add: record });
+  }
+
   #pathOf(id: string): string {
     return join(this.#options.stateDir, `kept-${this.#owner.instance}.${id}.jsonl`);
   }
@@ -62,8 +97,12 @@ export class KeptFiles {
     try {
       change();
     } catch (error) {
-      this.#options.warn('what outlives this host could not be written down', error);
+      this.#complain(error);
     }
+  }
+
+  #complain(error: unknown): void {
+    this.#options.warn('what outlives this host could not be written down', error);
   }
 }
 
@@ -85,7 +124,7 @@ export async function findKept(
   const kept: KeptFile[] = [];
   let forgotten = 0;
   // Listed before the look: what is written down during it may not be in it.
-  const names = readdirSync(stateDir).filter((name) => KEPT_FILE.test(name));
+  const names = namesIn(stateDir).filter((name) => KEPT_FILE.test(name));
   if (names.length === 0) return { kept, forgotten, unproven };
   const table = await os.processes.look();
   const claims = new Set([...table.values()].flatMap(claimsOfProcess));

@@ -1,15 +1,7 @@
-import {
-  linkSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  type Stats,
-} from 'node:fs';
+import { linkSync, lstatSync, readFileSync, renameSync, rmSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Os } from '../os/os.ts';
-import { replaceFile, statOwn } from './files.ts';
+import { namesIn, replaceFile, statOwn } from './files.ts';
 import { judgeOwner } from './identity.ts';
 import { PID_FILE_VERSION, type PidFile, parsePidFile } from './pid-record.ts';
 import type { RecoveryContext } from './recovery.ts';
@@ -109,7 +101,7 @@ export async function removeStaleFiles(context: RecoveryContext): Promise<string
   const { os, self, stateDir, dryRun } = context;
   const removed: string[] = [];
   // Read before the look: a process that writes its file during it may not be in it.
-  const found = readdirSync(stateDir)
+  const found = namesIn(stateDir)
     .filter((name) => name.endsWith('.pid'))
     .map((name) => ({ path: join(stateDir, name), file: contentOf(join(stateDir, name), os) }));
   if (found.length === 0) return removed;

@@ -1,9 +1,10 @@
-import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { sliced } from '../os/clock.ts';
 import type { BareProcess, ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { removeClaims, reviveJournals } from './dead-claims.ts';
+import { namesIn } from './files.ts';
 import type { History } from './history.ts';
 import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { contentOf, headerOf, readSafely } from './journal-reader.ts';
@@ -114,7 +115,7 @@ export async function holderOf(
 
 /** The journals and claims that are about another owner than ourselves. */
 function filesOfOthers({ stateDir, self }: RecoveryContext) {
-  return readdirSync(stateDir).flatMap((name) => {
+  return namesIn(stateDir).flatMap((name) => {
     const [, host, claimed, claimer] = FILE.exec(name) ?? [];
     const owner = host ?? claimed;
     return owner === undefined || owner === self.instance ? [] : [{ name, owner, claimer }];
@@ -166,7 +167,7 @@ async function note(
 
 /** Removes what a host was writing in the moment of its death. */
 function removeHalfWritten(owner: string, stateDir: string): void {
-  for (const name of readdirSync(stateDir)) {
+  for (const name of namesIn(stateDir)) {
     if (name.endsWith('.tmp') && name.includes(owner))
       rmSync(join(stateDir, name), { force: true });
   }

@@ -5,6 +5,7 @@ import { recordNumber, tagOwner } from '../tree/rlimit-tag.ts';
 import { type LaunchTag, Tagging } from '../tree/tagging.ts';
 import { ClaimFiles } from './claim-files.ts';
 import { cookieSegment, depthOf, extendCookie } from './cookie.ts';
+import { isPrivateFolder } from './files.ts';
 import { Guardian, type GuardianState } from './guardian.ts';
 import { History } from './history.ts';
 import type { Owner } from './identity.ts';
@@ -57,9 +58,10 @@ export class Registry {
       stateDir,
       owner: this.owner,
       openedAt: this.#openedAt,
+      userId: os.userId(),
       warn: (message: string, cause: unknown) => warn('REGISTRY', message, cause),
     };
-    this.#journal = new Journal({ ...files, userId: os.userId() });
+    this.#journal = new Journal(files);
     this.#keptFiles = new KeptFiles(files);
     this.history = new History({
       os,
@@ -153,6 +155,21 @@ export class Registry {
   /** Looks after the guardian. */
   review(): void {
     this.#guardian?.review();
+  }
+
+  /** Writes anew what somebody has removed or changed of our files; tells whether their folder can be trusted. */
+  check(): boolean {
+    const { stateDir } = this.#options;
+    const flaw = this.#journal.check();
+    if (flaw !== undefined) this.#tellRewritten(this.#journal.path, flaw);
+    if (!isPrivateFolder(stateDir, this.#os.userId())) return false;
+    for (const path of [...this.#keptFiles.check(), ...this.claims.check()])
+      this.#tellRewritten(path, 'it was removed or changed');
+    return true;
+  }
+
+  #tellRewritten(path: string, flaw: string): void {
+    this.#warn('JOURNAL_REWRITTEN', `${path}: ${flaw} while its host lives; it is written anew.`);
   }
 
   /** Writes a record, or writes it anew. */

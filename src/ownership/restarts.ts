@@ -1,9 +1,11 @@
-import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RestartBudget } from '../admission/run.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
+import { namesIn } from './files.ts';
 import { Ledger } from './ledger.ts';
+import type { Retention } from './retention.ts';
 
 /** What is remembered of runs, and of services. */
 const FILES = /^(?:restarts-[\da-f]{32}\.jsonl|service-[\da-f]{32}\.json)$/;
@@ -38,21 +40,16 @@ export function restartFile({ os, stateDir, of, warn }: RestartFileOptions): Res
 }
 
 /** Removes the files that nobody has written to for 30 days; returns what was removed, or would be. */
-export function removeOldRestarts({
-  os,
-  stateDir,
-  dryRun,
-}: {
-  readonly os: Os;
-  readonly stateDir: string;
-  readonly dryRun: boolean;
-}): string[] {
-  return readdirSync(stateDir)
+export function removeOldRestarts(
+  { stateDir, dryRun }: { readonly stateDir: string; readonly dryRun: boolean },
+  retention: Retention,
+): string[] {
+  return namesIn(stateDir)
     .filter((name) => FILES.test(name))
     .map((name) => join(stateDir, name))
     .filter((path) => {
       const stat = lstatSync(path, { throwIfNoEntry: false });
-      if (!stat?.isFile() || os.clock.now() - stat.mtimeMs < RETENTION_MS) return false;
+      if (!stat?.isFile() || !retention.isOver(stat.mtimeMs, RETENTION_MS)) return false;
       if (!dryRun) rmSync(path, { force: true });
       return true;
     });

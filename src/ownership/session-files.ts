@@ -1,11 +1,13 @@
-import { lstatSync, readdirSync, rmSync, utimesSync } from 'node:fs';
+import { lstatSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SessionCreation, SessionLedger } from '../admission/session.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import type { ExitCause, SessionEnd } from '../reports.ts';
+import { namesIn } from './files.ts';
 import { Ledger } from './ledger.ts';
 import { FORMAT_VERSION, parseSessionLine, type SessionLine } from './record.ts';
+import { observeClock } from './retention.ts';
 import { removeWorkingFolders } from './working-folders.ts';
 
 const FILE = /^session-([0-9a-f]{32})\.jsonl$/;
@@ -40,19 +42,21 @@ export class SessionFiles {
   async forgetUnseen(retentionMs: number, inUse: Iterable<string>): Promise<void> {
     const { os } = this.#options;
     const stateDir = this.#options.stateDir();
+    const bootId = this.#options.bootId();
     const nowMs = os.clock.now();
+    const retention = observeClock({ os, stateDir, bootId, dryRun: false });
     for (const id of inUse) touch(this.#pathOf(id), nowMs);
     const forgotten = new Set<string>();
-    for (const name of readdirSync(stateDir)) {
+    for (const name of namesIn(stateDir)) {
       const hash = FILE.exec(name)?.[1];
       if (hash === undefined) continue;
       const path = join(stateDir, name);
       const seenMs = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs;
-      if (nowMs - seenMs <= retentionMs) continue;
+      if (!retention.isOver(seenMs, retentionMs)) continue;
       rmSync(path, { force: true });
       forgotten.add(hash);
     }
-    await removeWorkingFolders({ os, stateDir }, { forgotten, retentionMs });
+    await removeWorkingFolders({ os, stateDir }, { forgotten, retentionMs, retention });
   }
 
   #pathOf(id: string): string {

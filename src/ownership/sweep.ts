@@ -3,12 +3,14 @@ import type { Os } from '../os/os.ts';
 import type { KeptProcess, SweepReport } from '../reports.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
+import { removeOldDays } from './daily-ledger.ts';
 import { findKept } from './kept.ts';
 import { endStrays } from './orphans.ts';
 import { removeStaleFiles } from './pid-file.ts';
 import type { SupervisionRecord } from './record.ts';
 import { type RecoveryContext, recover } from './recovery.ts';
 import { removeOldRestarts } from './restarts.ts';
+import { observeClock } from './retention.ts';
 
 /** A process that was to be ended and survived it. */
 export interface Overdue extends Pick<Endable, 'end'> {
@@ -23,6 +25,8 @@ export interface OwnProcesses {
   readonly overdue: readonly Overdue[];
   /** The trees of what lives at this moment. */
   readonly trees: readonly Pick<ProcessTree, 'membersIn'>[];
+  /** Nothing in the state directory is believed, and nothing in it touched. */
+  readonly isFolderUnsafe?: boolean;
 }
 
 /**
@@ -31,14 +35,14 @@ export interface OwnProcesses {
  */
 export async function sweep(
   context: RecoveryContext,
-  { known, overdue, trees }: OwnProcesses,
+  { known, overdue, trees, isFolderUnsafe = false }: OwnProcesses,
 ): Promise<SweepReport> {
   const { clock } = context.os;
   const beganMs = clock.monotonicMs();
   await showAll(trees, context.os);
-  const { recovered, unproven, ...left } = await recover(context);
-  const living = await findKept(context);
-  const removed = [...(await removeStaleFiles(context)), ...removeOldRestarts(context)];
+  const { recovered, unproven, living, removed, ...left } = isFolderUnsafe
+    ? NOTHING
+    : await tidyUp(context);
   const strays = await endStrays(context.self.instance, known, context);
   const again = await Promise.all(overdue.map((live) => endAgain(live, context.dryRun)));
   return {
@@ -70,6 +74,29 @@ async function showAll(trees: OwnProcesses['trees'], os: Os): Promise<void> {
     tree.membersIn(table);
     await rest();
   }
+}
+
+/** What a folder that nobody may look into tells. */
+const NOTHING: Awaited<ReturnType<typeof tidyUp>> = {
+  ...{ recovered: [], unproven: [], removed: [], ended: [], survivors: [], orphans: [] },
+  ...{ forgotten: 0, living: { kept: [], forgotten: 0, unproven: [] } },
+};
+
+/** Looks at the state directory. */
+async function tidyUp(context: RecoveryContext) {
+  const report = await recover(context);
+  const living = await findKept(context);
+  const removed = [...(await removeStaleFiles(context)), ...removeOld(context)];
+  return { ...report, living, removed };
+}
+
+/** What is too old to be of use to anybody. */
+function removeOld(context: RecoveryContext): string[] {
+  const { bootId } = context.self;
+  const retention = observeClock({ ...context, bootId });
+  // Of days nobody is told: they come and go.
+  removeOldDays(context, retention);
+  return removeOldRestarts(context, retention);
 }
 
 async function endAgain(live: Overdue, dryRun: boolean) {

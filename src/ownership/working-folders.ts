@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { makePrivateFolder, namesIn, statOwn } from './files.ts';
+import type { Retention } from './retention.ts';
 
 /** Below the state directory. */
 const HOUSE = 'cwd';
@@ -31,7 +32,11 @@ export function makeWorkingFolder({ os, stateDir }: FolderContext, session?: str
  */
 export async function removeWorkingFolders(
   { os, stateDir }: FolderContext,
-  { forgotten, retentionMs }: { forgotten: ReadonlySet<string>; retentionMs: number },
+  {
+    forgotten,
+    retentionMs,
+    retention,
+  }: { forgotten: ReadonlySet<string>; retentionMs: number; retention: Retention },
 ): Promise<void> {
   const house = join(stateDir, HOUSE);
   for (const name of namesIn(house)) {
@@ -47,7 +52,7 @@ export async function removeWorkingFolders(
   function isForgotten(path: string, file: string): boolean {
     if (lstatSync(file, { throwIfNoEntry: false }) !== undefined) return false;
     const { mtimeMs, birthtimeMs } = lstatSync(path, { throwIfNoEntry: false }) ?? {};
-    return os.clock.now() - Math.max(mtimeMs ?? 0, birthtimeMs ?? 0) > retentionMs;
+    return retention.isOver(Math.max(mtimeMs ?? 0, birthtimeMs ?? 0), retentionMs);
   }
 
   function isOwnFolder(path: string): boolean {

@@ -22,8 +22,9 @@ import { Handle, type SupervisedProcess } from './handle.ts';
 import { LiveProcess } from './live.ts';
 import type { Corridor, Dialect, Passage, WayBack } from './passage.ts';
 import { type Admission, QueuedStart } from './queued.ts';
+import { secretValues } from './redaction.ts';
 import type { CheckedRequest } from './request.ts';
-import { StderrTail, secretValues } from './stderr-tail.ts';
+import { StderrTail } from './stderr-tail.ts';
 import { quietStreams } from './stdio.ts';
 import { trafficOf } from './traffic.ts';
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
-import { setImmediate } from '../os/clock.ts';
+import { setImmediate, systemClock } from '../os/clock.ts';
 
 /** No system has so large a number for a process (Linux: 2^22), nor an odd one there (Windows): no signal can meet anybody. */
 const FIRST_PID = 2 ** 30 + 1;
@@ -9,6 +9,7 @@ let processes = 0;
 
 /** How the agent takes a signal: SIGTERM makes it exit with 143 (measured), every other one is its death. */
 const SIGTERM_CODE = 143;
+const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
 /** The outside of an agent that is no process: streams, signals, one exit. It satisfies the SDK's `SpawnedProcess`. */
 export class FakeAgentProcess extends EventEmitter<{
@@ -24,6 +25,8 @@ export class FakeAgentProcess extends EventEmitter<{
   signalCode: NodeJS.Signals | null = null;
   ignoresSigterm = false;
   readonly #decoder = new StringDecoder();
+  /** As a child does: who waits for it is not left in the middle of that. */
+  readonly #letGo = systemClock.after(FOREVER_MS, () => undefined, { keepAlive: true });
   #torn = '';
 
   /** Its stdin is read line by line, until its end. */
@@ -68,6 +71,7 @@ export class FakeAgentProcess extends EventEmitter<{
 
   exit(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.isOver) return;
+    this.#letGo();
     this.exitCode = code;
     this.signalCode = signal;
     this.stdin.destroy();

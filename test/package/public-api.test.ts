@@ -1,5 +1,13 @@
 // Pins: whoever changes one of these lists changes what users build on.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -86,6 +94,7 @@ describe('the main entry', () => {
       'SupervisorEvent',
       'SupervisorEvents',
       'SupervisorOptions',
+      'SupervisorState',
       'Survivor',
       'SweepReport',
       'TerminateOptions',
@@ -147,6 +156,7 @@ describe('the main entry', () => {
       'spawn',
       'spawnHook',
       'start',
+      'state',
       'stop',
       'sweep',
     ]);
@@ -280,6 +290,56 @@ describe('the defaults', () => {
     afterEach(() => {
       vi.unstubAllEnvs();
       rmSync(home, { recursive: true, force: true });
+    });
+
+    describe('for a user without a home to write in', () => {
+      const own = `agent-supervisor-${process.getuid?.()}`;
+      let runtimeDir = '';
+      beforeEach(() => {
+        runtimeDir = join(home, 'run');
+        mkdirSync(runtimeDir, { mode: 0o700 });
+        vi.stubEnv('HOME', '/dev/null/nobody');
+        vi.stubEnv('XDG_RUNTIME_DIR', runtimeDir);
+        vi.stubEnv('TMPDIR', join(home, 'tmp'));
+        mkdirSync(join(home, 'tmp'));
+      });
+
+      /** Where it is then, and what the host is told of that. */
+      const begin = async (options: api.SupervisorOptions = {}) => {
+        const supervisor = api.createSupervisor(options);
+        const warnings: string[] = [];
+        supervisor.on('warning', ({ code }) => warnings.push(code));
+        const { stateDir } = await supervisor.start();
+        await supervisor.stop();
+        return { stateDir, warnings };
+      };
+
+      it('is a private one in the runtime folder, with a warning', async () => {
+        const path = join(runtimeDir, own);
+        expect(await begin()).toEqual({ stateDir: path, warnings: ['NO_HOME'] });
+        expect(statSync(path).mode & 0o777).toBe(0o700);
+        expect((await begin()).stateDir).toBe(path);
+      });
+
+      it('is one in the temporary directory without that, or where others have been there', async () => {
+        const path = join(home, 'tmp', own);
+        symlinkSync(home, join(runtimeDir, own));
+        expect(await begin()).toEqual({ stateDir: path, warnings: ['NO_HOME'] });
+        vi.stubEnv('XDG_RUNTIME_DIR', undefined);
+        expect((await begin()).stateDir).toBe(path);
+      });
+
+      it('is refused where there is nothing better', async () => {
+        for (const folder of [runtimeDir, join(home, 'tmp')])
+          mkdirSync(join(folder, own), { mode: 0o755 });
+        await expect(begin()).rejects.toMatchObject({ code: 'STATE_DIR_UNSAFE' });
+      });
+
+      it('is the one that the host has named, and no other', async () => {
+        const stateDir = '/dev/null/named';
+        await expect(begin({ stateDir })).rejects.toMatchObject({ code: 'STATE_DIR_UNSAFE' });
+        expect(readdirSync(runtimeDir)).toEqual([]);
+      });
     });
 
     it.each([

@@ -160,7 +160,7 @@ describe('the live page', { timeout: 120_000 }, () => {
       await expect(agent.exited).resolves.toMatchObject({ cause: 'terminated' });
       await page.getByRole('button', { name: 'Stop all processes' }).click();
       await page.getByRole('button', { name: 'Yes' }).click();
-      await eventually(() => supervisor.foundation.health().state === 'stopped');
+      await eventually(() => supervisor.state === 'stopped');
       await page.getByText('No process runs.').waitFor();
       const stop = page.getByRole('button', { name: 'Stop all processes' });
       await stop.waitFor({ state: 'detached' });
@@ -249,6 +249,35 @@ describe('the live page', { timeout: 120_000 }, () => {
       await page.getByRole('button', { name: 'Reap session one' }).click();
       await page.getByText('No process runs.').waitFor();
       await endRow(page, 'one', 'reaped').waitFor();
+    },
+  );
+
+  it.runIf(CAN_SEE)(
+    'has a button that works for every name of a session',
+    async ({ host, page, marker }) => {
+      const { supervisor, waived } = host;
+      const long = 'x'.repeat(1024);
+      const names = ['one', long, 'two\nlines', 'token=a-word-that-reads-like-one'];
+      for (const name of names) await spawnSleep(supervisor, marker, name).started;
+      for (const width of [1280, 400]) {
+        await page.setViewportSize({ width, height: 900 });
+        await page.goto(waived.url);
+        await rowOf(page, 'one').waitFor();
+        const heights = await page.evaluate(
+          'Array.from(document.querySelectorAll("td.deed button"), (one) => one.offsetHeight)',
+        );
+        // Each label is on one line, as that of the session with a short name is.
+        expect(new Set(heights as number[]).size).toBe(1);
+        await page.getByRole('button', { name: `Reap session ${long}` }).click();
+        await page.getByRole('button', { name: 'Yes' }).click({ trial: true });
+        await page.keyboard.press('Escape');
+      }
+      for (const name of names) {
+        const shown = name.replace(/\n/, ' ').replace(/=.*/, '=[redacted]');
+        await page.getByRole('button', { name: `Reap session ${shown}` }).click();
+        await page.getByRole('button', { name: 'Yes' }).click();
+        await eventually(() => supervisor.list({ sessionId: name }).length === 0);
+      }
     },
   );
 

@@ -80,7 +80,7 @@ describe.each(Object.keys(MOUNTS))('%s', (name) => {
     expect((await ask(`${url}/report.json`)).text, 'waived').toContain(`"pid":${agent.pid}`);
     expect((await ask(`${url}/metrics`)).text).toMatch(/^agent_supervisor_live_processes 1$/m);
     const page = await ask(url, { headers: HTML });
-    expect(page.text).toContain('<script src="doctor/live.js"');
+    expect(page.text).toContain('<script src="./doctor/live.js"');
     expect((await ask(`${url}/`, { headers: HTML })).text).toContain('<script src="./live.js"');
     expect((await ask(`${url}/live.js`)).text).toContain('EventSource');
 

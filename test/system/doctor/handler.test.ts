@@ -237,9 +237,9 @@ describe('what is refused', () => {
         })
       ).status,
     ).toBe(403);
-    expect(supervisor.foundation.health().state).toBe('new');
+    expect(supervisor.state).toBe('new');
     expect(await stop(own)).toBe(200);
-    expect(supervisor.foundation.health().state).toBe('stopped');
+    expect(supervisor.state).toBe('stopped');
   });
 
   it('what has no sense', async ({ site }) => {
@@ -387,4 +387,32 @@ describe('what is answered', () => {
       await expect(agent.exited).resolves.toMatchObject({ cause: 'reaped' });
     },
   );
+});
+
+describe('every link of a page', () => {
+  const NAMES = [
+    ...['https:elsewhere.test:443', 'javascript:alert(1)', 'data:text%2Fhtml,x', 'mailto:a@b'],
+    ...['a:b', '%2F%2Felsewhere', '..%2F', 'page', '@elsewhere', '%5C%5Celsewhere', '?x=y', '/'],
+  ];
+
+  it('leads to the origin that the page came from, whatever its address ends in', async ({
+    site,
+  }) => {
+    const { url, origin } = await site();
+    for (const name of NAMES) {
+      const address = `${url}/${name}`;
+      for (const headers of [HTML, { ...HTML, ...bearer() }]) {
+        const { text } = await ask(address, { headers });
+        const links = [...text.matchAll(/ (?:href|src|action|data-base)="([^"]*)"/g)];
+        expect(links.length).toBeGreaterThan(3);
+        for (const [, link = ''] of links)
+          expect(new URL(link.replaceAll('&amp;', '&'), address).origin, name).toBe(origin);
+      }
+    }
+  });
+
+  it('would lead elsewhere without the dot before it', () => {
+    const links = NAMES.slice(0, 5).map((name) => new URL(`${name}/login`, 'http://127.0.0.1:1/'));
+    for (const { protocol, host } of links) expect(protocol + host).not.toBe('http:127.0.0.1:1');
+  });
 });

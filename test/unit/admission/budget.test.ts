@@ -146,10 +146,15 @@ describe('what is spent', () => {
 
   it('of a day is forgotten after 30 days, and nothing else is', async () => {
     const others = ['spend-x.jsonl', 'spend-2020-01-01.json', 'my-spend-2020-01-01.jsonl'];
-    const old = ['spend-2026-10-23.jsonl', 'spend-2020-01-01.jsonl'];
-    const young = ['spend-2026-10-24.jsonl', 'spend-2026-11-22.jsonl'];
+    const old = ['spend-2026-10-24.jsonl', 'spend-2020-01-01.jsonl'];
+    const young = ['spend-2026-10-25.jsonl', 'spend-2026-11-22.jsonl'];
     for (const name of [...others, ...old, ...young]) writeFileSync(join(stateDir, name), '');
-    (await host()).supervisor.charge(undefined, usd(1));
+    const one = await host();
+    one.supervisor.charge(undefined, usd(1));
+    await one.until(one.supervisor.sweep());
+    // Ages count on a clock that was seen to pass for a day.
+    await one.os.clock.advance(25 * 3_600_000);
+    await one.until(one.supervisor.sweep());
     for (const name of [...others, ...young])
       expect(existsSync(join(stateDir, name)), name).toBe(true);
     for (const name of old) expect(existsSync(join(stateDir, name)), name).toBe(false);

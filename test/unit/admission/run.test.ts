@@ -542,6 +542,10 @@ describe('the budget of a run with a name', () => {
   it('is swept when nothing was added for 30 days', async () => {
     await exhaust({ ...SHORT, name: 'old' });
     await exhaust({ ...SHORT, name: 'new' });
+    // Ages count on a clock that was seen to pass for a day.
+    await fake.until(fake.supervisor.sweep());
+    fake.os.clock.advanceInOneTick(DAY_MS);
+    await fake.until(fake.supervisor.sweep());
     const [old = '', recent = ''] = files().map((name) => join(fake.stateDir, name));
     const stamp = (path: string, ageMs: number) => {
       const seconds = (fake.os.clock.now() - ageMs) / 1000;

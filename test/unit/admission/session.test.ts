@@ -164,6 +164,25 @@ describe('a session', () => {
     expect((await host()).supervisor.session('quiet')).toBeUndefined();
     expect((await host()).supervisor.session('live')).toBeDefined();
   });
+
+  it('is forgotten by no host that is started while the wall clock is a month ahead', async () => {
+    const budget = { perSessionUsd: 1 };
+    const a = await host({ budget });
+    a.os.clock.setWall(Date.now());
+    a.spawn('x', { sessionId: 's' });
+    a.supervisor.charge('s', { usd: 5 });
+    const createdAt = a.supervisor.session('s')?.createdAt;
+    const b = await host({ budget }, { afterMs: 1000 });
+    b.os.clock.setWall(Date.now() + 31 * DAY_MS);
+    await b.until(b.supervisor.start());
+    await b.until(b.supervisor.sweep());
+    const c = await host({ budget }, { afterMs: 2000 });
+    c.os.clock.setWall(Date.now());
+    await c.until(c.supervisor.start());
+    expect(c.supervisor.session('s')).toMatchObject({ createdAt, spent: { usd: 5 } });
+    const { error } = await c.until(c.spawn('x', { sessionId: 's' }).exited);
+    expect(error?.code).toBe('BUDGET_EXCEEDED');
+  });
 });
 
 describe('the wall clock', () => {

@@ -34,6 +34,8 @@ function hostIn(): FakeSupervision {
 }
 
 async function aDayLater(host: FakeSupervision): Promise<void> {
+  // So that time is seen to pass.
+  await host.supervisor.sweep();
   await host.os.clock.advance(DAY_MS + 60_000);
   await host.supervisor.sweep();
 }

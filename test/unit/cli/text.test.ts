@@ -5,6 +5,7 @@ import { bytes, type Cell, duration, painter, table } from '../../../src/cli/pai
 import { fit, plain, widthOf } from '../../../src/cli/plain.ts';
 import { Refusal } from '../../../src/cli/refusal.ts';
 import { type CommandName, USAGE } from '../../../src/cli/usage.ts';
+import { safeJson } from '../../../src/doctor/safe-json.ts';
 
 /** Letters of every width, and what steers a terminal. */
 const LETTERS = [
@@ -126,6 +127,20 @@ describe('a name that others have chosen', () => {
       }),
     );
     expect(plain('a\x1b[2Jb\nc\x1b]0;title\x07d\u202ee')).toBe('ab?cd?e');
+  });
+
+  it('is in JSON without a character that steers a terminal, and the same once it is read', () => {
+    const texts = fc.oneof(names(), fc.string({ unit: 'binary' }));
+    fc.assert(
+      fc.property(fc.array(texts), fc.constantFrom(undefined, 2), (list, indent) => {
+        const json = safeJson({ list }, indent);
+        expect(json.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+        expect(JSON.parse(json)).toEqual({ list });
+      }),
+    );
+    expect(safeJson('\x7f\x9b\u202e\u{e0041}é漢')).toBe('"\\u007f\\u009b\\u202e\\udb40\\udc41é漢"');
+    // The control: what is used without.
+    expect(JSON.stringify('\x9b\u202e')).toContain('\x9b\u202e');
   });
 
   it('is cut between two letters, never within one', () => {

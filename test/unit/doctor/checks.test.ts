@@ -99,7 +99,7 @@ const owner = (verdict: OwnerHealth['verdict'], openedAt = 0): OwnerHealth => ({
   processes: 1,
 });
 const record = (identity: ProcessHealth['identity']) =>
-  ({ id: 'p-1', owner: 'other', identity }) as ProcessHealth;
+  ({ id: 'p-1', owner: 'other', identity, descendants: [] }) as unknown as ProcessHealth;
 const session = (change: Partial<SessionHealth>) =>
   ({ id: 's', expired: false, live: 1, ...change }) as SessionHealth;
 
@@ -119,6 +119,13 @@ const CASES: readonly [id: string, status: CheckStatus, why: string, change: Par
     ['survivors', 'fail', 'one is alive', { survivors: ['x, pid 9'] }],
     ['orphans', 'ok', 'every host lives', { owners: [owner('alive')] }],
     ['orphans', 'warn', 'one is dead', { owners: [owner('dead')], processes: [record('alive')] }],
+    ['orphans', 'warn', 'one left nothing', { owners: [owner('dead')] }],
+    [
+      'orphans',
+      'ok',
+      'what it left is meant to live on',
+      { owners: [owner('dead')], processes: [{ ...record('alive'), outlivesHost: true }] },
+    ],
     ['foreign', 'ok', 'all can be judged', { owners: [owner('alive'), owner('rebooted')] }],
     ['foreign', 'warn', 'a host of elsewhere', { owners: [owner('elsewhere')] }],
     ['foreign', 'warn', 'a file that is no journal', { unproven: ['host-x.jsonl: noise'] }],

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
-import { DailyLedger, dayOfFile } from '../../../src/ownership/daily-ledger.ts';
+import { DailyLedger, dayOfFile, removeOldDays } from '../../../src/ownership/daily-ledger.ts';
+import { retentionOf } from '../../../src/ownership/retention.ts';
 
 const DAY_MS = 86_400_000;
 const NOON_MS = Date.UTC(2026, 2, 10, 12);
@@ -20,7 +21,7 @@ beforeEach(() => {
   stateDir = mkdtempSync(join(tmpdir(), 'agent-supervisor-days-'));
   warnings = [];
   days = new DailyLedger({
-    ...{ os, prefix: 'spend', keptDays: 3, remembers: true },
+    ...{ os, prefix: 'spend', remembers: true },
     stateDir: () => stateDir,
     parse: (value) => value as { n: number },
     warn: (message) => warnings.push(message),
@@ -47,32 +48,37 @@ describe('the ledger of a day', () => {
   });
 
   it('removes the files of days that are kept no longer, and no other', () => {
-    const old = ['spend-2026-03-06.jsonl', 'spend-2025-12-31.jsonl'];
+    const old = ['spend-2026-02-07.jsonl', 'spend-2025-12-31.jsonl', 'history-2026-02-23.jsonl'];
     const others = [
-      'spend-2026-03-07.jsonl',
+      'spend-2026-02-08.jsonl',
+      'history-2026-02-24.jsonl',
+      'spend-2026-04-01.jsonl',
       'spend-2020-01-01.jsonl.bak',
       'spend-of-2020-01-01.jsonl',
       'spend-2020-01-01x.jsonl',
-      'history-2020-01-01.jsonl',
       'old-spend-2020-01-01.jsonl',
     ];
     put(...old, ...others);
-    days.today.append({ n: 1 });
-    expect(files()).toEqual([...others, 'spend-2026-03-10.jsonl'].sort());
-    os.clock.setWall(NOON_MS + DAY_MS);
-    days.today.append({ n: 2 });
-    expect(files()).not.toContain('spend-2026-03-07.jsonl');
-    expect(warnings).toEqual([]);
+    const believed = (nowMs: number | undefined) =>
+      retentionOf({
+        trusted: nowMs === undefined ? undefined : { at: nowMs, bootId: 'b', sinceBootMs: 0 },
+        ...{ last: { at: NOON_MS, bootId: 'b', sinceBootMs: 0 }, steadySince: 0 },
+      });
+    const context = { stateDir, dryRun: false };
+    expect(removeOldDays(context, believed(undefined))).toEqual([]);
+    expect(removeOldDays({ ...context, dryRun: true }, believed(NOON_MS))).toHaveLength(3);
+    expect(files()).toEqual([...old, ...others].sort());
+    removeOldDays(context, believed(NOON_MS));
+    expect(files()).toEqual(others.sort());
+    removeOldDays(context, believed(NOON_MS + DAY_MS));
+    expect(files()).not.toContain('spend-2026-02-08.jsonl');
+    expect(removeOldDays({ ...context, stateDir: '/nowhere' }, believed(NOON_MS))).toEqual([]);
   });
 
-  it('warns where these cannot be found out, and not where there is no folder yet', () => {
+  it('needs no folder to be read', () => {
     rmSync(stateDir, { recursive: true });
     expect(days.today.read()).toEqual([]);
     expect(warnings).toEqual([]);
-    os.clock.setWall(NOON_MS + DAY_MS);
-    writeFileSync(stateDir, 'a file');
-    expect(days.today.read()).toEqual([]);
-    expect(warnings[0]).toBe(`${stateDir}: old days' files cannot be removed`);
   });
 });
 

@@ -22,7 +22,8 @@ const it = base
   .extend('files', ({ stateDir, keeper }) => {
     const warnings: string[] = [];
     const warn = (message: string) => warnings.push(message);
-    return Object.assign(new KeptFiles({ stateDir, owner: keeper, openedAt: 0, warn }), {
+    const options = { stateDir, owner: keeper, openedAt: 0, userId: process.getuid?.(), warn };
+    return Object.assign(new KeptFiles(options), {
       warnings,
     });
   })

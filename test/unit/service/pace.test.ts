@@ -11,6 +11,7 @@ import { standing } from '../../../kit/state-dir.ts';
 import { budgetInMemory } from '../../../src/admission/run.ts';
 import type { ExitReport } from '../../../src/index.ts';
 import { removeOldRestarts } from '../../../src/ownership/restarts.ts';
+import { observeClock } from '../../../src/ownership/retention.ts';
 import { Breaker } from '../../../src/service/breaker.ts';
 import { Pace } from '../../../src/service/pace.ts';
 import { sequelOf } from '../../../src/service/sequel.ts';
@@ -145,10 +146,12 @@ describe('the breaker', () => {
     failThrice(breakerOf(file));
     const [name = ''] = standing(stateDir);
     const isKept = (): boolean => {
-      removeOldRestarts({ os, stateDir, dryRun: false });
+      const context = { os, stateDir, dryRun: false };
+      removeOldRestarts(context, observeClock({ ...context, bootId: 'fake-boot' }));
       return readdirSync(stateDir).includes(name);
     };
     os.clock.setWall(Date.now());
+    expect(isKept()).toBe(true);
     os.clock.advanceInOneTick(29 * DAY_MS);
     expect(isKept()).toBe(true);
     file.touch();

@@ -3,12 +3,8 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
-import {
-  redactSecrets,
-  STDERR_TAIL_BYTES,
-  StderrTail,
-  secretValues,
-} from '../../../src/spawn/stderr-tail.ts';
+import { redactSecrets, secretValues } from '../../../src/spawn/redaction.ts';
+import { STDERR_TAIL_BYTES, StderrTail } from '../../../src/spawn/stderr-tail.ts';
 
 const RUNS = runs(500);
 const KIB = 1024;

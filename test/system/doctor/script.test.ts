@@ -1,0 +1,35 @@
+// A script that has no server, and nothing else that keeps it alive.
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect } from 'vitest';
+import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
+
+const SOURCE = join(import.meta.dirname, '../../src');
+
+/** What a script in a process of its own prints; it rejects where that exits before it has done. */
+const it = base.extend('script', ({ home, marker }) => async (lines: string) => {
+  const text = `
+    import { createSupervisor } from '${SOURCE}/index.ts';
+    import { doctorHandler } from '${SOURCE}/doctor/index.ts';
+    const supervisor = createSupervisor({ stateDir: '${home}/state' });
+    ${lines}`;
+  const run = promisify(execFile);
+  const env = { PATH: process.env['PATH'] ?? '', HOME: home, AGENT_SUPERVISOR_TEST: marker };
+  return (await run(process.execPath, ['--input-type=module', '-e', text], { env })).stdout.trim();
+});
+
+it.runIf(CAN_WATCH)('settles two requests, one after the other', async ({ script }) => {
+  const told = await script(`
+    const handler = doctorHandler(supervisor, { authorize: () => true });
+    const ask = async () => (await handler(new Request('http://x/report.json'))).status;
+    console.log(await ask(), await ask());`);
+  expect(told).toBe('200 200');
+});
+
+it.runIf(CAN_WATCH)('would not be kept alive by the wait between them', async ({ script }) => {
+  const wait = `
+    const { systemClock } = await import('${SOURCE}/os/clock.ts');
+    await new Promise((resolve) => systemClock.after(150, resolve));`;
+  await expect(script(wait)).rejects.toMatchObject({ code: 13 });
+});
