@@ -42,7 +42,7 @@ const PS_TIMES = { ...TIMES, forcedMs: 10_000 };
 
 /** What makes a shell behave as one called `sh` where the name cannot. */
 const AS_SH: Readonly<Record<string, readonly string[]>> = {
-  '/bin/bash': ['--posix'],
+  '/bin/bash': ['--posix', '--norc'],
   '/usr/bin/zsh': ['--emulate', 'sh'],
 };
 
@@ -61,6 +61,7 @@ export class FedGuardian {
   readonly child: ChildProcess;
   readonly errors: string[] = [];
   readonly #onlyPs: boolean;
+  readonly #ended: Promise<never>;
 
   constructor(
     area: Area,
@@ -90,11 +91,16 @@ export class FedGuardian {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.child.stderr?.on('data', (text) => this.errors.push(String(text)));
+    this.#ended = once(this.child, 'close').then(([code]) => {
+      throw new Error(`the guardian has ended with ${code}: ${this.errors.join('')}`);
+    });
+    this.#ended.catch(() => undefined);
   }
 
   async ready(): Promise<this> {
-    if (this.child.stdout)
-      expect(String((await once(this.child.stdout, 'data'))[0])).toMatch(/^ready \d+\n$/);
+    const { stdout } = this.child;
+    const said = stdout === null ? [] : await Promise.race([once(stdout, 'data'), this.#ended]);
+    expect(String(said[0])).toMatch(/^ready \d+\n$/);
     return this;
   }
 
