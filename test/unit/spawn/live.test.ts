@@ -33,7 +33,7 @@ describe('kill', () => {
     },
   );
 
-  it.each(['SIGUSR1', 'SIGCONT', 'SIGSEGV'] as const)(
+  it.each(['SIGUSR1', 'SIGUSR2', 'SIGSEGV'] as const)(
     'by %s is between the caller and the process',
     async (signal) => {
       const process = start();
