@@ -172,7 +172,7 @@ export function missingFor({ needs }: Trick): readonly string[] {
  * Everything alive whose folder is this one, or that names it in an argument: seen by what neither a
  * cleared environment nor another title changes. One whose main thread has exited is seen by its threads.
  */
-export function findByFolder(folder: string): ProcessRow[] {
+function findByFolder(folder: string): ProcessRow[] {
   return readdirSync('/proc').flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     const row = readRow(Number(name));

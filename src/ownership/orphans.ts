@@ -124,7 +124,7 @@ function unrecorded(owner: string, table: ProcessTable, known: readonly string[]
 }
 
 /** The numbers of an owner's records in the tags of live processes; not of those that are meant to live on. */
-export function numbersInTags(owner: string, table: ProcessTable): ReadonlySet<number> {
+function numbersInTags(owner: string, table: ProcessTable): ReadonlySet<number> {
   const digits = tagOwner(owner);
   const numbers = new Set<number>();
   for (const entry of table.values())

@@ -143,14 +143,14 @@ export function findWrongArrows(graph: ImportGraph): string[] {
     .map(describe);
 }
 
-/** Value imports of a station from a later one, `termination` excepted. */
+/** Value imports of a station from a later one; `tree` and `termination` excepted, which stand below them. */
 export function findLaterStations(graph: ImportGraph): string[] {
   const order = (path: string): number =>
     STATIONS.findIndex((station) => path.startsWith(`${station}/`));
   return graph.edges
     .filter((edge) => {
       if (edge.kind === 'type' || order(edge.from) === -1) return false;
-      return order(edge.to) > order(edge.from) && !edge.to.startsWith('termination/');
+      return order(edge.to) > order(edge.from) && !/^(?:tree|termination)\//.test(edge.to);
     })
     .map(describe);
 }
