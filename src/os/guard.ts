@@ -1,8 +1,8 @@
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import { GUARDIAN_SCRIPT } from './guardian-script.ts';
 import { readStat } from './linux.ts';
 import type { Guard, GuardRequest } from './os.ts';
@@ -24,7 +24,7 @@ if [ "$1" = tagged ]; then
 fi
 script=$2
 shift 2
-/bin/sh -c "$script" agent-supervisor-guardian "$@" <&3 3<&- &
+/bin/sh -c "$script" agent-supervisor-guardian "$@" <&3 >&3 3<&- &
 `;
 
 /** Whether this host is the one to whom the system gives orphans, as pid 1 or by prctl(2). */
@@ -37,27 +37,29 @@ export function startGuard(request: GuardRequest): Guard {
 }
 
 /** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
-export function guardByShell({ owner, tag = '', ...times }: GuardRequest): Guard {
-  const args = [owner, ...wholeMs(times), tag];
+export function guardByShell({ owner, tag, ...times }: GuardRequest): Guard {
+  // No argument may be empty: old versions of Bun leave it out.
+  const args = [owner, ...wholeMs(times), ...(tag === undefined ? [] : [tag])];
   const { PATH = '' } = process.env;
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
   // Nobody but Node would reap it there.
   if (adoptsOrphans)
     return guardBy('/bin/sh', ['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', ...args], env);
-  const tagged = isTagged() ? 'tagged' : '';
+  const tagged = isTagged() ? 'tagged' : 'untagged';
   const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, GUARDIAN_SCRIPT, ...args];
-  return guardBy('/bin/sh', launcher, env, LAUNCHED_PIPE);
+  return guardBy('/bin/sh', launcher, env, LAUNCHED);
 }
 
 /** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */
-export function guardByNode({ owner, tag = '', ...times }: GuardRequest): Guard {
+export function guardByNode({ owner, tag, ...times }: GuardRequest): Guard {
   // The sources run as they are; the bundle has the script beside it (scripts/bundle.ts).
   const script = import.meta.filename.endsWith('.ts')
     ? join(import.meta.dirname, '../ownership/guardian-process.ts')
     : join(import.meta.dirname, 'guardian-process.js');
   // In a host that is one file, the runtime is that host: it would be started once more.
   if (!existsSync(script)) throw new Error(`there is no ${script}`);
-  const args = [script, owner, ...wholeMs(times), String(process.pid), tag];
+  const ofTags = tag === undefined ? [] : [tag];
+  const args = [script, owner, ...wholeMs(times), String(process.pid), ...ofTags];
   return guardBy(process.execPath, args, {
     PATH: process.env['PATH'],
     // Electron would show a window, and is Node with this.
@@ -79,15 +81,15 @@ function isTagged(): boolean {
   }
 }
 
-/** The descriptor of the host's pipe: as stdin, Node would close it at the end of the launcher. */
-const LAUNCHED_PIPE = 3;
+/** One pipe for both directions: stdin and stdout end here together with the launcher. */
+const LAUNCHED: StdioOptions = ['ignore', 'ignore', 'ignore', 'pipe'];
 
 /** `env` is all that the guardian inherits: no cookie, or it would find itself. */
 function guardBy(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
-  pipeAt = 0,
+  stdio: StdioOptions = ['pipe', 'pipe', 'ignore'],
 ): Guard {
   // Loaded at the first start, as everything is that only some hosts need.
   const { spawn } = require('node:child_process') as typeof import('node:child_process');
@@ -98,38 +100,38 @@ function guardBy(
     windowsHide: true,
     cwd: '/',
     env,
-    stdio: pipeAt === 0 ? ['pipe', 'pipe', 'ignore'] : ['ignore', 'pipe', 'ignore', 'pipe'],
+    stdio,
   });
   // There are none where descriptors lack, only an error.
-  const pipe = child.stdio?.[pipeAt] as Writable | null | undefined;
+  const both = child.stdio?.[3] as Duplex | null | undefined;
+  const orders: Writable | null = both ?? child.stdin;
+  const life = lifeOf(child, both ?? child.stdout);
   // What is written to it after its death is lost and not missed.
-  pipe?.on('error', () => undefined);
-  const life = lifeOf(child);
-  // It must keep no host alive, and its pipe must not either.
+  orders?.on('error', () => undefined);
+  // It must keep no host alive, and its pipes must not either once it guards.
   child.unref();
-  unref(pipe);
+  if (orders !== both) unref(orders);
   return {
     get pid() {
       return life.pid;
     },
     ready: life.ready,
-    write: (line) => void pipe?.write(`${line}\n`),
+    write: (line) => void orders?.write(`${line}\n`),
     onExit: life.onExit,
     isStopped: () => life.pid !== undefined && isStopped(life.pid),
   };
 }
 
 /**
- * Follows the guardian by its stdout, which it holds as long as it lives: what was spawned may be the
- * launcher alone.
+ * Follows the guardian by the pipe that it speaks on, and holds as long as it lives: what was spawned
+ * may be the launcher alone.
  */
-function lifeOf(child: ChildProcess) {
-  const { stdout } = child;
+function lifeOf(child: ChildProcess, voice: Readable | null) {
   const exited = Promise.withResolvers<void>();
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
   const life = { pid: undefined as number | undefined, ready, onExit };
   let said = '';
-  stdout?.setEncoding('latin1').on('data', (text: string) => {
+  voice?.setEncoding('latin1').on('data', (text: string) => {
     said += text;
     const pid = /^ready (\d+)\n/.exec(said)?.[1];
     if (pid === undefined || life.pid !== undefined) return;
@@ -138,11 +140,11 @@ function lifeOf(child: ChildProcess) {
     if (process.platform === 'linux' && life.pid !== child.pid)
       adoptsOrphans ||= readStat(life.pid)?.ppid === process.pid;
     // Until now a host that waits for it was kept alive.
-    unref(stdout);
+    unref(voice);
     resolve();
   });
   child.once('error', reject);
-  stdout?.on('error', () => undefined).once('close', exited.resolve);
+  voice?.on('error', () => undefined).once('close', exited.resolve);
   void exited.promise.then(() => reject(new Error('the guardian exited at once')));
   return life;
 

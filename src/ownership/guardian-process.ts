@@ -9,7 +9,7 @@ for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const)
 
 const { args, lines, ready } = hostPipe();
 const [owner = '', politeMs, forcedMs, hostPid, tag] = args;
-const estate = new Estate(os, { owner, hostPid: Number(hostPid), tag: tag || undefined });
+const estate = new Estate(os, { owner, hostPid: Number(hostPid), tag });
 ready();
 if (await outlivesHost())
   await estate.end({ politeMs: Number(politeMs), forcedMs: Number(forcedMs) });
