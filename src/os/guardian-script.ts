@@ -22,9 +22,9 @@ owner=$1 polite_ms=$2 forced_ms=$3 tag=$4
 proofs= own_group=$$ never=" 1 $$ " base= since= paused_ms=0
 mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)*"
 
-# bash and mksh sleep for 15 and 31 seconds in a fork that fails, and end after that: they never fork.
-# Their read is the fastest, and takes what they cannot: cookies.
-forkless=\${BASH_VERSION-}\${KSH_VERSION-}
+# In a fork that fails bash and mksh sleep for 15 and 31 seconds, and then their script ends, as zsh's
+# does at once: they never fork. Their read takes what dash's cannot: cookies.
+forkless=\${BASH_VERSION-}\${KSH_VERSION-}\${ZSH_VERSION-}
 
 if [ -r /proc/self/stat ]; then
 ${LOOK_BY_PROC}
@@ -41,15 +41,17 @@ tell_time_by_seconds() {
   [ "$by_date" -le "$now" ] || now=$by_date
 }
 
-# Sleeps as long as it says twice, or not at all where that takes a fork and none can be had.
+# Sleeps as long as it says twice. Without a fork mksh cannot, and looks again at once.
 pause() {
   paused_ms=$((paused_ms + $1))
-  if [ -n "\${BASH_VERSION-}" ] && [ -n "$forkless" ]; then
-    # A pipe that we hold ourselves: there is a line in it at first, and never another one.
-    [ -n "\${waits-}" ] || { waits=yes && command eval 'command exec 3<<<x 4<>/proc/self/fd/3'; } 2>/dev/null
-    read -r -t "$2" line <&4
-  elif [ -z "$forkless" ] || [ -n "\${KSH_VERSION-}" ]; then
+  if [ -z "$forkless" ]; then
     command eval 'sleep "$2" || sleep 1'
+  elif [ -n "\${BASH_VERSION-}" ]; then
+    # A pipe that we hold ourselves: there is a line in it at first, and never another one.
+    [ -n "\${waits-}" ] || { waits=yes && command eval 'command exec 3<<<x 4<>/proc/self/fd/3'; }
+    read -r -t "$2" line <&4
+  elif [ -n "\${ZSH_VERSION-}" ]; then
+    zmodload zsh/zselect && zselect -t $(($1 / 10))
   fi 2>/dev/null
 }
 
