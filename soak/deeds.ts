@@ -115,7 +115,7 @@ const DEEDS: Readonly<Record<DeedName, Do>> = {
   },
   'stop-guardian'(world, host) {
     host.guardianHurtUntilMs = performance.now() + WHILE_MS;
-    const guardians = findGuardiansOf(host.key.pid);
+    const guardians = findGuardiansOf(host);
     world.later(WHILE_MS, () => {
       for (const key of guardians) world.signal(key, 'SIGCONT');
     });
@@ -193,7 +193,7 @@ function signalOne(
 }
 
 function signalGuardians(world: World, host: Host, signal: NodeJS.Signals): string | undefined {
-  const met = findGuardiansOf(host.key.pid).filter((key) => world.signal(key, signal));
+  const met = findGuardiansOf(host).filter((key) => world.signal(key, signal));
   return met.length === 0 ? undefined : `guardian ${met.map(({ pid }) => pid).join(', ')}`;
 }
 

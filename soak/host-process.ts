@@ -24,6 +24,8 @@ export interface Host {
   readonly key: ProcessKey;
   readonly bornAtMs: number;
   isReady: boolean;
+  /** By which its guardian is known. */
+  instance?: string | undefined;
   stderr: string;
   /** Why it is about to end; a host that ends without a reason has failed. */
   ending?: string;

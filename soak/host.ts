@@ -33,7 +33,7 @@ export type HostCommand =
   | { readonly do: 'stop' };
 
 export type HostMessage =
-  | { readonly event: 'ready' }
+  | { readonly event: 'ready'; readonly instance: string | undefined }
   | { readonly event: 'daemon'; readonly pid: number }
   | { readonly event: 'stopped'; readonly survivors: number }
   | { readonly event: 'ended'; readonly cause: string }
@@ -56,7 +56,7 @@ createInterface({ input: process.stdin })
   })
   .on('close', () => process.exit(0));
 await supervisor.start().catch(refused);
-tell({ event: 'ready' });
+tell({ event: 'ready', instance: supervisor.foundation.health().instance });
 
 async function obey(command: HostCommand): Promise<void> {
   switch (command.do) {

@@ -150,7 +150,7 @@ function unguarded(): Invariant['check'] {
   return everyNth(10, ({ world, nowMs }) => {
     if (world.options.without === 'guardian') return undefined;
     for (const host of world.liveHosts) {
-      if (!host.isReady || host.ending || findGuardiansOf(host.key.pid).length > 0) {
+      if (!host.isReady || host.ending || findGuardiansOf(host).length > 0) {
         seenAtMs.set(host.id, nowMs);
         continue;
       }

@@ -20,12 +20,14 @@ export function findSoakProcesses(marker: string): SoakProcess[] {
   });
 }
 
-/** The guardians of a live host: they carry no marker, so their parent has to tell. */
-export function findGuardiansOf(hostPid: number): ProcessRow[] {
+/** The guardians of a live host: they carry no marker and are no children of it, so their arguments have to tell. */
+export function findGuardiansOf({ instance }: { instance?: string | undefined }): ProcessRow[] {
+  if (instance === undefined) return [];
   return readdirSync('/proc').flatMap((entry) => {
     const row = /^\d+$/.test(entry) ? readRow(Number(entry)) : undefined;
-    const isGuardian = row?.ppid === hostPid && row.args.includes('agent-supervisor-guardian');
-    return isGuardian ? [row] : [];
+    if (row === undefined) return [];
+    const { args } = row;
+    return args.includes('agent-supervisor-guardian') && args.includes(instance) ? [row] : [];
   });
 }
 

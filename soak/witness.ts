@@ -69,7 +69,7 @@ export class Witness {
   #rememberGuardians(): void {
     if (this.measured.looks % 10 !== 0) return;
     for (const [pid, key] of this.#guardians) if (!isAlive(key)) this.#guardians.delete(pid);
-    for (const { key } of this.#world.liveHosts)
-      for (const guardian of findGuardiansOf(key.pid)) this.#guardians.set(guardian.pid, guardian);
+    for (const host of this.#world.liveHosts)
+      for (const guardian of findGuardiansOf(host)) this.#guardians.set(guardian.pid, guardian);
   }
 }

@@ -201,8 +201,10 @@ export class World {
   }
 
   #hear(host: Host, message: HostMessage): void {
-    if (message.event === 'ready') host.isReady = true;
-    else if (message.event === 'stopped') host.survivors = message.survivors;
+    if (message.event === 'ready') {
+      host.isReady = true;
+      host.instance = message.instance;
+    } else if (message.event === 'stopped') host.survivors = message.survivors;
     else if (message.event === 'daemon') {
       const row = readRow(message.pid);
       if (row !== undefined && !this.daemons.has(row.pid)) this.count('daemon ready');

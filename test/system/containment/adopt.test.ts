@@ -153,7 +153,7 @@ describe.runIf(CAN_CONTAIN)('adopt refuses', () => {
   }) => {
     const [host, other] = [await area.readyHost(), await area.readyHost()];
     const { pid } = await host.ask({ do: 'spawn', request: SLEEPER });
-    expect(await refusal(other, Number(pid))).toContain('the cookie of another');
+    expect(await refusal(other, Number(pid))).toContain('the mark of another');
     expect(await refusal(host, Number(pid))).toContain('which is supervised here');
     expect(readRow(Number(pid))).toBeDefined();
   });

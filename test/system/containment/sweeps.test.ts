@@ -32,7 +32,9 @@ async function spawned(host: ContainedHost, area: Area) {
 
 describe.runIf(CAN_CONTAIN)('a child without session and environment', () => {
   it('is ended when its parent dies, after a sweep has seen both', async ({ area }) => {
-    const host = await area.readyHost({ options: { sweep: { intervalMs: 3_600_000 } } });
+    const host = await area.readyHost({
+      options: { sweep: { intervalMs: 3_600_000 }, rlimitTag: false },
+    });
     const { id, pid, child } = await spawned(host, area);
     await host.ask({ do: 'sweep' });
     process.kill(pid, 'SIGKILL');
@@ -43,8 +45,9 @@ describe.runIf(CAN_CONTAIN)('a child without session and environment', () => {
     expect(isAlive(child)).toBe(false);
   });
 
-  it('negative control: outlives it where no sweep has', async ({ area }) => {
-    const host = await area.readyHost({ options: { sweep: { intervalMs: 3_600_000 } } });
+  it('negative control: outlives it where no sweep has, nor a tag', async ({ area }) => {
+    const options = { sweep: { intervalMs: 3_600_000 }, rlimitTag: false };
+    const host = await area.readyHost({ options });
     const { id, pid, child } = await spawned(host, area);
     process.kill(pid, 'SIGKILL');
     await host.ask({ do: 'exited', id });

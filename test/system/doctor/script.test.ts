@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
 
-const SOURCE = join(import.meta.dirname, '../../src');
+const SOURCE = join(import.meta.dirname, '../../../src');
 
 /** What a script in a process of its own prints; it rejects where that exits before it has done. */
 const it = base.extend('script', ({ home, marker }) => async (lines: string) => {

@@ -81,7 +81,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
       for (const row of rows) {
         const { pid, ppid, pgid, sid, startTime, command } = row;
         const expected = { pid, ppid, pgid, sid, startTime, command, alive: true };
-        expect(table.get(row.pid)).toEqual({ ...expected, cookie: undefined });
+        expect(table.get(row.pid)).toEqual({ ...expected, cookie: undefined, tags: [] });
         expect(read(row.pid)).toEqual(expected);
       }
       // What the test itself has brought about, not only what it has read.

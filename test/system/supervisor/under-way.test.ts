@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
 
-const SOURCE = join(import.meta.dirname, '../../src');
+const SOURCE = join(import.meta.dirname, '../../../src');
 
 const it = base
   .extend('script', ({ home }) => (lines: string) => {

@@ -87,7 +87,7 @@ describe.runIf(CAN_CONTAIN)('a chain of processes', () => {
     const look = async () => {
       const table = await system.processes.look();
       const alive = [...table].filter(([, entry]) => entry.alive);
-      return new Map(alive.map(([pid, entry]) => [pid, { ...entry, cookie: undefined }]));
+      return new Map(alive.map(([pid, entry]) => [pid, { ...entry, cookie: undefined, tags: [] }]));
     };
     const os = { ...system, processes: { ...system.processes, look } };
     let lost = false;
