@@ -1,5 +1,5 @@
 /** How the guardian's script looks where only `ps` tells (macOS): `stat_of`, `look`, `tell_time`, `spare_ancestors`. */
-export const LOOK_BY_PS = `
+export const LOOK_BY_PS: string = `
   # It cannot do without forks.
   forkless=
   stat_of() {

@@ -16,7 +16,7 @@ import { LOOK_BY_PS } from './guardian-ps.ts';
  * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`); a function
  * called `end` is one that zsh does not, which can be macOS's `sh` (sh(1)).
  */
-export const GUARDIAN_SCRIPT = `
+export const GUARDIAN_SCRIPT: string = `
 trap '' HUP INT QUIT TERM
 owner=$1 polite_ms=$2 forced_ms=$3 tag=$4
 proofs= own_group=$$ never=" 1 $$ " base= since= paused_ms=0

@@ -37,14 +37,15 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
     const cause = Object.assign(new Error('no such program'), { code: 'ENOENT' });
     return { failure: Promise.resolve(explain(request, cause)) };
   }
+  const whole = ({ command, args }: Pick<LaunchRequest, 'command' | 'args'>) =>
+    lossy ? throughShell(command, args) : { command, args };
   const limited = limitedLaunch(request);
   if (limited !== undefined) {
-    const launched = start({ ...request, ...limited }, request, platform);
+    const launched = start({ ...request, ...whole(limited) }, request, platform);
     // What cannot be started with limits is launched without: the system's own refusal is the true one.
     if (launched.child !== undefined) return withoutWrapper(launched.child, request);
   }
-  const bare = lossy ? throughShell(request.command, request.args) : request;
-  return start({ ...request, ...bare }, request, platform);
+  return start({ ...request, ...whole(request) }, request, platform);
 }
 
 /** Starts a command line through execa, loaded at the first launch: its import costs more than all of ours. */

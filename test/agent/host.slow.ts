@@ -56,7 +56,9 @@ describe.runIf(CAN_WATCH_AGENTS).for(RUNTIMES)('a host under $name', ({ runtime,
     const args = ['hook', join(home, 'state'), input, agent, ...STREAM_ARGS, ...OLD_ARGS];
 
     const { lines } = await runHost('spawn.ts', { args, env, cwd: home, runtime });
-    expect(initOf(lines)).toEqual(initOf(await ask([...STREAM_ARGS, ...OLD_ARGS], input, env)));
+    // As the hook starts it: without Claude Code's own daemon, of which the agent would tell.
+    const plain = { ...env, CLAUDE_CODE_DISABLE_AGENT_VIEW: '1' };
+    expect(initOf(lines)).toEqual(initOf(await ask([...STREAM_ARGS, ...OLD_ARGS], input, plain)));
     expect(initOf(lines)).toMatchObject({ tools: [], permissionMode: 'plan' });
     expect(existsSync(hookRan)).toBe(false);
 

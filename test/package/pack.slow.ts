@@ -103,9 +103,10 @@ describe('the tarball', () => {
   });
 
   it('is as small as it was', () => {
-    // Measured: 0.39 MB in 260 files. What makes it larger is a decision.
-    expect(tarball.bytes).toBeLessThan(450_000);
-    expect(tarball.files.length).toBeLessThan(280);
+    // Measured: 0.53 MB in 288 files, of which each entry holds its own copy of what proves and signals.
+    // What makes it larger is a decision: tags, numbers, the guardian at its limits, a registry that stays.
+    expect(tarball.bytes).toBeLessThan(560_000);
+    expect(tarball.files.length).toBeLessThan(300);
   });
 
   it('shows no type of a dependency', async () => {
@@ -154,7 +155,7 @@ describe('the tarball', () => {
     const script = join(consumer, 'node_modules/agent-supervisor/dist/guardian-process.js');
     const running = run(process.execPath, [script, 'OwnerOfThisTest1', '100', '100', '2']);
     running.child.stdin?.end('disarm\n');
-    expect(await running).toEqual({ stdout: 'ready\n', stderr: '' });
+    expect(await running).toEqual({ stdout: expect.stringMatching(/^ready \d+\n$/), stderr: '' });
   });
 
   it('brings no agent SDK along', async () => {
