@@ -84,6 +84,8 @@ export class FakeOs implements Os {
   readError: Error | undefined;
   /** Whether signals to groups are refused. */
   groupsDenied = false;
+  /** Who is another user's: a signal to these processes is refused. */
+  readonly denied = new Set<number>();
   looks = 0;
   /** How numbers are given out; `undefined` where that cannot be read. */
   supply: PidSupply | undefined = { forks: 1000, last: FIRST_PID - 1, max: 32_768, tasks: 20 };
@@ -254,8 +256,13 @@ export class FakeOs implements Os {
   signal(pid: number, signal: NodeJS.Signals): SignalResult {
     this.note(`${signal} ${pid}`);
     if (!this.#table.has(pid)) return 'gone';
+    if (this.denied.has(pid)) return 'denied';
     this.#react(pid, signal);
     return 'sent';
+  }
+
+  isDenied(pid: number): boolean {
+    return this.denied.has(pid);
   }
 
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult {

@@ -223,7 +223,8 @@ export interface TrickRun {
   readonly through?: readonly string[];
 }
 
-const NOBODY = 65534;
+/** A user that owns nothing. */
+export const NOBODY = 65534;
 /** Starts a program as a user that owns nothing. */
 export const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 

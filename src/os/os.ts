@@ -190,6 +190,8 @@ export interface Os {
   /** Starts a process in its own group and session (POSIX), without a console (Windows). */
   launch(request: LaunchRequest): Launched;
   signal(pid: number, signal: NodeJS.Signals): SignalResult;
+  /** Whether the system refuses a signal to a process that is there: another user's. */
+  readonly isDenied?: (pid: number) => boolean;
   /** Signals a whole group, in one step that no fork can slip through; the caller has proven it ours. */
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult;
   /** Whether a group has any process, zombies included; absent where there are no groups. */

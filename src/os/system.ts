@@ -100,6 +100,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     launch: (request) => launch(request, platform),
     signal: (pid, signal) => (pid > 1 ? send(pid, signal) : 'denied'),
     signalGroup: (pgid, signal) => (pgid > 1 ? send(-pgid, signal) : 'denied'),
+    isDenied: isAnothersProcess,
     guard: startGuard,
     sample: sampleUsage,
     onSignal(signal, listener) {

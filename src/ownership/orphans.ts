@@ -1,7 +1,7 @@
 import type { Os, ProcessTable } from '../os/os.ts';
 import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
-import { ProcessTree } from '../termination/process-tree.ts';
+import { ProcessTree, refusedSignal } from '../termination/process-tree.ts';
 import { Ending } from '../termination/terminate.ts';
 import { isKeptFrom, marksOf } from '../tree/marks.ts';
 import {
@@ -149,6 +149,7 @@ async function endTrees(
   const lookFor = async (candidate: Candidate): Promise<void> => {
     const tree = treeOf(owner, candidate, context.os);
     const members = await tree.look();
+    for (const member of tree.denied) unproven.push(refusedSignal(member));
     if (members.length === 0) {
       const doubt = await doubtOf(candidate, context.os);
       if (doubt === undefined) forgotten++;

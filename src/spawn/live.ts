@@ -16,7 +16,7 @@ import type {
   Survivor,
 } from '../reports.ts';
 import type { LadderOptions } from '../termination/ladder.ts';
-import { ProcessTree } from '../termination/process-tree.ts';
+import { ProcessTree, refusedSignal } from '../termination/process-tree.ts';
 import type { Endable } from '../termination/shutdown.ts';
 import { Ending, type EndOptions, type EndTarget } from '../termination/terminate.ts';
 import { marksOf } from '../tree/marks.ts';
@@ -160,7 +160,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
       emit('ending', { ...this.subject, pid: this.record.pid, cause: this.cause, reason });
     const survivors = this.kept ? [] : await this.climbDown(options);
     const ended = survivors.length === 0 ? [await this.handle.exited] : [];
-    return { ended, survivors, unproven: [], durationMs: os.clock.monotonicMs() - beganMs };
+    const unproven = this.tree.denied.map((member) => refusedSignal(member));
+    return { ended, survivors, unproven, durationMs: os.clock.monotonicMs() - beganMs };
   }
 
   async endAsDuplicate(): Promise<readonly Survivor[]> {

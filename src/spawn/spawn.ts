@@ -211,7 +211,10 @@ export async function comeBack(
 
   // What is ended already looks for itself, and nothing in it is left over.
   const remaining = wasEnding ? [] : await live.tree.look();
-  const leftovers = remaining.map(({ pid, command }) => ({ pid, command }));
+  // Who may not be signalled is named, and waited for by nobody.
+  const leftovers = (wasEnding ? [] : [...remaining, ...live.tree.denied]).map(
+    ({ pid, command }) => ({ pid, command }),
+  );
   if (leftovers.length > 0) endLeftovers(passage, registry, live, leftovers);
   if (live.ending) await live.treeDeath();
   await streamsQuiet;

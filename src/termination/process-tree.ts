@@ -1,5 +1,6 @@
 import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { isSameProcess } from '../ownership/identity.ts';
+import type { Unproven } from '../reports.ts';
 import { isSettled, readAgain } from '../tree/confirm.ts';
 import { OwnNumbers } from '../tree/own-numbers.ts';
 import { type FoundTree, findTree, inGroup, type TreeRoot, wholeGroups } from './tree.ts';
@@ -30,6 +31,7 @@ export class ProcessTree {
   /** Whether the last signal was a forced one. */
   #wasKilled = false;
   #heldForLooks = Number.POSITIVE_INFINITY;
+  #denied: readonly ProcessEntry[] = [];
   #manyKnown = MANY;
 
   /** `held`: launched by us in this very tick, so its number was given out just now. */
@@ -109,6 +111,14 @@ export class ProcessTree {
     return members;
   }
 
+  /**
+   * Who of the tree was alive when last looked for, and may not be signalled (`sudo`, a setuid program).
+   * To wait for them would be to wait for ever, so no look finds them; they are to be named.
+   */
+  get denied(): readonly ProcessEntry[] {
+    return this.#denied;
+  }
+
   /** Whether a process that was found may still be there: what cannot be told now counts as alive. */
   isAlive(member: ProcessEntry): boolean {
     return this.#read(member) ?? true;
@@ -173,13 +183,20 @@ export class ProcessTree {
   }
 
   #judge(table: ProcessTable, found: readonly ProcessEntry[]): Look {
-    const appeared = this.#appeared(found);
-    const alive = found.filter((member) => member.alive);
+    const all = found.filter((member) => member.alive);
+    this.#denied = all.filter((member) => this.#isDenied(member));
+    const alive = all.filter((member) => !this.#denied.includes(member));
+    const appeared = this.#appeared(found.filter((member) => !this.#denied.includes(member)));
     if (alive.length > 0) return { members: alive, isGrowing: appeared.length > 0 };
     // Who was born and died between two looks had a parent that neither of them has shown.
     if (appeared.length > 0) return { members: appeared, isGrowing: true };
     const members = this.#isHidden(table) ? [{ ...this.#rootEntry(), alive: false }] : [];
     return { members, isGrowing: members.length > 0 };
+  }
+
+  /** The root's own end is told by its handle, whoever may signal it. */
+  #isDenied({ pid }: ProcessEntry): boolean {
+    return !(this.root.held && pid === this.root.pid) && this.#os.isDenied?.(pid) === true;
   }
 
   /** Who was not there when last looked. */
@@ -242,6 +259,11 @@ export class ProcessTree {
     };
     return this.#known.get(pid) ?? { ...entry, alive: true };
   }
+}
+
+/** What a report says of a process that may not be signalled. */
+export function refusedSignal({ pid, command }: Pick<ProcessEntry, 'pid' | 'command'>): Unproven {
+  return { pid, reason: `the system refuses a signal to ${command}, another user's: it lives on` };
 }
 
 const isFound = ({ members }: Look): boolean => members.some(({ alive }) => alive);

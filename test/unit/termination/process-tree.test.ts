@@ -54,6 +54,33 @@ describe('a look', () => {
   });
 });
 
+describe('who may not be signalled', () => {
+  it('is not looked for, and named', async () => {
+    const other = os.fork(root.pid);
+    expect(await found()).toEqual([root.pid, other.pid]);
+    os.denied.add(other.pid);
+    expect(await found()).toEqual([root.pid]);
+    expect(tree.denied.map(({ pid }) => pid)).toEqual([other.pid]);
+    await signal('SIGKILL');
+    expect(os.received(other)).toEqual([]);
+  });
+
+  it('is waited for if it is the child itself, whose end is told', async () => {
+    os.denied.add(root.pid);
+    expect(await found()).toEqual([root.pid]);
+    expect(tree.denied).toEqual([]);
+  });
+
+  it('is found again when it has become our own user’s', async () => {
+    const other = os.fork(root.pid);
+    os.denied.add(other.pid);
+    await found();
+    os.denied.delete(other.pid);
+    expect(await found()).toEqual([root.pid, other.pid]);
+    expect(tree.denied).toEqual([]);
+  });
+});
+
 describe('a root that is dead', () => {
   it('has a group that is ours for as long as its number cannot have been given out again', async () => {
     const first = inGroup();
