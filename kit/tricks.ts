@@ -219,6 +219,8 @@ export type TrickEnd = (typeof ENDS)[number];
 
 export interface TrickRun {
   readonly options?: SupervisorOptions;
+  /** How long what is ended may take to be gone, on a machine with other work. @default three times the grace */
+  readonly patienceMs?: number;
   /** What the host is started through: `setpriv`, for one. */
   readonly through?: readonly string[];
 }
@@ -233,7 +235,7 @@ export async function endTricks(
   area: Area,
   tricks: readonly Trick[],
   how: TrickEnd,
-  { options, through = [] }: TrickRun = {},
+  { options, through = [], patienceMs = 3 * GRACE_MS }: TrickRun = {},
 ): Promise<string[]> {
   const isNobody = through.length > 0;
   if (isNobody) for (const path of [area.folder, area.stateDir]) chownSync(path, NOBODY, NOBODY);
@@ -292,17 +294,25 @@ export async function endTricks(
     }
   }
   const lives = () => running.filter(({ folder }) => findByFolder(folder).length > 0);
-  await eventually(() => lives().length === 0, { timeoutMs: GRACE_MS }).catch(() => undefined);
+  await eventually(() => lives().length === 0, { timeoutMs: patienceMs }).catch(() => undefined);
   const left = lives();
   for (const { folder } of left) await endFolder(folder);
   return left.map(({ trick }) => trick.name);
+}
+
+function endOne(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended in between.
+  }
 }
 
 /** Ends what lives on, by its pids: a thread of an exited main thread has no start time of its own to show. */
 async function endFolder(folder: string): Promise<void> {
   await eventually(() => {
     const rows = findByFolder(folder);
-    for (const { pid } of rows) process.kill(pid, 'SIGKILL');
+    for (const { pid } of rows) endOne(pid);
     return rows.length === 0;
   });
 }

@@ -1,6 +1,6 @@
 // Programs that no cookie finds, ended in every way; the rest of them is in tricks.full.ts.
 import { describe, expect } from 'vitest';
-import { CAN_CONTAIN, it } from '../../../kit/containment.ts';
+import { CAN_CONTAIN, GRACE_MS, it } from '../../../kit/containment.ts';
 import { AS_NOBODY, ENDS, endTricks, missingFor, TRICKS } from '../../../kit/tricks.ts';
 
 const QUICK = TRICKS.filter(({ name }) =>
@@ -26,7 +26,10 @@ describe.runIf(CAN_CONTAIN)('what loses its environment', () => {
   it.for(['its own end', 'the host’s death', 'the next start'] as const)(
     'without tags survives %s',
     async (how, { area }) => {
-      const left = await endTricks(area, QUICK, how, { options: { rlimitTag: false } });
+      const left = await endTricks(area, QUICK, how, {
+        options: { rlimitTag: false },
+        patienceMs: GRACE_MS,
+      });
       expect(left).toContain('env -i, in a session of its own, by a double fork');
       expect(left).toContain('a main thread that has exited');
     },
