@@ -230,6 +230,8 @@ export const NOBODY = 65534;
 /** Starts a program as a user that owns nothing. */
 export const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 
+const EMPTY_LOOKS = 10;
+
 /** Lets one host bring up tricks, brings them to their end, and names those of which something lives on. */
 export async function endTricks(
   area: Area,
@@ -294,7 +296,13 @@ export async function endTricks(
     }
   }
   const lives = () => running.filter(({ folder }) => findByFolder(folder).length > 0);
-  await eventually(() => lives().length === 0, { timeoutMs: patienceMs }).catch(() => undefined);
+  // A look can miss who is forked during it by one who is dead when its turn comes.
+  let empty = 0;
+  const isGone = (): boolean => {
+    empty = lives().length === 0 ? empty + 1 : 0;
+    return empty === EMPTY_LOOKS;
+  };
+  await eventually(isGone, { timeoutMs: patienceMs, everyMs: 20 }).catch(() => undefined);
   const left = lives();
   for (const { folder } of left) await endFolder(folder);
   return left.map(({ trick }) => trick.name);
