@@ -1,6 +1,12 @@
 // A program that a test starts, seen from outside: what it writes, a line to wait for, its end.
 import { type ChildProcess, spawn } from 'node:child_process';
 
+/**
+ * A host that nothing keeps alive has exited by then, on a busy machine too; one that a timer of ours
+ * keeps alive has not: the shortest one that could is a step of SIGTERM.
+ */
+export const LINGER_MS = 4500;
+
 export interface ProgramEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;

@@ -11,12 +11,10 @@ import { agentBinary, agentEnvironment } from '../../kit/real-agent.ts';
 import { runtime } from '../../kit/runtimes.ts';
 import { MARKER } from '../../kit/scenarios.ts';
 import { steer } from '../../kit/steer.ts';
+import { LINGER_MS } from '../../kit/start-program.ts';
 import { CAN_WATCH_AGENTS, it } from '../../kit/supervised.ts';
 
 const PRINT_ARGUMENTS = join(import.meta.dirname, '../fixtures/print-arguments.mjs');
-
-/** How long a host may take to notice that nothing keeps it alive: less than any timer of ours. */
-const LINGER_MS = 2000;
 
 const RUNTIMES = [
   { name: 'this Node', runtime: process.execPath, lossy: false },

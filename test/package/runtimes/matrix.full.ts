@@ -16,12 +16,10 @@ import {
 } from '../../../kit/real-agent.ts';
 import { NO_RUNTIMES, runtime } from '../../../kit/runtimes.ts';
 import { MARKER } from '../../../kit/scenarios.ts';
-import type { Program, ProgramEnd } from '../../../kit/start-program.ts';
+import { LINGER_MS, type Program, type ProgramEnd } from '../../../kit/start-program.ts';
 import { steer } from '../../../kit/steer.ts';
 import { CAPABILITIES, type Capability, EXPECTED, RUNTIMES } from './expectations.ts';
 
-/** How long a host may take to notice that nothing keeps it alive: less than any timer of ours. */
-const LINGER_MS = 2000;
 /** From a host's death to that of its tree, which ignores SIGTERM for the 200 ms that it is given. */
 const DEATH_MS = 1000;
 

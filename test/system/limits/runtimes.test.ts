@@ -4,6 +4,7 @@ import { describe, expect } from 'vitest';
 import { runHost } from '../../../kit/host.ts';
 import { runtime } from '../../../kit/runtimes.ts';
 import { MARKER } from '../../../kit/scenarios.ts';
+import { LINGER_MS } from '../../../kit/start-program.ts';
 import { CAN_WATCH, it } from '../../../kit/supervised.ts';
 
 const RUNTIMES = [
@@ -27,7 +28,6 @@ describe.runIf(CAN_WATCH)('the limits of a host', { timeout: 30_000 }, () => {
       'agent in no turn': 'idle',
       'agent in a turn': 'lifetime',
     });
-    // Less than any timer of ours.
-    expect(end.lingeredMs).toBeLessThan(2000);
+    expect(end.lingeredMs).toBeLessThan(LINGER_MS);
   });
 });
