@@ -32,6 +32,9 @@ const SHELLS: readonly Shell[] = [
 /** Those that are there. */
 export const PRESENT = SHELLS.filter(({ command: [path] }) => CAN_CONTAIN && hasProgram(path));
 
+/** The one that `npm test` takes; the others are for the slow lane. */
+export const QUICK = ({ command: [path] }: Shell): boolean => path === '/bin/dash';
+
 // Nobody else's, or the guardians of two test files would end each other's processes.
 export const OWNER = `OwnerOfThisTest${process.pid}`;
 /** The owner's eleven digits in the tags of its processes. */

@@ -10,8 +10,8 @@ import { runHost } from '../../kit/host.ts';
 import { agentBinary, agentEnvironment } from '../../kit/real-agent.ts';
 import { runtime } from '../../kit/runtimes.ts';
 import { MARKER } from '../../kit/scenarios.ts';
-import { steer } from '../../kit/steer.ts';
 import { LINGER_MS } from '../../kit/start-program.ts';
+import { steer } from '../../kit/steer.ts';
 import { CAN_WATCH_AGENTS, it } from '../../kit/supervised.ts';
 
 const PRINT_ARGUMENTS = join(import.meta.dirname, '../fixtures/print-arguments.mjs');

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runHost } from '../../../kit/host.ts';
+import { LINGER_MS } from '../../../kit/start-program.ts';
 import { answersOk, canConnect } from '../../../src/os/probe.ts';
 
 /** Long enough for any answer that comes. */

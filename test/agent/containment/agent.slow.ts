@@ -1,0 +1,4 @@
+// The other deaths of a host.
+import { describeDeaths } from './agent.ts';
+
+describeDeaths('rest');

@@ -1,0 +1,4 @@
+// The rest of the matrix.
+import { describeMatrix } from './matrix.ts';
+
+describeMatrix('rest');
