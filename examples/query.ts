@@ -6,7 +6,7 @@ supervisor.handleSignals();
 
 const answer = query({
   prompt: 'What is in this folder?',
-  options: { spawnClaudeCodeProcess: supervisor.spawnHook({ sessionId: 'first' }) },
+  options: { spawnClaudeCodeProcess: supervisor.spawnHook() },
 });
 for await (const message of answer) {
   if (message.type === 'result' && message.subtype === 'success') console.log(message.result);

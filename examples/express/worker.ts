@@ -13,7 +13,9 @@ app.use('/api/admin/doctor', toNodeListener(doctorHandler(supervisor, { token })
 
 app.post('/sessions/:id', async ({ params, body }, response) => {
   const abortController = new AbortController();
-  response.once('close', () => abortController.abort()); // whoever hangs up ends the agent
+  response.once('close', () => {
+    if (!response.writableFinished) abortController.abort(); // whoever hangs up ends the agent
+  });
   const ask = superviseQuery(query, { sessionId: params.id });
   for await (const message of ask({ prompt: body.prompt, options: { abortController } })) {
     if (message.type === 'result' && message.subtype === 'success')
@@ -27,6 +29,7 @@ app.delete('/sessions/:id', async ({ params }, response) => {
 });
 
 const refuse: ErrorRequestHandler = (error, _request, response, next) => {
+  if (response.destroyed) return; // nobody waits for an answer
   if (response.headersSent || !isSupervisorError(error)) return next(error);
   response.status(503).json({ error: error.code });
 };

@@ -14,7 +14,7 @@ const run = promisify(execFile);
 /** What the examples print that ask the API. */
 const ANSWERS: Readonly<Record<string, string>> = {
   'query.ts': 'Hello from the fake API.\nsurvivors: 0\n',
-  'supervise-query.ts': 'Hello from the fake API.\n15 tokens\nsurvivors: 0\n',
+  'supervise-query.ts': 'Hello from the fake API.\nsurvivors: 0\n',
 };
 
 /** What each of the others prints. */

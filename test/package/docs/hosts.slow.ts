@@ -86,7 +86,7 @@ describe.runIf(CAN_CONTAIN && agentAvailable())(
       await arrived('three');
       host.kill('SIGTERM');
       expect(await three).toEqual([503, { error: 'STOPPING' }]);
-      expect(await host.end).toMatchObject({ code: null, signal: 'SIGTERM' });
+      expect(await host.end).toMatchObject({ code: null, signal: 'SIGTERM', stderr: '' });
       expect(area.tree()).toEqual([]);
     });
 
@@ -108,7 +108,7 @@ describe.runIf(CAN_CONTAIN && agentAvailable())(
       // The host goes on.
       expect((await fetch(`${url}/api/admin/doctor`)).status).toBe(401);
       host.kill('SIGTERM');
-      await host.end;
+      expect((await host.end).stderr).toBe('');
     });
 
     worker('leaves nothing when it is killed', async ({ worker, area }) => {
