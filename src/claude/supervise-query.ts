@@ -88,9 +88,22 @@ export function superviseQuery<Q extends QueryFunction>(
     const tied = new TiedQuery({ supervisor, sessionId: request.sessionId, onExit }, params);
     const abortController = tied.controller;
     const spawnClaudeCodeProcess = (spawn: HookOptions) => tied.watch(hook(spawn));
-    const running = { ...params?.options, abortController, spawnClaudeCodeProcess };
+    const running = {
+      ...executableOf(supervisor),
+      ...params?.options,
+      abortController,
+      spawnClaudeCodeProcess,
+    };
     return tied.attach(ask({ ...params, options: running }));
   }) as unknown as Q;
+}
+
+// Set where a fake agent stands for the SDK's binary, which then need not be installed.
+const EXECUTABLE = Symbol.for('agent-supervisor.agent-executable.v1');
+
+function executableOf(supervisor: Supervisor): { pathToClaudeCodeExecutable?: string } {
+  const path = (supervisor as { [EXECUTABLE]?: string })[EXECUTABLE];
+  return path === undefined ? {} : { pathToClaudeCodeExecutable: path };
 }
 
 function twoHooks(): SupervisorError {

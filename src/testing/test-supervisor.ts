@@ -89,6 +89,7 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   return Object.assign(supervisor, {
     stateDir,
     dispose,
+    ...(agent && { [AGENT_EXECUTABLE]: 'fake-agent' }),
     [Symbol.asyncDispose]: async () => void (await dispose()),
   });
 }
@@ -117,6 +118,9 @@ async function passTime(clock: FakeClock, promise: Promise<unknown>): Promise<vo
 
 const remove = (folder: string): Promise<void> =>
   rm(folder, { recursive: true, force: true, maxRetries: 5 });
+
+// Where superviseQuery() looks: with a fake agent, the SDK needs no binary.
+const AGENT_EXECUTABLE = Symbol.for('agent-supervisor.agent-executable.v1');
 
 // Where getSupervisor() looks; of all loaded copies of the package.
 const SINGLETON = Symbol.for('agent-supervisor.singleton.v1');
