@@ -171,7 +171,23 @@ export interface Foundation {
 const requestFields = z.lazy(() =>
   spawnRequest.unwrap().extend({ limits: processLimits.optional() }),
 );
-const spawnDefaults = z.lazy(() => requestFields.unwrap().partial().superRefine(requireSession));
+/** What each call of a hook says for itself would go over a default, unnoticed. */
+const spawnDefaults = z.lazy(() =>
+  requestFields
+    .unwrap()
+    .partial()
+    .extend({
+      command: z.undefined({
+        error: 'must be left out: the Agent SDK names the program (pathToClaudeCodeExecutable)',
+      }),
+      args: z.undefined({
+        error:
+          "must be left out: the Agent SDK gives the agent's arguments (its extraArgs adds some)",
+      }),
+    })
+    .partial()
+    .superRefine(requireSession),
+);
 const limitedRequest = z.lazy(() => requestFields.unwrap().superRefine(requireSession));
 const acquireOptions = z.lazy(() =>
   z
@@ -373,7 +389,7 @@ export class Supervisor {
    * query({ prompt, options: { spawnClaudeCodeProcess: supervisor.spawnHook({ sessionId }) } });
    * ```
    */
-  spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
+  spawnHook(defaults: Partial<Omit<SpawnRequest, 'command' | 'args'>> = {}): SpawnHook {
     this.#assertSensible(parseInput(spawnDefaults, defaults, 'spawnHook'), 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
       const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
@@ -610,7 +626,11 @@ export class Supervisor {
 
   /** Refuses what contradicts itself, or our options; returns the limits that hold for it. */
   #assertSensible(
-    { kind = 'agent', limits: wishes, maxWallClockMs }: z.output<typeof spawnDefaults>,
+    {
+      kind = 'agent',
+      limits: wishes,
+      maxWallClockMs,
+    }: Pick<z.output<typeof spawnDefaults>, 'kind' | 'limits' | 'maxWallClockMs'>,
     subject: string,
   ): ProcessLimits {
     const limits = mergeLimits(this.#options.limits, kind, wishes);

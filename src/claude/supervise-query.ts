@@ -22,6 +22,7 @@ export interface SuperviseQueryOptions
     | 'conversationId'
     | 'onDuplicate'
     | 'kind'
+    | 'slot'
     | 'priority'
     | 'budget'
     | 'limits'
@@ -52,6 +53,7 @@ const options = z.lazy(() =>
     conversationId: ofRequest,
     onDuplicate: ofRequest,
     kind: ofRequest,
+    slot: ofRequest,
     priority: ofRequest,
     budget: ofRequest,
     limits: ofRequest,

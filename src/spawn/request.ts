@@ -108,7 +108,7 @@ export interface SpawnRequest {
   onDuplicate?: OnDuplicate | undefined;
   /** A label for reports. @default 'agent' */
   kind?: string | undefined;
-  /** Whether it needs a slot of the pool. Default: agents do, other kinds do not. */
+  /** Whether it needs a slot of the pool. Default: what a spawn hook starts and the kind `agent` do, other kinds do not. */
   slot?: boolean | undefined;
   /** Higher goes first in the queue. @default 0 */
   priority?: number | undefined;

@@ -36,7 +36,8 @@ export function spawn(
   held?: Slot,
 ): SupervisedProcess {
   const handle = new Handle(corridor.nextId());
-  const { slot: needsSlot = request.kind === 'agent' } = request;
+  // A kind is a label: whatever it says, what comes through the hook is an agent.
+  const { slot: needsSlot = dialect.isClaude || request.kind === 'agent' } = request;
   const holdsSlot = needsSlot || held !== undefined;
   const begun = { ...corridor, request, dialect, handle, holdsSlot, session: undefined };
   const pool = held ? ownPool(held) : needsSlot ? corridor.pool : corridor.gate;

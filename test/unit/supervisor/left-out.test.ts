@@ -33,3 +33,28 @@ it("lets a lease's session hold, so that it is reaped with it", async () => {
   await fake.until(fake.supervisor.reapSession('s'));
   expect(await process.exited).toMatchObject({ cause: 'reaped', sessionId: 's' });
 });
+
+it.for([
+  ['args', ['--no-session-persistence']],
+  ['args', []],
+  ['command', 'claude'],
+] as const)('refuses a hook whose own %s each call would go over', ([field, value]) => {
+  const defaults = { kind: 'x', [field]: value };
+  expect(() => fake.supervisor.spawnHook(defaults)).toThrow(
+    expect.objectContaining({
+      code: 'INVALID_OPTIONS',
+      message: expect.stringMatching(`"${field}" is .*must be left out: the Agent SDK`),
+      data: expect.objectContaining({ field }),
+    }),
+  );
+});
+
+it.for(['agent', 'observer', 'tool'])('gives a slot to a hook’s agent of kind %s', async (kind) => {
+  const hook = fake.supervisor.spawnHook({ kind });
+  for (const command of ['a', 'b', 'c']) hook({ command, args: [] });
+  expect(fake.supervisor.list().map(({ holdsSlot }) => holdsSlot)).toEqual([true, true]);
+  // Nobody's agent, and so a label is all that it has.
+  fake.supervisor.spawn({ command: 'd', kind: 'tool' });
+  fake.supervisor.spawnHook({ kind, slot: false })({ command: 'e', args: [] });
+  expect(fake.os.launches.map(({ command }) => command)).toEqual(['a', 'b', 'd', 'e']);
+});
