@@ -234,10 +234,12 @@ export async function comeBack(
     cause,
     forced: live.forced,
     durationMs: os.clock.monotonicMs() - live.startedAtMs,
+    pausedMs: live.gaps.pausedMs,
     stderrTail: stderrTail(),
     leftovers,
     ...(error && { error }),
   };
+  live.gaps.stop();
   registry.history.ended(registry.owner.instance, live.record, report);
   handle.settle(report);
   emit('exited', report);
@@ -283,6 +285,7 @@ function refuse(
     intentional: signal !== undefined,
     forced: false,
     durationMs: 0,
+    pausedMs: 0,
     stderrTail: '',
     leftovers: [],
     error,
