@@ -14,6 +14,7 @@ export function exitReport(fields: Partial<ExitReport> = {}): ExitReport {
     ...classifyExit(code, signal),
     forced: false,
     durationMs: 10,
+    pausedMs: 0,
     stderrTail: '',
     leftovers: [],
     ...fields,

@@ -44,6 +44,8 @@ export interface ExitReport {
   readonly forced: boolean;
   /** From the start of the process to the observed death of its whole tree. */
   readonly durationMs: number;
+  /** How much of that the host stood still, in gaps of more than 2 s: stopped, paused, or on a frozen machine. */
+  readonly pausedMs: number;
   /** The last lines of stderr, secrets redacted. */
   readonly stderrTail: string;
   /** Descendants that were alive after the process had ended by itself. */

@@ -16,7 +16,7 @@ const SUBJECT = { id: 'x-1', kind: 'agent', sessionId: 's', pid: 4711 };
 const REPORT: ExitReport = {
   ...SUBJECT,
   ...{ code: 0, signal: null, cause: 'completed', intentional: false, forced: false },
-  ...{ durationMs: 1, stderrTail: '', leftovers: [] },
+  ...{ durationMs: 1, pausedMs: 0, stderrTail: '', leftovers: [] },
 };
 
 /** What the events of a process cost that only says them: request, start, end. */

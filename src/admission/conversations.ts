@@ -215,7 +215,8 @@ class Conversation {
   /** Somebody else has the claim, or had it a moment ago. */
   async #contend(request: TurnRequest): Promise<void> {
     const { clock, patienceMs } = this.#context;
-    this.#givesUpAtMs ??= clock.monotonicMs() + patienceMs;
+    const { running } = clock;
+    this.#givesUpAtMs ??= running.monotonicMs() + patienceMs;
     const { holder, name } = await this.#claims.holder(this.#key);
     if (!this.#waiting.includes(request)) return;
     const verdict = judgeDuplicate(holder, request.policy, request.isNew);
@@ -224,14 +225,14 @@ class Conversation {
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
     // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
     const moreMs = name === this.#ended ? patienceMs : 0;
-    if (clock.monotonicMs() >= this.#givesUpAtMs + moreMs) {
+    if (running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
       this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
       return;
     }
     if (verdict === 'recover') await this.#claims.recover();
     else if (!this.#mayStart(request)) return;
     else if (await this.#claims.takeOver(this.#key)) this.#ended = name;
-    await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve, { keepAlive: true }));
+    await new Promise<void>((resolve) => void running.after(POLL_MS, resolve, { keepAlive: true }));
   }
 
   #mayStart(request: TurnRequest): boolean {

@@ -84,7 +84,7 @@ export class Lease<Request, Process extends Leased> {
   }
 
   #expireUnused(): () => void {
-    return this.#options.clock.after(this.#options.unusedMs, () => {
+    return this.#options.clock.running.after(this.#options.unusedMs, () => {
       this.release();
       this.#options.expired();
     });

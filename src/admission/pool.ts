@@ -200,7 +200,7 @@ class Entry implements Waiting, Slot {
     }
     if (timeoutMs !== undefined) {
       const timeOut = () => this.refuse(timedOut(timeoutMs));
-      this.#cancelTimer = clock.after(timeoutMs, timeOut, { keepAlive: true });
+      this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
     }
   }
 

@@ -96,7 +96,7 @@ export class Bookkeeping {
 
 function within(ms: number, work: Promise<void>): Promise<void> {
   return new Promise((resolve) => {
-    const cancel = systemClock.after(ms, resolve);
+    const cancel = systemClock.running.after(ms, resolve);
     void work.then(() => {
       cancel();
       resolve();

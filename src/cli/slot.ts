@@ -33,7 +33,7 @@ export async function takeSlot(
   say: (text: string) => void,
 ): Promise<HeldLock> {
   makePrivateFolder(stateDir, os.userId());
-  const untilMs = os.clock.monotonicMs() + waitMs;
+  const untilMs = os.clock.running.monotonicMs() + waitMs;
   for (let isFirst = true; ; isFirst = false) {
     const holders: string[] = [];
     for (let slot = 1; slot <= concurrency; slot++) {
@@ -46,7 +46,7 @@ export async function takeSlot(
       if (lock) throw new Refusal(`No slot can be held: nothing can be written in ${stateDir}.`);
     }
     const full = `all ${concurrency} slots for kind "${plain(kind)}" are held: ${holders.join('; ')}`;
-    if (os.clock.monotonicMs() >= untilMs)
+    if (os.clock.running.monotonicMs() >= untilMs)
       throw new Refusal(`Nothing was started: ${full}.`, TRY_AGAIN);
     if (isFirst) say(`waiting, for ${full}`);
     await pause(os);
@@ -64,7 +64,7 @@ export async function awaitDeath(
   registry: Registry,
 ): Promise<void> {
   const { os } = registry;
-  const untilMs = os.clock.monotonicMs() + waitMs;
+  const untilMs = os.clock.running.monotonicMs() + waitMs;
   for (;;) {
     const { owners } = await survey(await onlooker(registry));
     const left = owners
@@ -74,7 +74,7 @@ export async function awaitDeath(
         return record.kind === kind && !record.outlivesHost && members.length > 0;
       });
     if (left === undefined) return;
-    if (os.clock.monotonicMs() >= untilMs) {
+    if (os.clock.running.monotonicMs() >= untilMs) {
       const { command, pid } = left.record;
       throw new Refusal(
         `Nothing was started: ${command} (pid ${pid}) of a dead run is still alive.`,
@@ -86,5 +86,5 @@ export async function awaitDeath(
 }
 
 function pause({ clock }: Os): Promise<void> {
-  return new Promise((resolve) => void clock.after(POLL_MS, resolve, { keepAlive: true }));
+  return new Promise((resolve) => void clock.running.after(POLL_MS, resolve, { keepAlive: true }));
 }

@@ -17,7 +17,7 @@ export interface ReadyWait {
   /** Whether anything of it is alive. */
   isAlive(): Promise<boolean>;
   readonly log: DaemonLog | undefined;
-  /** On the monotonic clock. */
+  /** In running time. */
   readonly untilMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -54,7 +54,7 @@ export async function awaitReady(wait: ReadyWait): Promise<ReadyOutcome> {
       if (last.is === 'ready') return last;
       if (signal?.aborted) return { is: 'aborted', cause: signal.reason };
       if (!(await wait.isAlive())) return { ...last, is: 'dead' };
-      if (os.clock.monotonicMs() >= untilMs + graceMs) return last;
+      if (os.clock.running.monotonicMs() >= untilMs + graceMs) return last;
       if (asking === undefined) await pause(POLL_MS, os);
     }
   } finally {
@@ -84,5 +84,5 @@ async function ask(wait: ReadyWait, signal: AbortSignal): Promise<ReadyOutcome> 
 }
 
 export function pause(ms: number, os: Os): Promise<void> {
-  return new Promise((resolve) => void os.clock.after(ms, resolve, { keepAlive: true }));
+  return new Promise((resolve) => void os.clock.running.after(ms, resolve, { keepAlive: true }));
 }

@@ -30,7 +30,7 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
   const pidFile = resolve(options.pidFile);
   const refusals = new Refusals(options, pidFile);
   const { timeoutMs, signal } = options;
-  const untilMs = os.clock.monotonicMs() + timeoutMs;
+  const untilMs = os.clock.running.monotonicMs() + timeoutMs;
   if (signal?.aborted) throw refusals.aborted(signal.reason);
   try {
     makeFolder(dirname(pidFile));
@@ -56,7 +56,7 @@ interface EnsuringParts {
   readonly options: CheckedOptions;
   readonly pidFile: string;
   readonly refusals: Refusals;
-  /** On the monotonic clock. */
+  /** In running time. */
   readonly untilMs: number;
   readonly lock: HeldLock;
 }
@@ -245,9 +245,10 @@ class Ensuring {
     const { os, options, refusals } = this.#parts;
     const endpoint = endpointOf(options.ready);
     if (endpoint === undefined) return;
-    const untilMs = os.clock.monotonicMs() + FAREWELL_MS;
+    const untilMs = os.clock.running.monotonicMs() + FAREWELL_MS;
     while (await canConnect(endpoint, PROBE_MS)) {
-      if (os.clock.monotonicMs() > untilMs) throw refusals.stranger(await this.#listeners());
+      if (os.clock.running.monotonicMs() > untilMs)
+        throw refusals.stranger(await this.#listeners());
       await pause(20, os);
     }
   }

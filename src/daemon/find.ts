@@ -33,7 +33,7 @@ async function isReadyNow(ready: Ready, pid: number, isStarting: boolean): Promi
   const endpoint = endpointOf(ready);
   const { promise, resolve: giveUp } = Promise.withResolvers<false>();
   const controller = new AbortController();
-  const cancel = os.clock.after(PROBE_MS, () => giveUp(false), { keepAlive: true });
+  const cancel = os.clock.running.after(PROBE_MS, () => giveUp(false), { keepAlive: true });
   const context = { pid, signal: controller.signal, timeoutMs: PROBE_MS };
   const [answer, holders] = await Promise.all([
     // A check of the caller's may throw, or never answer.

@@ -39,11 +39,11 @@ export async function endDaemon(file: PidFile, os: Os): Promise<readonly Process
   const tree = treeOfDaemon(os, file);
   // While it lives, so that what loses its parent later is known by then.
   await tree.look();
-  const untilMs = os.clock.monotonicMs() + POLITE_MS;
+  const untilMs = os.clock.running.monotonicMs() + POLITE_MS;
   // Windows knows no polite signal, and a tree is found there while its root lives.
   if (os.endTree === undefined && (await isThere())) {
     os.signal(file.pid, 'SIGTERM');
-    while (os.clock.monotonicMs() < untilMs && (await isThere())) await pause(POLL_MS, os);
+    while (os.clock.running.monotonicMs() < untilMs && (await isThere())) await pause(POLL_MS, os);
   }
   return endDaemonTree(tree, os);
 }

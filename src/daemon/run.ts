@@ -145,7 +145,7 @@ class RunningDaemon implements Daemon {
 
 async function within(ms: number, work: Promise<unknown>, os: Os): Promise<void> {
   const late = Promise.withResolvers<void>();
-  const cancel = os.clock.after(ms, late.resolve, { keepAlive: true });
+  const cancel = os.clock.running.after(ms, late.resolve, { keepAlive: true });
   await Promise.race([work, late.promise]).finally(cancel);
 }
 

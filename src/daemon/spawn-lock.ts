@@ -63,7 +63,7 @@ export async function holdLock(
   { timeoutMs, signal, isMoot }: LockWish,
   os: Os,
 ): Promise<HeldLock | undefined> {
-  const untilMs = os.clock.monotonicMs() + timeoutMs;
+  const untilMs = os.clock.running.monotonicMs() + timeoutMs;
   const contender = new Contender(path, await ownIdentity(os), os);
   let last: string | undefined;
   for (let pollMs = POLL_MS; ; pollMs = Math.min(1.2 * pollMs, MAX_POLL_MS)) {
@@ -72,7 +72,7 @@ export async function holdLock(
     if (holder === undefined) return contender;
     if (last !== undefined && holder !== last && (await isMoot?.())) return undefined;
     last = holder;
-    const leftMs = untilMs - os.clock.monotonicMs();
+    const leftMs = untilMs - os.clock.running.monotonicMs();
     if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
     await pause(Math.min(pollMs, leftMs), os);
   }
@@ -189,7 +189,7 @@ function read(path: string, os: Os): SpawnLockFile | 'unreadable' | undefined {
 }
 
 function pause(ms: number, os: Os): Promise<void> {
-  return new Promise((resolve) => void os.clock.after(ms, resolve, { keepAlive: true }));
+  return new Promise((resolve) => void os.clock.running.after(ms, resolve, { keepAlive: true }));
 }
 
 function unusable(path: string, cause: unknown): SupervisorError {

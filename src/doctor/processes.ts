@@ -53,6 +53,7 @@ function processHealth(
   const { state, holdsSlot } = live?.describe() ?? {};
   const ageMs = Math.max(0, nowMs - startedAt);
   const lifetimeMs = live?.limits?.lifetimeMs ?? null;
+  const runningMs = ageMs - (live?.gaps.pausedMs ?? 0);
   const total = (part: (of: Usage) => number): number | null => {
     const measured = members.flatMap((member) => usage.get(member.pid) ?? []);
     return measured.length === 0 ? null : measured.reduce((sum, one) => sum + part(one), 0);
@@ -74,7 +75,7 @@ function processHealth(
     rssBytes: total((of) => of.rssBytes),
     descendants: descendantsOf(pid, members, publicText),
     limits: live?.limits ?? null,
-    lifetimeLeftMs: lifetimeMs === null ? null : Math.max(0, lifetimeMs - ageMs),
+    lifetimeLeftMs: lifetimeMs === null ? null : Math.max(0, lifetimeMs - runningMs),
     sessionLeftMs: sessions.get(sessionId ?? '')?.leftMs ?? null,
   };
 }

@@ -61,7 +61,7 @@ function processes(list: readonly (ProcessName | Survivor)[], { name }: Shown) {
 }
 
 function exit(report: ExitReport, show: Shown) {
-  const { pid, code, signal, cause, intentional, forced, durationMs, leftovers, error } = report;
+  const { pid, code, signal, cause, intentional, forced, durationMs, pausedMs } = report;
   return {
     ...subject(report, show),
     pid: orNull(pid),
@@ -71,8 +71,9 @@ function exit(report: ExitReport, show: Shown) {
     intentional,
     forced,
     durationMs: Math.round(durationMs),
-    leftovers: leftovers.length,
-    error: error?.code ?? null,
+    pausedMs: Math.round(pausedMs),
+    leftovers: report.leftovers.length,
+    error: report.error?.code ?? null,
   };
 }
 

@@ -1,4 +1,5 @@
-import { type Clock, setImmediate } from '../os/clock.ts';
+import { setImmediate } from '../os/clock.ts';
+import type { Timers } from '../os/running-time.ts';
 import type { Traffic } from '../spawn/traffic.ts';
 import type { Limit } from './limiter.ts';
 import type { Sampler } from './sampler.ts';
@@ -18,15 +19,15 @@ const MIN_POLL_MS = 10;
  * a tool that sleeps, or a model that is slow, is a turn that is not over. Anything else is idle when
  * nothing goes through its streams, its tree uses no CPU time and it has no descendant.
  */
-export function idleLimit(ms: number, clock: Clock, sampler: Sampler): Limit {
+export function idleLimit(ms: number, time: Timers, sampler: Sampler): Limit {
   const everyMs = Math.max(MIN_POLL_MS, ms * POLL_PART);
   return (process, end) => {
     const { traffic } = process;
     if (traffic === undefined) return () => undefined;
-    const quiet = new Quiet(clock);
+    const quiet = new Quiet(time);
     if (traffic.frames !== undefined) {
       const { frames } = traffic;
-      return poll(everyMs, clock, () => {
+      return poll(everyMs, time, () => {
         const quietMs = quiet.forMs(`${traffic.stdin} ${traffic.stdout}`);
         if (quietMs >= ms && frames.turnOver)
           end('idle', `its turn was over, and nothing was said for ${ms} ms`);
@@ -44,16 +45,16 @@ export function idleLimit(ms: number, clock: Clock, sampler: Sampler): Limit {
 
 /** For how long a state has not changed, as far as whoever looks now and then can tell. */
 class Quiet {
-  readonly #clock: Clock;
+  readonly #time: Timers;
   #state: string | undefined;
   #sinceMs = 0;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(time: Timers) {
+    this.#time = time;
   }
 
   forMs(state: string): number {
-    const nowMs = this.#clock.monotonicMs();
+    const nowMs = this.#time.monotonicMs();
     if (state !== this.#state) this.#sinceMs = nowMs;
     this.#state = state;
     return nowMs - this.#sinceMs;
@@ -69,10 +70,10 @@ function bytes({ stdin, stdout, stderr }: Traffic): string {
 }
 
 /** Calls back again and again, each time after the loop has polled: if the host was blocked, what was said is not read yet. */
-function poll(everyMs: number, clock: Clock, check: () => void): () => void {
+function poll(everyMs: number, time: Timers, check: () => void): () => void {
   let cancel = (): void => undefined;
   const again = (): void => {
-    cancel = clock.after(everyMs, () => {
+    cancel = time.after(everyMs, () => {
       again();
       setImmediate(check);
     });

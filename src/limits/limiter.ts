@@ -53,12 +53,12 @@ export class Limiter {
   }
 
   #limits({ startupMs, idleMs, memoryBytes, lifetimeMs }: ProcessLimits): Limit[] {
-    const { clock } = this.#os;
+    const { running } = this.#os.clock;
     return [
-      ...(startupMs === null ? [] : [startupLimit(startupMs, clock)]),
-      ...(idleMs === null ? [] : [idleLimit(idleMs, clock, this.#sampler)]),
+      ...(startupMs === null ? [] : [startupLimit(startupMs, running)]),
+      ...(idleMs === null ? [] : [idleLimit(idleMs, running, this.#sampler)]),
       ...(memoryBytes === null ? [] : [memoryLimit(memoryBytes, this.#os, this.#sampler)]),
-      ...(lifetimeMs === null ? [] : [lifetimeLimit(lifetimeMs, clock)]),
+      ...(lifetimeMs === null ? [] : [lifetimeLimit(lifetimeMs, running)]),
     ];
   }
 }

@@ -220,7 +220,7 @@ function isServer(parameters: CheckedParameters): parameters is CheckedServer {
 
 function within(ms: number, work: Promise<void>): Promise<void> {
   return new Promise((resolve) => {
-    const cancel = systemClock.after(ms, resolve, { keepAlive: true });
+    const cancel = systemClock.running.after(ms, resolve, { keepAlive: true });
     void work.then(() => {
       cancel();
       resolve();

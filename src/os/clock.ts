@@ -1,19 +1,18 @@
 import { uptime } from 'node:os';
+import { type RunningTime, TickingTime, type Timers } from './running-time.ts';
 
 // Held on to: a test that fakes the global ones must not stop the wait for real processes.
 export const { clearTimeout, queueMicrotask, setImmediate, setTimeout } = globalThis;
 const { performance } = globalThis;
 
 /** Time, as the stations see it: injected, so that tests need not wait. */
-export interface Clock {
+export interface Clock extends Timers {
   /** Wall clock, ms since 1970: for stamps. */
   now(): number;
-  /** Monotonic, in ms: for durations. */
-  monotonicMs(): number;
   /** Monotonic, in ms since the machine's boot, the same in all of its processes; on Linux without the time that it slept. */
   sinceBootMs(): number;
-  /** Calls back once after `ms`; the timer keeps a host alive only with `keepAlive`. Returns its cancellation. */
-  after(ms: number, callback: () => void, options?: { keepAlive?: boolean }): () => void;
+  /** Without the time in which the host stood still: for limits, deadlines, and all that waits for somebody who may have stood still with it. */
+  readonly running: RunningTime;
 }
 
 const { hrtime } = process;
@@ -31,15 +30,8 @@ function startAfterBootMs(): number {
 /** Longest delay that a timer of the runtime takes; longer ones fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-export const systemClock: Clock = {
-  now: () => Date.now(),
+const timers: Timers = {
   monotonicMs: () => performance.now(),
-  sinceBootMs() {
-    isSinceBoot ??= hrtimeMs() - performance.now() > 1000;
-    if (isSinceBoot) return hrtimeMs();
-    startedAtMs ??= startAfterBootMs();
-    return startedAtMs + performance.now();
-  },
   after(ms, callback, options) {
     if (ms > MAX_TIMER_MS) return afterLong(ms, callback, options);
     const timer = setTimeout(callback, Math.max(0, ms));
@@ -49,12 +41,24 @@ export const systemClock: Clock = {
 };
 
 /** One timer after the other, until the last one is short enough. */
-const afterLong: Clock['after'] = (ms, callback, options) => {
+const afterLong: Timers['after'] = (ms, callback, options) => {
   const goOn = (): void => {
-    cancel = systemClock.after(ms - MAX_TIMER_MS, callback, options);
+    cancel = timers.after(ms - MAX_TIMER_MS, callback, options);
   };
-  let cancel = systemClock.after(MAX_TIMER_MS, goOn, options);
+  let cancel = timers.after(MAX_TIMER_MS, goOn, options);
   return () => cancel();
+};
+
+export const systemClock: Clock = {
+  ...timers,
+  now: () => Date.now(),
+  sinceBootMs() {
+    isSinceBoot ??= hrtimeMs() - performance.now() > 1000;
+    if (isSinceBoot) return hrtimeMs();
+    startedAtMs ??= startAfterBootMs();
+    return startedAtMs + performance.now();
+  },
+  running: new TickingTime(timers),
 };
 
 /** Lets everything else go first that is due now. */

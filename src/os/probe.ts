@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { clearTimeout, setTimeout } from './clock.ts';
+import { systemClock } from './clock.ts';
 import type { Endpoint } from './os.ts';
 
 const require = createRequire(import.meta.url);
@@ -19,6 +19,11 @@ export function canConnect(endpoint: Endpoint, timeoutMs: number): Promise<boole
   return connectAny(targets, timeoutMs);
 }
 
+/** An answer that has come while the host stood still is read before its time is up. */
+function giveUpAfter(ms: number, giveUp: () => void): () => void {
+  return systemClock.running.after(ms, giveUp, { keepAlive: true });
+}
+
 type Target = { readonly path: string } | { readonly port: number; readonly host: string };
 
 /** Tries all at once; the first that connects ends the other attempts. */
@@ -29,14 +34,14 @@ function connectAny(targets: readonly Target[], timeoutMs: number): Promise<bool
     const destroyAll: (() => void)[] = [];
     let pending = targets.length;
     const settle = (any: boolean): void => {
-      clearTimeout(timer);
+      cancel();
       for (const destroy of destroyAll) destroy();
       resolve(any);
     };
     const failed = (): void => {
       if (--pending === 0) settle(false);
     };
-    const timer = setTimeout(() => settle(false), timeoutMs);
+    const cancel = giveUpAfter(timeoutMs, () => settle(false));
     for (const target of targets) {
       try {
         const socket = connect(target);
@@ -63,11 +68,11 @@ export function answersOk(url: string, timeoutMs: number): Promise<boolean> {
     // An agent of its own: the shared one would keep the connection for others.
     const request = get(target, { agent: false });
     const settle = (isOk: boolean): void => {
-      clearTimeout(timer);
+      cancel();
       request.destroy();
       resolve(isOk);
     };
-    const timer = setTimeout(() => settle(false), timeoutMs);
+    const cancel = giveUpAfter(timeoutMs, () => settle(false));
     request
       .on('error', () => settle(false))
       .once('response', (response) => {

@@ -184,6 +184,7 @@ async function endTree(
   { os, ladder }: OrphanContext,
 ) {
   const beganMs = os.clock.monotonicMs();
+  const gaps = os.clock.running.watch();
   const target = {
     tree,
     running: () => false,
@@ -203,9 +204,11 @@ async function endTree(
     intentional: true,
     forced,
     durationMs: os.clock.monotonicMs() - beganMs,
+    pausedMs: gaps.pausedMs,
     stderrTail: '',
     leftovers: [],
   };
+  gaps.stop();
   return {
     report,
     survivors: survivors.map(({ pid, command }) => ({ id, sessionId, pid, command })),

@@ -45,7 +45,7 @@ export async function untilReady(
   let lastError: unknown;
   const onTimeout = () => failure.reject(timedOut(context, ready, process.pid, lastError));
   const cancel =
-    ready && foundation.os.clock.after(ready.timeoutMs, onTimeout, { keepAlive: true });
+    ready && foundation.os.clock.running.after(ready.timeoutMs, onTimeout, { keepAlive: true });
   signal.addEventListener('abort', onAbort, { once: true });
   process.once('exit', onExit);
   try {

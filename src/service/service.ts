@@ -150,13 +150,11 @@ export class SupervisedService implements Service {
     await undefined;
     if (last === undefined) return;
     const patienceMs = this.#definition.ready?.timeoutMs ?? PATIENCE_MS;
-    const isDead = await new Promise<boolean>((resolve) => {
-      const cancel = this.#clock.after(patienceMs, () => resolve(false), { keepAlive: true });
-      void last.exited.then(() => {
-        cancel();
-        resolve(true);
-      });
-    });
+    const { promise: late, resolve } = Promise.withResolvers<false>();
+    const giveUp = (): void => resolve(false);
+    const cancel = this.#clock.running.after(patienceMs, giveUp, { keepAlive: true });
+    const isDead = await Promise.race([last.exited, late]);
+    cancel();
     if (!isDead) throw notAlone(this.name, last.pid);
   }
 
@@ -196,11 +194,12 @@ export class SupervisedService implements Service {
 
   #welcome(process: SupervisedProcess): void {
     const { comesBack, breaker } = this.#definition;
-    this.#ready = { process, sinceMs: this.#clock.monotonicMs() };
+    const { running } = this.#clock;
+    this.#ready = { process, sinceMs: running.monotonicMs() };
     this.#isWanted = comesBack;
     this.#parts.place.take(process.id);
     this.#cancelTimer();
-    this.#cancelTimer = this.#clock.after(breaker.stableMs, () => this.#parts.breaker.reset());
+    this.#cancelTimer = running.after(breaker.stableMs, () => this.#parts.breaker.reset());
     this.#enter('ready');
   }
 
@@ -208,7 +207,7 @@ export class SupervisedService implements Service {
   #onExit(process: SupervisedProcess): void {
     if (this.#ready?.process !== process) return;
     const isFailure =
-      this.#clock.monotonicMs() - this.#ready.sinceMs < this.#definition.breaker.stableMs;
+      this.#clock.running.monotonicMs() - this.#ready.sinceMs < this.#definition.breaker.stableMs;
     const asked = this.#foundation.wasAsked(process.id);
     this.#ready = undefined;
     this.#current = undefined;

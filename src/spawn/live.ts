@@ -4,6 +4,7 @@ import type { Speaker } from '../admission/conversations.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
 import type { ProcessLimits } from '../limits/limits.ts';
 import type { Os, Usage } from '../os/os.ts';
+import type { GapWatch } from '../os/running-time.ts';
 import type { SupervisionRecord } from '../ownership/record.ts';
 import type { Registry } from '../ownership/registry.ts';
 import type {
@@ -50,6 +51,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   /** Only where it has streams, and somebody wants it counted. */
   readonly traffic: Traffic | undefined;
   readonly startedAtMs: number;
+  /** From its start to the death of its tree. */
+  readonly gaps: GapWatch;
   /** Takes its limits off. */
   disarm: () => void = () => undefined;
   /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
@@ -88,6 +91,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
     this.#onSeenDead = parts.onSeenDead;
     this.subject = { id: record.id, kind: record.kind, sessionId: record.sessionId };
     this.startedAtMs = context.os.clock.monotonicMs();
+    this.gaps = context.os.clock.running.watch();
     this.tree = new ProcessTree(context.os, {
       pid: record.pid,
       startTime: record.startTime,
@@ -98,7 +102,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
     // Without a stdin there is no end of it to wait for.
     if (!child?.stdin) this.stdinEndedAtMs = Number.NEGATIVE_INFINITY;
     child?.stdin?.once('finish', () => {
-      this.stdinEndedAtMs = context.os.clock.monotonicMs();
+      this.stdinEndedAtMs = context.os.clock.running.monotonicMs();
     });
     signal?.addEventListener('abort', this.#onAbort, { once: true });
   }

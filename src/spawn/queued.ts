@@ -128,7 +128,7 @@ export class QueuedStart implements HandleControls {
     queued.add(this);
     this.#handle.control(this);
     this.#handle.queue(() => {
-      if (isClaude) this.#stdinEndedAtMs = os.clock.monotonicMs();
+      if (isClaude) this.#stdinEndedAtMs = os.clock.running.monotonicMs();
     });
     emit('queued', { ...subject, waiting: pool.waiting.size });
     const sinceMs = os.clock.monotonicMs();
@@ -179,17 +179,17 @@ export class QueuedStart implements HandleControls {
 
   /** Starts, unless the caller may be about to take the request back. */
   #startInTime(): void {
-    const { clock } = this.#context.os;
+    const { running } = this.#context.os.clock;
     const sinceEndMs =
       this.#stdinEndedAtMs === undefined
         ? CANCEL_GRACE_MS
-        : clock.monotonicMs() - this.#stdinEndedAtMs;
+        : running.monotonicMs() - this.#stdinEndedAtMs;
     if (sinceEndMs >= CANCEL_GRACE_MS) {
       this.#start();
       return;
     }
     this.#cancelTimer();
-    this.#cancelTimer = clock.after(CANCEL_GRACE_MS - sinceEndMs, () => this.#start(), {
+    this.#cancelTimer = running.after(CANCEL_GRACE_MS - sinceEndMs, () => this.#start(), {
       keepAlive: true,
     });
   }

@@ -235,10 +235,12 @@ export async function comeBack(
     cause,
     forced: live.forced,
     durationMs: os.clock.monotonicMs() - live.startedAtMs,
+    pausedMs: live.gaps.pausedMs,
     stderrTail: stderrTail(),
     leftovers,
     ...(error && { error }),
   };
+  live.gaps.stop();
   registry.history.ended(registry.owner.instance, live.record, report);
   handle.settle(report);
   emit('exited', report);
@@ -284,6 +286,7 @@ function refuse(
     intentional: signal !== undefined,
     forced: false,
     durationMs: 0,
+    pausedMs: 0,
     stderrTail: '',
     leftovers: [],
     error,

@@ -78,7 +78,7 @@ export function handleSignals(
   };
   const runHook = async (signal: HostSignal): Promise<void> => {
     const timeout = new Promise<void>((resolve) => {
-      const cancel = os.clock.after(options.hookTimeoutMs, resolve, { keepAlive: true });
+      const cancel = os.clock.running.after(options.hookTimeoutMs, resolve, { keepAlive: true });
       endHook = () => {
         cancel();
         resolve();

@@ -70,7 +70,7 @@ export class Shutdown {
     const exits = Array.from(this.#mortal(), async (live) => ended.push(await live.exited));
     if (finishMs > 0 && exits.length > 0) {
       await new Promise<void>((resolve) => {
-        const cancel = this.#clock.after(finishMs, resolve, { keepAlive: true });
+        const cancel = this.#clock.running.after(finishMs, resolve, { keepAlive: true });
         this.#endFinish = () => {
           cancel();
           resolve();

@@ -16,7 +16,7 @@ export interface EndTarget {
   /** Whether the process itself still runs. */
   running(): boolean;
   endStdin(): void;
-  /** When stdin ended, on the monotonic clock; `undefined` while it is open. */
+  /** When stdin ended, in running time; `undefined` while it is open. */
   readonly stdinEndedAtMs: number | undefined;
 }
 
@@ -46,7 +46,7 @@ export class Ending {
     this.#os = os;
     this.#target = target;
     this.#killMs = ladder.killMs;
-    const nowMs = os.clock.monotonicMs();
+    const nowMs = os.clock.running.monotonicMs();
     const { stdinEndedAtMs } = target;
     this.#steps = planLadder(ladder, {
       stdin: target.running(),
@@ -60,7 +60,7 @@ export class Ending {
 
   /** Takes a later, stricter wish into account: force now, or an earlier deadline. */
   hurry({ force = false, deadlineMs }: EndOptions): void {
-    const nowMs = this.#os.clock.monotonicMs();
+    const nowMs = this.#os.clock.running.monotonicMs();
     const killByMs = nowMs + (force ? this.#killMs : (deadlineMs ?? Number.POSITIVE_INFINITY));
     const politeByMs = force ? nowMs : killByMs - this.#killMs;
     for (const step of this.#steps) {
@@ -126,12 +126,15 @@ export class Ending {
   }
 
   async #untilDead(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
-    const rescanAtMs = this.#os.clock.monotonicMs() + RESCAN_MS;
+    const rescanAtMs = this.#os.clock.running.monotonicMs() + RESCAN_MS;
     const { read } = this.#os.processes;
     const { root } = this.#target.tree;
     const isOnlyRoot = root?.held && members.every(({ pid }) => pid === root.pid);
     for (let pollMs = read ? 1 : COSTLY_POLL_MS; ; pollMs = Math.min(1.5 * pollMs, MAX_POLL_MS)) {
-      const leftMs = Math.min(this.#leftMs(step), rescanAtMs - this.#os.clock.monotonicMs());
+      const leftMs = Math.min(
+        this.#leftMs(step),
+        rescanAtMs - this.#os.clock.running.monotonicMs(),
+      );
       // A child that we hold tells of its death by itself.
       const tells = isOnlyRoot && this.#target.running();
       if (leftMs <= 0) return;
@@ -142,12 +145,12 @@ export class Ending {
   }
 
   #leftMs(step: { untilMs: number }): number {
-    return step.untilMs - this.#os.clock.monotonicMs();
+    return step.untilMs - this.#os.clock.running.monotonicMs();
   }
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const cancel = this.#os.clock.after(ms, resolve, { keepAlive: true });
+      const cancel = this.#os.clock.running.after(ms, resolve, { keepAlive: true });
       this.#wake = () => {
         cancel();
         resolve();

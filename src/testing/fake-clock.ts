@@ -1,8 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../os/clock.ts';
+import { GAP_MS, type RunningTime } from '../os/running-time.ts';
 
 interface Timer {
+  /** On the clock's own time, or on its running time. */
   readonly atMs: number;
+  readonly isRunning: boolean;
   readonly callback: () => void;
   readonly keepAlive: boolean;
 }
@@ -23,7 +26,8 @@ export interface FakeTimer {
  *
  * All that the supervisor measures and waits for goes by it: time-outs, limits, the ladder's steps,
  * sweeps. What real processes do does not: they start, answer and die in real time. Its three times
- * (wall, monotonic, since boot) differ, so that none is taken for the other.
+ * (wall, monotonic, since boot) differ, so that none is taken for the other. `freeze` is a host that
+ * stands still: its `running` time goes on without that.
  *
  * @example
  * ```ts
@@ -33,7 +37,23 @@ export interface FakeTimer {
  * ```
  */
 export class FakeClock implements Clock {
+  /** The same without the time that was frozen. */
+  readonly running: RunningTime = {
+    monotonicMs: () => this.#elapsedMs - this.#frozenMs,
+    after: (ms, callback, options) => this.#set(ms, callback, true, options),
+    watch: () => {
+      const pausedMs = (): number => this.#frozenMs - beforeMs;
+      const beforeMs = this.#frozenMs;
+      return {
+        get pausedMs() {
+          return pausedMs();
+        },
+        stop: () => undefined,
+      };
+    },
+  };
   #elapsedMs = 0;
+  #frozenMs = 0;
   #wallMs = Date.UTC(2026, 10, 23);
   #timers = new Set<Timer>();
   readonly #timersAllowed: boolean;
@@ -59,23 +79,15 @@ export class FakeClock implements Clock {
   }
 
   /** Calls back once after `ms` of this clock; returns its cancellation. */
-  after(
-    ms: number,
-    callback: () => void,
-    { keepAlive = false }: { keepAlive?: boolean } = {},
-  ): () => void {
-    if (!this.#timersAllowed) throw new Error(`unexpected timer of ${ms} ms`);
-    if (Number.isNaN(ms)) throw new Error('a timer of NaN ms');
-    const timer = { atMs: this.#elapsedMs + Math.max(0, ms), callback, keepAlive };
-    this.#timers.add(timer);
-    return () => void this.#timers.delete(timer);
+  after(ms: number, callback: () => void, options?: { keepAlive?: boolean }): () => void {
+    return this.#set(ms, callback, false, options);
   }
 
   /** The timers that are set, soonest first. */
   get timers(): readonly FakeTimer[] {
-    return this.#sorted().map(({ atMs, keepAlive }) => ({
-      inMs: atMs - this.#elapsedMs,
-      keepAlive,
+    return this.#sorted().map((timer) => ({
+      inMs: this.#dueMs(timer) - this.#elapsedMs,
+      keepAlive: timer.keepAlive,
     }));
   }
 
@@ -84,14 +96,21 @@ export class FakeClock implements Clock {
     this.#wallMs = ms;
   }
 
+  /** Stands still for `ms`, as a host does that is stopped; up to 2 s are no gap, and nothing that waits notices. */
+  async freeze(ms: number): Promise<void> {
+    if (ms > GAP_MS) this.#frozenMs += ms;
+    this.#pass(this.#elapsedMs + ms);
+    await this.advance(0);
+  }
+
   /** Lets time pass: fires what is due, in order, and after each lets follow what follows from it. */
   async advance(ms: number): Promise<void> {
     const untilMs = this.#elapsedMs + ms;
     await this.settle();
     for (;;) {
       const [next] = this.#sorted();
-      if (next === undefined || next.atMs > untilMs) break;
-      this.#pass(next.atMs);
+      if (next === undefined || this.#dueMs(next) > untilMs) break;
+      this.#pass(Math.max(this.#elapsedMs, this.#dueMs(next)));
       this.#timers.delete(next);
       next.callback();
       await this.settle();
@@ -103,7 +122,7 @@ export class FakeClock implements Clock {
   advanceInOneTick(ms: number): void {
     this.#pass(this.#elapsedMs + ms);
     for (const timer of this.#sorted()) {
-      if (timer.atMs > this.#elapsedMs || !this.#timers.delete(timer)) continue;
+      if (this.#dueMs(timer) > this.#elapsedMs || !this.#timers.delete(timer)) continue;
       timer.callback();
     }
   }
@@ -124,12 +143,30 @@ export class FakeClock implements Clock {
     await this.settle();
     while (!settled) {
       const [next] = this.#sorted();
-      if (next === undefined || next.atMs > deadlineMs) {
+      if (next === undefined || this.#dueMs(next) > deadlineMs) {
         throw new Error(`not settled within ${limitMs} ms; timers: ${JSON.stringify(this.timers)}`);
       }
-      await this.advance(next.atMs - this.#elapsedMs);
+      await this.advance(this.#dueMs(next) - this.#elapsedMs);
     }
     return promise;
+  }
+
+  #set(
+    ms: number,
+    callback: () => void,
+    isRunning: boolean,
+    { keepAlive = false }: { keepAlive?: boolean } = {},
+  ): () => void {
+    if (!this.#timersAllowed) throw new Error(`unexpected timer of ${ms} ms`);
+    if (Number.isNaN(ms)) throw new Error('a timer of NaN ms');
+    const fromMs = isRunning ? this.running.monotonicMs() : this.#elapsedMs;
+    const timer = { atMs: fromMs + Math.max(0, ms), isRunning, callback, keepAlive };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
+  }
+
+  #dueMs({ atMs, isRunning }: Timer): number {
+    return isRunning ? atMs + this.#frozenMs : atMs;
   }
 
   #pass(toMs: number): void {
@@ -138,6 +175,6 @@ export class FakeClock implements Clock {
   }
 
   #sorted(): Timer[] {
-    return [...this.#timers].sort((a, b) => a.atMs - b.atMs);
+    return [...this.#timers].sort((a, b) => this.#dueMs(a) - this.#dueMs(b));
   }
 }

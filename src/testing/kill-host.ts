@@ -183,15 +183,15 @@ function launch(
 /** What it comes to, unless that takes too long. */
 async function within<T>(ms: number, promise: Promise<T>, failure: () => Error): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const cancel = systemClock.after(ms, () => reject(failure()), { keepAlive: true });
+  const cancel = systemClock.running.after(ms, () => reject(failure()), { keepAlive: true });
   return Promise.race([promise, late]).finally(cancel);
 }
 
 async function waitForDeath(tree: ProcessTree, graceMs: number): Promise<ProcessEntry[]> {
-  const untilMs = systemClock.monotonicMs() + graceMs;
+  const untilMs = systemClock.running.monotonicMs() + graceMs;
   for (;;) {
     const alive = await tree.look();
-    if (alive.length === 0 || systemClock.monotonicMs() >= untilMs) return alive;
+    if (alive.length === 0 || systemClock.running.monotonicMs() >= untilMs) return alive;
     await pause(LOOK_EVERY_MS);
   }
 }

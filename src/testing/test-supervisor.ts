@@ -46,9 +46,12 @@ const testOptions = z.lazy(() =>
       })
       .optional(),
     clock: z
-      .custom<Clock>((value) => typeof (value as Clock | null)?.monotonicMs === 'function', {
-        error: 'must be a clock, such as new FakeClock()',
-      })
+      .custom<Clock>(
+        (value) => typeof (value as Clock | null)?.running?.monotonicMs === 'function',
+        {
+          error: 'must be a clock, such as new FakeClock()',
+        },
+      )
       .optional(),
   }),
 );

@@ -70,6 +70,7 @@ describe('the verdict', () => {
       const report: ExitReport = {
         ...nothing,
         ...{ pid: 4711, sessionId, cause, intentional: false, forced: false, durationMs: 1_500 },
+        pausedMs: 0,
         leftovers: [],
       };
       return [sessionId, report] as const;

@@ -109,11 +109,13 @@ describe('the stream of events', () => {
     });
     fake.supervisor.foundation.emit('exited', {
       ...{ ...subject, pid: 5, code: 1, signal: null, cause: 'failed', intentional: false },
-      ...{ forced: false, durationMs: 10.4, stderrTail: 'words', leftovers: [], error },
+      ...{ forced: false, durationMs: 10.4, pausedMs: 3.2 },
+      ...{ stderrTail: 'words', leftovers: [], error },
     });
     expect((await events.next()).value?.data).toEqual({
       ...{ id: 'a-1', kind: 'agent', sessionId: null, pid: 5, code: 1, signal: null },
-      ...{ cause: 'failed', intentional: false, forced: false, durationMs: 10, leftovers: 0 },
+      ...{ cause: 'failed', intentional: false, forced: false, durationMs: 10, pausedMs: 3 },
+      leftovers: 0,
       error: 'CWD_NOT_FOUND',
     });
   });

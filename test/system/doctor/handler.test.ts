@@ -389,6 +389,42 @@ describe('what is answered', () => {
   );
 });
 
+describe.runIf(CAN_WATCH)('the button of a session whose name is as long as one may be', () => {
+  it.for([
+    ['in Latin', 'x'.repeat(1024)],
+    ['in characters of three bytes', '\u6f22'.repeat(1024)],
+    ['in characters of four bytes', '\u{1f600}'.repeat(512)],
+    ['in lines', 'a\n'.repeat(512)],
+    ['in what a form has to escape', '&"'.repeat(512)],
+    ['in what looks like secrets, and is longer without them', 'token=a '.repeat(128)],
+  ] as const)('works: %s', async ([, sessionId], { site, supervise, marker }) => {
+    const supervisor = supervise();
+    const env = { PATH: process.env['PATH'] ?? '', [MARKER]: marker };
+    const agent = supervisor.spawn({ command: 'sleep', args: ['300'], sessionId, env });
+    await agent.started;
+    const one = await site({ token: TOKEN }, {}, supervisor);
+    const headers = { ...HTML, cookie: await logIn(one), origin: one.origin };
+    const { text } = await ask(one.url, { headers });
+    // What is in the page is what a browser sends back, its lines as a form has them.
+    const shown = /action="[^"]*reap".*?name="target" value="([^"]*)"/s.exec(text)?.[1] ?? '';
+    const target = unescaped(shown).replaceAll('\n', '\r\n');
+    const body = { form: formTokenIn(text), target, confirmed: 'yes' };
+    const done = await ask(`${one.url}/reap`, { method: 'POST', headers, body });
+    expect([done.status, done.headers['location']]).toEqual([303, './']);
+    await expect(agent.exited).resolves.toMatchObject({ cause: 'reaped' });
+  });
+});
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  amp: '&',
+  lt: '<',
+  gt: '>',
+  quot: '"',
+  '#39': "'",
+};
+const unescaped = (text: string): string =>
+  text.replace(/&(\w+|#39);/g, (_, name) => ENTITIES[name] ?? '');
+
 describe('every link of a page', () => {
   const NAMES = [
     ...['https:elsewhere.test:443', 'javascript:alert(1)', 'data:text%2Fhtml,x', 'mailto:a@b'],

@@ -24,6 +24,7 @@ describe('an event', () => {
   const end = (text: string) => ({
     ...{ ...subject, pid: 7, code: 1, signal: null, cause: 'failed' as const, durationMs: 5 },
     ...{
+      pausedMs: 0,
       intentional: false,
       forced: false,
       stderrTail: text,

@@ -51,10 +51,45 @@ it.runIf(CAN_WATCH)('waits while a stop lets it finish', async ({ script, stray 
   expect(await script(lines)).toEqual(OVER);
 });
 
-it('waits for a fake agent, and for its end', async ({ script }) => {
-  const hang = `
-    const supervisor = createTestSupervisor({ agent: fakeAgent([hang()]), guardian: false });
-    const agent = supervisor.spawnHook()({ command: 'claude', args: [] });`;
-  const ended = `setTimeout(() => agent.kill('SIGKILL'), 300).unref(); await agent.exited;`;
-  expect(await script(`${hang} ${ended} await supervisor.dispose();`)).toEqual(OVER);
+/** A fake agent in the middle of its turn, in which it ends only at the bottom of the ladder. */
+const HANGING = `
+  const own = new AbortController();
+  const supervisor = createTestSupervisor({
+    agent: fakeAgent([hang({ ignoresSigterm: true })]),
+    ladder: { stdinEofMs: 300, termMs: 300, killMs: 1000 },
+    guardian: false,
+  });
+  const agent = supervisor.spawnHook({ sessionId: 'one' })({
+    ...{ command: 'claude', signal: own.signal },
+    args: ['--input-format', 'stream-json'],
+  });
+  agent.stdin.write(JSON.stringify({ type: 'user', message: { content: 'x' } }) + '\\n');
+  await new Promise((resolve) => agent.stdout.once('data', resolve));
+  agent.stdout.resume();`;
+const KILLED = `if ((await agent.exited).signal !== 'SIGKILL') throw new Error('it has ended otherwise');`;
+
+it.for([
+  ['terminate', 'await agent.terminate();'],
+  ['reapSession', "await supervisor.reapSession('one');"],
+  ['stop', 'await supervisor.stop({ finishMs: 300 });'],
+  ['an abort', 'own.abort(); await agent.exited;'],
+  ['its disposal', 'await supervisor.dispose();'],
+  ['nothing, until somebody kills it', `setTimeout(() => agent.kill('SIGKILL'), 300).unref();`],
+])('waits while a fake agent is ended by %s', { concurrent: true }, async ([, end], { script }) => {
+  expect(await script(`${HANGING} ${end} ${KILLED}`)).toEqual(OVER);
+});
+
+it('does not wait for one that is over', async ({ script }) => {
+  const lines = `${HANGING} agent.kill('SIGKILL'); await agent.exited; await new Promise(() => {});`;
+  expect(await script(lines)).toEqual(UNSETTLED);
+});
+
+it.runIf(CAN_WATCH)('waits while the rest of a tree goes down the ladder', async ({ script }) => {
+  const lines = `
+    const supervisor = createSupervisor({ ladder: { termMs: 500, killMs: 1000 } });
+    const rest = "trap '' TERM; for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done";
+    const child = supervisor.spawn({ command: '/bin/sh', args: ['-c', '(' + rest + ') & exit 0'] });
+    const { leftovers, forced } = await child.exited;
+    if (leftovers.length === 0 || !forced) throw new Error('nothing had to be ended');`;
+  expect(await script(lines)).toEqual(OVER);
 });

@@ -38,6 +38,24 @@ describe('FakeClock', () => {
     expect([clock.now(), clock.monotonicMs()]).toEqual([42, 0]);
   });
 
+  it('stands still as a stopped host does: its running time is as before, and what goes by it is late', async () => {
+    const clock = new FakeClock();
+    const fired: string[] = [];
+    const fire = (name: string) => (): void => void fired.push(`${name} ${clock.monotonicMs()}`);
+    clock.after(3000, fire('real'));
+    clock.running.after(3000, fire('running'));
+    const watch = clock.running.watch();
+    await clock.advance(1000);
+    const wallMs = clock.now();
+    await clock.freeze(10_000);
+    expect([clock.now() - wallMs, clock.monotonicMs()]).toEqual([10_000, 11_000]);
+    expect([clock.running.monotonicMs(), watch.pausedMs]).toEqual([1000, 10_000]);
+    expect(clock.timers).toEqual([{ inMs: 2000, keepAlive: false }]);
+    await clock.freeze(2000);
+    expect(watch.pausedMs).toBe(10_000);
+    expect(fired).toEqual(['real 11000', 'running 13000']);
+  });
+
   it('goes on until a promise settles, and no longer than it may', async () => {
     const clock = new FakeClock();
     const later = new Promise<string>((resolve) => void clock.after(500, () => resolve('done')));

@@ -49,6 +49,7 @@ const REPORT: ExitReport = {
   intentional: true,
   forced: false,
   durationMs: 1500,
+  pausedMs: 0,
   stderrTail: 'a word of the process',
   leftovers: [],
 };
