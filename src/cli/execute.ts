@@ -26,7 +26,7 @@ export async function execute(terminal: Terminal): Promise<void> {
   const [name = '--help', ...rest] = args;
   try {
     if (name === '--version' || name === '-v') {
-      const { packageVersion } = await import('../os/package-version.ts');
+      const { packageVersion } = await import('../os/built.ts');
       stdout.write(`${packageVersion()}\n`);
     } else if (name === '--help' || name === '-h' || name === 'help') {
       const [about] = rest;

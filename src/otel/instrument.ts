@@ -1,7 +1,7 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
 import { z } from 'zod';
 import type { Supervisor } from '../index.ts';
-import { packageVersion } from '../os/package-version.ts';
+import { packageVersion } from '../os/built.ts';
 import { parseInput } from '../validation.ts';
 import { countEvents } from './counters.ts';
 import { observeGauges } from './gauges.ts';

@@ -98,7 +98,7 @@ export async function killHost(
   const owner = crypto.randomUUID();
   const path = parseInput(hostScript, script, 'killHost', 'script');
   const tagging = new Tagging(os.rlimits, owner);
-  await tagging.ready;
+  await Promise.all([tagging.ready, os.prepareLaunch?.()]);
   const host = launch(os, path, wish, { owner, rlimits: tagging.launch(0).rlimits });
   const { child, tree } = host;
   try {
