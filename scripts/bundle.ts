@@ -36,13 +36,13 @@ const pageFiles: Plugin = {
 const GUARDIAN_PROGRAM = resolve('src/os/guardian-program.ts');
 
 /** One copy for all entries, loaded by those few hosts that need it. */
-const guardianProgram: Plugin = {
+const guardianProgram = (toDist: string): Plugin => ({
   name: 'guardian-program',
   resolveId(source, importer = '') {
     if (resolve(dirname(importer), source) !== GUARDIAN_PROGRAM) return null;
-    return { id: resolve('dist/guardian-program.js'), external: 'relative' };
+    return { id: `${toDist}guardian-program.js`, external: true };
   },
-};
+});
 
 const bundled = await bundleThirdParty();
 
@@ -68,15 +68,13 @@ const nothingElse: Plugin = {
   },
 };
 
-const ALL = [thirdParty, guardianProgram, built, nothingElse];
-
 // Each is a bundle of its own: with chunks in common, the import would read two files.
 const BUNDLES = [
   { input: 'src/index.ts', dir: 'dist' },
   { input: 'src/claude/index.ts', dir: 'dist/claude', plugins: [mainEntry] },
   // Two parts: a launcher that finds its daemon ready loads the first one only.
-  { input: 'src/daemon/index.ts', dir: 'dist/daemon', plugins: [mainEntry], chunks: '[name].js' },
-  { input: 'src/cli/main.ts', dir: 'dist/cli', plugins: [mainEntry], chunks: '[name].js' },
+  { input: 'src/daemon/index.ts', dir: 'dist/daemon', plugins: [mainEntry] },
+  { input: 'src/cli/main.ts', dir: 'dist/cli', plugins: [mainEntry] },
   { input: 'src/doctor/index.ts', dir: 'dist/doctor', plugins: [mainEntry, pageFiles] },
   { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
   { input: 'src/otel/index.ts', dir: 'dist/otel', plugins: [mainEntry] },
@@ -98,8 +96,13 @@ const SHARED_OPTIONS = {
   treeshake: { moduleSideEffects: false, manualPureFunctions: ['z'] },
 } as const;
 
-for (const { input, dir, plugins = [], chunks = 'chunks/[name].js' } of BUNDLES) {
-  const bundle = await rolldown({ ...SHARED_OPTIONS, input, plugins: [...ALL, ...plugins] });
+for (const { input, dir, plugins = [], chunks = '[name].js' } of BUNDLES) {
+  const toDist = dir === 'dist' ? './' : '../';
+  const bundle = await rolldown({
+    ...SHARED_OPTIONS,
+    input,
+    plugins: [thirdParty(toDist), guardianProgram(toDist), built, nothingElse, ...plugins],
+  });
   await bundle.write({ dir, chunkFileNames: chunks, comments: false, sourcemap: true });
   await bundle.close();
 }
@@ -110,7 +113,7 @@ async function writeGuardianProgram(): Promise<void> {
   const bundle = await rolldown({
     ...SHARED_OPTIONS,
     input: 'src/ownership/guardian-process.ts',
-    plugins: [guardianProgram, built, withoutRequire],
+    plugins: [guardianProgram('./'), built, withoutRequire],
     // It launches and samples nobody. What ends a tree on Windows is in it.
     external: ['execa', 'pidusage'],
   });

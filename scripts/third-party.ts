@@ -1,9 +1,10 @@
 // What we use of other people's packages, bundled into dist/bundled, and what the tarball says of it.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
-import { join, relative, resolve, sep } from 'node:path';
+import { basename, join, relative, resolve, sep } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
 import { esmExternalRequirePlugin } from 'rolldown/plugins';
+import * as mini from 'zod/mini';
 
 /** A package of which something is in the bundle. */
 export interface BundledPackage {
@@ -15,6 +16,8 @@ export interface BundledPackage {
 }
 
 const FOLDER = 'dist/bundled';
+/** The bundles' own source, which is in no file. */
+const ENTRY = resolve('third-party-entry.js');
 
 /** What is taken of each direct dependency, as the source of its bundle. */
 const SOURCES: Readonly<Record<string, () => string>> = {
@@ -22,17 +25,31 @@ const SOURCES: Readonly<Record<string, () => string>> = {
   'p-queue': () => `export { PriorityQueue } from 'p-queue';`,
   pidusage: () => `export { default } from 'pidusage';`,
   'tree-kill': () => `export { default } from 'tree-kill';`,
-  zod: () => `export { z } from 'zod';`,
+  'zod/mini': () => `export { ${usedOfZod().join(', ')} } from 'zod/mini';`,
 };
 
+/** What the sources call of zod: without that list nothing of it could be left out. */
+function usedOfZod(): string[] {
+  const texts = readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => readFileSync(join('src', path), 'utf8'))
+    .filter((text) => text.includes(`import * as z from 'zod/mini';`));
+  const names = texts.flatMap((text) =>
+    Array.from(text.matchAll(/\bz\.(\w+)(?![\w.<])/g), ([, name = '']) => name),
+  );
+  // The others are types.
+  return [...new Set(names)].filter((name) => name in mini).sort();
+}
+
+/** The file of a dependency's bundle. */
+const fileOf = (name: string): string => `${name.replace('/', '-')}.js`;
+
 /** Leads the imports of our own bundles to those of other people's packages, one copy for all entries. */
-export const thirdParty: Plugin = {
+export const thirdParty = (toDist: string): Plugin => ({
   name: 'third-party',
-  resolveId(source) {
-    if (!(source in SOURCES)) return null;
-    return { id: resolve(FOLDER, `${source}.js`), external: 'relative' };
-  },
-};
+  resolveId: (source) =>
+    source in SOURCES ? { id: `${toDist}bundled/${fileOf(source)}`, external: true } : null,
+});
 
 /** Turns the `require` of Node's own modules into imports: in CommonJS parts it would stand on `import.meta.url`. */
 export const withoutRequire = esmExternalRequirePlugin({
@@ -45,12 +62,12 @@ export async function bundleThirdParty(): Promise<readonly BundledPackage[]> {
   const packages = new Map<string, BundledPackage>();
   for (const [name, source] of Object.entries(SOURCES)) {
     const bundle = await rolldown({
-      input: { [name]: `third-party:${name}` },
+      input: { [basename(fileOf(name), '.js')]: ENTRY },
       plugins: [
         {
           name: 'entry',
-          resolveId: (id) => (id.startsWith('third-party:') ? resolve(`${name}.entry.js`) : null),
-          load: (id) => (id === resolve(`${name}.entry.js`) ? source() : null),
+          resolveId: (id) => (id === ENTRY ? ENTRY : null),
+          load: (id) => (id === ENTRY ? source() : null),
         },
         withoutRequire,
       ],
@@ -75,7 +92,7 @@ export async function bundleThirdParty(): Promise<readonly BundledPackage[]> {
     for (const folder of new Set(modules.flatMap(packageFolder))) {
       const { version, ...manifest } = manifestOf(folder);
       if (!packages.has(manifest.name))
-        packages.set(manifest.name, { ...manifest, version, of: name });
+        packages.set(manifest.name, { ...manifest, version, of: name.replace(/\/.*/, '') });
     }
   }
   const sorted = [...packages.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -129,7 +146,7 @@ function billOfMaterials(packages: readonly BundledPackage[]): unknown {
       purl: urlOf(of),
     };
   };
-  const direct = Object.keys(SOURCES);
+  const direct = Object.keys(SOURCES).map((name) => name.replace(/\/.*/, ''));
   const refs = (from: string): string[] =>
     packages.filter(({ of, name: own }) => of === from && own !== from).map(urlOf);
   return {

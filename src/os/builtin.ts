@@ -6,6 +6,9 @@ interface OldBun {
 /**
  * Loads one of Node's own modules at its first use, synchronously.
  *
+ * Some cost more than all of ours: `import 'node:util'` takes 5 ms, for the getters that an ES module's
+ * names of it have to read (measured).
+ *
  * Every bundler leaves this alone. It would not follow a `require` that was made from `import.meta.url`,
  * and in CommonJS there is no such address.
  */

@@ -1,4 +1,3 @@
-import { promisify } from 'node:util';
 import { builtin } from './builtin.ts';
 import type { Processes, ProcessTable } from './os.ts';
 import { parseBootId, parsePs } from './parse.ts';
@@ -12,6 +11,7 @@ const COLUMNS = 'pid=,ppid=,pgid=,stat=,lstart=,ucomm=,command=';
 export async function output(file: string, args: readonly string[]): Promise<string> {
   // Loaded at the first look, as everything is that only some hosts need.
   const { execFile } = builtin('node:child_process');
+  const { promisify } = builtin('node:util');
   const { stdout } = await promisify(execFile)(file, args, {
     // Nothing of the host's: no locale, no time zone, and no cookie that would make it a descendant.
     env: { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/bin:/bin:/usr/sbin:/sbin' },

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { builtin } from './builtin.ts';
 import type { LaunchRequest, Processes, ProcessTable } from './os.ts';
 import { parseCim } from './parse.ts';
@@ -38,6 +37,7 @@ export async function query(script: string): Promise<string> {
   const program = `${SystemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`;
   // Loaded at the first look, as everything is that only some hosts need.
   const { execFile } = builtin('node:child_process');
+  const { promisify } = builtin('node:util');
   const running = promisify(execFile)(
     program,
     ['-NoLogo', '-NoProfile', '-NonInteractive', '-Command', script],
