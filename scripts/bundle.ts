@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
-import { bundleThirdParty, thirdParty, withoutRequire } from './third-party.ts';
+import { bundleThirdParty, thirdParty, withoutRequire, writeInAscii } from './third-party.ts';
 
 const { peerDependencies, version } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   peerDependencies: Record<string, string>;
@@ -103,7 +103,8 @@ for (const { input, dir, plugins = [], chunks = '[name].js' } of BUNDLES) {
     input,
     plugins: [thirdParty(toDist), guardianProgram(toDist), built, nothingElse, ...plugins],
   });
-  await bundle.write({ dir, chunkFileNames: chunks, comments: false, sourcemap: true });
+  const options = { dir, chunkFileNames: chunks, comments: false, sourcemap: true };
+  writeInAscii(dir, await bundle.write(options));
   await bundle.close();
 }
 await writeGuardianProgram();

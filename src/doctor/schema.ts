@@ -36,6 +36,7 @@ const host = () =>
     runtime: text(),
     runtimeVersion: text(),
     packageVersion: text(),
+    bundled: list(z.object({ name: text(), version: text() })),
     rssBytes: count(),
     depth: count(),
     maxDepth: orNull(count()),
