@@ -51,7 +51,7 @@ export const TREE_ROLES = [
 ] as const;
 
 /** The name of the shell's script, or the file of the guardian that is none. */
-const GUARDIAN = /^agent-supervisor-guardian$|guardian-process\.[jt]s$/;
+const GUARDIAN = /^agent-supervisor-guardian$/;
 
 const TREE_REQUEST: SpawnRequest = { command: 'sh', args: [TREE] };
 

@@ -24,6 +24,7 @@ export function sampleReport(more: Partial<DoctorReport> = {}): DoctorReport {
     host: {
       ...{ pid: 100, machine: 'box', platform: 'linux', arch: 'x64', runtime: 'node' },
       ...{ runtimeVersion: '24.0.0', packageVersion: '1.2.3', rssBytes: 80_000_000 },
+      bundled: [{ name: 'execa', version: '10.2.1' }],
       ...{
         depth: 0,
         maxDepth: 4,

@@ -1,5 +1,5 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { SupervisorError } from './errors.ts';
 import { queueMicrotask } from './os/clock.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
@@ -117,12 +117,10 @@ export const EVENTS = [
   'stopped',
 ] as const satisfies SupervisorEvent[];
 
-const subscription = z.lazy(() =>
-  z.object({
-    event: z.enum(EVENTS),
-    listener: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
-  }),
-);
+const subscription = z.object({
+  event: z.enum(EVENTS),
+  listener: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
+});
 
 export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvents[E]) => void;
 

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type Budget, budget } from './admission/budget.ts';
 import { conversationOptions, type OnDuplicate } from './admission/conversation.ts';
 import { poolOptions } from './admission/pool.ts';
@@ -18,41 +18,42 @@ import { ladderOptions } from './termination/ladder.ts';
 import { durationMs, parseInput, systemText } from './validation.ts';
 
 /** @internal */
-export const supervisorOptions = z.lazy(() =>
-  z.strictObject({
-    stateDir: systemText().min(1).optional(),
-    pool: poolOptions,
-    ladder: ladderOptions,
-    session: sessionOptions,
-    conversation: conversationOptions,
-    budget: budget.prefault({}),
-    environment: environmentRules.prefault({}),
-    args: z.strictObject({ emptyValue }).prefault({}),
-    leftovers: z.enum(['terminate', 'keep']).default('terminate'),
-    maxDepth: maxDepthOption,
-    spawnRate: spawnRateOptions.optional(),
-    guardian: z.boolean().default(true),
-    rlimitTag: z.boolean().default(true),
-    sweep: z.strictObject({ intervalMs: durationMs().min(10).default(30_000) }).prefault({}),
-    limits: limitOptions,
-    sampling: samplingOptions,
-  }),
+export const supervisorOptions = z.strictObject({
+  stateDir: z.optional(systemText().check(z.minLength(1))),
+  pool: poolOptions,
+  ladder: ladderOptions,
+  session: sessionOptions,
+  conversation: conversationOptions,
+  budget: z.prefault(budget, {}),
+  environment: z.prefault(environmentRules, {}),
+  args: z.prefault(z.strictObject({ emptyValue }), {}),
+  leftovers: z._default(z.enum(['terminate', 'keep']), 'terminate'),
+  maxDepth: maxDepthOption,
+  spawnRate: z.optional(spawnRateOptions),
+  guardian: z._default(z.boolean(), true),
+  rlimitTag: z._default(z.boolean(), true),
+  sweep: z.prefault(
+    z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 30_000) }),
+    {},
+  ),
+  limits: limitOptions,
+  sampling: samplingOptions,
+});
+
+const count = z.optional(
+  z.pipe(
+    z.string().check(z.regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')),
+    z.transform(Number),
+  ),
 );
 
-const count = z.lazy(() =>
-  z
-    .string()
-    .regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')
-    .transform(Number)
-    .optional(),
-);
-
-const wallClock = z.lazy(() =>
-  z
-    .string()
-    .regex(/^(?:none|[1-9]\d{0,14})$/, 'must be a number of milliseconds, or none')
-    .transform((text) => (text === 'none' ? null : Number(text)))
-    .optional(),
+const wallClock = z.optional(
+  z.pipe(
+    z
+      .string()
+      .check(z.regex(/^(?:none|[1-9]\d{0,14})$/, 'must be a number of milliseconds, or none')),
+    z.transform((text) => (text === 'none' ? null : Number(text))),
+  ),
 );
 
 /** Everything a host may set; all of it is optional. */

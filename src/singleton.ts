@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import { SupervisorError } from './errors.ts';
 import type { SupervisorOptions } from './options.ts';
+import { builtin } from './os/builtin.ts';
 import type { Os } from './os/os.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -23,7 +23,7 @@ export function getSupervisor(options?: SupervisorOptions): Supervisor {
   const host = globalThis as { [KEY]?: Singleton };
   host[KEY] ??= { supervisor: new Supervisor(options), options: options ?? {} };
   const singleton = host[KEY];
-  if (options === undefined || isDeepStrictEqual(options, singleton.options))
+  if (options === undefined || builtin('node:util').isDeepStrictEqual(options, singleton.options))
     return singleton.supervisor;
   if (!singleton.supervisor.configure(options)) {
     throw new SupervisorError(

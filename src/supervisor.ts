@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { charge, Spending, type Spent } from './admission/budget.ts';
 import { Conversations } from './admission/conversations.ts';
 import { Lease } from './admission/lease.ts';
@@ -168,67 +168,58 @@ export interface Foundation {
   wasAsked(id: string): boolean;
 }
 
-const requestFields = z.lazy(() =>
-  spawnRequest.unwrap().extend({ limits: processLimits.optional() }),
-);
+const requestFields = z.extend(spawnRequest, { limits: z.optional(processLimits) });
 /** What each call of a hook says for itself would go over a default, unnoticed. */
-const spawnDefaults = z.lazy(() =>
-  requestFields
-    .unwrap()
-    .partial()
-    .extend({
-      command: z.undefined({
-        error: 'must be left out: the Agent SDK names the program (pathToClaudeCodeExecutable)',
-      }),
-      args: z.undefined({
-        error:
-          "must be left out: the Agent SDK gives the agent's arguments (its extraArgs adds some)",
-      }),
-    })
-    .partial()
-    .superRefine(requireSession),
+const hookDefaults = z.extend(z.partial(requestFields), {
+  command: z.optional(
+    z.undefined({
+      error: 'must be left out: the Agent SDK names the program (pathToClaudeCodeExecutable)',
+    }),
+  ),
+  args: z.optional(
+    z.undefined({
+      error:
+        "must be left out: the Agent SDK gives the agent's arguments (its extraArgs adds some)",
+    }),
+  ),
+});
+const spawnDefaults = hookDefaults.check(z.superRefine(requireSession));
+const limitedRequest = requestFields.check(z.superRefine(requireSession));
+const acquireOptions = z.prefault(
+  z.strictObject({
+    sessionId: z.optional(sessionId),
+    priority: z.optional(z.number()),
+    timeoutMs: z.optional(durationMs()),
+    signal: z.optional(abortSignal),
+  }),
+  {},
 );
-const limitedRequest = z.lazy(() => requestFields.unwrap().superRefine(requireSession));
-const acquireOptions = z.lazy(() =>
-  z
-    .strictObject({
-      sessionId: sessionId.optional(),
-      priority: z.number().optional(),
-      timeoutMs: durationMs().optional(),
-      signal: abortSignal.optional(),
-    })
-    .prefault({}),
+const stopOptions = z.prefault(
+  z.strictObject({
+    finishMs: z._default(durationMs(), 0),
+    deadlineMs: z.optional(durationMs()),
+    reason: z.optional(z.string()),
+  }),
+  {},
 );
-const stopOptions = z.lazy(() =>
-  z
-    .strictObject({
-      finishMs: durationMs().default(0),
-      deadlineMs: durationMs().optional(),
-      reason: z.string().optional(),
-    })
-    .prefault({}),
+const listFilter = z.prefault(
+  z.strictObject({ sessionId: z.optional(sessionId), kind: z.optional(z.string()) }),
+  {},
 );
-const listFilter = z.lazy(() =>
-  z.strictObject({ sessionId: sessionId.optional(), kind: z.string().optional() }).prefault({}),
-);
-const sweepOptions = z.lazy(() =>
-  z.strictObject({ dryRun: z.boolean().default(false) }).prefault({}),
-);
-const reapOptions = z.lazy(() => z.strictObject({ reason: z.string().optional() }).prefault({}));
+const sweepOptions = z.prefault(z.strictObject({ dryRun: z._default(z.boolean(), false) }), {});
+const reapOptions = z.prefault(z.strictObject({ reason: z.optional(z.string()) }), {});
 
-const runOptions = z.lazy(() =>
-  restartPolicy
-    .unwrap()
-    .extend({
-      sessionId: sessionId.optional(),
-      name: z.string().min(1).optional(),
-      signal: abortSignal.optional(),
-    })
-    .prefault({}),
+const runOptions = z.prefault(
+  z.extend(restartPolicy, {
+    sessionId: z.optional(sessionId),
+    name: z.optional(z.string().check(z.minLength(1))),
+    signal: z.optional(abortSignal),
+  }),
+  {},
 );
-const runAttempt = z.lazy(() =>
-  z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
-);
+const runAttempt = z.custom((value) => typeof value === 'function', {
+  error: 'must be a function',
+});
 
 const NO_INIT =
   'This host is pid 1: descendants that lose their parent become its children, and as nobody reaps them they stay zombies in the process table. Run it under an init: docker run --init, tini or dumb-init.';

@@ -1,22 +1,23 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { SupervisorError } from './errors.ts';
 
-// All schemas are made at their first use (z.lazy): to make them would be half of the time that our import takes.
-
 /** A duration in milliseconds: finite, not negative, longer than any timer if need be. */
-export const durationMs = () => z.number().nonnegative();
+export const durationMs = () => z.number().check(z.nonnegative());
 
 export const NO_NUL = 'must not contain a NUL character, which no system call can pass on';
 
 /** Text that a system call can take. */
 export const systemText = () =>
-  z.string().refine((text) => !text.includes('\0'), { error: NO_NUL });
+  z.string().check(z.refine((text) => !text.includes('\0'), { error: NO_NUL }));
 
 /** What is said: `undefined` says no more than a field that is left out. */
 export function definedOnly<T extends object>(fields: T): T {
   const entries = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as T;
 }
+
+/** In place of zod's own words, which another copy of zod in the host may have set to any language. */
+const NO_ADVICE = 'no advice';
 
 /** Below these fields a value may be a secret, so a message names only its type. */
 const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv']);
@@ -25,13 +26,13 @@ const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv'
  * Checks what a user wrote to `subject`; throws `INVALID_OPTIONS` naming the field, the value and the
  * way out. `root` names the input as a whole.
  */
-export function parseInput<S extends z.ZodType>(
+export function parseInput<S extends z.ZodMiniType>(
   schema: S,
   input: unknown,
   subject: string,
   root = 'options',
 ): z.output<S> {
-  const result = schema.safeParse(input);
+  const result = schema.safeParse(input, { error: () => NO_ADVICE });
   if (result.success) return result.data;
   const issue = result.error.issues[0] as z.core.$ZodIssue;
   const { path } = issue;
@@ -63,7 +64,7 @@ function invalid(message: string, data: Record<string, unknown>): SupervisorErro
 }
 
 function wish(issue: z.core.$ZodIssue): string {
-  switch (/^(Invalid|Too)/.test(issue.message) && issue.code) {
+  switch (issue.message === NO_ADVICE && issue.code) {
     case 'too_small':
       return minimum(issue as z.core.$ZodIssueTooSmall);
     case 'too_big':
@@ -73,7 +74,7 @@ function wish(issue: z.core.$ZodIssue): string {
     case 'invalid_value':
       return `must be ${(issue as z.core.$ZodIssueInvalidValue).values.map(show).join(' or ')}`;
     default:
-      return issue.message;
+      return issue.message === NO_ADVICE ? 'this is not valid here' : issue.message;
   }
 }
 
@@ -81,21 +82,19 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, seen through records, defaults, transforms and z.lazy. */
+/** What a strict object at `path` knows, seen through records, defaults and transforms. */
 function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
   const {
     shape,
     innerType,
     valueType,
     in: source,
-    getter,
-  } = (schema as z.ZodType)._zod.def as unknown as {
+  } = (schema as z.ZodMiniType)._zod.def as unknown as {
     [key: string]: unknown;
     shape?: Record<string, unknown>;
-    getter?: () => unknown;
   };
   if (valueType !== undefined) return knownKeys(valueType, path.slice(1));
-  if (shape === undefined) return knownKeys(innerType ?? source ?? getter?.(), path);
+  if (shape === undefined) return knownKeys(innerType ?? source, path);
   const [key, ...rest] = path;
   return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { SupervisorError } from '../errors.ts';
 import type { EndReport, ExitCause } from '../reports.ts';
 import { definedOnly } from '../validation.ts';
@@ -24,26 +24,23 @@ export interface Spent {
   readonly tokens: number;
 }
 
-const sum = () => z.number().refine((value) => value > 0, { error: 'must be more than 0' });
+const sum = () =>
+  z.number().check(z.refine((value) => value > 0, { error: 'must be more than 0' }));
 
 /** @internal */
-export const budget = z.lazy(() =>
-  z.strictObject({
-    perSessionUsd: sum().optional(),
-    perHostUsd: sum().optional(),
-    perDayUsd: sum().optional(),
-    maxTokens: sum().optional(),
-    endRunning: z.boolean().optional(),
-  }),
-);
+export const budget = z.strictObject({
+  perSessionUsd: z.optional(sum()),
+  perHostUsd: z.optional(sum()),
+  perDayUsd: z.optional(sum()),
+  maxTokens: z.optional(sum()),
+  endRunning: z.optional(z.boolean()),
+});
 
 /** @internal What a charge may be. */
-export const charge = z.lazy(() =>
-  z.strictObject({
-    usd: z.number().nonnegative().default(0),
-    tokens: z.number().nonnegative().default(0),
-  }),
-);
+export const charge = z.strictObject({
+  usd: z._default(z.number().check(z.nonnegative()), 0),
+  tokens: z._default(z.number().check(z.nonnegative()), 0),
+});
 
 /** A request's own budget, over the supervisor's. */
 export function mergeBudgets(base: Budget, own: Budget = {}): Budget {

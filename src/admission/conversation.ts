@@ -1,14 +1,15 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 
 /** What becomes of a request for a conversation that has a live agent. */
 export type OnDuplicate = 'replace' | 'takeover' | 'reject' | 'allow';
 
 /** @internal */
-export const onDuplicate = z.lazy(() => z.enum(['replace', 'takeover', 'reject', 'allow']));
+export const onDuplicate = z.enum(['replace', 'takeover', 'reject', 'allow']);
 
 /** @internal */
-export const conversationOptions = z.lazy(() =>
-  z.strictObject({ onDuplicate: onDuplicate.default('replace') }).prefault({}),
+export const conversationOptions = z.prefault(
+  z.strictObject({ onDuplicate: z._default(onDuplicate, 'replace') }),
+  {},
 );
 
 /** What a request says of the conversation that its agent will run. */

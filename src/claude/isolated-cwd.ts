@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type Supervisor, SupervisorError } from '../index.ts';
 import { makeWorkingFolder } from '../ownership/working-folders.ts';
 import { sessionId } from '../spawn/request.ts';
@@ -9,7 +9,7 @@ export interface IsolatedCwdOptions {
   sessionId?: string | number | undefined;
 }
 
-const options = z.lazy(() => z.strictObject({ sessionId: sessionId.optional() }).prefault({}));
+const options = z.prefault(z.strictObject({ sessionId: z.optional(sessionId) }), {});
 
 /**
  * Makes a private folder for background agents to work in, and returns its path: the same one each time.

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import {
   type ExitReport,
   getSupervisor,
@@ -34,32 +34,30 @@ export interface SuperviseQueryOptions
   onExit?: ((report: ExitReport) => void) | undefined;
 }
 
-const ofRequest = z.unknown().optional();
-const options = z.lazy(() =>
-  z.strictObject({
-    supervisor: z
-      .custom<Supervisor>((value) => typeof (value as Supervisor)?.spawnHook === 'function', {
-        error: 'must be a supervisor',
-      })
-      .optional(),
-    onExit: z
-      .custom<(report: ExitReport) => void>((value) => typeof value === 'function', {
-        error: 'must be a function',
-      })
-      .optional(),
-    // The hook checks these.
-    sessionId: ofRequest,
-    maxWallClockMs: ofRequest,
-    conversationId: ofRequest,
-    onDuplicate: ofRequest,
-    kind: ofRequest,
-    slot: ofRequest,
-    priority: ofRequest,
-    budget: ofRequest,
-    limits: ofRequest,
-    leftovers: ofRequest,
-  }),
-);
+const ofRequest = z.optional(z.unknown());
+const options = z.strictObject({
+  supervisor: z.optional(
+    z.custom<Supervisor>((value) => typeof (value as Supervisor)?.spawnHook === 'function', {
+      error: 'must be a supervisor',
+    }),
+  ),
+  onExit: z.optional(
+    z.custom<(report: ExitReport) => void>((value) => typeof value === 'function', {
+      error: 'must be a function',
+    }),
+  ),
+  // The hook checks these.
+  sessionId: ofRequest,
+  maxWallClockMs: ofRequest,
+  conversationId: ofRequest,
+  onDuplicate: ofRequest,
+  kind: ofRequest,
+  slot: ofRequest,
+  priority: ofRequest,
+  budget: ofRequest,
+  limits: ofRequest,
+  leftovers: ofRequest,
+});
 
 /**
  * Makes a `query` of the same signature whose agents are supervised: each waits for its slot, what it

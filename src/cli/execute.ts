@@ -26,8 +26,12 @@ export async function execute(terminal: Terminal): Promise<void> {
   const [name = '--help', ...rest] = args;
   try {
     if (name === '--version' || name === '-v') {
-      const { packageVersion } = await import('../os/package-version.ts');
-      stdout.write(`${packageVersion()}\n`);
+      const { bundledPackages, packageVersion } = await import('../os/built.ts');
+      const version = packageVersion();
+      const facts = { name: 'agent-supervisor', version, bundled: bundledPackages() };
+      stdout.write(
+        rest.includes('--json') ? `${JSON.stringify(facts, null, 2)}\n` : `${version}\n`,
+      );
     } else if (name === '--help' || name === '-h' || name === 'help') {
       const [about] = rest;
       if (about !== undefined && !isCommand(about)) throw noCommand(about);

@@ -16,7 +16,10 @@ export const COMMON: Usage['options'] = [
 ];
 
 /** In the place of a command. */
-export const VERSION: Usage['options'][number] = ['-v, --version', 'print the version'];
+export const VERSION: Usage['options'][number] = [
+  '-v, --version',
+  'print the version; with --json, also what is bundled',
+];
 
 const GRACE: Usage['options'][number] = [
   '--grace <duration>',

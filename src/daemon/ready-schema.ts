@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { systemText } from '../validation.ts';
 import type { Ready } from './options.ts';
 
@@ -6,38 +6,40 @@ const WAYS = ['port', 'url', 'socket', 'check', 'stdout'] as const;
 
 /** Every way to be ready; of a union, zod would complain about each of them. */
 export const readyFields = () => ({
-  port: z.int().min(1).max(65_535).optional(),
-  host: systemText().min(1).optional(),
-  url: systemText()
-    .refine((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''), {
-      error: 'must be an http or https address',
-    })
-    .optional(),
-  socket: systemText()
-    .min(1)
-    .or(z.string().regex(/^\0[^\0]+$/))
-    .optional(),
-  check: z
-    .custom<(context: never) => boolean | PromiseLike<boolean>>(
+  port: z.optional(z.int().check(z.minimum(1), z.maximum(65_535))),
+  host: z.optional(systemText().check(z.minLength(1))),
+  url: z.optional(
+    systemText().check(
+      z.refine((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''), {
+        error: 'must be an http or https address',
+      }),
+    ),
+  ),
+  socket: z.optional(
+    z.union([systemText().check(z.minLength(1)), z.string().check(z.regex(/^\0[^\0]+$/))]),
+  ),
+  check: z.optional(
+    z.custom<(context: never) => boolean | PromiseLike<boolean>>(
       (value) => typeof value === 'function',
       { error: 'must be a function' },
-    )
-    .optional(),
-  stdout: z.instanceof(RegExp, { error: 'must be a regular expression' }).optional(),
+    ),
+  ),
+  stdout: z.optional(z.instanceof(RegExp, { error: 'must be a regular expression' })),
 });
 
 type Wish = Readonly<Partial<Record<(typeof WAYS)[number] | 'host', unknown>>>;
 
 /** Refuses what names none of them, or several. */
-export function exactlyOneWay<S extends z.ZodType<Wish>>(schema: S): S {
-  return schema
-    .refine((wish) => WAYS.filter((way) => wish[way] !== undefined).length === 1, {
+export function exactlyOneWay<S extends z.ZodMiniType<Wish>>(schema: S): S {
+  return schema.check(
+    z.refine((wish: Wish) => WAYS.filter((way) => wish[way] !== undefined).length === 1, {
       error: `must have exactly one of ${WAYS.join(', ')}`,
-    })
-    .refine(({ host, port }) => host === undefined || port !== undefined, {
+    }),
+    z.refine(({ host, port }: Wish) => host === undefined || port !== undefined, {
       error: 'must come with a port',
       path: ['host'],
-    });
+    }),
+  );
 }
 
 /** The way that was named; ways are told apart by which of them is there. */

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type EndReport, type HostSignal, type Supervisor, SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
@@ -38,22 +38,20 @@ const HOOK_MS = 5000;
 /** Longer than any end: how long the hook may take is seen to here. */
 const NO_TIMEOUT_MS = 2 ** 31 - 1;
 
-const supervisorOnly = z.lazy(() =>
-  z.custom<Supervisor>((value) => typeof (value as Supervisor)?.handleSignals === 'function', {
+const supervisorOnly = z.custom<Supervisor>(
+  (value) => typeof (value as Supervisor)?.handleSignals === 'function',
+  {
     error: 'must be a supervisor',
-  }),
+  },
 );
-const runOptions = z.lazy(() =>
-  hostSignalOptions
-    .unwrap()
-    .pick({ finishMs: true, deadlineMs: true, hook: true })
-    .extend({
-      pidFile: systemText().min(1).optional(),
-      name: daemonName().optional(),
-      version: daemonName().optional(),
-      socket: systemText().min(1).max(4096).optional(),
-    })
-    .prefault({}),
+const runOptions = z.prefault(
+  z.extend(z.pick(hostSignalOptions, { finishMs: true, deadlineMs: true, hook: true }), {
+    pidFile: z.optional(systemText().check(z.minLength(1))),
+    name: z.optional(daemonName()),
+    version: z.optional(daemonName()),
+    socket: z.optional(systemText().check(z.minLength(1), z.maxLength(4096))),
+  }),
+  {},
 );
 
 /**

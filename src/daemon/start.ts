@@ -48,7 +48,7 @@ export async function launchDaemon(
   const env = environmentOf(options, pidFile, mark, os);
   // Before the start: each may take a child process, and after it every moment counts.
   const tagging = new Tagging(os.rlimits, nonce);
-  const [self] = await Promise.all([ownIdentity(os), tagging.ready]);
+  const [self] = await Promise.all([ownIdentity(os), tagging.ready, os.prepareLaunch?.()]);
   const opened = logFile === null ? undefined : openLog(resolve(logFile));
   const { child, failure } = os.launch({
     command: options.command,

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import type { Supervisor } from '../index.ts';
 import type { ResolvedOptions } from '../options.ts';
+import { bundledPackages, packageVersion } from '../os/built.ts';
 import { sliced, turnOfLoop } from '../os/clock.ts';
 import { hostFacts, type Usage } from '../os/host-facts.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import { packageVersion } from '../os/package-version.ts';
 import { depthOf } from '../ownership/cookie.ts';
 import type { Owner } from '../ownership/identity.ts';
 import { removeStaleFiles } from '../ownership/pid-file.ts';
@@ -176,6 +176,7 @@ function hostHealth(
     machine: show(machine),
     platform: os.platform,
     ...{ arch, runtime, runtimeVersion, packageVersion: packageVersion(), rssBytes },
+    bundled: bundledPackages().map(({ name, version }) => ({ name, version })),
     depth: depthOf(os.environment()[COOKIE_VARIABLE]),
     maxDepth,
     openFiles: quotaOf(facts.openFiles),

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { Readable } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { parseInput } from '../validation.ts';
 import { waiveToken } from './authorize.ts';
 
@@ -20,12 +20,10 @@ export interface NodeListenerOptions {
 /** What `node:http`, Express, and Fastify's raw request and response call. */
 export type NodeListener = (request: IncomingMessage, response: ServerResponse) => void;
 
-const listenerArguments = z.lazy(() =>
-  z.object({
-    handler: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
-    options: z.strictObject({ waiveTokenOnLoopback: z.boolean().default(false) }).prefault({}),
-  }),
-);
+const listenerArguments = z.object({
+  handler: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
+  options: z.prefault(z.strictObject({ waiveTokenOnLoopback: z._default(z.boolean(), false) }), {}),
+});
 
 /** Longer than between two heartbeats: a client that takes nothing for so long is gone. */
 const STALLED_MS = 60_000;

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { SupervisorError } from '../index.ts';
 import { parseInput } from '../validation.ts';
 
@@ -18,19 +18,18 @@ export interface DoctorHandlerOptions {
 
 const TOKEN_MIN_LENGTH = 16;
 
-const handlerOptions = z.lazy(() =>
-  z
-    .strictObject({
-      token: z.string().optional(),
-      authorize: z
-        .custom<NonNullable<DoctorHandlerOptions['authorize']>>(
-          (value) => typeof value === 'function',
-          { error: 'must be a function' },
-        )
-        .optional(),
-      maxStreams: z.int().min(1).default(64),
-    })
-    .prefault({}),
+const handlerOptions = z.prefault(
+  z.strictObject({
+    token: z.optional(z.string()),
+    authorize: z.optional(
+      z.custom<NonNullable<DoctorHandlerOptions['authorize']>>(
+        (value) => typeof value === 'function',
+        { error: 'must be a function' },
+      ),
+    ),
+    maxStreams: z._default(z.int().check(z.minimum(1)), 64),
+  }),
+  {},
 );
 
 /** The options with every default filled in. */

@@ -54,6 +54,8 @@ export interface HostHealth {
   readonly runtime: string;
   readonly runtimeVersion: string;
   readonly packageVersion: string;
+  /** What this package contains of others; empty where it runs from its sources. */
+  readonly bundled: readonly { readonly name: string; readonly version: string }[];
   readonly rssBytes: number;
   /** How many supervisors it is below. */
   readonly depth: number;

@@ -1,11 +1,11 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { DoctorReport } from './report.ts';
 
 const text = () => z.string();
-const count = () => z.int().min(0);
+const count = () => z.int().check(z.minimum(0));
 const amount = () => z.number();
-const orNull = <S extends z.ZodType>(schema: S) => schema.nullable();
-const list = <S extends z.ZodType>(schema: S) => z.array(schema).readonly();
+const orNull = <S extends z.ZodMiniType>(schema: S) => z.nullable(schema);
+const list = <S extends z.ZodMiniType>(schema: S) => z.readonly(z.array(schema));
 
 const cause = () =>
   z.enum([
@@ -36,6 +36,7 @@ const host = () =>
     runtime: text(),
     runtimeVersion: text(),
     packageVersion: text(),
+    bundled: list(z.object({ name: text(), version: text() })),
     rssBytes: count(),
     depth: count(),
     maxDepth: orNull(count()),
@@ -184,28 +185,26 @@ const end = () =>
   });
 
 /** @internal */
-export const doctorReport = z.lazy(() =>
-  z.object({
-    version: z.literal(1),
-    at: amount(),
-    tookMs: amount(),
-    status: status(),
-    checks: list(check()),
-    host: host(),
-    supervisor: orNull(supervisor()),
-    owners: list(owner()),
-    processes: list(processHealth()),
-    sessions: list(session()),
-    services: list(service()),
-    stateDir: stateDir(),
-    environment: environment(),
-    ends: list(end()),
-  }),
-);
+export const doctorReport = z.object({
+  version: z.literal(1),
+  at: amount(),
+  tookMs: amount(),
+  status: status(),
+  checks: list(check()),
+  host: host(),
+  supervisor: orNull(supervisor()),
+  owners: list(owner()),
+  processes: list(processHealth()),
+  sessions: list(session()),
+  services: list(service()),
+  stateDir: stateDir(),
+  environment: environment(),
+  ends: list(end()),
+});
 
 /** The JSON Schema (draft 2020-12) of a `DoctorReport`; fields may be added within a version. */
 export function doctorReportSchema(): Record<string, unknown> {
-  const schema = z.toJSONSchema(doctorReport.unwrap() satisfies z.ZodType<DoctorReport>, {
+  const schema = z.toJSONSchema(doctorReport satisfies z.ZodMiniType<DoctorReport>, {
     io: 'input',
   });
   return { ...schema, title: 'DoctorReport' };

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { SupervisorError } from '../errors.ts';
 import { durationMs } from '../validation.ts';
 
@@ -7,15 +7,27 @@ const IDLE_MS = 60_000;
 
 const above0 = (unit: string, more = '') => {
   const wish = { error: `must be a number of ${unit} above 0${more}, or null for no limit` };
-  return [z.number(wish).positive(wish), z.null(), wish] as const;
+  return [z.number(wish).check(z.positive(wish)), z.null(), wish] as const;
 };
 const amount = (unit: string) => {
   const [number, none, wish] = above0(unit);
-  return z.union([number, none], wish).optional();
+  return z.optional(z.union([number, none], wish));
 };
 const idle = () => {
   const [number, none, wish] = above0('milliseconds', `, true for ${IDLE_MS}`);
-  return z.union([number, none, z.literal(true).transform(() => IDLE_MS)], wish).optional();
+  return z.optional(
+    z.union(
+      [
+        number,
+        none,
+        z.pipe(
+          z.literal(true),
+          z.transform(() => IDLE_MS),
+        ),
+      ],
+      wish,
+    ),
+  );
 };
 const shape = () => ({
   startupMs: amount('milliseconds'),
@@ -25,18 +37,18 @@ const shape = () => ({
 });
 
 /** @internal The limits of one spawn, or of one kind. */
-export const processLimits = z.lazy(() => z.strictObject(shape()));
+export const processLimits = z.strictObject(shape());
 
 /** @internal */
-export const limitOptions = z.lazy(() =>
-  z
-    .strictObject({ ...shape(), perKind: z.record(z.string(), processLimits).default({}) })
-    .prefault({}),
+export const limitOptions = z.prefault(
+  z.strictObject({ ...shape(), perKind: z._default(z.record(z.string(), processLimits), {}) }),
+  {},
 );
 
 /** @internal */
-export const samplingOptions = z.lazy(() =>
-  z.strictObject({ intervalMs: durationMs().min(10).default(5000) }).prefault({}),
+export const samplingOptions = z.prefault(
+  z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 5000) }),
+  {},
 );
 
 /** What ends a process and its tree; `null` is no limit, and what is left out is inherited. */

@@ -1,5 +1,5 @@
 import type { Stream } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { SpawnRequest, SupervisedProcess, Supervisor } from '../index.ts';
 import { processLimits } from '../limits/limits.ts';
 import { spawnRequest } from '../spawn/request.ts';
@@ -34,61 +34,58 @@ export interface ServiceParameters {
   command?: undefined;
 }
 
-const maxBufferSize = () =>
-  z
-    .number()
-    .min(1)
-    .default(10 * 1024 * 1024);
+const maxBufferSize = () => z._default(z.number().check(z.minimum(1)), 10 * 1024 * 1024);
 
 const stderrChoice = () =>
-  z
-    .union(
+  z._default(
+    z.union(
       [
         z.enum(['inherit', 'pipe', 'overlapped', 'ignore']),
-        z.int().nonnegative(),
+        z.int().check(z.nonnegative()),
         z.custom<Stream>((value) => typeof (value as Writing | null)?.write === 'function'),
       ],
       {
         error:
           'must be "inherit", "pipe", "overlapped", "ignore", a writable stream or a file descriptor',
       },
-    )
-    .default('inherit') as z.ZodType<StderrChoice>;
+    ),
+    'inherit',
+  ) as z.ZodMiniType<StderrChoice>;
 
 interface Writing {
   readonly write?: unknown;
 }
 
 /** @internal */
-const serverParameters = z.lazy(() =>
-  z.strictObject({
-    ...spawnRequest
-      .unwrap()
-      .pick({ command: true, args: true, cwd: true, env: true, sessionId: true, leftovers: true })
-      .shape,
-    kind: z.string().min(1).max(256).default('mcp-server'),
-    limits: processLimits.optional(),
-    stderr: stderrChoice(),
-    maxBufferSize: maxBufferSize(),
-    supervisor: z
-      .custom<Supervisor>((value) => typeof (value as Supervisor | null)?.spawn === 'function', {
-        error: 'must be a supervisor',
-      })
-      .optional(),
-    service: z.undefined().optional(),
-  }),
-);
+const serverParameters = z.strictObject({
+  ...z.pick(spawnRequest, {
+    command: true,
+    args: true,
+    cwd: true,
+    env: true,
+    sessionId: true,
+    leftovers: true,
+  }).shape,
+  kind: z._default(z.string().check(z.minLength(1), z.maxLength(256)), 'mcp-server'),
+  limits: z.optional(processLimits),
+  stderr: stderrChoice(),
+  maxBufferSize: maxBufferSize(),
+  supervisor: z.optional(
+    z.custom<Supervisor>((value) => typeof (value as Supervisor | null)?.spawn === 'function', {
+      error: 'must be a supervisor',
+    }),
+  ),
+  service: z.optional(z.undefined()),
+});
 
 /** @internal */
-const serviceParameters = z.lazy(() =>
-  z.strictObject({
-    service: z.custom<ServiceParameters['service']>(
-      (value) => typeof (value as ServiceParameters['service'] | null)?.ensure === 'function',
-      { error: 'must be a service, or have its ensure()' },
-    ),
-    maxBufferSize: maxBufferSize(),
-  }),
-);
+const serviceParameters = z.strictObject({
+  service: z.custom<ServiceParameters['service']>(
+    (value) => typeof (value as ServiceParameters['service'] | null)?.ensure === 'function',
+    { error: 'must be a service, or have its ensure()' },
+  ),
+  maxBufferSize: maxBufferSize(),
+});
 
 /** @internal The parameters of a server, checked, with their defaults. */
 export type CheckedServer = z.output<typeof serverParameters>;

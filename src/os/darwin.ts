@@ -1,9 +1,6 @@
-import { createRequire } from 'node:module';
-import { promisify } from 'node:util';
+import { builtin } from './builtin.ts';
 import type { Processes, ProcessTable } from './os.ts';
 import { parseBootId, parsePs } from './parse.ts';
-
-const require = createRequire(import.meta.url);
 
 /** How long `ps` or `sysctl` may take before it is killed. */
 const TIMEOUT_MS = 10_000;
@@ -13,7 +10,8 @@ const COLUMNS = 'pid=,ppid=,pgid=,stat=,lstart=,ucomm=,command=';
 /** What a program of the system prints. */
 export async function output(file: string, args: readonly string[]): Promise<string> {
   // Loaded at the first look, as everything is that only some hosts need.
-  const { execFile } = require('node:child_process') as typeof import('node:child_process');
+  const { execFile } = builtin('node:child_process');
+  const { promisify } = builtin('node:util');
   const { stdout } = await promisify(execFile)(file, args, {
     // Nothing of the host's: no locale, no time zone, and no cookie that would make it a descendant.
     env: { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/bin:/bin:/usr/sbin:/sbin' },

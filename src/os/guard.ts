@@ -1,13 +1,12 @@
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import { builtin } from './builtin.ts';
+import { GUARDIAN_NAME } from './guardian-name.ts';
 import { GUARDIAN_SCRIPT } from './guardian-script.ts';
 import { readStat } from './linux.ts';
 import type { Guard, GuardRequest } from './os.ts';
-
-const require = createRequire(import.meta.url);
+import { whyRuntimeIsApplication } from './runtime.ts';
 
 /** Eleven days: what every shell can add to its clock (mksh counts in 32 bits). */
 const MAX_GRACE_MS = 1_000_000_000;
@@ -24,7 +23,7 @@ if [ "$1" = tagged ]; then
 fi
 script=$2
 shift 2
-/bin/sh -c "$script" agent-supervisor-guardian "$@" <&3 >&3 3<&- &
+/bin/sh -c "$script" ${GUARDIAN_NAME} "$@" <&3 >&3 3<&- &
 `;
 
 /** Whether this host is the one to whom the system gives orphans, as pid 1 or by prctl(2). */
@@ -44,27 +43,59 @@ export function guardByShell({ owner, tag, ...times }: GuardRequest): Guard {
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
   // Nobody but Node would reap it there.
   if (adoptsOrphans)
-    return guardBy('/bin/sh', ['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', ...args], env);
+    return guardBy('/bin/sh', ['-c', GUARDIAN_SCRIPT, GUARDIAN_NAME, ...args], env);
   const tagged = isTagged() ? 'tagged' : 'untagged';
   const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, GUARDIAN_SCRIPT, ...args];
   return guardBy('/bin/sh', launcher, env, LAUNCHED);
 }
 
+/**
+ * Runs the program that is the first line on its stdin, in JSON; what follows is for that program.
+ * Nothing has to lie beside the bundle that way, and no command line is too long for Windows.
+ */
+const BOOT = `
+const { stdin } = process;
+let text = '';
+stdin.setEncoding('utf8').on('data', function read(chunk) {
+  text += chunk;
+  const end = text.indexOf('\\n');
+  if (end < 0) return;
+  stdin.pause().off('data', read);
+  if (text.length > end + 1) stdin.unshift(text.slice(end + 1));
+  import('data:text/javascript,' + encodeURIComponent(JSON.parse(text.slice(0, end))));
+});
+`;
+
 /** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */
 export function guardByNode({ owner, tag, ...times }: GuardRequest): Guard {
-  // The sources run as they are; the bundle has the script beside it (scripts/bundle.ts).
-  const script = import.meta.filename.endsWith('.ts')
-    ? join(import.meta.dirname, '../ownership/guardian-process.ts')
-    : join(import.meta.dirname, 'guardian-process.js');
-  // In a host that is one file, the runtime is that host: it would be started once more.
-  if (!existsSync(script)) throw new Error(`there is no ${script}`);
   const ofTags = tag === undefined ? [] : [tag];
-  const args = [script, owner, ...wholeMs(times), String(process.pid), ...ofTags];
-  return guardBy(process.execPath, args, {
-    PATH: process.env['PATH'],
-    // Electron would show a window, and is Node with this.
-    ELECTRON_RUN_AS_NODE: '1',
-  });
+  const args = [owner, ...wholeMs(times), String(process.pid), ...ofTags];
+  const waiting: string[] = [];
+  let guard: Guard | undefined;
+  const start = async (): Promise<Guard> => {
+    const [why, { guardianProgram }] = await Promise.all([
+      whyRuntimeIsApplication(),
+      import('./guardian-program.ts'),
+    ]);
+    if (why !== undefined) throw new Error(`${why}: as a guardian it would start once more`);
+    guard = guardBy(process.execPath, ['-e', BOOT, GUARDIAN_NAME, ...args], {
+      PATH: process.env['PATH'],
+      // Electron would show a window, and is Node with this.
+      ELECTRON_RUN_AS_NODE: '1',
+    });
+    for (const line of [JSON.stringify(guardianProgram()), ...waiting]) guard.write(line);
+    return guard;
+  };
+  const started = start();
+  return {
+    get pid() {
+      return guard?.pid;
+    },
+    ready: started.then(({ ready }) => ready),
+    write: (line) => (guard ? guard.write(line) : void waiting.push(line)),
+    onExit: (listener) => void started.then(({ onExit }) => onExit(listener), listener),
+    isStopped: () => guard?.isStopped?.() ?? false,
+  };
 }
 
 function wholeMs({ politeMs, forcedMs }: Pick<GuardRequest, 'politeMs' | 'forcedMs'>): string[] {
@@ -92,7 +123,7 @@ function guardBy(
   stdio: StdioOptions = ['pipe', 'pipe', 'ignore'],
 ): Guard {
   // Loaded at the first start, as everything is that only some hosts need.
-  const { spawn } = require('node:child_process') as typeof import('node:child_process');
+  const { spawn } = builtin('node:child_process');
   const child = spawn(command, args, {
     // A session of its own: no signal to the host's terminal or group reaches it, nor does the end
     // of the job in which Windows keeps a host's other children.

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
-/** The name of the shell's script, or the file of the guardian that is none (os/guard.ts). */
-const NAME = /^agent-supervisor-guardian$|[/\\]guardian-process\.[jt]s$/;
+/** What the guardian is called among its own arguments, whether it is a shell or not (os/guard.ts). */
+export const GUARDIAN_NAME = 'agent-supervisor-guardian';
 /** A guardian's name is one of its first arguments; those of an agent may quote anything later. */
 const ARGUMENTS = 6;
 
@@ -9,7 +9,7 @@ const ARGUMENTS = 6;
 export function isGuardian(pid: number): boolean {
   try {
     const args = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-    return args.slice(0, ARGUMENTS).some((arg) => NAME.test(arg));
+    return args.slice(0, ARGUMENTS).includes(GUARDIAN_NAME);
   } catch {
     return false;
   }

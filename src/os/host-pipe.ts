@@ -1,3 +1,5 @@
+import { GUARDIAN_NAME } from './guardian-name.ts';
+
 /** What the guardian's process was started with, and the pipe that only its host holds. */
 export interface HostPipe {
   readonly args: readonly string[];
@@ -12,7 +14,7 @@ export function hostPipe(): HostPipe {
   // A host that is gone before it could be told has all the more to be ended.
   process.stdout.on('error', () => undefined);
   return {
-    args: process.argv.slice(2),
+    args: process.argv.slice(process.argv.indexOf(GUARDIAN_NAME) + 1),
     lines: linesOf(process.stdin),
     ready: () => void process.stdout.write(`ready ${process.pid}\n`),
   };

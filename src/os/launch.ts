@@ -1,11 +1,32 @@
 import type { ChildProcess } from 'node:child_process';
 import { statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Launched, LaunchFailure, LaunchRequest, Platform } from './os.ts';
 import { limitedLaunch, refusedByWrapper } from './rlimits.ts';
 import { isProgram } from './windows.ts';
 
-const require = createRequire(import.meta.url);
+let execa: typeof import('execa').execa | undefined;
+let loading: Promise<void> | undefined;
+let loadingError: unknown;
+
+/**
+ * Loads execa, which costs more than all of our own import; `undefined` once it is there.
+ *
+ * By `import()`: a `require` of it fails under tsx, and in what a bundler has made one file of. Never
+ * rejects; a launch tells of what went wrong.
+ */
+export function loadLauncher(): Promise<void> | undefined {
+  if (execa !== undefined) return undefined;
+  loading ??= import('execa').then(
+    (module) => {
+      execa = module.execa;
+    },
+    (error: unknown) => {
+      loadingError = error;
+      loading = undefined;
+    },
+  );
+  return loading;
+}
 
 /** Whether the runtime loses empty arguments on their way to a child: Bun up to 1.2.2 (measured). */
 export function dropsEmptyArguments(bunVersion: string | undefined): boolean {
@@ -48,13 +69,16 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
   return start({ ...request, ...whole(request) }, request, platform);
 }
 
-/** Starts a command line through execa, loaded at the first launch: its import costs more than all of ours. */
+/** Starts a command line through execa. */
 function start(
   { command, args, cwd, env, outlivesHost, output }: LaunchRequest,
   request: LaunchRequest,
   platform: Platform,
 ): Launched {
-  const { execa } = require('execa') as typeof import('execa');
+  if (execa === undefined) {
+    const cause = loadingError ?? new Error('loadLauncher() has not resolved');
+    return { failure: Promise.resolve(explain(request, cause)) };
+  }
   const stdin = outlivesHost ? 'ignore' : 'pipe';
   // An open file is as good as any other, whatever execa's types say.
   const stdout = (output ?? stdin) as 'ignore' | 'pipe';

@@ -1,6 +1,6 @@
 import { closeSync, open, read, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { builtin } from './builtin.ts';
 import { type Clock, sliced } from './clock.ts';
 import { output } from './darwin.ts';
 import { listPids, readStat } from './linux.ts';
@@ -72,6 +72,7 @@ const CONNECTION = /^ *\d+: \S+ \S+ (?!0A|03)[0-9A-F]{2} /m;
 
 /** Reads as much of a table as tells who listens: each read has the kernel walk all of its connections, and one at the end as well. */
 async function readTable(path: string): Promise<string> {
+  const { promisify } = builtin('node:util');
   const fd = await promisify(open)(path, 'r');
   try {
     const buffer = Buffer.allocUnsafe(64 * 1024);

@@ -187,6 +187,8 @@ export interface Os {
   stateHome(): string;
   /** A private folder of this name for a user whose home cannot be written, and why; `undefined` where it can. */
   stateFallback?(name: string): StateFallback | undefined;
+  /** Loads what `launch` needs, and never rejects; `undefined` where that is there already. */
+  readonly prepareLaunch?: () => Promise<void> | undefined;
   /** Starts a process in its own group and session (POSIX), without a console (Windows). */
   launch(request: LaunchRequest): Launched;
   signal(pid: number, signal: NodeJS.Signals): SignalResult;

@@ -1,8 +1,6 @@
-import { createRequire } from 'node:module';
+import { builtin } from './builtin.ts';
 import { systemClock } from './clock.ts';
 import type { Endpoint } from './os.ts';
-
-const require = createRequire(import.meta.url);
 
 /** Where a port is tried if nobody says at which address: a listener may have either, or both. */
 const LOOPBACK = ['127.0.0.1', '::1'] as const;
@@ -29,7 +27,7 @@ type Target = { readonly path: string } | { readonly port: number; readonly host
 /** Tries all at once; the first that connects ends the other attempts. */
 function connectAny(targets: readonly Target[], timeoutMs: number): Promise<boolean> {
   // Loaded at the first probe, as everything is that only some hosts need.
-  const { connect } = require('node:net') as typeof import('node:net');
+  const { connect } = builtin('node:net');
   return new Promise((resolve) => {
     const destroyAll: (() => void)[] = [];
     let pending = targets.length;
@@ -63,7 +61,7 @@ export function answersOk(url: string, timeoutMs: number): Promise<boolean> {
   const target = URL.parse(url);
   const isHttps = target?.protocol === 'https:';
   if (target === null || (!isHttps && target.protocol !== 'http:')) return Promise.resolve(false);
-  const { get } = require(isHttps ? 'node:https' : 'node:http') as typeof import('node:http');
+  const { get } = isHttps ? builtin('node:https') : builtin('node:http');
   return new Promise((resolve) => {
     // An agent of its own: the shared one would keep the connection for others.
     const request = get(target, { agent: false });

@@ -1,12 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
+import { builtin } from './builtin.ts';
 import type { LaunchRequest, RlimitSystem, Rlimits, TagLimit } from './os.ts';
 import { parseLimits } from './parse.ts';
 import { canExecute } from './program.ts';
-
-const require = createRequire(import.meta.url);
 
 /** How long the probe may take: it runs `cat` once. */
 const PROBE_MS = 5000;
@@ -148,7 +146,7 @@ function outputOf(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<string | undefined> {
-  const { spawn } = require('node:child_process') as typeof import('node:child_process');
+  const { spawn } = builtin('node:child_process');
   return new Promise((resolve) => {
     const child: ChildProcess = spawn(command, args, {
       env,

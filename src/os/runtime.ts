@@ -1,3 +1,6 @@
+import { createReadStream } from 'node:fs';
+import { builtin } from './builtin.ts';
+
 /** The program that runs this host, to run a script of ours with. */
 export function runtimePath(): string {
   return process.execPath;
@@ -15,4 +18,47 @@ export function testRunner(): TestRunner {
   const isStarter = execArgv.includes('--test') && !execArgv.includes('--test-isolation=none');
   const runsTests = env['NODE_TEST_CONTEXT'] !== undefined || !isStarter;
   return { name: 'node:test', file: runsTests ? (argv[1] ?? '') : undefined };
+}
+
+/** What the runtimes tell of themselves, beside what Node has. */
+interface Runtimes {
+  readonly Bun?: { readonly main: string };
+  readonly Deno?: { readonly build: { readonly standalone?: boolean } };
+}
+
+/**
+ * Why the program that runs this host is the application itself, and runs no script of ours;
+ * `undefined` where it is a runtime.
+ */
+export async function whyRuntimeIsApplication(): Promise<string | undefined> {
+  const { Bun, Deno } = globalThis as Runtimes;
+  const { electron } = process.versions;
+  if (electron !== undefined)
+    return (await readRunAsNode(process.execPath)) === 'on'
+      ? undefined
+      : 'This Electron application does not run as Node (its fuse RunAsNode is off)';
+  // Where `bun build --compile` keeps the sources (measured; on Windows as Bun's sources have it).
+  if (Bun !== undefined && /^(?:\/\$bunfs\/|[A-Z]:[/\\]~BUN[/\\])/.test(Bun.main))
+    return 'This host was made by bun build --compile';
+  if (Deno?.build.standalone === true) return 'This host was made by deno compile';
+  const isSingleExecutable = builtin('node:sea')?.isSea() === true || 'pkg' in process;
+  return isSingleExecutable ? 'This host is a single executable application' : undefined;
+}
+
+/** Electron's fuses lie in its program behind this text: a version, their number, then one byte for each (electron/fuses). */
+const FUSES = 'dL7pKGdnNz796PbbjQWNKmHXBZaB9tsX';
+const RUN_AS_NODE = FUSES.length + 2;
+
+/** Whether an Electron program lets `ELECTRON_RUN_AS_NODE` make a Node of it; `unknown` if it has no fuses. */
+export async function readRunAsNode(program: string): Promise<'on' | 'off' | 'unknown'> {
+  let rest = Buffer.alloc(0);
+  // In slices: such a program has 200 MB.
+  for await (const chunk of createReadStream(program, { highWaterMark: 1024 * 1024 })) {
+    const bytes = Buffer.concat([rest, chunk as Buffer]);
+    const at = bytes.indexOf(FUSES);
+    if (at >= 0 && at + RUN_AS_NODE < bytes.length)
+      return String.fromCharCode(bytes[at + RUN_AS_NODE] ?? 0) === '1' ? 'on' : 'off';
+    rest = bytes.subarray(at >= 0 ? at : Math.max(0, bytes.length - FUSES.length));
+  }
+  return 'unknown';
 }

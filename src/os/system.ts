@@ -4,7 +4,7 @@ import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
 import { isGuardian } from './guardian-name.ts';
-import { launch } from './launch.ts';
+import { launch, loadLauncher } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
@@ -97,6 +97,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     isOwnUsers,
     stateHome: () => stateHome(platform),
     stateFallback: (name) => stateFallback(platform, name),
+    prepareLaunch: loadLauncher,
     launch: (request) => launch(request, platform),
     signal: (pid, signal) => (pid > 1 ? send(pid, signal) : 'denied'),
     signalGroup: (pgid, signal) => (pgid > 1 ? send(-pgid, signal) : 'denied'),

@@ -1,9 +1,6 @@
-import { createRequire } from 'node:module';
 import { type Clock, systemClock } from './clock.ts';
 import { linuxUsage } from './linux-usage.ts';
 import type { Usage } from './os.ts';
-
-const require = createRequire(import.meta.url);
 
 /** How many are asked for at once: a command line holds so many. */
 const PIDS_PER_SLICE = 200;
@@ -32,7 +29,7 @@ export async function sampleUsage(pids: readonly number[]): Promise<ReadonlyMap<
 /** Elsewhere than on Linux it asks a child process, and keeps nothing open; loaded at the first sample, as most hosts never take one. */
 async function askPidusage(pids: readonly number[]): Promise<ReadonlyMap<number, Measured>> {
   const measured = new Map<number, Measured>();
-  const pidusage = require('pidusage') as typeof import('pidusage');
+  const { default: pidusage } = await import('pidusage');
   for (let at = 0; at < pids.length; at += PIDS_PER_SLICE) {
     const stats = await pidusage(pids.slice(at, at + PIDS_PER_SLICE)).catch(() => ({}));
     for (const [pid, stat] of Object.entries(stats)) {

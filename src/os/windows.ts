@@ -1,11 +1,8 @@
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { builtin } from './builtin.ts';
 import type { LaunchRequest, Processes, ProcessTable } from './os.ts';
 import { parseCim } from './parse.ts';
-
-const require = createRequire(import.meta.url);
 
 /** How long PowerShell may take before it is killed; 100 to 300 ms are usual, a cold start takes seconds. */
 const TIMEOUT_MS = 30_000;
@@ -39,7 +36,8 @@ export async function query(script: string): Promise<string> {
   const { SystemRoot = 'C:\\Windows' } = process.env;
   const program = `${SystemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`;
   // Loaded at the first look, as everything is that only some hosts need.
-  const { execFile } = require('node:child_process') as typeof import('node:child_process');
+  const { execFile } = builtin('node:child_process');
+  const { promisify } = builtin('node:util');
   const running = promisify(execFile)(
     program,
     ['-NoLogo', '-NoProfile', '-NonInteractive', '-Command', script],
@@ -102,11 +100,9 @@ const SYSTEM_PID = 4;
  * The process must still be alive, or its descendants are not found. Resolves when taskkill has
  * finished, whatever came of it: the process table judges death.
  */
-export function endWindowsTree(pid: number): Promise<void> {
-  if (!Number.isSafeInteger(pid) || pid <= SYSTEM_PID || pid === process.pid) {
-    return Promise.resolve();
-  }
+export async function endWindowsTree(pid: number): Promise<void> {
+  if (!Number.isSafeInteger(pid) || pid <= SYSTEM_PID || pid === process.pid) return;
   // Loaded at the first end: no other system needs it.
-  const treeKill = require('tree-kill') as typeof import('tree-kill');
+  const { default: treeKill } = await import('tree-kill');
   return new Promise((resolve) => treeKill(pid, () => resolve()));
 }

@@ -1,7 +1,7 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { Supervisor } from '../index.ts';
-import { packageVersion } from '../os/package-version.ts';
+import { packageVersion } from '../os/built.ts';
 import { parseInput } from '../validation.ts';
 import { countEvents } from './counters.ts';
 import { observeGauges } from './gauges.ts';
@@ -18,24 +18,24 @@ export interface InstrumentOptions {
 const SCOPE = 'agent-supervisor';
 
 const provider = <P>(method: keyof P & string) =>
-  z
-    .custom<P>((value) => typeof (value as P | null)?.[method] === 'function', {
+  z.optional(
+    z.custom<P>((value) => typeof (value as P | null)?.[method] === 'function', {
       error: `must have ${method}()`,
-    })
-    .optional();
+    }),
+  );
 
-const instrumentOptions = z.lazy(() =>
-  z
-    .strictObject({
-      meterProvider: provider<MeterProvider>('getMeter'),
-      tracerProvider: provider<TracerProvider>('getTracer'),
-    })
-    .prefault({}),
-);
-const supervisorOfOurs = z.lazy(() =>
-  z.custom<Supervisor>((value) => (value as Supervisor | null)?.foundation?.health !== undefined, {
-    error: 'must be a supervisor of this version: pass what getSupervisor() returns',
+const instrumentOptions = z.prefault(
+  z.strictObject({
+    meterProvider: provider<MeterProvider>('getMeter'),
+    tracerProvider: provider<TracerProvider>('getTracer'),
   }),
+  {},
+);
+const supervisorOfOurs = z.custom<Supervisor>(
+  (value) => (value as Supervisor | null)?.foundation?.health !== undefined,
+  {
+    error: 'must be a supervisor of this version: pass what getSupervisor() returns',
+  },
 );
 
 /**

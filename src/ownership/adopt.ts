@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { SupervisorError } from '../errors.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry, type ProcessTable } from '../os/os.ts';
 import { Handle, type SupervisedProcess } from '../spawn/handle.ts';
@@ -18,20 +18,20 @@ import { holderOf, type RecoveryContext } from './recovery.ts';
 const WATCH_MS = 1000;
 
 /** @internal */
-export const adoptOptions = z.lazy(() =>
-  z
-    .strictObject({
-      pid: z.int().optional(),
-      id: z.string().min(1).max(64).optional(),
-      kind: z.string().min(1).max(256).optional(),
-      sessionId: sessionId.optional(),
-      keepAlive: z.boolean().default(true),
-    })
-    .refine(({ pid, id }) => (pid === undefined) !== (id === undefined), {
+export const adoptOptions = z
+  .strictObject({
+    pid: z.optional(z.int()),
+    id: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
+    kind: z.optional(z.string().check(z.minLength(1), z.maxLength(256))),
+    sessionId: z.optional(sessionId),
+    keepAlive: z._default(z.boolean(), true),
+  })
+  .check(
+    z.refine(({ pid, id }) => (pid === undefined) !== (id === undefined), {
       error: 'must name either a pid or the id of a process that lives on',
       path: ['pid'],
     }),
-);
+  );
 
 /** Which process to adopt, and what for. */
 export interface AdoptOptions {

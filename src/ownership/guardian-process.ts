@@ -1,4 +1,4 @@
-// The guardian where there is no POSIX shell: run by its path (os/guard.ts), imported by nobody.
+// The guardian where there is no POSIX shell: sent as a text (os/guard.ts), imported by nobody.
 import { hostPipe } from '../os/host-pipe.ts';
 import { systemOs } from '../os/system.ts';
 import { Estate } from './estate.ts';

@@ -117,12 +117,11 @@ export class Registry {
     return { os: this.#os, stateDir, ladder, self: this.owner, dryRun: false, history };
   }
 
-  /** Resolves when whatever we start from now on is guarded, and bears its tag. */
+  /** Resolves when whatever we start from now on is guarded, and bears its tag, and can be launched. */
   get guarded(): Promise<unknown> | undefined {
-    const { ready } = this.#tagging;
-    return ready && this.#guardian
-      ? Promise.all([ready, this.#guardian.ready])
-      : (ready ?? this.#guardian?.ready);
+    const parts = [this.#tagging.ready, this.#guardian?.ready, this.#os.prepareLaunch?.()];
+    const pending = parts.filter((part) => part !== undefined);
+    return pending.length === 0 ? undefined : Promise.all(pending);
   }
 
   /** By which resource limit what we launch is told apart. */

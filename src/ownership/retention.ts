@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from './files.ts';
 import { FORMAT_VERSION, parseJson } from './record.ts';
@@ -16,23 +16,21 @@ const MAX_DATE_MS = 8.64e15;
 
 const stamp = () =>
   z.object({
-    at: z.number().min(0).max(MAX_DATE_MS),
-    bootId: z.string().max(64),
+    at: z.number().check(z.minimum(0), z.maximum(MAX_DATE_MS)),
+    bootId: z.string().check(z.maxLength(64)),
     sinceBootMs: z.number(),
   });
 
-const content = z.lazy(() =>
-  z.object({
-    version: z.literal(FORMAT_VERSION),
-    trusted: stamp().optional(),
-    pending: stamp().optional(),
-    last: stamp(),
-    /** Since when the clock has not jumped. */
-    steadySince: z.number(),
-    /** What was stamped between two times of a clock that has jumped since counts as of another. */
-    shift: z.object({ from: z.number(), to: z.number(), as: z.number() }).optional(),
-  }),
-);
+const content = z.object({
+  version: z.literal(FORMAT_VERSION),
+  trusted: z.optional(stamp()),
+  pending: z.optional(stamp()),
+  last: stamp(),
+  /** Since when the clock has not jumped. */
+  steadySince: z.number(),
+  /** What was stamped between two times of a clock that has jumped since counts as of another. */
+  shift: z.optional(z.object({ from: z.number(), to: z.number(), as: z.number() })),
+});
 
 type Stamp = z.output<ReturnType<typeof stamp>>;
 

@@ -1,5 +1,4 @@
 import { lstatSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
@@ -46,7 +45,9 @@ export async function removeWorkingFolders(
     if (!forgotten.has(hash) && !isForgotten(path, join(stateDir, `session-${hash}.jsonl`)))
       continue;
     // In turns of the event loop: an agent may have left a great many files. A link in it is removed, and not followed.
-    if (isOwnFolder(path)) await rm(path, { recursive: true, force: true });
+    if (!isOwnFolder(path)) continue;
+    const { rm } = await import('node:fs/promises');
+    await rm(path, { recursive: true, force: true });
   }
 
   function isForgotten(path: string, file: string): boolean {

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
 import { type Supervisor, SupervisorError } from '../index.ts';
+import { builtin } from '../os/builtin.ts';
 import { checkDefinition, type ServiceDefinition } from './definition.ts';
 import { type Service, SupervisedService } from './service.ts';
 
@@ -27,7 +27,7 @@ export function defineService(supervisor: Supervisor, definition: ServiceDefinit
   const { name } = checked;
   const known = services.get(name) as Entry | undefined;
   if (known !== undefined && known.service.state !== 'closed') {
-    if (isDeepStrictEqual(known.definition, definition)) return known.service;
+    if (builtin('node:util').isDeepStrictEqual(known.definition, definition)) return known.service;
     throw new SupervisorError(
       'INVALID_OPTIONS',
       `defineService: "name" is "${name}", which has another definition in this host. Define it once and share the service, close() the other one first, or take another name.`,

@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type RestartPolicy, restartPolicy, withBackoff } from '../admission/restart.ts';
 import type { Ready } from '../daemon/options.ts';
 import { exactlyOneWay, readyFields, waysOf } from '../daemon/ready-schema.ts';
@@ -50,36 +50,43 @@ export interface ServiceDefinition
 const LONGEST_OPEN_MS = 24 * 3_600_000;
 
 const absolutePath = () =>
-  systemText().refine(isAbsolute, { error: 'must be an absolute path: the folder may change' });
+  systemText().check(
+    z.refine(isAbsolute, { error: 'must be an absolute path: the folder may change' }),
+  );
 const ready = () =>
-  exactlyOneWay(
-    z.strictObject({ ...readyFields(), timeoutMs: durationMs().min(1).default(30_000) }),
-  ).transform(({ timeoutMs, ...wish }) => ({ by: waysOf(wish), timeoutMs }));
+  z.pipe(
+    exactlyOneWay(
+      z.strictObject({
+        ...readyFields(),
+        timeoutMs: z._default(durationMs().check(z.minimum(1)), 30_000),
+      }),
+    ),
+    z.transform(({ timeoutMs, ...wish }) => ({ by: waysOf(wish), timeoutMs })),
+  );
 
-const definition = z.lazy(() =>
-  z.strictObject({
-    name: z.string().min(1).max(256),
-    ready: ready().optional(),
-    restart: restartPolicy.prefault({}),
-    breaker: z
-      .strictObject({
-        failures: z.int().min(1).default(3),
-        openMs: durationMs().min(1).max(LONGEST_OPEN_MS).default(60_000),
-        stableMs: durationMs().default(10_000),
-      })
-      .prefault({}),
-    lockFiles: z.array(absolutePath()).readonly().default([]),
-    // These are the spawn's to check.
-    command: z.unknown(),
-    args: z.unknown().optional(),
-    env: z.unknown().optional(),
-    cwd: z.unknown().optional(),
-    sessionId: z.unknown().optional(),
-    limits: z.unknown().optional(),
-    leftovers: z.unknown().optional(),
-    kind: z.unknown().optional(),
-  }),
-);
+const definition = z.strictObject({
+  name: z.string().check(z.minLength(1), z.maxLength(256)),
+  ready: z.optional(ready()),
+  restart: z.prefault(restartPolicy, {}),
+  breaker: z.prefault(
+    z.strictObject({
+      failures: z._default(z.int().check(z.minimum(1)), 3),
+      openMs: z._default(durationMs().check(z.minimum(1), z.maximum(LONGEST_OPEN_MS)), 60_000),
+      stableMs: z._default(durationMs(), 10_000),
+    }),
+    {},
+  ),
+  lockFiles: z._default(z.readonly(z.array(absolutePath())), []),
+  // These are the spawn's to check.
+  command: z.unknown(),
+  args: z.optional(z.unknown()),
+  env: z.optional(z.unknown()),
+  cwd: z.optional(z.unknown()),
+  sessionId: z.optional(z.unknown()),
+  limits: z.optional(z.unknown()),
+  leftovers: z.optional(z.unknown()),
+  kind: z.optional(z.unknown()),
+});
 
 /** @internal How a service is known to be ready, checked. */
 export type CheckedReady = NonNullable<z.output<typeof definition>['ready']>;

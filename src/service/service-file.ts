@@ -1,6 +1,6 @@
 import { utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { Clock } from '../os/clock.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
@@ -11,36 +11,40 @@ import type { BreakerMemory, BreakerState } from './breaker.ts';
 
 const stamp = () =>
   z.object({
-    at: z.number().min(0),
-    machine: z.string().max(256),
-    bootId: z.string().max(64),
+    at: z.number().check(z.minimum(0)),
+    machine: z.string().check(z.maxLength(256)),
+    bootId: z.string().check(z.maxLength(64)),
     sinceBootMs: z.number(),
     /** For how long it was to be open then. */
-    forMs: z.number().min(0),
+    forMs: z.number().check(z.minimum(0)),
   });
 
 const instance = () =>
   z.object({
-    machine: z.string().max(256),
-    pid: z.int().min(2),
-    startTime: z.string().min(1).max(32),
-    bootId: z.string().max(64),
-    pidNamespace: z.string().max(64),
-    files: z
-      .array(z.object({ path: z.string().max(4096), key: z.string().max(128) }))
-      .max(100)
-      .readonly(),
+    machine: z.string().check(z.maxLength(256)),
+    pid: z.int().check(z.minimum(2)),
+    startTime: z.string().check(z.minLength(1), z.maxLength(32)),
+    bootId: z.string().check(z.maxLength(64)),
+    pidNamespace: z.string().check(z.maxLength(64)),
+    files: z.readonly(
+      z
+        .array(
+          z.object({
+            path: z.string().check(z.maxLength(4096)),
+            key: z.string().check(z.maxLength(128)),
+          }),
+        )
+        .check(z.maxLength(100)),
+    ),
   });
 
-const content = z.lazy(() =>
-  z.object({
-    version: z.literal(FORMAT_VERSION),
-    service: z.string().min(1).max(256),
-    failures: z.int().min(0),
-    open: stamp().optional(),
-    instance: instance().optional(),
-  }),
-);
+const content = z.object({
+  version: z.literal(FORMAT_VERSION),
+  service: z.string().check(z.minLength(1), z.maxLength(256)),
+  failures: z.int().check(z.minimum(0)),
+  open: z.optional(stamp()),
+  instance: z.optional(instance()),
+});
 
 /** The last process of a service that was ready, and the files that it had made by then. */
 export type Instance = Readonly<z.output<ReturnType<typeof instance>>>;

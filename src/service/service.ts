@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import {
   type EndReport,
   type ExitReport,
@@ -42,7 +42,7 @@ const FAILURES: ReadonlySet<SupervisorErrorCode> = new Set([
   'ALREADY_RUNNING',
 ]);
 
-const closeOptions = z.lazy(() => z.strictObject({ reason: z.string().optional() }).prefault({}));
+const closeOptions = z.prefault(z.strictObject({ reason: z.optional(z.string()) }), {});
 
 const NOTHING_ENDED: EndReport = { ended: [], survivors: [], unproven: [], durationMs: 0 };
 

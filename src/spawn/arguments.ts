@@ -1,13 +1,13 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { parseInput } from '../validation.ts';
 
 /** What becomes of a long flag with an empty value: `--flag=`, nothing, or `--flag ''` as it is. */
 export type EmptyValue = 'join' | 'drop' | 'keep';
 
 /** @internal */
-export const emptyValue = z.lazy(() => z.enum(['join', 'drop', 'keep']).default('join'));
+export const emptyValue = z._default(z.enum(['join', 'drop', 'keep']), 'join');
 
-const inputSchema = z.lazy(() => z.strictObject({ args: z.array(z.string()), emptyValue }));
+const inputSchema = z.strictObject({ args: z.array(z.string()), emptyValue });
 
 // Neither `--` nor `--name=value`, nor a text that merely begins with dashes.
 const LONG_FLAG = /^--[^-=\s][^=\s]*$/;

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { parseInput } from '../validation.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -65,15 +65,14 @@ export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
   ...['ProgramFiles*', 'NUMBER_OF_PROCESSORS', 'PROCESSOR_ARCHITECTURE'],
 ]);
 
-const patterns = z.lazy(() =>
-  z
-    .array(
+const patterns = z.optional(
+  z.readonly(
+    z.array(
       z.union([z.string(), z.instanceof(RegExp)], {
         error: 'must be a name or a regular expression',
       }),
-    )
-    .readonly()
-    .optional(),
+    ),
+  ),
 );
 
 /** What is wrong with a variable; `path` leads to it unless its name is what is wrong. */
@@ -83,13 +82,15 @@ interface Objection {
 }
 
 /** Variables and their values. No `z.record`, which takes `process.env` for no record. */
-const variables = z.lazy(() => variablesWhere(() => undefined));
+const variables = variablesWhere(() => undefined);
 
 /** @internal Variables as a copy, none of which `object` objects to. */
 export function variablesWhere(object: (name: string, value: string) => Objection | undefined) {
-  return z.transform((env: Environment, { addIssue }) => {
+  return z.transform((env: Environment, { issues }) => {
+    const refuse = (objection: Objection) =>
+      issues.push({ code: 'custom', input: env, ...objection });
     if (typeof env !== 'object' || env === null || Symbol.iterator in env) {
-      addIssue('must be an object of strings');
+      refuse({ message: 'must be an object of strings', path: [] });
       return z.NEVER;
     }
     const copy = { ...env };
@@ -100,22 +101,19 @@ export function variablesWhere(object: (name: string, value: string) => Objectio
         typeof value === 'string'
           ? object(name, value)
           : { message: 'must be string', path: [name] };
-      if (objection !== undefined) addIssue({ code: 'custom', ...objection });
+      if (objection !== undefined) refuse(objection);
     }
     return copy;
   });
 }
 
 /** @internal The schema of {@link EnvironmentRules}. */
-export const environmentRules = z.lazy(() =>
-  z.strictObject({ deny: patterns, keep: patterns, allow: patterns }),
-);
+export const environmentRules = z.strictObject({ deny: patterns, keep: patterns, allow: patterns });
 
-const sanitizeOptions = z.lazy(() =>
-  environmentRules
-    .unwrap()
-    .extend({ hostEnv: variables.optional(), ignoreCase: z.boolean().optional() }),
-);
+const sanitizeOptions = z.extend(environmentRules, {
+  hostEnv: z.optional(variables),
+  ignoreCase: z.optional(z.boolean()),
+});
 
 /**
  * Takes out of `env` what the host inherited from an outer agent, and nothing that was set on purpose.

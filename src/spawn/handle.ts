@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
 import { setImmediate } from '../os/clock.ts';
@@ -18,13 +18,11 @@ export interface TerminateOptions {
   readonly force?: boolean | undefined;
 }
 
-const terminateOptions = z.lazy(() =>
-  z.strictObject({
-    reason: z.string().optional(),
-    deadlineMs: durationMs().optional(),
-    force: z.boolean().optional(),
-  }),
-);
+const terminateOptions = z.strictObject({
+  reason: z.optional(z.string()),
+  deadlineMs: z.optional(durationMs()),
+  force: z.optional(z.boolean()),
+});
 
 type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
 type ErrorListener = (error: Error) => void;

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type Budget, budget } from '../admission/budget.ts';
 import { type OnDuplicate, onDuplicate } from '../admission/conversation.ts';
 import { wallClockMs } from '../admission/session.ts';
@@ -8,19 +8,16 @@ import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 
 /** @internal */
-export const abortSignal = z.lazy(() =>
-  z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
-    error: 'must be an AbortSignal',
-  }),
-);
+export const abortSignal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+  error: 'must be an AbortSignal',
+});
 
 /** @internal An id of the host's choosing; numbers and strings are the same if they print the same. */
-export const sessionId = z.lazy(() =>
-  z
-    .union([z.string().min(1).max(1024), z.number()], {
-      error: 'must be a number, or a text of 1 to 1024 characters',
-    })
-    .transform(String),
+export const sessionId = z.pipe(
+  z.union([z.string().check(z.minLength(1), z.maxLength(1024)), z.number()], {
+    error: 'must be a number, or a text of 1 to 1024 characters',
+  }),
+  z.transform(String),
 );
 
 // A copy: the request may wait, and the caller's own may change meanwhile.
@@ -33,30 +30,28 @@ const environment = () =>
   });
 
 /** @internal */
-export const spawnRequest = z.lazy(() =>
-  z.strictObject({
-    command: systemText().min(1),
-    args: z.array(systemText()).readonly().optional(),
-    cwd: systemText().min(1).optional(),
-    env: environment().optional(),
-    signal: abortSignal.optional(),
-    sessionId: sessionId.optional(),
-    maxWallClockMs: wallClockMs.optional(),
-    conversationId: z.string().min(1).max(1024).optional(),
-    onDuplicate: onDuplicate.optional(),
-    kind: z.string().min(1).max(256).default('agent'),
-    slot: z.boolean().optional(),
-    priority: z.number().default(0),
-    budget: budget.optional(),
-    leftovers: z.enum(['terminate', 'keep']).optional(),
-    outlivesHost: z.boolean().default(false),
-    onSpawn: z
-      .custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
-        error: 'must be a function',
-      })
-      .optional(),
-  }),
-);
+export const spawnRequest = z.strictObject({
+  command: systemText().check(z.minLength(1)),
+  args: z.optional(z.readonly(z.array(systemText()))),
+  cwd: z.optional(systemText().check(z.minLength(1))),
+  env: z.optional(environment()),
+  signal: z.optional(abortSignal),
+  sessionId: z.optional(sessionId),
+  maxWallClockMs: z.optional(wallClockMs),
+  conversationId: z.optional(z.string().check(z.minLength(1), z.maxLength(1024))),
+  onDuplicate: z.optional(onDuplicate),
+  kind: z._default(z.string().check(z.minLength(1), z.maxLength(256)), 'agent'),
+  slot: z.optional(z.boolean()),
+  priority: z._default(z.number(), 0),
+  budget: z.optional(budget),
+  leftovers: z.optional(z.enum(['terminate', 'keep'])),
+  outlivesHost: z._default(z.boolean(), false),
+  onSpawn: z.optional(
+    z.custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
+      error: 'must be a function',
+    }),
+  ),
+});
 
 type OfSession = Pick<
   Partial<z.output<typeof spawnRequest>>,
@@ -66,7 +61,7 @@ type OfSession = Pick<
 /** @internal What holds for a session must come with one, or it would hold for nothing, unnoticed. */
 export function requireSession(
   { sessionId, maxWallClockMs, budget }: OfSession,
-  context: Pick<z.RefinementCtx, 'addIssue'>,
+  context: Pick<z.core.$RefinementCtx, 'addIssue'>,
 ): void {
   if (sessionId !== undefined) return;
   const orphans = [

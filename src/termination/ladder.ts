@@ -1,15 +1,14 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { durationMs } from '../validation.ts';
 
 /** @internal */
-export const ladderOptions = z.lazy(() =>
-  z
-    .strictObject({
-      stdinEofMs: durationMs().default(2000),
-      termMs: durationMs().default(5000),
-      killMs: durationMs().default(1000),
-    })
-    .prefault({}),
+export const ladderOptions = z.prefault(
+  z.strictObject({
+    stdinEofMs: z._default(durationMs(), 2000),
+    termMs: z._default(durationMs(), 5000),
+    killMs: z._default(durationMs(), 1000),
+  }),
+  {},
 );
 
 /** How long each step waits for the tree to die. */

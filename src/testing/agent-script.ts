@@ -1,15 +1,13 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { sliced, systemClock } from '../os/clock.ts';
 import { parseInput } from '../validation.ts';
 import { type AgentStep, type AgentSteps, isStep, type StepOutcome } from './agent-steps.ts';
 
 type Next = IteratorResult<AgentStep, unknown>;
 
-const agentStep = z.lazy(() =>
-  z.custom<AgentStep>(isStep, { error: 'must be a step such as say("…")' }),
-);
+const agentStep = z.custom<AgentStep>(isStep, { error: 'must be a step such as say("…")' });
 
 /** A script as its agent goes through it. */
 export class RunningScript {

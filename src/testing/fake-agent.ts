@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { HookOptions } from '../index.ts';
 import { parseInput } from '../validation.ts';
 import type { Frame } from './agent-frames.ts';
@@ -35,11 +35,9 @@ export interface FakeAgent {
   readonly calls: readonly AgentCall[];
 }
 
-const agentScript = z.lazy(() =>
-  z.custom(
-    (script) => typeof script === 'function' || (Array.isArray(script) && script.every(isStep)),
-    { error: 'must be an array of steps such as say("…"), or a function that gives them' },
-  ),
+const agentScript = z.custom(
+  (script) => typeof script === 'function' || (Array.isArray(script) && script.every(isStep)),
+  { error: 'must be an array of steps such as say("…"), or a function that gives them' },
 );
 
 /**

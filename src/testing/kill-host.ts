@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { ProcessName } from '../index.ts';
 import { systemClock } from '../os/clock.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry, type Rlimits } from '../os/os.ts';
@@ -46,29 +46,27 @@ export interface HostDeath {
   readonly tookMs: number;
 }
 
-const killHostOptions = z.lazy(() =>
-  z
-    .strictObject({
-      args: z.array(z.string()).readonly().default([]),
-      env: z.record(z.string(), z.string().optional()).optional(),
-      cwd: z.string().optional(),
-      when: z
-        .union([z.string(), z.instanceof(RegExp)], {
-          error: 'must be how the line begins, or a pattern',
-        })
-        .default('ready'),
-      signal: signalName().default('SIGKILL'),
-      readyMs: durationMs().default(30_000),
-      graceMs: durationMs().default(10_000),
-    })
-    .prefault({}),
+const killHostOptions = z.prefault(
+  z.strictObject({
+    args: z._default(z.readonly(z.array(z.string())), []),
+    env: z.optional(z.record(z.string(), z.optional(z.string()))),
+    cwd: z.optional(z.string()),
+    when: z._default(
+      z.union([z.string(), z.instanceof(RegExp)], {
+        error: 'must be how the line begins, or a pattern',
+      }),
+      'ready',
+    ),
+    signal: z._default(signalName(), 'SIGKILL'),
+    readyMs: z._default(durationMs(), 30_000),
+    graceMs: z._default(durationMs(), 10_000),
+  }),
+  {},
 );
 
-const hostScript = z.lazy(() =>
-  z.custom<string | URL>(
-    (value) => (value instanceof URL ? value.protocol === 'file:' : typeof value === 'string'),
-    { error: 'must be a path, or a file: URL' },
-  ),
+const hostScript = z.custom<string | URL>(
+  (value) => (value instanceof URL ? value.protocol === 'file:' : typeof value === 'string'),
+  { error: 'must be a path, or a file: URL' },
 );
 
 const LOOK_EVERY_MS = 20;
@@ -98,7 +96,7 @@ export async function killHost(
   const owner = crypto.randomUUID();
   const path = parseInput(hostScript, script, 'killHost', 'script');
   const tagging = new Tagging(os.rlimits, owner);
-  await tagging.ready;
+  await Promise.all([tagging.ready, os.prepareLaunch?.()]);
   const host = launch(os, path, wish, { owner, rlimits: tagging.launch(0).rlimits });
   const { child, tree } = host;
   try {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { ProcessName, Supervisor } from '../index.ts';
 import { systemClock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
@@ -44,13 +44,12 @@ export const supervisorGiven = () =>
     { error: 'must be a supervisor' },
   );
 
-const expectation = z.lazy(() =>
-  z
-    .strictObject({
-      supervisor: supervisorGiven().optional(),
-      graceMs: durationMs().default(2000),
-    })
-    .prefault({}),
+const expectation = z.prefault(
+  z.strictObject({
+    supervisor: z.optional(supervisorGiven()),
+    graceMs: z._default(durationMs(), 2000),
+  }),
+  {},
 );
 
 const LOOK_EVERY_MS = 20;

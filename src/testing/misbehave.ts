@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { runtimePath } from '../os/runtime.ts';
 import { durationMs, parseInput } from '../validation.ts';
 import { signalName } from './signal-name.ts';
@@ -21,23 +21,18 @@ export interface AmountOptions extends MisbehaveOptions {
 }
 
 const DEFAULT_LIVE_MS = 60_000;
-const options = z.lazy(() =>
-  z
-    .strictObject({
-      liveMs: durationMs()
-        .max(2 ** 31 - 1)
-        .default(DEFAULT_LIVE_MS),
-    })
-    .prefault({}),
+const options = z.prefault(
+  z.strictObject({
+    liveMs: z._default(durationMs().check(z.maximum(2 ** 31 - 1)), DEFAULT_LIVE_MS),
+  }),
+  {},
 );
 const amount = (bytes: number) =>
   z.strictObject({
-    liveMs: durationMs()
-      .max(2 ** 31 - 1)
-      .default(DEFAULT_LIVE_MS),
-    bytes: z.number().int().min(1).default(bytes),
+    liveMs: z._default(durationMs().check(z.maximum(2 ** 31 - 1)), DEFAULT_LIVE_MS),
+    bytes: z._default(z.int().check(z.minimum(1)), bytes),
   });
-const exitCode = z.lazy(() => z.number().int().min(0).max(255));
+const exitCode = z.int().check(z.minimum(0), z.maximum(255));
 /** A script of this runtime's, and what all of them need: its bound, `ready`, and children like it. */
 function script(liveMs: number, ...lines: readonly string[]): Program {
   const prelude = [
@@ -62,7 +57,7 @@ function measured(
   code: (bytes: number) => string,
 ): Program {
   const { liveMs, bytes } = parseInput(
-    amount(defaultBytes).prefault({}),
+    z.prefault(amount(defaultBytes), {}),
     wish,
     `misbehave.${name}`,
   );

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 
 /** A signal that this system knows. */
 export const signalName = () =>

@@ -2,7 +2,7 @@ import { mkdtempSync, rmdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import {
   createSupervisor,
   type Supervisor,
@@ -37,24 +37,22 @@ export type TestSupervisor = Supervisor & {
   dispose(): Promise<LeakReport>;
 };
 
-const testOptions = z.lazy(() =>
-  supervisorOptions.unwrap().extend({
-    asSingleton: z.boolean().default(false),
-    agent: z
-      .custom<FakeAgent>((value) => typeof value === 'function' && 'calls' in value, {
-        error: 'must be a fakeAgent(…)',
-      })
-      .optional(),
-    clock: z
-      .custom<Clock>(
-        (value) => typeof (value as Clock | null)?.running?.monotonicMs === 'function',
-        {
-          error: 'must be a clock, such as new FakeClock()',
-        },
-      )
-      .optional(),
-  }),
-);
+const testOptions = z.extend(supervisorOptions, {
+  asSingleton: z._default(z.boolean(), false),
+  agent: z.optional(
+    z.custom<FakeAgent>((value) => typeof value === 'function' && 'calls' in value, {
+      error: 'must be a fakeAgent(…)',
+    }),
+  ),
+  clock: z.optional(
+    z.custom<Clock>(
+      (value) => typeof (value as Clock | null)?.running?.monotonicMs === 'function',
+      {
+        error: 'must be a clock, such as new FakeClock()',
+      },
+    ),
+  ),
+});
 
 /**
  * Creates a supervisor with a private state directory.

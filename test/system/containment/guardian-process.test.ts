@@ -22,6 +22,7 @@ import {
   type ProcessRow,
   readRow,
 } from '../../../kit/process-table.ts';
+import { GUARDIAN_NAME } from '../../../src/os/guardian-name.ts';
 
 const NO_SHELL = { args: ['no-shell'] };
 const SCRIPT = join(import.meta.dirname, '../../../src/ownership/guardian-process.ts');
@@ -42,7 +43,7 @@ async function guardianOf(host: ContainedHost): Promise<ProcessRow> {
   await host.ask({ do: 'start' });
   const [guardian, ...others] = host.area.guardians();
   if (guardian === undefined || others.length > 0) throw new Error('not one guardian');
-  expect(guardian.args).toContain(SCRIPT);
+  expect(guardian.args.slice(0, 2)).toEqual([process.execPath, '-e']);
   return guardian;
 }
 
@@ -148,7 +149,7 @@ class FedGuardian {
   readonly child: ChildProcess;
 
   constructor() {
-    const args = [SCRIPT, OWNER, '300', '1000', String(process.pid)];
+    const args = [SCRIPT, GUARDIAN_NAME, OWNER, '300', '1000', String(process.pid)];
     this.child = spawn(process.execPath, args, {
       detached: true,
       env: {},

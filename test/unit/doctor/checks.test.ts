@@ -37,6 +37,7 @@ const WELL: Findings = {
     runtime: 'node',
     runtimeVersion: '24',
     packageVersion: '1',
+    bundled: [],
     rssBytes: 1,
     depth: 0,
     maxDepth: 4,
