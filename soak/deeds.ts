@@ -107,7 +107,7 @@ const DEEDS: Readonly<Record<DeedName, Do>> = {
   'kill-daemon'(world, _, chance) {
     const key = choose([...world.daemons.values()], chance);
     if (key === undefined) return undefined;
-    world.daemons.delete(key.pid);
+    world.doom([key]);
     return world.signal(key, 'SIGKILL') ? `pid ${key.pid}` : undefined;
   },
   'kill-host'(world, host, chance) {
@@ -119,6 +119,8 @@ const DEEDS: Readonly<Record<DeedName, Do>> = {
     if (root === undefined) return undefined;
     host.ending = 'killed by parent';
     const list = belowByParent(root);
+    // A daemon is its launcher's child for as long as that lives.
+    world.doom(list);
     for (const key of list) world.signal(key, 'SIGINT');
     // As PM2 does; who was started meanwhile, or has lost its parent, is in no list.
     world.later(PATIENCE_MS, () => {

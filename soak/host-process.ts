@@ -9,6 +9,7 @@ import { CONTROLS, type Control } from './controls.ts';
 import type { HostSetup } from './host.ts';
 import { PLACES } from './plan.ts';
 import { asUser, IN_MOUNT_NAMESPACE, ownFolder } from './surroundings.ts';
+import type { SoakProcess } from './table.ts';
 import type { World } from './world.ts';
 
 export const LADDER = { stdinEofMs: 200, termMs: 500, killMs: 500 };
@@ -91,7 +92,7 @@ async function endOfOutput({ stdout }: ChildProcess, key: () => ProcessKey): Pro
 
 /** The process of a host that is started through others which do not become it. */
 export function hostItself(world: World, host: Host): ProcessKey {
-  const isIt = ({ tag, args }: { tag: { kind: string; host: string }; args: readonly string[] }) =>
+  const isIt = ({ tag, args }: SoakProcess) =>
     tag.kind === 'host' && tag.host === host.id && args.includes(HOST_SCRIPT);
   return world.processes().find(isIt) ?? host.key;
 }

@@ -48,6 +48,7 @@ export class World {
   /** Nobody can be expected to have cleaned up after another host before. */
   disturbedUntilMs = 0;
   #inhabited = new Map<number, Host>();
+  readonly #doomed = new Set<string>();
   #isClosing = false;
   #starts = 0;
   readonly #due = new Map<NodeJS.Timeout, () => void>();
@@ -163,6 +164,14 @@ export class World {
     await Promise.race([Promise.all(exits), patience]);
   }
 
+  /** Expects no daemon among these to live on, one that is ready later included. */
+  doom(keys: readonly ProcessKey[]): void {
+    for (const { pid, startTime } of keys) {
+      this.#doomed.add(`${pid} ${startTime}`);
+      this.daemons.delete(pid);
+    }
+  }
+
   /** Who is to be ended, now that nobody expects them to live. */
   endDaemons(): ProcessKey[] {
     const keys = [...this.daemons.values()];
@@ -241,8 +250,9 @@ export class World {
     } else if (message.event === 'stopped') host.survivors = message.survivors;
     else if (message.event === 'daemon') {
       const row = readRow(message.pid);
-      if (row !== undefined && !this.daemons.has(row.pid)) this.count('daemon ready');
-      if (row !== undefined) this.daemons.set(row.pid, row);
+      if (row === undefined || this.#doomed.has(`${row.pid} ${row.startTime}`)) return;
+      if (!this.daemons.has(row.pid)) this.count('daemon ready');
+      this.daemons.set(row.pid, row);
     } else {
       const what = message.event === 'ended' ? message.cause : message.code;
       this.count(`${message.event}: ${what}`);
