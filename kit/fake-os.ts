@@ -32,12 +32,13 @@ const HARMLESS: ReadonlySet<Stimulus> = new Set(['EOF', 'SIGCONT', 'SIGSTOP']);
 /** Ends for nobody, as a process in uninterruptible sleep does. */
 export const UNKILLABLE: Reactions = { SIGTERM: 'ignore', SIGKILL: 'ignore' };
 
-export interface FakeProcess extends Omit<ProcessEntry, 'alive' | 'cookie'> {
+export interface FakeProcess extends Omit<ProcessEntry, 'alive' | 'cookie' | 'tags'> {
   ppid: number;
   pgid: number;
   sid: number;
   alive: boolean;
   cookie: string | undefined;
+  tags: readonly string[];
   on: Reactions;
 }
 
@@ -134,7 +135,7 @@ export class FakeOs implements Os {
     if (this.readError !== undefined) throw this.readError;
     const entry = this.#table.get(pid);
     if (entry === undefined) return undefined;
-    const { cookie: _cookie, on: _on, ...bare } = entry;
+    const { cookie: _cookie, tags: _tags, on: _on, ...bare } = entry;
     return bare;
   }
 
@@ -161,6 +162,7 @@ export class FakeOs implements Os {
       startTime: String(++this.#lastStart),
       command: 'fake',
       cookie: undefined,
+      tags: [],
       on: {},
       ...process,
     };
@@ -177,10 +179,10 @@ export class FakeOs implements Os {
     this.supply = { ...this.supply, forks: forks + taken, last: pid };
   }
 
-  /** A child of `parent` in its group and session, with its cookie. */
+  /** A child of `parent` in its group and session, with its cookie and its tags. */
   fork(parent: number, process: Partial<FakeProcess> = {}): FakeProcess {
-    const { pgid, sid, cookie } = this.get(parent);
-    return this.add({ ppid: parent, pgid, sid, cookie, command: 'descendant', ...process });
+    const { pgid, sid, cookie, tags } = this.get(parent);
+    return this.add({ ppid: parent, pgid, sid, cookie, tags, command: 'descendant', ...process });
   }
 
   get(pid: number): FakeProcess {

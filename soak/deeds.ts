@@ -2,10 +2,12 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
+import { readRow } from '../kit/process-table.ts';
+import { now } from './clock.ts';
 import type { Host } from './host-process.ts';
-import { choose, type Deed, type DeedName } from './plan.ts';
+import { choose, type DeedName, type Occasion } from './plan.ts';
 import { corruptible, forgeJournal, journalOf } from './registry-files.ts';
-import { findGuardiansOf, type SoakProcess } from './table.ts';
+import { belowByParent, findGuardiansOf, type SoakProcess } from './table.ts';
 import type { World } from './world.ts';
 
 const DEADLY_SIGNALS = ['SIGKILL', 'SIGSEGV', 'SIGKILL', 'SIGABRT', 'SIGTERM'] as const;
@@ -16,6 +18,8 @@ const SESSIONS = 3;
 const WHILE_MS = 2000;
 /** A guardian that was killed is started again within a second, and then has to load. */
 const GUARDIAN_BACK_MS = 3000;
+/** How long who kills by parent waits for the end of what it has asked to end. */
+const PATIENCE_MS = 1600;
 const BUSY_S = 4;
 const FOUR_HOURS_MS = 4 * 3_600_000;
 
@@ -23,7 +27,7 @@ const FOUR_HOURS_MS = 4 * 3_600_000;
 type Do = (world: World, host: Host, chance: number) => string | undefined;
 
 /** Does what the plan says, if there is somebody to do it to. */
-export function doDeed(world: World, { name, place, chance }: Deed): string {
+export function doDeed(world: World, { name, place, chance }: Occasion): string {
   const host = world.hostAt(place);
   const met = host && DEEDS[name](world, host, chance);
   world.count(met === undefined ? 'deed without an object' : name);
@@ -43,6 +47,15 @@ const DEEDS: Readonly<Record<DeedName, Do>> = {
     const request = world.request(host, 'agent', 'tree.sh', name);
     world.tell(host, { do: 'spawn', request: { ...request, conversationId: name, onDuplicate } });
     return `${name[0]} (${onDuplicate})`;
+  },
+  'start-washed'(world, host) {
+    world.tell(host, { do: 'spawn', request: world.request(host, 'agent', 'washed.sh') });
+    return 'queued';
+  },
+  'start-bomb'(world, host) {
+    const request = { ...world.request(host, 'bomb', 'bomb.sh'), slot: false };
+    world.tell(host, { do: 'spawn', request });
+    return 'told';
   },
   'start-run'(world, host) {
     const request = { ...world.request(host, 'run', 'crash.sh'), slot: false };
@@ -94,27 +107,41 @@ const DEEDS: Readonly<Record<DeedName, Do>> = {
   'kill-daemon'(world, _, chance) {
     const key = choose([...world.daemons.values()], chance);
     if (key === undefined) return undefined;
-    world.daemons.delete(key.pid);
+    world.doom([key]);
     return world.signal(key, 'SIGKILL') ? `pid ${key.pid}` : undefined;
   },
   'kill-host'(world, host, chance) {
     const signal = choose(DEADLY_SIGNALS, chance) ?? 'SIGKILL';
     return killHost(world, host, signal) ? signal : undefined;
   },
+  'kill-by-parent'(world, host) {
+    const root = readRow(host.key.pid);
+    if (root === undefined) return undefined;
+    host.ending = 'killed by parent';
+    const list = belowByParent(root);
+    // A daemon is its launcher's child for as long as that lives.
+    world.doom(list);
+    for (const key of list) world.signal(key, 'SIGINT');
+    // As PM2 does; who was started meanwhile, or has lost its parent, is in no list.
+    world.later(PATIENCE_MS, () => {
+      for (const key of list) world.signal(key, 'SIGKILL');
+    });
+    return `${list.length} processes`;
+  },
   'kill-guardian'(world, host) {
-    host.guardianHurtUntilMs = performance.now() + GUARDIAN_BACK_MS;
+    host.guardianHurtUntilMs = now() + GUARDIAN_BACK_MS;
     return signalGuardians(world, host, 'SIGKILL');
   },
   'kill-host-and-guardian'(world, host) {
     // Stopped first, so that it cannot call another guardian in between.
     world.signal(host.key, 'SIGSTOP');
-    host.guardianHurtUntilMs = performance.now() + GUARDIAN_BACK_MS;
+    host.guardianHurtUntilMs = now() + GUARDIAN_BACK_MS;
     const guardians = signalGuardians(world, host, 'SIGKILL');
     killHost(world, host, 'SIGKILL');
     return guardians ?? 'it had none';
   },
   'stop-guardian'(world, host) {
-    host.guardianHurtUntilMs = performance.now() + WHILE_MS;
+    host.guardianHurtUntilMs = now() + WHILE_MS;
     const guardians = findGuardiansOf(host);
     world.later(WHILE_MS, () => {
       for (const key of guardians) world.signal(key, 'SIGCONT');
@@ -209,7 +236,7 @@ function killHost(world: World, host: Host, signal: NodeJS.Signals): boolean {
 
 /** Says that a host cannot do its work for a while, nor clean up after others. */
 function disturb(world: World, host: Host, forMs: number): void {
-  const untilMs = performance.now() + forMs;
+  const untilMs = now() + forMs;
   host.disturbedUntilMs = Math.max(host.disturbedUntilMs, untilMs);
   world.disturbedUntilMs = Math.max(world.disturbedUntilMs, untilMs);
 }

@@ -12,13 +12,15 @@ import type { Os } from '../src/os/os.ts';
 import { systemOs } from '../src/os/system.ts';
 import { defineService, type ServiceDefinition } from '../src/service/index.ts';
 import { Supervisor } from '../src/supervisor.ts';
+import type { Protection } from './controls.ts';
 import { TAG } from './tag.ts';
+import { unprotected } from './unprotected.ts';
 
 export interface HostSetup {
   readonly options: SupervisorOptions & { readonly stateDir: string };
   readonly lifeMs: number;
-  /** Takes any process for any other one with its pid: a control of the witness. */
-  readonly ignoresIdentity: boolean;
+  /** What it is run without, as a control of the witness. */
+  readonly without?: Protection | undefined;
 }
 
 export type HostCommand =
@@ -40,16 +42,18 @@ export type HostMessage =
   | { readonly event: 'warning'; readonly code: string; readonly message: string }
   | { readonly event: 'refused'; readonly code: string };
 
-const { options, lifeMs, ignoresIdentity } = JSON.parse(process.argv[2] ?? '{}') as HostSetup;
+const { options, lifeMs, without } = JSON.parse(process.argv[2] ?? '{}') as HostSetup;
 const tell = (message: HostMessage) => void process.stdout.write(`${JSON.stringify(message)}\n`);
 const refused = (error: unknown) =>
   tell({ event: 'refused', code: String((error as { code?: unknown }).code ?? error) });
 
 let clockOffsetMs = 0;
-const supervisor = new Supervisor(options, ignoresIdentity ? blurred(soakOs()) : soakOs());
+const supervisor = new Supervisor(options, unprotected(soakOs(), without));
 supervisor.on('warning', ({ code, message }) => tell({ event: 'warning', code, message }));
 const live = new Set<SupervisedProcess>();
 setTimeout(() => process.exit(9), lifeMs);
+// It takes its time: a tool that sends SIGINT first, to it and all below it, waits in vain.
+process.on('SIGINT', () => undefined);
 createInterface({ input: process.stdin })
   .on('line', (line) => {
     Promise.resolve(JSON.parse(line)).then(obey).catch(refused);
@@ -158,24 +162,4 @@ async function exhaustDescriptors(forMs: number): Promise<void> {
 function soakOs(): Os {
   const os = systemOs();
   return { ...os, clock: { ...os.clock, now: () => os.clock.now() + clockOffsetMs } };
-}
-
-/** A system on which all processes have begun at the same moment. */
-function blurred(os: Os): Os {
-  const { processes } = os;
-  const blur = <P extends object>(row: P): P => ({ ...row, startTime: '1' });
-  return {
-    ...os,
-    identify: () => blur(os.identify()),
-    processes: {
-      look: async () => {
-        const table = await processes.look();
-        return new Map([...table].map(([pid, row]) => [pid, blur(row)]));
-      },
-      read: (pid) => {
-        const row = processes.read?.(pid);
-        return row && blur(row);
-      },
-    },
-  };
 }

@@ -1,5 +1,6 @@
 // Which deed is done when, and to whom: decided by the seed alone, before anything runs.
 import { createHash } from 'node:crypto';
+import type { Control } from './controls.ts';
 
 /** The places for hosts, each with its own way to suffer; a host that dies is followed by another one. */
 export const PLACES = {
@@ -12,17 +13,23 @@ export const PLACES = {
   shifted: 5,
   /** Has a tiny disk of its own. */
   cramped: 6,
+  /** Is a user of its own, who may have few processes. */
+  crowded: 7,
+  /** Lives where numbers of processes are few, beside a program that makes daemons. */
+  recycling: 8,
 } as const;
 
-const { veteran, plain, narrow, shifted, cramped } = PLACES;
+const { veteran, plain, narrow, shifted, cramped, crowded, recycling } = PLACES;
 const SHARING = [veteran, ...plain, narrow, shifted];
-const EVERYWHERE = [...SHARING, cramped];
+const EVERYWHERE = [...SHARING, cramped, crowded, recycling];
 const MORTAL = EVERYWHERE.filter((place) => place !== veteran);
 
 /** How many of each are in a deck, and at which places they may happen. */
 const DECK = {
   'start-agent': [20, EVERYWHERE],
   'start-conversation': [12, SHARING],
+  'start-washed': [6, EVERYWHERE],
+  'start-bomb': [3, [crowded]],
   'start-run': [4, EVERYWHERE],
   'start-service': [4, EVERYWHERE],
   'ensure-daemon': [3, SHARING],
@@ -33,6 +40,7 @@ const DECK = {
   'stop-descendant': [3, EVERYWHERE],
   'kill-daemon': [1, [veteran]],
   'kill-host': [5, MORTAL],
+  'kill-by-parent': [3, MORTAL],
   'kill-guardian': [2, [...plain, narrow, shifted]],
   'kill-host-and-guardian': [3, [...plain, shifted]],
   'stop-guardian': [1, plain],
@@ -50,16 +58,29 @@ const DECK = {
 export type DeedName = keyof typeof DECK;
 export const DEED_NAMES = Object.keys(DECK) as readonly DeedName[];
 
-export interface Deed {
-  readonly atMs: number;
+/** What is done, and to whom. */
+export interface Occasion {
   readonly name: DeedName;
   readonly place: number;
   /** From 0 to 1: chooses whatever else there is to choose. */
   readonly chance: number;
 }
 
+export interface Deed extends Occasion {
+  readonly atMs: number;
+}
+
 const MIN_GAP_MS = 60;
 const MAX_GAP_MS = 380;
+
+/** The deeds of a control in their order, at each of its places; to be done over and over. */
+export function planControl({ deeds, places }: Pick<Control, 'deeds' | 'places'>): Occasion[] {
+  const isPossible = (name: DeedName, place: number) =>
+    DECK[name][1].some((possible) => possible === place);
+  return places.flatMap((place) =>
+    deeds.filter((name) => isPossible(name, place)).map((name) => ({ name, place, chance: 0 })),
+  );
+}
 
 /** All deeds of a soak: the same seed makes the same plan, and a longer one begins like a shorter one. */
 export function planDeeds(seed: number, durationMs: number): Deed[] {

@@ -6,7 +6,12 @@ import { isAlive, type ProcessKey } from '../kit/process-table.ts';
 import type { World } from './world.ts';
 
 /** How many processes the trees below come to, all in all. */
-const EXPECTED = 4 + 4 + 1 + 2;
+const EXPECTED = 4 + 4 + 4 + 2 + 1 + 2;
+/** A tag of an owner that nobody knows, in its first generation. */
+const TAG_OF_ANOTHER = '9199999999999000001';
+
+/** What trap.sh and the program that makes daemons write down. */
+const SIGNALS = /^(?:[A-Z]|signal|killed).*$/gm;
 
 export class Strangers {
   readonly #world: World;
@@ -21,7 +26,10 @@ export class Strangers {
   /** All of them, once they stand. */
   get keys(): readonly ProcessKey[] {
     if (this.#keys.length < EXPECTED)
-      this.#keys = this.#world.processes().filter(({ tag }) => tag.kind === 'canary');
+      this.#keys = this.#world
+        .processes()
+        // Who has no role yet is about to become another program, or to go.
+        .filter(({ tag, role }) => tag.kind === 'canary' && role !== '');
     return this.#keys;
   }
 
@@ -30,16 +38,23 @@ export class Strangers {
     const life = String(Math.ceil(this.#world.lifeMs / 1000));
     this.#start(script('tree.sh'));
     this.#start(script('tree.sh'), { AGENT_SUPERVISOR_COOKIE: 'OwnerOfAnotherTime.1' });
-    this.#start(['sleep', life]);
-    this.#start(script('trap.sh'), { SOAK_TRAP: this.#trap });
+    const limit = `--locks=${TAG_OF_ANOTHER}:${TAG_OF_ANOTHER}`;
+    this.#start(['prlimit', limit, '--', ...script('tree.sh')]);
+    this.#start(script('washed.sh'));
+    this.#start(['sleep', life], { ROLE: 'alone' });
+    this.#start(script('trap.sh'), { ROLE: 'trap', SOAK_TRAP: this.#trap });
   }
 
   /** Who of them has died, or was sent a signal. */
   harm(): string | undefined {
     const dead = this.keys.find((key) => !isAlive(key));
     if (dead !== undefined) return `the stranger with pid ${dead.pid} is dead`;
-    if (!existsSync(this.#trap)) return undefined;
-    return `a stranger was sent ${readFileSync(this.#trap, 'utf8').trim().replaceAll('\n', ', ')}`;
+    const told = this.#world.hosts.flatMap(({ strangersLog }) => strangersLog ?? []);
+    for (const log of [this.#trap, ...told]) {
+      const signals = existsSync(log) ? readFileSync(log, 'utf8').match(SIGNALS) : null;
+      if (signals !== null) return `a stranger was sent ${signals.join(', ')}`;
+    }
+    return undefined;
   }
 
   #start([command = '', ...args]: readonly string[], more: Record<string, string> = {}): void {

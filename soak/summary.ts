@@ -39,10 +39,7 @@ export function printSummary(
     'held',
     invariants.map(({ name }) => [name, violation?.startsWith(name) ? 'VIOLATED' : 'yes']),
   );
-  if (!world.canMount)
-    console.log(
-      '\nleft out: full disk, read-only state directory (no mount namespace can be made here)',
-    );
+  for (const what of world.leftOut) console.log(`\nleft out: ${what}`);
   const count = violation === undefined ? 'no violation' : 'a violation';
   console.log(`\nseed ${seed}: ${count} in ${minutes.toFixed(1)} minutes`);
 }

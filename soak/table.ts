@@ -9,11 +9,11 @@ export interface SoakProcess extends ProcessRow {
   readonly role: string;
 }
 
-/** All live processes of a soak. One that is forked during the look, or within its exec, may be missing. */
+/** All live processes of a soak. One whose environment is empty may tell by its arguments. One that is forked during the look, or within its exec, may be missing. */
 export function findSoakProcesses(marker: string): SoakProcess[] {
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
-    const environment = readText(`/proc/${entry}/environ`);
+    const environment = readText(`/proc/${entry}/environ`) || readText(`/proc/${entry}/cmdline`);
     if (!environment.includes(`${MARKER}=${marker}\0`)) return [];
     const row = readRow(Number(entry));
     return row === undefined ? [] : [{ ...row, ...identityIn(environment.split('\0')) }];
@@ -29,6 +29,17 @@ export function findGuardiansOf({ instance }: { instance?: string | undefined })
     const { args } = row;
     return args.includes('agent-supervisor-guardian') && args.includes(instance) ? [row] : [];
   });
+}
+
+/** A process and all below it by parent, as a tool sees them that ends whole trees. */
+export function belowByParent(root: ProcessRow): ProcessRow[] {
+  const rows = readdirSync('/proc').flatMap((entry) => {
+    const row = /^\d+$/.test(entry) ? readRow(Number(entry)) : undefined;
+    return row === undefined ? [] : [row];
+  });
+  const found = [root];
+  for (const { pid } of found) found.push(...rows.filter(({ ppid }) => ppid === pid));
+  return found;
 }
 
 /** Resident memory in bytes; 0 if it is gone. */

@@ -6,7 +6,16 @@ export const MARKER = 'SOAK';
 export const TAG = 'SOAK_TAG';
 
 export interface Tag {
-  readonly kind: 'host' | 'agent' | 'run' | 'service' | 'daemon' | 'canary' | 'busy';
+  readonly kind:
+    | 'host'
+    | 'agent'
+    | 'bomb'
+    | 'run'
+    | 'service'
+    | 'daemon'
+    | 'canary'
+    | 'busy'
+    | 'namespace';
   /** The host that has started it, by place and life: `2.1` is the first one at place 2. */
   readonly host: string;
   /** The conversation or service that it is, where it is one. */

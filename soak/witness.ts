@@ -1,8 +1,13 @@
 // Looks at the machine again and again, and remembers the first thing that was wrong.
 import { isAlive, type ProcessKey } from '../kit/process-table.ts';
+import { now } from './clock.ts';
+import { CONTROLS } from './controls.ts';
 import { type Invariant, invariants, type Measured } from './invariants.ts';
 import { findGuardiansOf } from './table.ts';
 import type { World } from './world.ts';
+
+/** What is there until the soak is over. */
+const SCENERY: ReadonlySet<string> = new Set(['canary', 'namespace']);
 
 export class Witness {
   readonly measured: Measured = {
@@ -14,13 +19,16 @@ export class Witness {
     warmBytes: 0,
     residentBytes: 0,
   };
-  readonly invariants: readonly Invariant[] = invariants();
+  readonly invariants: readonly Invariant[];
   violation: string | undefined;
   readonly #world: World;
   readonly #guardians = new Map<number, ProcessKey>();
 
   constructor(world: World) {
     this.#world = world;
+    const { without } = world.options;
+    const only = without && CONTROLS[without].breaks;
+    this.invariants = invariants().filter(({ name }) => only === undefined || name === only);
   }
 
   /** Takes one look; tells whether anything is or was wrong. */
@@ -31,7 +39,7 @@ export class Witness {
     const record = this.measured;
     record.looks++;
     record.processes = Math.max(record.processes, processes.length);
-    const scene = { world, processes, nowMs: performance.now(), record };
+    const scene = { world, processes, nowMs: now(), record };
     for (const { name, check } of this.invariants) {
       const wrong = check(scene);
       if (wrong === undefined) continue;
@@ -57,7 +65,7 @@ export class Witness {
   }
 
   #left(): string[] {
-    const rows = this.#world.processes().filter(({ tag }) => tag.kind !== 'canary');
+    const rows = this.#world.processes().filter(({ tag }) => !SCENERY.has(tag.kind));
     const guardians = [...this.#guardians.values()].filter(isAlive);
     return [
       ...rows.map(({ tag, role, pid }) => `${tag.kind} ${tag.host}/${tag.start} ${role} ${pid}`),

@@ -1,14 +1,17 @@
 // The machine that a soak plays on: its hosts, its strangers, its folder. It owns every process of it.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { isAlive, type ProcessKey, readRow } from '../kit/process-table.ts';
 import type { SpawnRequest } from '../src/index.ts';
+import { now } from './clock.ts';
+import { CONTROLS, type Protection } from './controls.ts';
 import type { HostCommand, HostMessage } from './host.ts';
-import { canMountAt, type Host, type Protection, startHost } from './host-process.ts';
+import { type Host, hostItself, startHost } from './host-process.ts';
 import { PLACES } from './plan.ts';
 import { Strangers } from './strangers.ts';
+import { canLimitUsers, canMountAt, compiledMaker } from './surroundings.ts';
 import { findSoakProcesses, type SoakProcess } from './table.ts';
 import { formatTag, MARKER, TAG, type Tag } from './tag.ts';
 
@@ -37,9 +40,15 @@ export class World {
   /** Journals of hosts that are dead, as they were. */
   readonly relics: string[] = [];
   readonly canMount: boolean;
+  /** The program that makes daemons, where numbers can be few. */
+  readonly makerOfDaemons: string | undefined;
+  /** What this machine does not let happen. */
+  readonly leftOut: string[] = [];
+  readonly #places: readonly number[];
   /** Nobody can be expected to have cleaned up after another host before. */
   disturbedUntilMs = 0;
   #inhabited = new Map<number, Host>();
+  readonly #doomed = new Set<string>();
   #isClosing = false;
   #starts = 0;
   readonly #due = new Map<NodeJS.Timeout, () => void>();
@@ -47,8 +56,12 @@ export class World {
   constructor(options: WorldOptions) {
     this.options = options;
     for (const name of ['state', 'cramped', 'daemon']) mkdirSync(join(this.folder, name), 0o700);
+    // Another user's host runs in it.
+    chmodSync(this.folder, 0o711);
     this.canMount = canMountAt(join(this.folder, 'cramped'));
+    this.makerOfDaemons = compiledMaker(this.folder);
     this.strangers = new Strangers(this);
+    this.#places = this.#inhabitable();
   }
 
   get lifeMs(): number {
@@ -58,11 +71,11 @@ export class World {
   /** Resolves when all hosts are ready, or `withinMs` is over. */
   async begin(withinMs: number): Promise<void> {
     this.strangers.settle();
-    const untilMs = performance.now() + withinMs;
-    for (const place of Object.values(PLACES).flat()) {
+    const untilMs = now() + withinMs;
+    for (const place of this.#places) {
       this.#inhabit(place);
       // One by one: the first one compiles for all, and ten at once would take longer.
-      while (this.hostAt(place) === undefined && performance.now() < untilMs)
+      while (this.hostAt(place) === undefined && now() < untilMs)
         await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -87,7 +100,7 @@ export class World {
 
   stop(host: Host, why: string): void {
     host.ending ??= why;
-    host.toldToStopMs ??= performance.now();
+    host.toldToStopMs ??= now();
     this.tell(host, { do: 'stop' });
   }
 
@@ -145,10 +158,18 @@ export class World {
     this.#due.clear();
     const exits = this.liveHosts.map((host) => {
       this.stop(host, 'the end');
-      return new Promise((resolve) => host.child.once('exit', resolve));
+      return host.gone;
     });
     const patience = new Promise((resolve) => setTimeout(resolve, withinMs).unref());
     await Promise.race([Promise.all(exits), patience]);
+  }
+
+  /** Expects no daemon among these to live on, one that is ready later included. */
+  doom(keys: readonly ProcessKey[]): void {
+    for (const { pid, startTime } of keys) {
+      this.#doomed.add(`${pid} ${startTime}`);
+      this.daemons.delete(pid);
+    }
   }
 
   /** Who is to be ended, now that nobody expects them to live. */
@@ -172,6 +193,27 @@ export class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** The places of a control, or all that this machine can make. */
+  #inhabitable(): number[] {
+    const { without } = this.options;
+    const wanted: readonly number[] =
+      without === undefined ? Object.values(PLACES).flat() : CONTROLS[without].places;
+    const missing = new Set<number>();
+    if (!this.canMount)
+      this.leftOut.push(
+        'full disk, read-only state directory (no mount namespace can be made here)',
+      );
+    if (this.makerOfDaemons === undefined) {
+      missing.add(PLACES.recycling);
+      this.leftOut.push('few numbers (Linux 6.14, gcc and the right to make PID namespaces)');
+    }
+    if (!canLimitUsers()) {
+      missing.add(PLACES.crowded);
+      this.leftOut.push('few processes (root, setpriv, prlimit and perl)');
+    }
+    return wanted.filter((place) => !missing.has(place));
+  }
+
   #inhabit(place: number): void {
     const life = this.hosts.filter((host) => host.place === place).length + 1;
     this.#attend(startHost(this, place, `${place}.${life}`));
@@ -190,10 +232,10 @@ export class World {
       createInterface({ input: child.stdout }).on('line', (line) =>
         this.#hear(host, JSON.parse(line) as HostMessage),
       );
-    child.once('exit', (code, signal) => {
-      host.diedAtMs = performance.now();
+    void host.gone.then((how) => {
+      host.diedAtMs = now();
       host.isOrphaning = host.diedAtMs < host.guardianHurtUntilMs;
-      host.stderr += `(${signal ?? `exit code ${code}`})`;
+      host.stderr += `(${how})`;
       this.disturbedUntilMs = Math.max(this.disturbedUntilMs, host.diedAtMs);
       this.#inhabited.delete(place);
       if (!this.#isClosing) this.later(VACANCY_MS, () => this.#isClosing || this.#inhabit(place));
@@ -203,12 +245,14 @@ export class World {
   #hear(host: Host, message: HostMessage): void {
     if (message.event === 'ready') {
       host.isReady = true;
+      host.key = hostItself(this, host);
       host.instance = message.instance;
     } else if (message.event === 'stopped') host.survivors = message.survivors;
     else if (message.event === 'daemon') {
       const row = readRow(message.pid);
-      if (row !== undefined && !this.daemons.has(row.pid)) this.count('daemon ready');
-      if (row !== undefined) this.daemons.set(row.pid, row);
+      if (row === undefined || this.#doomed.has(`${row.pid} ${row.startTime}`)) return;
+      if (!this.daemons.has(row.pid)) this.count('daemon ready');
+      this.daemons.set(row.pid, row);
     } else {
       const what = message.event === 'ended' ? message.cause : message.code;
       this.count(`${message.event}: ${what}`);

@@ -36,16 +36,19 @@ export function startGuard(request: GuardRequest): Guard {
 }
 
 /** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
-export function guardByShell({ owner, tag, ...times }: GuardRequest): Guard {
+export function guardByShell(
+  { owner, tag, ...times }: GuardRequest,
+  script = GUARDIAN_SCRIPT,
+): Guard {
   // No argument may be empty: old versions of Bun leave it out.
   const args = [owner, ...wholeMs(times), ...(tag === undefined ? [] : [tag])];
   const { PATH = '' } = process.env;
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
   // Nobody but Node would reap it there.
   if (adoptsOrphans)
-    return guardBy('/bin/sh', ['-c', GUARDIAN_SCRIPT, GUARDIAN_NAME, ...args], env);
+    return guardBy('/bin/sh', ['-c', script, GUARDIAN_NAME, ...args], env);
   const tagged = isTagged() ? 'tagged' : 'untagged';
-  const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, GUARDIAN_SCRIPT, ...args];
+  const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, script, ...args];
   return guardBy('/bin/sh', launcher, env, LAUNCHED);
 }
 

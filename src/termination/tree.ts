@@ -50,70 +50,97 @@ export function findTree(
   known: KnownProcesses,
   hostPid: number,
 ): FoundTree {
-  const index = indexOf(table);
-  const never = lineage(table, hostPid);
-  const host = table.get(hostPid);
-  const hostNumbers = new Set([host?.sid, host?.pgid]);
-  const members = new Map<number, ProcessEntry>();
-  const numbers = new Set<number>();
-  const kinds = [index.byGroup, index.bySession];
-  const included = new Set<readonly ProcessEntry[]>();
-  const pending: ProcessEntry[] = [];
-  const include = (entry: ProcessEntry | undefined): void => {
-    if (entry === undefined || entry.pid <= 1 || members.has(entry.pid)) return;
-    if (never.has(entry.pid) || isKeptFrom(entry, root)) return;
-    members.set(entry.pid, entry);
-    pending.push(entry);
-  };
+  const search = new TreeSearch(table, root, known, hostPid);
+  search.includeProven();
+  search.closeOver();
+  return { members: [...search.members.values()], numbers: search.numbers };
+}
 
-  const leader = table.get(root.pid);
-  const recycled = leader !== undefined && !isRoot(leader, root);
-  // What a file says of a leader, the table has to confirm.
-  const leads =
-    root.leadsGroup && (root.held || recycled || (leader?.sid ?? root.pid) === root.pid);
-  const isThere = leader !== undefined && !recycled;
-  if (isThere && (root.held || root.startTime !== undefined)) include(leader);
-  // Not by our hold alone: the runtime reaps several children at once, and tells of one after the other.
-  const wholes = [...(root.numbers ?? [])].filter(isUnclaimed);
-  if (root.leadsGroup && root.held && isThere) wholes.push(root.pid);
-  for (const number of wholes) for (const by of kinds) includeAll(number, by);
-  if (leader === undefined) for (const orphan of orphansOf(root, index)) include(orphan);
-  for (const entry of index.byClaim.get(root.cookie) ?? []) include(entry);
-  for (const entry of bearersOfTag()) include(entry);
-  for (const [pid, { startTime }] of known) {
-    const entry = table.get(pid);
-    if (entry?.startTime === startTime) include(entry);
+/** One look, and what has been found in it so far. */
+class TreeSearch {
+  readonly members = new Map<number, ProcessEntry>();
+  readonly numbers = new Set<number>();
+  readonly #table: ProcessTable;
+  readonly #root: TreeRoot;
+  readonly #known: KnownProcesses;
+  readonly #index: TableIndex;
+  /** The host and its ancestors. */
+  readonly #never: ReadonlySet<number>;
+  readonly #hostNumbers: ReadonlySet<number | undefined>;
+  /** Who has the root's number now. */
+  readonly #leader: ProcessEntry | undefined;
+  readonly #isRecycled: boolean;
+  /** Whether the root leads a group and a session of its own: what a file says of it, the table has to confirm. */
+  readonly #leads: boolean;
+  /** Whose children, group and session are still to be looked at. */
+  readonly #pending: ProcessEntry[] = [];
+  readonly #included = new Set<readonly ProcessEntry[]>();
+
+  constructor(table: ProcessTable, root: TreeRoot, known: KnownProcesses, hostPid: number) {
+    const leader = table.get(root.pid);
+    const host = table.get(hostPid);
+    this.#table = table;
+    this.#root = root;
+    this.#known = known;
+    this.#index = indexOf(table);
+    this.#never = lineage(table, hostPid);
+    this.#hostNumbers = new Set([host?.sid, host?.pgid]);
+    this.#leader = leader;
+    this.#isRecycled = leader !== undefined && !isRoot(leader, root);
+    this.#leads =
+      root.leadsGroup && (root.held || this.#isRecycled || (leader?.sid ?? root.pid) === root.pid);
   }
 
-  for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
-    for (const child of index.byParent.get(entry.pid) ?? []) include(child);
-    if (isOurs(entry.sid)) includeAll(entry.sid, index.bySession);
-    if (isOurs(entry.pgid)) includeAll(entry.pgid, index.byGroup);
+  /** Includes whoever is proven by itself, and not by another member. */
+  includeProven(): void {
+    const [root, index, leader] = [this.#root, this.#index, this.#leader];
+    const isThere = leader !== undefined && !this.#isRecycled;
+    if (isThere && (root.held || root.startTime !== undefined)) this.#include(leader);
+    // Not by our hold alone: the runtime reaps several children at once, and tells of one after the other.
+    const wholes = [...(root.numbers ?? [])].filter((number) => this.#isUnclaimed(number));
+    if (root.leadsGroup && root.held && isThere) wholes.push(root.pid);
+    for (const number of wholes)
+      for (const by of [index.byGroup, index.bySession]) this.#includeAll(number, by);
+    if (leader === undefined) for (const orphan of orphansOf(root, index)) this.#include(orphan);
+    for (const entry of index.byClaim.get(root.cookie) ?? []) this.#include(entry);
+    for (const entry of bearersOfTag(root, index)) this.#include(entry);
+    for (const [pid, { startTime }] of this.#known) {
+      const entry = this.#table.get(pid);
+      if (entry?.startTime === startTime) this.#include(entry);
+    }
   }
-  return { members: [...members.values()], numbers };
 
-  function includeAll(number: number, by: TableIndex['byGroup']): void {
+  /** Includes what members lead to: their children, groups and sessions, and so on. */
+  closeOver(): void {
+    const { byParent, byGroup, bySession } = this.#index;
+    for (let entry = this.#pending.pop(); entry !== undefined; entry = this.#pending.pop()) {
+      for (const child of byParent.get(entry.pid) ?? []) this.#include(child);
+      if (this.#isOurs(entry.sid)) this.#includeAll(entry.sid, bySession);
+      if (this.#isOurs(entry.pgid)) this.#includeAll(entry.pgid, byGroup);
+    }
+  }
+
+  #include(entry: ProcessEntry | undefined): void {
+    if (entry === undefined || entry.pid <= 1 || this.members.has(entry.pid)) return;
+    if (this.#never.has(entry.pid) || isKeptFrom(entry, this.#root)) return;
+    this.members.set(entry.pid, entry);
+    this.#pending.push(entry);
+  }
+
+  #includeAll(number: number, by: TableIndex['byGroup']): void {
     const entries = by.get(number) ?? [];
-    if (included.has(entries)) return;
-    included.add(entries);
-    if (entries.length > 0 || number === root.pid) numbers.add(number);
-    for (const entry of entries) include(entry);
+    if (this.#included.has(entries)) return;
+    this.#included.add(entries);
+    if (entries.length > 0 || number === this.#root.pid) this.numbers.add(number);
+    for (const entry of entries) this.#include(entry);
   }
 
   /** Whether the table shows nobody else with a number that is ours. */
-  function isUnclaimed(number: number): boolean {
-    if (number <= 1 || hostNumbers.has(number)) return false;
-    if (number === root.pid) return !recycled;
-    const now = table.get(number);
-    return !now?.alive || known.get(number)?.startTime === now.startTime;
-  }
-
-  /** What has started before the root was given its tag by somebody's hand. */
-  function bearersOfTag(): readonly ProcessEntry[] {
-    const bearers = root.tag === undefined ? [] : (index.byClaim.get(root.tag) ?? []);
-    const { startTime } = root;
-    if (startTime === undefined) return bearers;
-    return bearers.filter((entry) => !startedBefore(entry, { startTime }));
+  #isUnclaimed(number: number): boolean {
+    if (number <= 1 || this.#hostNumbers.has(number)) return false;
+    if (number === this.#root.pid) return !this.#isRecycled;
+    const now = this.#table.get(number);
+    return !now?.alive || this.#known.get(number)?.startTime === now.startTime;
   }
 
   /**
@@ -122,12 +149,12 @@ export function findTree(
    * One in which a process is older than the root was there before it: our cookie came into it by
    * another way than a fork.
    */
-  function isOurs(number: number): boolean {
-    if (numbers.has(number)) return true;
-    if (number <= 1 || never.has(number)) return false;
-    if (table.get(number)?.alive) return members.has(number);
-    if (!leads || hostNumbers.has(number)) return false;
-    return !withNumber(number, index).some((entry) => isOlder(entry, root));
+  #isOurs(number: number): boolean {
+    if (this.numbers.has(number)) return true;
+    if (number <= 1 || this.#never.has(number)) return false;
+    if (this.#table.get(number)?.alive) return this.members.has(number);
+    if (!this.#leads || this.#hostNumbers.has(number)) return false;
+    return !withNumber(number, this.#index).some((entry) => isOlder(entry, this.#root));
   }
 }
 
@@ -142,6 +169,12 @@ function withNumber(number: number, { bySession, byGroup }: TableIndex): readonl
 
 function isOlder(entry: ProcessEntry, { startTime }: TreeRoot): boolean {
   return startTime !== undefined && startedBefore(entry, { startTime });
+}
+
+/** Who bears the root's tag; not who has started before it and was given that by somebody's hand. */
+function bearersOfTag(root: TreeRoot, { byClaim }: TableIndex): readonly ProcessEntry[] {
+  const bearers = root.tag === undefined ? [] : (byClaim.get(root.tag) ?? []);
+  return bearers.filter((entry) => !isOlder(entry, root));
 }
 
 /** The children of a dead root: only Windows, without groups, still names it, a proof until its number is free. */

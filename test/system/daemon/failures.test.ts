@@ -335,19 +335,25 @@ describe('options', () => {
     await expect(ensureDaemon(options as never)).rejects.toMatchObject({ code: 'INVALID_OPTIONS' });
   });
 
-  const USUAL: readonly object[] = [
-    {},
-    { args: [], cwd: '/', version: '1', logFile: null, timeoutMs: 0 },
-    { args: ['', '--x'], logFile: 'x', timeoutMs: 1e12, signal: new AbortController().signal },
-    { env: process.env, version: undefined },
-    { ready: { port: 1, host: 'localhost' } },
-    { ready: { url: 'https://localhost/x' } },
-    { ready: { socket: '/x' } },
-    { ready: { socket: '\0x' } },
-    { ready: { check: () => true } },
-    { ready: { stdout: /x/g } },
+  const USUAL: readonly (readonly [what: string, change: object])[] = [
+    ['nothing more', {}],
+    [
+      'no arguments, a folder and no log file',
+      { args: [], cwd: '/', version: '1', logFile: null, timeoutMs: 0 },
+    ],
+    [
+      'arguments, a log file and a signal',
+      { args: ['', '--x'], logFile: 'x', timeoutMs: 1e12, signal: new AbortController().signal },
+    ],
+    ["the host's environment", { env: process.env, version: undefined }],
+    ['a port', { ready: { port: 1, host: 'localhost' } }],
+    ['a URL', { ready: { url: 'https://localhost/x' } }],
+    ['a socket', { ready: { socket: '/x' } }],
+    ['an abstract socket', { ready: { socket: '\0x' } }],
+    ['a check', { ready: { check: () => true } }],
+    ['a line of output', { ready: { stdout: /x/g } }],
   ];
-  it.for(USUAL)('%j pass the long way, too', async (change, { expect }) => {
+  it.for(USUAL)('%s pass the long way, too', async ([, change], { expect }) => {
     const { checkDaemonOptions } = await import('../../../src/daemon/schema.ts');
     expect(() => checkDaemonOptions({ ...GOOD, ...change } as DaemonOptions)).not.toThrow();
     expect(isUsual({ ...GOOD, ...change } as DaemonOptions)).toBe(

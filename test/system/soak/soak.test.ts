@@ -27,7 +27,10 @@ describe.runIf(CAN_CONTAIN)('a soak', () => {
   it.each([
     [['--minutes', 'long'], '--minutes must be above 0, not long'],
     [['--seed', '1.5'], '--seed must be a whole number, not 1.5'],
-    [['--without', 'luck'], '--without must be one of guardian, identity, slots, not luck'],
+    [
+      ['--without', 'luck'],
+      '--without must be one of guardian, identity, slots, tag, launcher, builtins, numbers, not luck',
+    ],
   ])('with %j is refused', async (args, reason) => {
     const soak = startSoak(...args);
     expect(await soak.exited).toBe(1);

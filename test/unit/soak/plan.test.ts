@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DEED_NAMES, type DeedName, PLACES, planDeeds } from '../../../soak/plan.ts';
+import { CONTROLS, PROTECTIONS } from '../../../soak/controls.ts';
+import { DEED_NAMES, type DeedName, PLACES, planControl, planDeeds } from '../../../soak/plan.ts';
 
 const FUZZ = { seed: 20261126, numRuns: 20 };
 const seeds = fc.integer();
@@ -8,12 +9,22 @@ const seeds = fc.integer();
 /** What may befall a host or what it has, but nobody who has to be there to the end. */
 const HURTS_ITS_HOST: readonly DeedName[] = [
   'kill-host',
+  'kill-by-parent',
   'kill-guardian',
   'kill-host-and-guardian',
   'stop-guardian',
   'stop-host',
   'end-host',
 ];
+
+describe.each(PROTECTIONS)('the control without %s', (protection) => {
+  it('does what shows the fault, in this order, at its places', () => {
+    const { deeds, places } = CONTROLS[protection];
+    const round = planControl(CONTROLS[protection]);
+    expect(new Set(round.map(({ name }) => name))).toEqual(new Set(deeds));
+    expect(new Set(round.map(({ place }) => place))).toEqual(new Set(places));
+  });
+});
 
 describe('a plan', () => {
   it('is the same for the same seed, and another one for another', () => {
@@ -54,6 +65,7 @@ describe('a plan', () => {
     const hurt = deeds.filter(({ name }) => HURTS_ITS_HOST.includes(name));
     expect(hurt.map(({ place }) => place)).not.toContain(PLACES.veteran);
     const unguarded = hurt.filter(({ name }) => name.includes('guardian'));
-    expect(unguarded.map(({ place }) => place)).not.toContain(PLACES.cramped);
+    for (const alone of [PLACES.cramped, PLACES.crowded, PLACES.recycling])
+      expect(unguarded.map(({ place }) => place)).not.toContain(alone);
   });
 });

@@ -3,13 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { ProcessEntry, ProcessTable } from '../../../src/os/os.ts';
 import { claimsOf, parseCookie } from '../../../src/ownership/cookie.ts';
-import { type TreeRoot, treeOf, wholeGroups } from '../../../src/termination/tree.ts';
+import { lineage, type TreeRoot, treeOf, wholeGroups } from '../../../src/termination/tree.ts';
+import { tagClaim } from '../../../src/tree/rlimit-tag.ts';
 
 const FUZZ = runs(3000);
 
 const HOST = 50;
 const ROOT = 100;
 const COOKIE = 'o1.r1';
+/** In the first generation, and in one below what lives on. */
+const TAG = '9111111111111000001';
+const LATER_TAG = '8911111111111000001';
 
 type Row = Partial<ProcessEntry> & Pick<ProcessEntry, 'pid' | 'ppid'>;
 
@@ -47,6 +51,7 @@ const root: TreeRoot = {
 const gone: TreeRoot = { ...root, held: false };
 /** The same, but nobody else can have had its number since. */
 const ungiven: TreeRoot = { ...gone, reaped: true, numbers: new Set([ROOT]) };
+const tagged: TreeRoot = { ...gone, tag: tagClaim(TAG) };
 const adopted: TreeRoot = { ...root, leadsGroup: false, held: false };
 
 interface Looking {
@@ -170,6 +175,31 @@ describe('treeOf', () => {
       'no process of somebody else',
       [rootRow, { pid: 101, ppid: 1 }, { pid: 102, ppid: HOST }],
       [ROOT],
+    ],
+    [
+      'by its tag what has lost its environment, session and parent, and what it starts',
+      [
+        { pid: 101, ppid: 1, pgid: 101, sid: 101, tags: [TAG] },
+        { pid: 102, ppid: 101, pgid: 102, sid: 102 },
+      ],
+      [101, 102],
+      { from: tagged },
+    ],
+    [
+      'no tag of a process that is older than the root',
+      [{ pid: 101, ppid: 1, startTime: 's099', tags: [TAG] }],
+      [],
+      { from: tagged },
+    ],
+    [
+      'no tag of another record or owner, nor one that is overruled by what lives on',
+      [
+        { pid: 101, ppid: 1, tags: ['9111111111111000002'] },
+        { pid: 102, ppid: 1, tags: ['9122222222222000001'] },
+        { pid: 103, ppid: 1, tags: [TAG, '9022222222222000001'] },
+      ],
+      [],
+      { from: tagged },
     ],
     ['no cookie of another record', [rootRow, { pid: 101, ppid: 1, cookie: 'o1.r2' }], [ROOT]],
     ['no cookie of another owner', [rootRow, { pid: 101, ppid: 1, cookie: 'o2.r1' }], [ROOT]],
@@ -460,8 +490,19 @@ describe('treeOf', () => {
       ...['o2.r2', `${COOKIE}/o2.r2.kept`, 'o2.r2.kept', `o2.r2.kept/${COOKIE}`],
     );
     const startTime = fc.constantFrom('s', 's', 's', 'later', 'a');
+    const tags = fc.oneof(
+      { weight: 3, arbitrary: fc.constant([]) },
+      {
+        weight: 1,
+        arbitrary: fc.subarray([
+          ...[TAG, LATER_TAG, '9111111111111000002', '9122222222222000001'],
+          // What lives on, of two generations, and what is no tag.
+          ...['9033333333333000001', '8844444444444000001', '9223372036854775807'],
+        ]),
+      },
+    );
     const row = fc.record({
-      ...{ pid: number, ppid: number, pgid: number, sid: number, cookie, startTime },
+      ...{ pid: number, ppid: number, pgid: number, sid: number, cookie, startTime, tags },
       alive: fc.integer({ max: 4 }).map((n) => n !== 0),
     });
     const anyRoot = fc.record({
@@ -474,6 +515,7 @@ describe('treeOf', () => {
         .array(fc.constantFrom(ROOT, 2, 3, 4, 5, 0, 1, HOST), { maxLength: 3 })
         .map((list) => new Set(list)),
       cookie: fc.constant(COOKIE),
+      tag: fc.constantFrom(undefined, tagClaim(TAG)),
     });
     const anyKnown = fc.dictionary(fc.integer({ min: 2, max: 14 }).map(String), startTime, {
       maxKeys: 2,
@@ -483,6 +525,31 @@ describe('treeOf', () => {
     const isOlder = (a: string, b: string) =>
       a.length < b.length || (a.length === b.length && a < b);
 
+    const leadOf = (tag: string) => Number(tag.slice(0, 2));
+    const isKeptTag = (tag: string) => leadOf(tag) <= 91 && leadOf(tag) % 2 === 0;
+
+    /** Whether one of its tags is the root's, and none of a later generation says that it lives on. */
+    function bearsTag({ tags = [] }: ProcessEntry, from: TreeRoot): boolean {
+      const own = tags.filter((tag) => from.tag !== undefined && [TAG, LATER_TAG].includes(tag));
+      return own.some(
+        (tag) => !tags.some((other) => isKeptTag(other) && leadOf(other) < leadOf(tag)),
+      );
+    }
+
+    /** Whether it was launched to live on, by whatever tells. */
+    function isKept(entry: ProcessEntry, from: TreeRoot): boolean {
+      if (claimsOf(entry.cookie).includes(from.cookie)) return false;
+      if (parseCookie(entry.cookie).some((segment) => segment.kept)) return true;
+      return !bearsTag(entry, from) && (entry.tags ?? []).some(isKeptTag);
+    }
+
+    /** Whether a cookie proves it, or a tag that it cannot have been given before there was a root. */
+    function isMarked(entry: ProcessEntry, from: TreeRoot): boolean {
+      if (claimsOf(entry.cookie).includes(from.cookie)) return true;
+      const wasBefore = from.startTime !== undefined && isOlder(entry.startTime, from.startTime);
+      return bearsTag(entry, from) && !wasBefore;
+    }
+
     /** Why a process may be ended by itself, and not because of another one. */
     function isProven(
       entry: ProcessEntry,
@@ -490,7 +557,7 @@ describe('treeOf', () => {
       known: Record<string, string>,
       table: ProcessTable,
     ): boolean {
-      if (claimsOf(entry.cookie).includes(from.cookie)) return true;
+      if (isMarked(entry, from)) return true;
       if (known[entry.pid] === entry.startTime) return true;
       const leader = table.get(from.pid);
       // Windows: a dead parent's number, still on its children.
@@ -529,12 +596,11 @@ describe('treeOf', () => {
       fc.assert(
         fc.property(rows, anyRoot, anyKnown, (list, from, known) => {
           const table = tableOf(...list);
-          const kept = (entry: ProcessEntry) =>
-            !claimsOf(entry.cookie).includes(from.cookie) &&
-            parseCookie(entry.cookie).some((segment) => segment.kept);
           const members = new Set(find(table, { from, known }));
           // Everything that a chain may lead through: the dead prove as well as the living.
-          const provable = [...table.values()].filter((entry) => !kept(entry) && entry.pid > 1);
+          const provable = [...table.values()].filter(
+            (entry) => !isKept(entry, from) && entry.pid > 1,
+          );
           const proven = new Set(provable.filter((entry) => isProven(entry, from, known, table)));
           for (let size = -1; size !== proven.size; ) {
             size = proven.size;
@@ -565,9 +631,7 @@ describe('treeOf', () => {
             expect(pid).toBeGreaterThan(1);
             expect(ancestors).not.toContain(pid);
             expect(table.get(pid)?.alive).toBe(true);
-            if (!claimsOf(table.get(pid)?.cookie).includes(COOKIE)) {
-              expect(table.get(pid)?.cookie ?? '').not.toMatch(/\.kept/);
-            }
+            expect(isKept(table.get(pid) as ProcessEntry, from)).toBe(false);
           }
         }),
         FUZZ,
@@ -586,14 +650,28 @@ describe('treeOf', () => {
             // Windows: of a dead root, whose number is still on it.
             if (parent === undefined && entry.ppid === from.pid && from.held) continue;
             if (isChild || entry.pid === from.pid || known[pid] === entry.startTime) continue;
-            if (claimsOf(entry.cookie).includes(from.cookie)) continue;
-            if (isNumbered(entry, from, known, table)) continue;
+            if (isMarked(entry, from) || isNumbered(entry, from, known, table)) continue;
             // Only a group or session can have made it a member: ours by its leader, or leaderless.
             const numbers = [entry.pgid, entry.sid];
             const ours = numbers.filter(
               (number) => number === from.pid || members.has(number) || !table.get(number)?.alive,
             );
             expect(ours).not.toEqual([]);
+          }
+        }),
+        FUZZ,
+      );
+    });
+
+    it('finds everyone who bears a mark of the root', () => {
+      fc.assert(
+        fc.property(rows, anyRoot, anyKnown, (list, from, known) => {
+          const table = tableOf(...list);
+          const members = new Set(find(table, { from, known }));
+          const never = lineage(table, HOST);
+          for (const entry of table.values()) {
+            if (!entry.alive || entry.pid <= 1 || never.has(entry.pid)) continue;
+            if (isMarked(entry, from) && !isKept(entry, from)) expect(members).toContain(entry.pid);
           }
         }),
         FUZZ,
@@ -611,7 +689,7 @@ describe('treeOf', () => {
           }
           for (const entry of table.values()) {
             if (!members.has(entry.ppid) || !entry.alive || lineage.has(entry.pid)) continue;
-            if (entry.pid <= 1 || entry.cookie?.includes('.kept')) continue;
+            if (entry.pid <= 1 || isKept(entry, from)) continue;
             expect(members).toContain(entry.pid);
           }
         }),
