@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -63,7 +64,7 @@ describe.runIf(CAN_WATCH)('without us', SOON, () => {
   it('execa throws away what nobody reads yet', async () => {
     const options = { buffer: false, reject: false } as const;
     const child = execa('/bin/sh', ['-c', 'echo early; read line; echo $line'], options);
-    await eventually(() => child.stdout.readableFlowing);
+    await eventually(() => (child.stdout as Socket).bytesRead > 0);
     child.stdin.end('late\n');
     const said = await text(child.stdout);
     await child;
