@@ -9,6 +9,11 @@ import type { Measurement, Row } from './row.ts';
 const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   spawn: () => import('./rows/spawn.ts'),
   'first-byte': () => import('./rows/first-byte.ts'),
+  throughput: async () => ({ row: (await import('./rows/throughput.ts')).chunks }),
+  'throughput-frames': async () => ({ row: (await import('./rows/throughput.ts')).frames }),
+  'throughput-large': async () => ({ row: (await import('./rows/throughput.ts')).largeFrames }),
+  'ping-pong': () => import('./rows/ping-pong.ts'),
+  short: () => import('./rows/short.ts'),
   journal: () => import('./rows/journal.ts'),
   slot: () => import('./rows/slot.ts'),
   end: () => import('./rows/end.ts'),

@@ -58,6 +58,12 @@ import {
 } from './spawn/request.ts';
 import { spawn } from './spawn/spawn.ts';
 import {
+  pipedOf,
+  requireStreams,
+  type StdioOptions,
+  streamsOfTheSdk,
+} from './spawn/stdio-options.ts';
+import {
   type HostSignalOptions,
   handleSignals,
   hostSignalOptions,
@@ -109,6 +115,9 @@ export interface RunOptions {
   /** Ends the run. */
   signal?: AbortSignal | undefined;
 }
+
+/** What each process of a spawn hook is given; program, arguments and streams are the SDK's own. */
+export type HookDefaults = Partial<Omit<SpawnRequest, 'command' | 'args' | keyof StdioOptions>>;
 
 /** What the SDK's spawn hook receives; unknown keys pass. */
 export interface HookOptions {
@@ -171,6 +180,7 @@ export interface Foundation {
 const requestFields = z.extend(spawnRequest, { limits: z.optional(processLimits) });
 /** What each call of a hook says for itself would go over a default, unnoticed. */
 const hookDefaults = z.extend(z.partial(requestFields), {
+  ...streamsOfTheSdk(),
   command: z.optional(
     z.undefined({
       error: 'must be left out: the Agent SDK names the program (pathToClaudeCodeExecutable)',
@@ -184,7 +194,10 @@ const hookDefaults = z.extend(z.partial(requestFields), {
   ),
 });
 const spawnDefaults = hookDefaults.check(z.superRefine(requireSession));
-const limitedRequest = requestFields.check(z.superRefine(requireSession));
+const limitedRequest = requestFields.check(
+  z.superRefine(requireSession),
+  z.superRefine(requireStreams),
+);
 const acquireOptions = z.prefault(
   z.strictObject({
     sessionId: z.optional(sessionId),
@@ -380,7 +393,7 @@ export class Supervisor {
    * query({ prompt, options: { spawnClaudeCodeProcess: supervisor.spawnHook({ sessionId }) } });
    * ```
    */
-  spawnHook(defaults: Partial<Omit<SpawnRequest, 'command' | 'args'>> = {}): SpawnHook {
+  spawnHook(defaults: HookDefaults = {}): SpawnHook {
     this.#assertSensible(parseInput(spawnDefaults, defaults, 'spawnHook'), 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
       const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
@@ -612,7 +625,10 @@ export class Supervisor {
 
   #check(input: SpawnRequest, subject: string): CheckedRequest {
     const request = parseInput(limitedRequest, input, subject);
-    return { ...request, limits: this.#assertSensible(request, subject) };
+    const limits = this.#assertSensible(request, subject);
+    const { stdout, stderr } = pipedOf(request);
+    // What is not seen cannot be missed.
+    return { ...request, limits: stdout && stderr ? limits : { ...limits, startupMs: null } };
   }
 
   /** Refuses what contradicts itself, or our options; returns the limits that hold for it. */

@@ -45,8 +45,7 @@ export function guardByShell(
   const { PATH = '' } = process.env;
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
   // Nobody but Node would reap it there.
-  if (adoptsOrphans)
-    return guardBy('/bin/sh', ['-c', script, GUARDIAN_NAME, ...args], env);
+  if (adoptsOrphans) return guardBy('/bin/sh', ['-c', script, GUARDIAN_NAME, ...args], env);
   const tagged = isTagged() ? 'tagged' : 'untagged';
   const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, script, ...args];
   return guardBy('/bin/sh', launcher, env, LAUNCHED);

@@ -32,7 +32,17 @@ export interface ServiceBreaker {
 export interface ServiceDefinition
   extends Pick<
     SpawnRequest,
-    'command' | 'args' | 'env' | 'cwd' | 'sessionId' | 'limits' | 'leftovers'
+    | 'command'
+    | 'args'
+    | 'env'
+    | 'cwd'
+    | 'sessionId'
+    | 'limits'
+    | 'leftovers'
+    | 'stdin'
+    | 'input'
+    | 'stdout'
+    | 'stderr'
   > {
   /** Names it in events, errors and the state directory, where its hosts share what they know of it. */
   name: string;
@@ -64,29 +74,40 @@ const ready = () =>
     z.transform(({ timeoutMs, ...wish }) => ({ by: waysOf(wish), timeoutMs })),
   );
 
-const definition = z.strictObject({
-  name: z.string().check(z.minLength(1), z.maxLength(256)),
-  ready: z.optional(ready()),
-  restart: z.prefault(restartPolicy, {}),
-  breaker: z.prefault(
-    z.strictObject({
-      failures: z._default(z.int().check(z.minimum(1)), 3),
-      openMs: z._default(durationMs().check(z.minimum(1), z.maximum(LONGEST_OPEN_MS)), 60_000),
-      stableMs: z._default(durationMs(), 10_000),
-    }),
-    {},
-  ),
-  lockFiles: z._default(z.readonly(z.array(absolutePath())), []),
-  // These are the spawn's to check.
-  command: z.unknown(),
-  args: z.optional(z.unknown()),
-  env: z.optional(z.unknown()),
-  cwd: z.optional(z.unknown()),
-  sessionId: z.optional(z.unknown()),
-  limits: z.optional(z.unknown()),
-  leftovers: z.optional(z.unknown()),
-  kind: z.optional(z.unknown()),
-});
+const definition = z
+  .strictObject({
+    name: z.string().check(z.minLength(1), z.maxLength(256)),
+    ready: z.optional(ready()),
+    restart: z.prefault(restartPolicy, {}),
+    breaker: z.prefault(
+      z.strictObject({
+        failures: z._default(z.int().check(z.minimum(1)), 3),
+        openMs: z._default(durationMs().check(z.minimum(1), z.maximum(LONGEST_OPEN_MS)), 60_000),
+        stableMs: z._default(durationMs(), 10_000),
+      }),
+      {},
+    ),
+    lockFiles: z._default(z.readonly(z.array(absolutePath())), []),
+    // These are the spawn's to check.
+    command: z.unknown(),
+    args: z.optional(z.unknown()),
+    env: z.optional(z.unknown()),
+    cwd: z.optional(z.unknown()),
+    sessionId: z.optional(z.unknown()),
+    limits: z.optional(z.unknown()),
+    leftovers: z.optional(z.unknown()),
+    kind: z.optional(z.unknown()),
+    stdin: z.optional(z.unknown()),
+    input: z.optional(z.unknown()),
+    stdout: z.optional(z.unknown()),
+    stderr: z.optional(z.unknown()),
+  })
+  .check(
+    z.refine(
+      ({ ready, stdout = 'pipe' }) => stdout === 'pipe' || !ready || !('stdout' in ready.by),
+      { path: ['stdout'], error: 'must be \'pipe\' where "ready.stdout" is to be read from it' },
+    ),
+  );
 
 /** @internal How a service is known to be ready, checked. */
 export type CheckedReady = NonNullable<z.output<typeof definition>['ready']>;

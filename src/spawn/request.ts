@@ -6,6 +6,7 @@ import type { Limits, ProcessLimits } from '../limits/limits.ts';
 import { NO_NUL, systemText } from '../validation.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
+import { type StdioOptions, stdioFields } from './stdio-options.ts';
 
 /** @internal */
 export const abortSignal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
@@ -35,6 +36,7 @@ export const spawnRequest = z.strictObject({
   args: z.optional(z.readonly(z.array(systemText()))),
   cwd: z.optional(systemText().check(z.minLength(1))),
   env: z.optional(environment()),
+  ...stdioFields(),
   signal: z.optional(abortSignal),
   sessionId: z.optional(sessionId),
   maxWallClockMs: z.optional(wallClockMs),
@@ -83,7 +85,7 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
 };
 
 /** What to start, and what for. */
-export interface SpawnRequest {
+export interface SpawnRequest extends StdioOptions {
   command: string;
   /** Reach the child one to one. Default: none. */
   args?: readonly string[] | undefined;
@@ -115,7 +117,7 @@ export interface SpawnRequest {
   leftovers?: 'terminate' | 'keep' | undefined;
   /**
    * For what must live on when the host ends, however it does: no guardian and no `stop` ends it, and
-   * the next host lists it. It has no streams. @default false
+   * the next host lists it. It has no pipes. @default false
    */
   outlivesHost?: boolean | undefined;
   /** Called once the process runs, in the tick of its start. */

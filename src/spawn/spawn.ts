@@ -26,6 +26,7 @@ import { secretValues } from './redaction.ts';
 import type { CheckedRequest } from './request.ts';
 import { StderrTail } from './stderr-tail.ts';
 import { quietStreams } from './stdio.ts';
+import { pipedOf } from './stdio-options.ts';
 import { trafficOf } from './traffic.ts';
 
 /** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
@@ -35,7 +36,7 @@ export function spawn(
   dialect: Dialect,
   held?: Slot,
 ): SupervisedProcess {
-  const handle = new Handle(corridor.nextId());
+  const handle = new Handle(corridor.nextId(), pipedOf(request), request.input);
   // A kind is a label: whatever it says, what comes through the hook is an agent.
   const { slot: needsSlot = dialect.isClaude || request.kind === 'agent' } = request;
   const holdsSlot = needsSlot || held !== undefined;
@@ -74,6 +75,9 @@ function start(passage: Passage, admission: Admission): void {
       cwd: request.cwd,
       env,
       outlivesHost: request.outlivesHost,
+      stdin: request.stdin,
+      stdout: request.stdout,
+      stderr: request.stderr,
       rlimits,
     });
     if (launched.child !== undefined) {
