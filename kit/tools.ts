@@ -12,7 +12,10 @@ export type ToolName = keyof typeof SCRIPTS;
 
 export const TOOL_NAMES = Object.keys(SCRIPTS) as ToolName[];
 
-const FOLDER = join(import.meta.dirname, 'tools');
+/** Where the small tools are installed, which `npm test` uses as well. */
+export const TOOLS = join(import.meta.dirname, 'tools');
+/** Where the large ones are. */
+const BUNDLERS = join(import.meta.dirname, 'bundlers');
 
 /**
  * The absolute path of a tool's script. The first call on a machine installs all of them.
@@ -20,6 +23,12 @@ const FOLDER = join(import.meta.dirname, 'tools');
  */
 export async function tool(name: ToolName): Promise<string> {
   // esbuild works without its own script, which would put a binary in the place of the one for Node.
-  await installOnce(FOLDER, ['--ignore-scripts']);
-  return join(FOLDER, 'node_modules', SCRIPTS[name]);
+  await installOnce(TOOLS, ['--ignore-scripts']);
+  return join(TOOLS, 'node_modules', SCRIPTS[name]);
+}
+
+/** The folder where bundlers and loaders are installed (half a gigabyte); called as {@link tool} is. */
+export async function bundlers(): Promise<string> {
+  await installOnce(BUNDLERS, ['--ignore-scripts']);
+  return BUNDLERS;
 }
