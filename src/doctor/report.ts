@@ -214,6 +214,7 @@ export interface FileGroup {
     | 'journal'
     | 'claim'
     | 'kept'
+    | 'heartbeat'
     | 'session'
     | 'day'
     | 'history'

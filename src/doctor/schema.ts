@@ -141,6 +141,7 @@ const fileKind = () =>
       'order',
       'clock',
       'folder',
+      'heartbeat',
       'half-written',
       'other',
     ] as const),

@@ -37,21 +37,26 @@ export function startGuard(request: GuardRequest): Guard {
 }
 
 /** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
-export function guardByShell({ owner, tag, ...times }: GuardRequest): Guard {
+export function guardByShell({ owner, tag, hold, ...times }: GuardRequest): Guard {
   // No argument may be empty: old versions of Bun leave it out.
   const args = [owner, ...wholeMs(times), ...(tag === undefined ? [] : [tag])];
   const { PATH = '' } = process.env;
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
   // Nobody but Node would reap it there.
   if (adoptsOrphans)
-    return guardBy('/bin/sh', ['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', ...args], env);
+    return guardBy(
+      '/bin/sh',
+      ['-c', GUARDIAN_SCRIPT, 'agent-supervisor-guardian', ...args],
+      env,
+      holding(PIPES, hold),
+    );
   const tagged = isTagged() ? 'tagged' : 'untagged';
   const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, GUARDIAN_SCRIPT, ...args];
-  return guardBy('/bin/sh', launcher, env, LAUNCHED);
+  return guardBy('/bin/sh', launcher, env, holding(LAUNCHED, hold));
 }
 
 /** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */
-export function guardByNode({ owner, tag, ...times }: GuardRequest): Guard {
+export function guardByNode({ owner, tag, hold, ...times }: GuardRequest): Guard {
   // The sources run as they are; the bundle has the script beside it (scripts/bundle.ts).
   const script = import.meta.filename.endsWith('.ts')
     ? join(import.meta.dirname, '../ownership/guardian-process.ts')
@@ -60,11 +65,12 @@ export function guardByNode({ owner, tag, ...times }: GuardRequest): Guard {
   if (!existsSync(script)) throw new Error(`there is no ${script}`);
   const ofTags = tag === undefined ? [] : [tag];
   const args = [script, owner, ...wholeMs(times), String(process.pid), ...ofTags];
-  return guardBy(process.execPath, args, {
+  const env = {
     PATH: process.env['PATH'],
     // Electron would show a window, and is Node with this.
     ELECTRON_RUN_AS_NODE: '1',
-  });
+  };
+  return guardBy(process.execPath, args, env, holding(PIPES, hold));
 }
 
 function wholeMs({ politeMs, forcedMs }: Pick<GuardRequest, 'politeMs' | 'forcedMs'>): string[] {
@@ -82,14 +88,26 @@ function isTagged(): boolean {
 }
 
 /** One pipe for both directions: stdin and stdout end here together with the launcher. */
-const LAUNCHED: StdioOptions = ['ignore', 'ignore', 'ignore', 'pipe'];
+const LAUNCHED: StdioEntry[] = ['ignore', 'ignore', 'ignore', 'pipe'];
+const PIPES: StdioEntry[] = ['pipe', 'pipe', 'ignore'];
+
+type StdioEntry = 'ignore' | 'pipe' | number;
+
+/** The number under which a guardian holds a descriptor of its host's: its script uses those below. */
+const HELD = 5;
+
+function holding(stdio: readonly StdioEntry[], fd: number | undefined): StdioOptions {
+  if (fd === undefined) return [...stdio];
+  const unused = Array<StdioEntry>(HELD - stdio.length).fill('ignore');
+  return [...stdio, ...unused, fd];
+}
 
 /** `env` is all that the guardian inherits: no cookie, or it would find itself. */
 function guardBy(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
-  stdio: StdioOptions = ['pipe', 'pipe', 'ignore'],
+  stdio: StdioOptions,
 ): Guard {
   // Loaded at the first start, as everything is that only some hosts need.
   const { spawn } = require('node:child_process') as typeof import('node:child_process');

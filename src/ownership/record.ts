@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { HEARTBEAT_ID } from './heartbeat-file.ts';
 
 /**
  * The number of the format below, in every journal's header. A reader acts on its own number
@@ -42,6 +43,7 @@ const ownerSchema = z.lazy(() =>
     machine: z.string().max(256),
     pid: z.int().min(1).max(MAX_PID),
     ...identity(),
+    heartbeat: z.string().regex(HEARTBEAT_ID).optional(),
   }),
 );
 

@@ -5,6 +5,7 @@ import type { Clock } from '../os/clock.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from '../ownership/files.ts';
+import { HEARTBEAT_ID } from '../ownership/heartbeat-file.ts';
 import type { Owner } from '../ownership/identity.ts';
 import { FORMAT_VERSION, parseJson } from '../ownership/record.ts';
 import type { BreakerMemory, BreakerState } from './breaker.ts';
@@ -26,6 +27,8 @@ const instance = () =>
     startTime: z.string().min(1).max(32),
     bootId: z.string().max(64),
     pidNamespace: z.string().max(64),
+    /** Its host's: that one's guardian, which shares it, ends the process before it goes. */
+    heartbeat: z.string().regex(HEARTBEAT_ID).optional(),
     files: z
       .array(z.object({ path: z.string().max(4096), key: z.string().max(128) }))
       .max(100)
