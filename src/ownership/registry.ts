@@ -57,18 +57,7 @@ export class Registry {
     this.#options = options;
     this.#os = os;
     this.#warn = warn;
-    const { heartbeat: times } = os;
-    this.#heartbeat =
-      times &&
-      new Heartbeat({
-        os,
-        times,
-        folder: stateDir,
-        graceMs: guardian && os.guard ? guardian.politeMs + guardian.forcedMs : 0,
-        isNeeded: () => this.#isBusy,
-        givenUp: (silentMs) => this.#beginAnew(silentMs),
-        warn: (message, cause) => warn('REGISTRY', message, cause),
-      });
+    this.#heartbeat = this.#heartbeatOf(options);
     this.#detector = new FailureDetector(os, stateDir);
     const heartbeat = this.#heartbeat?.id;
     this.#owner = {
@@ -110,6 +99,18 @@ export class Registry {
     this.#guardian = new Guardian(os, request, (message, cause) =>
       warn('GUARDIAN', message, cause),
     );
+  }
+
+  #heartbeatOf({ stateDir, guardian, warn }: RegistryOptions): Heartbeat | undefined {
+    const { heartbeat: times, guard } = this.#os;
+    if (times === undefined) return undefined;
+    return new Heartbeat({
+      ...{ os: this.#os, times, folder: stateDir },
+      graceMs: guardian && guard ? guardian.politeMs + guardian.forcedMs : 0,
+      isNeeded: () => this.#isBusy,
+      givenUp: (silentMs) => this.#beginAnew(silentMs),
+      warn: (message, cause) => warn('REGISTRY', message, cause),
+    });
   }
 
   get owner(): Owner {

@@ -68,8 +68,8 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
   // Its folder is nobody else's.
-  const { heartbeat: _4, ...system } = systemOs();
-  const os: Os = clock === undefined ? system : { ...system, clock };
+  const { heartbeat: _4, ...alone } = systemOs();
+  const os: Os = clock === undefined ? alone : { ...alone, clock };
   const system = agent === undefined ? os : withAgent(os, agent);
   let supervisor: Supervisor;
   let restore: (() => void) | undefined;
