@@ -18,10 +18,11 @@ import {
   type ProcessRow,
   readRow,
 } from './process-table.ts';
+import { CAN_UNSHARE, UNSHARE } from './pid-namespace.ts';
 import { type Program, startProgram } from './start-program.ts';
 import { standing } from './state-dir.ts';
 
-export { CAN_UNSHARE, UNSHARE } from './pid-namespace.ts';
+export { CAN_UNSHARE, UNSHARE };
 
 export const CAN_CONTAIN = process.platform === 'linux';
 
@@ -251,6 +252,12 @@ export class Area {
     return row;
   }
 
+  /** A PID namespace that stays, so that its number is nobody else's. */
+  park(): ProcessRow {
+    // What is in it is none of the test's trees.
+    return this.canary({ [CONTAINMENT_MARKER]: '' }, [...UNSHARE, 'sleep', '300']);
+  }
+
   /** Two processes in groups of their own, in one session whose leader is dead. */
   async orphanedSession(): Promise<readonly [ProcessRow, ProcessRow]> {
     const script = 'set -m; sleep 300 & echo $!; sleep 300 & echo $!';
@@ -286,6 +293,14 @@ export class Area {
   /** The journals and claims that lie in the state directory. */
   files(): string[] {
     return standing(this.stateDir);
+  }
+
+  /** What the hosts have noted of their processes. */
+  history(): { readonly id: string; readonly event: string }[] {
+    return readdirSync(this.stateDir)
+      .filter((name) => name.startsWith('history-'))
+      .flatMap((name) => readFileSync(join(this.stateDir, name), 'utf8').trim().split('\n'))
+      .map((line) => JSON.parse(line));
   }
 
   /** The instances whose own journal lies there. */

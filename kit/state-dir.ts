@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 
-/** What lies in a state directory as long as something is supervised; the history and the clock's file stay. */
+/** What says in a state directory that something is supervised: not the history, the clock's file and the hosts' heartbeats. */
 export function standing(stateDir: string): string[] {
   return readdirSync(stateDir)
-    .filter((name) => !name.startsWith('history-') && name !== 'clock.json')
+    .filter((name) => !/^(?:history-|heartbeat-|clock\.json$)/.test(name))
     .sort();
 }

@@ -164,6 +164,8 @@ export interface Foundation {
   check(request: SpawnRequest, subject: string): void;
   /** What it takes to judge others' processes and files in our name. */
   recovery(): Promise<RecoveryContext>;
+  /** By which others see from elsewhere that we live; `undefined` while no registry is open. */
+  readonly heartbeat: string | undefined;
   /** What is written down of a live process. */
   recordOf(id: string): SupervisionRecord | undefined;
   /** Who is alive of a live process's tree. */
@@ -321,6 +323,7 @@ export class Supervisor {
       warn: (code, message, cause) => this.#warn(code, message, cause),
       check: (request, subject) => void this.#check(request, subject),
       recovery: () => this.#open().recovery(),
+      heartbeat: this.#registry?.owner.heartbeat,
       live: this.#live,
       health: () => this.#health(),
       session: (id) => this.#corridor.sessions.describe(id),
@@ -355,6 +358,7 @@ export class Supervisor {
     const registry = this.#open();
     // One after the other: two at once would claim the same journals.
     const report = await this.#sweeps.take(async () => {
+      registry.catchUp();
       const context = { ...(await registry.recovery()), dryRun };
       const { retentionMs } = this.#options.session;
       const { sessions } = this.#corridor;
@@ -748,6 +752,7 @@ export class Supervisor {
         rlimitTag,
         guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
         warn: (code, message, cause) => this.#warn(code, message, cause),
+        forfeited: (ids, silentMs) => this.#forfeit(ids, silentMs),
       });
       const { instance } = this.#registry.owner;
       this.#tellHomeless();
@@ -755,6 +760,18 @@ export class Supervisor {
     }
     this.#state = 'running';
     return this.#registry;
+  }
+
+  /** Ends the agents whose conversations others may run by now. */
+  #forfeit(ids: readonly string[], silentMs: number): void {
+    const lost = ids.flatMap((id) => this.#live.get(id) ?? []);
+    const reason = `other hosts have given this one up: it gave no sign of life for ${Math.round(silentMs / 1000)} s`;
+    for (const live of lost) {
+      live.isForfeit = true;
+      void live.end('duplicate', {}, reason);
+    }
+    const ended = `${lost.length} agents whose conversations may run elsewhere by now are ended`;
+    this.#warn('GIVEN_UP', `This host stood still: ${reason}. ${ended}; everything else goes on.`);
   }
 
   #tellHomeless(): void {

@@ -52,10 +52,27 @@ function lastUuid(flags: readonly string[], flag: RegExp): string | undefined {
   return found;
 }
 
-/** Who runs a conversation's agent at this moment. */
-export type Holder = 'nobody' | 'us' | 'another' | 'the dead' | 'unproven';
+/**
+ * Who runs a conversation's agent at this moment. One that is out of reach lives, and nobody here can end
+ * it; one that is silent has given no sign of life yet, and is given up if it gives none.
+ */
+export type Holder =
+  | 'nobody'
+  | 'us'
+  | 'another'
+  | 'the dead'
+  | 'silent'
+  | 'out of reach'
+  | 'unproven';
 
-export type DuplicateVerdict = 'start' | 'share' | 'end ours' | 'end theirs' | 'recover' | 'busy';
+export type DuplicateVerdict =
+  | 'start'
+  | 'share'
+  | 'end ours'
+  | 'end theirs'
+  | 'recover'
+  | 'wait'
+  | 'busy';
 
 /** Decides what a request does about the agent that runs its conversation. */
 export function judgeDuplicate(
@@ -65,9 +82,10 @@ export function judgeDuplicate(
 ): DuplicateVerdict {
   if (holder === 'nobody') return 'start';
   if (holder === 'the dead') return 'recover';
-  if (isNew) return 'busy';
-  if (policy === 'allow') return 'share';
-  if (policy === 'reject' || holder === 'unproven') return 'busy';
+  if (policy === 'allow' && !isNew) return 'share';
+  if (holder === 'silent') return 'wait';
+  if (isNew || policy === 'reject') return 'busy';
+  if (holder === 'unproven' || holder === 'out of reach') return 'busy';
   if (holder === 'us') return 'end ours';
   return policy === 'takeover' ? 'end theirs' : 'busy';
 }

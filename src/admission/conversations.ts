@@ -5,16 +5,21 @@ import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation.ts
 
 /** How often a claim is looked at again that somebody else is about to give up. */
 const POLL_MS = 20;
+/** The same for one whose owner shows only every few seconds whether it lives. */
+const SILENT_POLL_MS = 500;
 
 /** The claims on conversations, as all hosts of the state directory see them. */
 export interface Claims {
   /** Takes a conversation that nobody has for one of our records; `false` if somebody has it. */
   take(key: string, id: string): boolean;
-  /** Hands our claim on to another record of ours. */
-  pass(key: string, id: string): void;
+  /** Hands our claim on to another record of ours; `false` if it is not ours any more. */
+  pass(key: string, id: string): boolean;
   release(key: string): void;
-  /** Who has it, and how to name them. */
-  holder(key: string): Promise<{ readonly holder: Holder; readonly name: string }>;
+  /** Who has it, and how to name them; of one out of reach only a sign of life since then counts. */
+  holder(
+    key: string,
+    askedAtMs: number,
+  ): Promise<{ readonly holder: Holder; readonly name: string }>;
   /** Ends what a dead owner left, its claims last. */
   recover(): Promise<void>;
   /** Ends a live owner's agent, which gives its claim up then; says whether it is dead. */
@@ -133,6 +138,8 @@ class Conversation {
   readonly #waiting: TurnRequest[] = [];
   #isUnused = false;
   #isAdmitting = false;
+  /** When the first of those who wait began to ask whether somebody else has it. */
+  #askedAtMs: number | undefined;
   #givesUpAtMs: number | undefined;
   /** Whom we have ended, and who is about to give the conversation up. */
   #ended: string | undefined;
@@ -197,10 +204,7 @@ class Conversation {
   }
 
   #claim(id: string): boolean {
-    if (this.#claimedIn === this.#claims) {
-      this.#claims.pass(this.#key, id);
-      return true;
-    }
+    if (this.#claimedIn === this.#claims && this.#claims.pass(this.#key, id)) return true;
     // We have been stopped and started since: a claim counts as long as its owner's journal does.
     this.#claimedIn?.release(this.#key);
     this.#claimedIn = this.#claims.take(this.#key, id) ? this.#claims : undefined;
@@ -216,13 +220,20 @@ class Conversation {
   async #contend(request: TurnRequest): Promise<void> {
     const { clock, patienceMs } = this.#context;
     const { running } = clock;
+    this.#askedAtMs ??= clock.monotonicMs();
     this.#givesUpAtMs ??= running.monotonicMs() + patienceMs;
-    const { holder, name } = await this.#claims.holder(this.#key);
+    const { holder, name } = await this.#claims.holder(this.#key, this.#askedAtMs);
     if (!this.#waiting.includes(request)) return;
     const verdict = judgeDuplicate(holder, request.policy, request.isNew);
     if (verdict === 'share') this.#share(request, name);
     else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
+    if (verdict === 'wait') {
+      // Our patience is for those who end, and begins when they do.
+      this.#givesUpAtMs = undefined;
+      await this.#sleep(SILENT_POLL_MS);
+      return;
+    }
     // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
     const moreMs = name === this.#ended ? patienceMs : 0;
     if (running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
@@ -232,7 +243,14 @@ class Conversation {
     if (verdict === 'recover') await this.#claims.recover();
     else if (!this.#mayStart(request)) return;
     else if (await this.#claims.takeOver(this.#key)) this.#ended = name;
-    await new Promise<void>((resolve) => void running.after(POLL_MS, resolve, { keepAlive: true }));
+    await this.#sleep(POLL_MS);
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    const { clock } = this.#context;
+    await new Promise<void>(
+      (resolve) => void clock.running.after(ms, resolve, { keepAlive: true }),
+    );
   }
 
   #mayStart(request: TurnRequest): boolean {
@@ -280,7 +298,7 @@ class Conversation {
     const at = this.#waiting.indexOf(request);
     if (at >= 0) this.#waiting.splice(at, 1);
     // Each has its own time.
-    if (at === 0) this.#givesUpAtMs = this.#ended = undefined;
+    if (at === 0) this.#askedAtMs = this.#givesUpAtMs = this.#ended = undefined;
     return at >= 0;
   }
 

@@ -1,10 +1,14 @@
 import { safeJson } from '../doctor/safe-json.ts';
 import { createSupervisor, type SweepReport } from '../index.ts';
+import type { Terminal } from '../os/terminal.ts';
+import { forgetHost } from '../ownership/forget-host.ts';
 import { sweep } from '../ownership/sweep.ts';
+import type { Arguments } from './arguments.ts';
 import { confirm } from './endings.ts';
 import type { Command } from './execute.ts';
 import { counted } from './paint.ts';
 import { plain } from './plain.ts';
+import { Refusal } from './refusal.ts';
 import { findRegistry, onlooker, type Registry } from './registry.ts';
 
 export const run: Command = async (args, terminal) => {
@@ -15,6 +19,8 @@ export const run: Command = async (args, terminal) => {
     stdout.write(args.json ? 'null\n' : `${nothing}\n`);
     return 0;
   }
+  const name = args.text('forget');
+  if (name !== undefined) return forget(name, registry, args, terminal);
   const plan = await rehearse(registry);
   const isDry = args.flag('dry-run');
   if (!isDry && plan.orphans.length > 0)
@@ -28,6 +34,41 @@ export const run: Command = async (args, terminal) => {
   else stdout.write(`${lines(report, isDry).join('\n')}\n`);
   return report.survivors.length > 0 ? 1 : 0;
 };
+
+/** Takes the operator's word for it that a host is gone which cannot be judged from here. */
+async function forget(
+  name: string,
+  registry: Registry,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<number> {
+  const isDry = args.flag('dry-run');
+  const context = await onlooker(registry);
+  const found = await forgetHost(name, context);
+  switch (found.outcome) {
+    case 'unknown':
+      throw new Refusal(`There is no host "${plain(name)}". "agent-supervisor ps" lists them.`);
+    case 'ambiguous':
+      throw new Refusal(`"${plain(name)}" begins the names of several hosts. Name one in full.`);
+    case 'alive':
+      throw new Refusal(`Host ${found.owner.instance} is alive. End it where it runs.`, 1);
+    case 'dead':
+      throw new Refusal(
+        `Host ${found.owner.instance} is proven dead. "agent-supervisor recover" cleans up after it.`,
+        1,
+      );
+  }
+  const { instance, pid, machine } = found.owner;
+  if (!isDry) {
+    const who = `host ${instance} (pid ${pid} on ${plain(machine)})`;
+    await confirm(`Forget ${who}, which has to be gone?`, args, terminal);
+    await forgetHost(instance, { ...context, dryRun: false });
+  }
+  const told = `${isDry ? 'would forget' : 'forgot'} host ${instance}`;
+  const { stdout } = terminal;
+  stdout.write(args.json ? `${safeJson({ forgotten: [instance] }, 2)}\n` : `${told}\n`);
+  return 0;
+}
 
 /** What a start would do, without a trace of our own. */
 async function rehearse(registry: Registry): Promise<SweepReport> {

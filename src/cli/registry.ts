@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { type ResolvedOptions, resolveOptions } from '../options.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
+import { FailureDetector } from '../ownership/failure-detector.ts';
 import type { Owner } from '../ownership/identity.ts';
 import type { OrphanContext } from '../ownership/orphans.ts';
 import { type Arguments, durationOf } from './arguments.ts';
@@ -62,12 +63,15 @@ export function readOptions(args: Arguments): Pick<Registry, 'os' | 'options'> {
 export async function onlooker({ os, stateDir, options }: Registry): Promise<OnlookerContext> {
   const identity = (await os.identifyAsync?.()) ?? os.identify();
   const self: Owner = { ...identity, instance: crypto.randomUUID() };
-  return { os, stateDir, self, ladder: options.ladder, dryRun: true, ownTree: () => undefined };
+  const detector = new FailureDetector(os, stateDir, { looksOnce: true });
+  const context = { os, stateDir, self, detector, ladder: options.ladder };
+  return { ...context, dryRun: true, ownTree: () => undefined };
 }
 
 export interface OnlookerContext extends OrphanContext {
   readonly stateDir: string;
   readonly self: Owner;
+  readonly detector: FailureDetector;
   ownTree(id: string): undefined;
 }
 

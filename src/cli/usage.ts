@@ -77,7 +77,16 @@ export const USAGE = {
   recover: {
     synopsis: 'recover',
     summary: 'end and forget what dead hosts have left, as the next start would',
-    options: [['--dry-run', 'only say what would be done'], GRACE, YES],
+    options: [
+      ['--dry-run', 'only say what would be done'],
+      ['--forget <host>', 'forget a host that cannot be judged from here, and is gone'],
+      GRACE,
+      YES,
+    ],
+    notes: [
+      'With --forget nothing is signalled: what such a host has left where it ran is out of reach. The',
+      'host is named by the beginning of its instance; one that shows that it lives is refused.',
+    ],
   },
   run: {
     synopsis: 'run [options] -- <command> [argument …]',

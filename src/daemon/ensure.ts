@@ -5,12 +5,19 @@ import { canConnect } from '../os/probe.ts';
 import { systemOs } from '../os/system.ts';
 import { cookieSegment } from '../ownership/cookie.ts';
 import { createWhole, makeFolder, statOwn } from '../ownership/files.ts';
+import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
 import { contentOf, holds, pidFileText } from '../ownership/pid-file.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
 import { endDaemon, endDaemonTree, isInside, treeOfDaemon } from './handover.ts';
-import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
+import {
+  inspectPidFile,
+  isOfThisNamespace,
+  judgeRecorded,
+  ownIdentity,
+  type PidFileView,
+} from './inspect.ts';
 import { logFileOf, tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
@@ -22,6 +29,8 @@ import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './star
 
 /** How long one who has removed his pid file may take to be gone. */
 const FAREWELL_MS = 500;
+/** How often one is looked at that only its heartbeat can tell of. */
+const SILENT_POLL_MS = 500;
 
 /** The long way of `ensureDaemon`: under the lock, whatever is found. */
 export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonReport> {
@@ -71,6 +80,7 @@ class Ensuring {
 
   async run(): Promise<DaemonReport> {
     const { os, options, pidFile, refusals } = this.#parts;
+    const askedAtMs = os.clock.monotonicMs();
     for (let wasInvalid = false; ; ) {
       const view = await inspectPidFile(pidFile, os);
       if (view.state === 'missing') {
@@ -83,13 +93,28 @@ class Ensuring {
       } else if (view.state === 'stale') {
         await this.#endRemains(view.file);
       } else {
-        if (view.doubt !== undefined) throw refusals.unjudged(view.file, view.doubt);
+        if (view.doubt !== undefined) {
+          if (!this.#isSilent(view, askedAtMs)) throw refusals.unjudged(view.file, view.doubt);
+          await pause(SILENT_POLL_MS, os);
+          continue;
+        }
         const isRight =
           options.version === undefined || options.version === view.file.daemonVersion;
         const report = isRight ? await this.#await(view.file) : await this.#handOver(view.file);
         if (report !== undefined) return report;
       }
     }
+  }
+
+  /** Whether one elsewhere has yet to show that it lives: it will, or is given up. */
+  #isSilent(
+    { aliveAtMs }: { readonly aliveAtMs?: number | undefined },
+    askedAtMs: number,
+  ): boolean {
+    const { os, options, untilMs, refusals } = this.#parts;
+    if (options.signal?.aborted) throw refusals.aborted(options.signal.reason);
+    const isSilent = aliveAtMs !== undefined && aliveAtMs < askedAtMs;
+    return isSilent && os.clock.monotonicMs() < untilMs;
   }
 
   /** Waits for a daemon that others have started; `undefined` if it dies meanwhile. */
@@ -129,10 +154,14 @@ class Ensuring {
     const { os, pidFile, refusals } = this.#parts;
     const { cookie, socket } = file;
     if (cookie !== undefined) {
-      const survivors = await endDaemonTree(treeOfDaemon(os, file), os);
+      // Elsewhere its number was another one's: only its mark proves anything.
+      const isHere = isOfThisNamespace(file, await ownIdentity(os));
+      const root = isHere ? file : { pid: 0, startTime: undefined, cookie };
+      const survivors = await endDaemonTree(treeOfDaemon(os, root), os);
       if (survivors.length > 0) throw refusals.survived(file, survivors);
     }
     if (socket !== undefined) await removeStaleSocket(socket, os);
+    removeHeartbeat(dirname(pidFile), file.heartbeat);
     // In a folder that cannot be written it stays, and would be found again and again.
     if (!removeIfUnchanged(pidFile, file, os) && holds(pidFile, file, os))
       throw refusals.unwritable(undefined);
@@ -219,7 +248,10 @@ class Ensuring {
     const members = await treeOfDaemon(this.#parts.os, file).look();
     const [first] = members.sort((a, b) => Number(a.startTime) - Number(b.startTime));
     const member = members.find(({ pid }) => pid === holder) ?? first;
-    return member && { pid: member.pid, startTime: member.startTime, claimed: undefined };
+    if (member === undefined) return undefined;
+    // What the process before has shown of itself says nothing of this one.
+    const heartbeat = file.claimed ? undefined : file.heartbeat;
+    return { pid: member.pid, startTime: member.startTime, claimed: undefined, heartbeat };
   }
 
   /** Ends what this call has started, and removes its pid file. */

@@ -1,11 +1,12 @@
 import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
 import { claimsOf } from '../ownership/cookie.ts';
+import { readerOf } from '../ownership/judge.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
 import { Ending } from '../termination/terminate.ts';
 import { marksOf } from '../tree/marks.ts';
 import { pause } from './await-ready.ts';
-import { judgeRecorded, readerOf } from './inspect.ts';
+import { judgeRecorded } from './inspect.ts';
 
 /** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
 const POLITE_MS = 10_000;

@@ -1,9 +1,12 @@
 import { lstatSync, renameSync, type Stats } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { isAnothersProcess } from '../os/system.ts';
-import { judgeOwner, type OwnerVerdict } from '../ownership/identity.ts';
+import { isOver, type OwnerVerdict } from '../ownership/identity.ts';
+import { type Judgement, judgeBy, readerOf } from '../ownership/judge.ts';
 import { readPidFile, setAside } from '../ownership/pid-file.ts';
 import type { PidFile, RecordedIdentity } from '../ownership/pid-record.ts';
+import { detectorOf } from './heartbeats.ts';
 
 /** What a pid file is worth. */
 export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
@@ -11,8 +14,16 @@ export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
 /** What stands at a pid file's path, and what it says of a process. */
 export type PidFileView =
   | { readonly state: 'missing' }
-  /** `doubt`: why it could not be proven dead, although it is not proven alive either. */
-  | { readonly state: 'alive'; readonly file: PidFile; readonly doubt?: string }
+  /**
+   * `doubt`: why it could not be proven dead, although it is not proven alive either; `aliveAtMs`: when
+   * it last gave a sign of life from elsewhere, on the monotonic clock.
+   */
+  | {
+      readonly state: 'alive';
+      readonly file: PidFile;
+      readonly doubt?: string;
+      readonly aliveAtMs?: number | undefined;
+    }
   | { readonly state: 'stale'; readonly file: PidFile }
   | { readonly state: 'invalid'; readonly reason: string };
 
@@ -31,10 +42,11 @@ export async function inspectPidFile(path: string, os: Os): Promise<PidFileView>
   if (reading.found === 'missing') return { state: 'missing' };
   if (reading.found !== 'file') return { state: 'invalid', reason: reading.reason };
   const { file } = reading;
-  const verdict = await judgeRecorded(file, os);
+  const { verdict, aliveAtMs } = await judgeFile(file, os, dirname(path));
   if (verdict === 'alive') return { state: 'alive', file };
-  if (verdict === 'dead' || verdict === 'rebooted') return { state: 'stale', file };
-  return { state: 'alive', file, doubt: DOUBTS[verdict] };
+  if (isOver(verdict)) return { state: 'stale', file };
+  const doubt = verdict === 'unproven' ? DOUBTS.unproven : DOUBTS.elsewhere;
+  return { state: 'alive', file, doubt, aliveAtMs };
 }
 
 const DOUBTS = {
@@ -43,30 +55,44 @@ const DOUBTS = {
 } as const;
 
 /** Judges a process that a file names; dead only if that is proven. */
-export async function judgeRecorded(file: RecordedIdentity, os: Os): Promise<OwnerVerdict> {
+export async function judgeRecorded(
+  file: RecordedIdentity,
+  os: Os,
+  folder?: string,
+): Promise<OwnerVerdict> {
+  return (await judgeFile(file, os, folder)).verdict;
+}
+
+/** {@link judgeRecorded} by the heartbeats in the file's folder, too. */
+async function judgeFile(
+  file: RecordedIdentity,
+  os: Os,
+  folder: string | undefined,
+): Promise<Judgement> {
   const self = await ownIdentity(os);
   const read = await readerOf(os);
+  const detector = folder === undefined ? undefined : detectorOf(os, folder);
+  const judgement = await judgeBy(file, { self, detector }, read);
+  if (!isOfThisNamespace(file, self)) return judgement;
+  const { verdict } = judgement;
   try {
-    const verdict = judgeOwner({ ...file, instance: '' }, self, read);
     // Hidden is not gone.
     if (verdict === 'dead' && read(file.pid) === undefined && isAnothersProcess(file.pid))
-      return 'unproven';
+      return { verdict: 'unproven' };
     // Whatever it was, nobody has its number.
-    const isHere = file.machine === self.machine && file.pidNamespace === self.pidNamespace;
-    if (verdict === 'unproven' && isHere && read(file.pid) === undefined) return 'dead';
-    return verdict;
+    if (verdict === 'unproven' && read(file.pid) === undefined) return { verdict: 'dead' };
+    return judgement;
   } catch {
     // Without a file descriptor to look with, nobody is dead.
-    return 'unproven';
+    return { verdict: 'unproven' };
   }
 }
 
-/** Looks a process up now, or in a look that is taken now. */
-export async function readerOf(os: Os): Promise<NonNullable<Os['processes']['read']>> {
-  const { read, look } = os.processes;
-  if (read !== undefined) return read;
-  const table = await look();
-  return (pid) => table.get(pid);
+/** Whether a recorded process's number means anything here. */
+export function isOfThisNamespace(file: RecordedIdentity, self: SelfIdentity): boolean {
+  if (file.pidNamespace !== self.pidNamespace) return false;
+  const isThisBoot = file.bootId !== '' && file.bootId === self.bootId;
+  return isThisBoot || file.machine === self.machine;
 }
 
 /** Who we are, looked up where the system does not say it at once. */

@@ -5,8 +5,10 @@ import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { parseCookie } from '../ownership/cookie.ts';
 import { createWhole, makeFolder } from '../ownership/files.ts';
+import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
 import { contentOf, holds, pidFileText, setAside } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../ownership/pid-record.ts';
+import { type HeldHeartbeat, holdHeartbeat } from './heartbeats.ts';
 import { inspectPidFile, ownIdentity } from './inspect.ts';
 import { readLaunchNote } from './launch-note.ts';
 import type { PidFileDetails } from './options.ts';
@@ -56,20 +58,41 @@ export async function claimPidFile(
     if (view.state !== 'missing') {
       const mayTake =
         view.state === 'stale' || isSelf(view.file, identity) || isOurLaunch(view.file, cookie);
-      if (!mayTake) throw taken(path, view.file, view.doubt);
+      if (!mayTake) {
+        hide(path);
+        throw taken(path, view.file, view.doubt);
+      }
+      if (view.state === 'stale') removeHeartbeat(dirname(path), view.file.heartbeat);
       // It is for its launcher to say when it is ready.
       starting = view.state === 'alive' ? view.file.starting : undefined;
       removeIfUnchanged(path, view.file, os, writer);
     }
     try {
       makeFolder(dirname(path));
-      const text = pidFileText({ ...file, starting });
-      if (createWhole(path, text, writer)) return file;
+      const heartbeat = show(path, os);
+      const text = pidFileText({ ...file, heartbeat, starting });
+      if (createWhole(path, text, writer)) return { ...file, heartbeat };
     } catch (error) {
+      hide(path);
       throw unusable(path, (error as Error).message, error);
     }
   }
+  hide(path);
   throw unusable(path, 'others write it all the time');
+}
+
+/** By which those see us who cannot look us up, as long as our pid file is there. */
+const shown = new Map<string, HeldHeartbeat>();
+
+function show(path: string, os: Os): string | undefined {
+  const held = shown.get(path) ?? holdHeartbeat(os, dirname(path));
+  shown.set(path, held);
+  return held.id;
+}
+
+function hide(path: string): void {
+  shown.get(path)?.release();
+  shown.delete(path);
 }
 
 /** Removes a pid file if it still says what was read in it. */
@@ -112,6 +135,7 @@ export async function removePidFile(path: string): Promise<boolean> {
 /** {@link removePidFile} for a process that knows who it is. */
 export function removeOwn(path: string, self: RecordedIdentity, os: Os): boolean {
   const file = contentOf(path, os);
+  hide(path);
   return file !== undefined && isSelf(file, self) && removeIfUnchanged(path, file, os);
 }
 
@@ -122,7 +146,7 @@ function isSelf(file: RecordedIdentity, self: RecordedIdentity): boolean {
     file.startTime === self.startTime &&
     file.bootId === self.bootId &&
     file.pidNamespace === self.pidNamespace &&
-    file.machine === self.machine
+    (file.bootId !== '' || file.machine === self.machine)
   );
 }
 

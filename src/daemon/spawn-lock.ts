@@ -4,7 +4,10 @@ import { SupervisorError } from '../index.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { createWhole, statOwn } from '../ownership/files.ts';
+import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
+import { isOver } from '../ownership/identity.ts';
 import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../ownership/pid-record.ts';
+import { type HeldHeartbeat, holdHeartbeat } from './heartbeats.ts';
 import { judgeRecorded, ownIdentity } from './inspect.ts';
 import type { SpawnLockOptions } from './options.ts';
 import { checkLockOptions, checkPath } from './schema.ts';
@@ -66,15 +69,19 @@ export async function holdLock(
   const untilMs = os.clock.running.monotonicMs() + timeoutMs;
   const contender = new Contender(path, await ownIdentity(os), os);
   let last: string | undefined;
-  for (let pollMs = POLL_MS; ; pollMs = Math.min(1.2 * pollMs, MAX_POLL_MS)) {
-    if (signal?.aborted) throw aborted(path, signal.reason);
-    const holder = await contender.compete();
-    if (holder === undefined) return contender;
-    if (last !== undefined && holder !== last && (await isMoot?.())) return undefined;
-    last = holder;
-    const leftMs = untilMs - os.clock.running.monotonicMs();
-    if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
-    await pause(Math.min(pollMs, leftMs), os);
+  try {
+    for (let pollMs = POLL_MS; ; pollMs = Math.min(1.2 * pollMs, MAX_POLL_MS)) {
+      if (signal?.aborted) throw aborted(path, signal.reason);
+      const holder = await contender.compete();
+      if (holder === undefined) return contender;
+      if (last !== undefined && holder !== last && (await isMoot?.())) return undefined;
+      last = holder;
+      const leftMs = untilMs - os.clock.running.monotonicMs();
+      if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
+      await pause(Math.min(pollMs, leftMs), os);
+    }
+  } finally {
+    if (!contender.held) contender.leave();
   }
 }
 
@@ -92,16 +99,30 @@ class Contender implements HeldLock {
   readonly inherited: string[] = [];
   readonly #path: string;
   readonly #os: Os;
-  readonly #text: string;
+  readonly #self: SelfIdentity;
+  /** From the first file that names us to the last. */
+  #heartbeat: HeldHeartbeat | undefined;
   #held = false;
 
   constructor(path: string, self: SelfIdentity, os: Os) {
     this.#path = path;
     this.#os = os;
-    const { machine, pid, startTime, bootId, pidNamespace } = self;
-    const identity = { machine, pid, startTime, bootId, pidNamespace };
+    this.#self = self;
+  }
+
+  get #text(): string {
+    this.#heartbeat ??= holdHeartbeat(this.#os, dirname(this.#path));
+    const { id: heartbeat } = this.#heartbeat;
+    const { machine, pid, startTime, bootId, pidNamespace } = this.#self;
+    const identity = { machine, pid, startTime, bootId, pidNamespace, heartbeat };
     const content: SpawnLockFile = { version: PID_FILE_VERSION, nonce: this.nonce, ...identity };
-    this.#text = `${JSON.stringify(content)}\n`;
+    return `${JSON.stringify(content)}\n`;
+  }
+
+  /** Shows nobody any more that we live. */
+  leave(): void {
+    this.#heartbeat?.release();
+    this.#heartbeat = undefined;
   }
 
   get held(): boolean {
@@ -131,7 +152,11 @@ class Contender implements HeldLock {
     if (!this.#held) return;
     this.#held = false;
     const lock = read(this.#path, this.#os);
-    if (lock === 'unreadable' || lock?.nonce !== this.nonce) return;
+    if (lock !== 'unreadable' && lock?.nonce === this.nonce) this.#removeAll();
+    this.leave();
+  }
+
+  #removeAll(): void {
     // While the lock is a living one's, rights on others are good for nothing; and what these have
     // started has been seen to.
     for (const nonce of this.#chain()) rmSync(this.#takenPath(nonce), { force: true });
@@ -147,13 +172,13 @@ class Contender implements HeldLock {
       if (holder === undefined) return undefined;
       if (holder === 'unreadable')
         return `whoever has made ${at}, which is no spawn lock of this user`;
-      const verdict = await judgeRecorded(holder, this.#os);
+      const verdict = await judgeRecorded(holder, this.#os, dirname(this.#path));
       const name = `pid ${holder.pid} on ${holder.machine}`;
       if (verdict === 'alive') return name;
-      if (verdict !== 'dead' && verdict !== 'rebooted')
-        return `${name}, which cannot be judged from here`;
+      if (!isOver(verdict)) return `${name}, which cannot be judged from here`;
       dead.push(holder.nonce);
       if (!createWhole(this.#takenPath(holder.nonce), this.#text, this.nonce)) continue;
+      removeHeartbeat(dirname(this.#path), holder.heartbeat);
       this.#remove(dead[0] ?? '');
       return undefined;
     }

@@ -10,6 +10,7 @@ import { sanitize } from '../spawn/environment.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import { Tagging } from '../tree/tagging.ts';
 import { treeOfDaemon } from './handover.ts';
+import { holdHeartbeat } from './heartbeats.ts';
 import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
 import { type DaemonLog, logFileOf, openLog } from './log-file.ts';
@@ -49,6 +50,8 @@ export async function launchDaemon(
   // Before the start: each may take a child process, and after it every moment counts.
   const tagging = new Tagging(os.rlimits, nonce);
   const [self] = await Promise.all([ownIdentity(os), tagging.ready, os.prepareLaunch?.()]);
+  // Nothing in our PID namespace outlives its first process.
+  const heartbeat = self.pid === 1 ? holdHeartbeat(os, dirname(pidFile)).id : undefined;
   const opened = logFile === null ? undefined : openLog(resolve(logFile));
   const { child, failure } = os.launch({
     command: options.command,
@@ -69,7 +72,7 @@ export async function launchDaemon(
   const startTime = os.processes.read?.(pid)?.startTime;
   const { machine, bootId, pidNamespace } = self;
   const content = {
-    ...{ machine, pid, startTime, bootId, pidNamespace },
+    ...{ machine, pid, startTime, bootId, pidNamespace, heartbeat },
     name: options.name,
     daemonVersion: options.version,
     socket: socketOf(options),

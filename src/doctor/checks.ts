@@ -93,7 +93,7 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
     if (all.length === 0) return ok('Every journal can be read and judged from here.');
     return warn(
       `${some(all, 'journal or file', 'journals or files')} cannot be judged from here, and are left alone.`,
-      'Give each machine and each container a state directory of its own; remove what no host needs any more.',
+      'A host elsewhere that is gone is given up after a minute without a heartbeat; one that cannot show any, of an older version, is forgotten by "agent-supervisor recover --forget <host>". Remove files that no host needs any more.',
     );
   },
   'state-dir': ({ stateDir }) => {

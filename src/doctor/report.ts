@@ -216,6 +216,7 @@ export interface FileGroup {
     | 'journal'
     | 'claim'
     | 'kept'
+    | 'heartbeat'
     | 'session'
     | 'day'
     | 'history'

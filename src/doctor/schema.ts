@@ -142,6 +142,7 @@ const fileKind = () =>
       'order',
       'clock',
       'folder',
+      'heartbeat',
       'half-written',
       'other',
     ] as const),

@@ -21,6 +21,7 @@ const KINDS: readonly (readonly [RegExp, FileGroup['kind']])[] = [
   [/^conversation-[\da-f]{32}\.(?:json|takeover)$/, 'conversation'],
   [/^order-[\w.-]+\.json$/, 'order'],
   [/^clock\.json$/, 'clock'],
+  [/^heartbeat-[\da-f]{12}\.(?:json|given-up)$/, 'heartbeat'],
   [/\.(?:lock|taken)$/, 'lock'],
   [/\.pid$/, 'pid-file'],
   [/\.tmp$/, 'half-written'],

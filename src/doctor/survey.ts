@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { sliced } from '../os/clock.ts';
 import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
+import { FailureDetector } from '../ownership/failure-detector.ts';
 import { namesIn } from '../ownership/files.ts';
 import { isSameProcess, judgeOwner, type Owner } from '../ownership/identity.ts';
 import { readSafely } from '../ownership/journal-reader.ts';
+import { judgeBy } from '../ownership/judge.ts';
 import { treeOf } from '../ownership/orphans.ts';
 import type { JournalHeader, SupervisionRecord } from '../ownership/record.ts';
 import type { Unproven } from '../reports.ts';
@@ -74,11 +76,22 @@ export async function survey(context: SurveyContext): Promise<Survey> {
       surveyed.push({ owner: owner.instance, record, identity, members });
     }
     const isOurs = owner.instance === self.instance;
-    const verdict = isOurs ? 'ours' : judgeOwner(owner, self, (pid) => table.get(pid));
+    const verdict = isOurs ? 'ours' : await verdictOf(owner, context, table);
     owners.push({ owner, openedAt, verdict, records: surveyed });
   }
   const order = (one: SurveyedOwner) => (one.verdict === 'ours' ? 0 : one.openedAt);
   return { owners: owners.sort((a, b) => order(a) - order(b)), table, unproven };
+}
+
+/** What an owner's process or its heartbeat tells; whoever was given up counts as dead. */
+async function verdictOf(
+  owner: Owner,
+  { self, os, stateDir }: SurveyContext,
+  table: ProcessTable,
+): Promise<OwnerHealth['verdict']> {
+  const detector = new FailureDetector(os, stateDir, { looksOnce: true });
+  const { verdict } = await judgeBy(owner, { self, detector }, (pid) => table.get(pid));
+  return verdict === 'given-up' ? 'dead' : verdict;
 }
 
 /** Whether the process with a record's pid is the recorded one. */
@@ -91,6 +104,7 @@ function identityOf(
   // Without a start time of its own it is unproven, whenever its owner started.
   const identity = { ...owner, ...record, startTime: record.startTime };
   const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
+  if (verdict === 'given-up') return 'elsewhere';
   if (verdict !== 'dead') return verdict;
   const now = table.get(record.pid);
   if (now === undefined) return 'gone';

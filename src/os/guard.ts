@@ -37,7 +37,7 @@ export function startGuard(request: GuardRequest): Guard {
 
 /** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
 export function guardByShell(
-  { owner, tag, ...times }: GuardRequest,
+  { owner, tag, hold, ...times }: GuardRequest,
   script = GUARDIAN_SCRIPT,
 ): Guard {
   // No argument may be empty: old versions of Bun leave it out.
@@ -45,10 +45,11 @@ export function guardByShell(
   const { PATH = '' } = process.env;
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
   // Nobody but Node would reap it there.
-  if (adoptsOrphans) return guardBy('/bin/sh', ['-c', script, GUARDIAN_NAME, ...args], env);
+  if (adoptsOrphans)
+    return guardBy('/bin/sh', ['-c', script, GUARDIAN_NAME, ...args], env, holding(PIPES, hold));
   const tagged = isTagged() ? 'tagged' : 'untagged';
   const launcher = ['-c', LAUNCH, 'agent-supervisor-launcher', tagged, script, ...args];
-  return guardBy('/bin/sh', launcher, env, LAUNCHED);
+  return guardBy('/bin/sh', launcher, env, holding(LAUNCHED, hold));
 }
 
 /**
@@ -69,7 +70,7 @@ stdin.setEncoding('utf8').on('data', function read(chunk) {
 `;
 
 /** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */
-export function guardByNode({ owner, tag, ...times }: GuardRequest): Guard {
+export function guardByNode({ owner, tag, hold, ...times }: GuardRequest): Guard {
   const ofTags = tag === undefined ? [] : [tag];
   const args = [owner, ...wholeMs(times), String(process.pid), ...ofTags];
   const waiting: string[] = [];
@@ -80,11 +81,13 @@ export function guardByNode({ owner, tag, ...times }: GuardRequest): Guard {
       import('./guardian-program.ts'),
     ]);
     if (why !== undefined) throw new Error(`${why}: as a guardian it would start once more`);
-    guard = guardBy(process.execPath, ['-e', BOOT, GUARDIAN_NAME, ...args], {
+    const env = {
       PATH: process.env['PATH'],
       // Electron would show a window, and is Node with this.
       ELECTRON_RUN_AS_NODE: '1',
-    });
+    };
+    const command = ['-e', BOOT, GUARDIAN_NAME, ...args];
+    guard = guardBy(process.execPath, command, env, holding(PIPES, hold));
     for (const line of [JSON.stringify(guardianProgram()), ...waiting]) guard.write(line);
     return guard;
   };
@@ -115,14 +118,26 @@ function isTagged(): boolean {
 }
 
 /** One pipe for both directions: stdin and stdout end here together with the launcher. */
-const LAUNCHED: StdioOptions = ['ignore', 'ignore', 'ignore', 'pipe'];
+const LAUNCHED: StdioEntry[] = ['ignore', 'ignore', 'ignore', 'pipe'];
+const PIPES: StdioEntry[] = ['pipe', 'pipe', 'ignore'];
+
+type StdioEntry = 'ignore' | 'pipe' | number;
+
+/** The number under which a guardian holds a descriptor of its host's: its script uses those below. */
+const HELD = 5;
+
+function holding(stdio: readonly StdioEntry[], fd: number | undefined): StdioOptions {
+  if (fd === undefined) return [...stdio];
+  const unused = Array<StdioEntry>(HELD - stdio.length).fill('ignore');
+  return [...stdio, ...unused, fd];
+}
 
 /** `env` is all that the guardian inherits: no cookie, or it would find itself. */
 function guardBy(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
-  stdio: StdioOptions = ['pipe', 'pipe', 'ignore'],
+  stdio: StdioOptions,
 ): Guard {
   // Loaded at the first start, as everything is that only some hosts need.
   const { spawn } = builtin('node:child_process');

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Clock } from './clock.ts';
+import type { LivenessSocket } from './liveness-socket.ts';
 import type { StateFallback } from './state-home.ts';
 
 /** The environment variable that marks every descendant of a supervised process. */
@@ -173,6 +174,29 @@ export interface GuardRequest {
   readonly tag?: string | undefined;
   readonly politeMs: number;
   readonly forcedMs: number;
+  /** A descriptor that it is to hold as long as it lives, where it can. */
+  readonly hold?: number | undefined;
+}
+
+/** How often a host shows that it lives, and when others give it up that cannot look up its process. */
+export interface HeartbeatTimes {
+  /** From one beat to the next, while anything is running or locked. */
+  readonly beatMs: number;
+  /** Unchanged for so long of an observer's monotonic clock, a heartbeat is given up. */
+  readonly giveUpMs: number;
+  /** From one look at others' heartbeats to the next. */
+  readonly lookMs: number;
+}
+
+/** A socket that refuses connections once its owner is dead, seen from every PID namespace of one kernel. */
+export interface Liveness {
+  /** Listens at a path; `undefined` where no socket can be made. */
+  listen(path: string): LivenessSocket | undefined;
+  /** Tells a socket from every other one; `undefined` where there is none. */
+  key(path: string): string | undefined;
+  isRefused(path: string): Promise<boolean>;
+  /** Whether another kernel wrote a file that is gone by now: on a disk of one kernel, before its boot. */
+  isOfEarlierBoot(path: string): boolean;
 }
 
 /** A running guardian. */
@@ -231,6 +255,10 @@ export interface Os {
   readonly rlimits?: RlimitSystem;
   /** Starts a guardian on a pipe that only this host holds; absent where no host needs one. */
   readonly guard?: (request: GuardRequest) => Guard;
+  /** Absent where nobody else can see the state directory: then there is no heartbeat. */
+  readonly heartbeat?: HeartbeatTimes;
+  /** How a dead owner in another PID namespace is told; absent where there are none (macOS, Windows). */
+  readonly liveness?: Liveness;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
   /** Each process's own share of the memory it uses, in bytes; who is gone or hides it is left out; absent where the system does not tell. */
   readonly pss?: (pids: readonly number[]) => Promise<ReadonlyMap<number, number>>;

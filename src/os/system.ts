@@ -2,11 +2,13 @@ import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
+import { isOfEarlierBoot } from './exclusive-disk.ts';
 import { startGuard } from './guard.ts';
 import { isGuardian } from './guardian-name.ts';
 import { launch, loadLauncher } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
+import { isRefused, listenForLife, socketKey } from './liveness-socket.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { readPidSupply, recentPidSupply } from './pid-supply.ts';
 import { linuxRlimits } from './rlimits.ts';
@@ -103,6 +105,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     signalGroup: (pgid, signal) => (pgid > 1 ? send(-pgid, signal) : 'denied'),
     isDenied: isAnothersProcess,
     guard: startGuard,
+    heartbeat: { beatMs: 10_000, giveUpMs: 60_000, lookMs: 5000 },
     sample: sampleUsage,
     onSignal(signal, listener) {
       const ours = Object.assign(() => listener(), { [OURS]: true });
@@ -165,6 +168,7 @@ function composeLinux(): Os {
     pidSupply: { now: readPidSupply, recent: recentPidSupply },
     startedAt: ticksMs,
     isGuardian,
+    liveness: { listen: listenForLife, key: socketKey, isRefused, isOfEarlierBoot },
   };
 }
 

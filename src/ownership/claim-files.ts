@@ -1,14 +1,15 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Holder } from '../admission/conversation.ts';
 import type { Claims } from '../admission/conversations.ts';
 import type { Os } from '../os/os.ts';
-import { claimFileName, isCarried, judgeHere, readClaim, takeoverOf } from './claim.ts';
+import { claimFileName, isCarried, readClaim, takeoverOf } from './claim.ts';
 import { cookieSegment } from './cookie.ts';
 import { assertReplaceable, createWhole, replaceFile } from './files.ts';
 import type { Owner, OwnerVerdict } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { readSafely } from './journal-reader.ts';
+import { judgeHere } from './judge.ts';
 import { endRecorded } from './orphans.ts';
 import { type Claim, FORMAT_VERSION } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
@@ -27,6 +28,8 @@ export interface ClaimFilesOptions {
   /** Ends what dead owners left. */
   sweep(): Promise<unknown>;
   warn(message: string, cause?: unknown): void;
+  /** Called before anything is written: we may have been given up meanwhile. */
+  catchUp?(): void;
 }
 
 /** The claims on conversations: one file each, which only one owner at a time can make. */
@@ -43,6 +46,7 @@ export class ClaimFiles implements Claims {
   take(key: string, id: string): boolean {
     const path = this.#pathOf(key);
     if (this.#isCeded(key)) return false;
+    this.#options.catchUp?.();
     try {
       if (!createWhole(path, this.#text(key, id), this.#options.owner().instance)) return false;
       rmSync(takeoverOf(path), { force: true });
@@ -55,13 +59,28 @@ export class ClaimFiles implements Claims {
     return true;
   }
 
-  pass(key: string, id: string): void {
+  pass(key: string, id: string): boolean {
+    this.#options.catchUp?.();
+    if (!this.#held.has(key)) return false;
     this.#held.set(key, id);
     const path = this.#pathOf(key);
     const { instance } = this.#options.owner();
     this.#attempt(key, () => {
       if (!this.#isAnothers(path)) replaceFile(path, this.#text(key, id), instance);
     });
+    return true;
+  }
+
+  /** How many conversations are ours. */
+  get held(): number {
+    return this.#held.size;
+  }
+
+  /** Gives all of them up, and writes nothing: they are somebody else's by now. Returns for which records they were. */
+  forfeit(): string[] {
+    const ids = [...this.#held.values()];
+    this.#held.clear();
+    return ids;
   }
 
   release(key: string): void {
@@ -77,7 +96,10 @@ export class ClaimFiles implements Claims {
     });
   }
 
-  async holder(key: string): Promise<{ holder: Holder; name: string }> {
+  async holder(
+    key: string,
+    askedAtMs = this.#options.os.clock.monotonicMs(),
+  ): Promise<{ holder: Holder; name: string }> {
     const path = this.#pathOf(key);
     const claim = readClaim(path, this.#options.os);
     if (claim === undefined && this.#isCeded(key))
@@ -96,13 +118,20 @@ export class ClaimFiles implements Claims {
     }
     const name = `process ${id} of supervisor ${owner.instance} (host pid ${owner.pid})`;
     const context = await this.#options.recovery();
-    const verdict = await judgeHere(owner, context);
+    const { verdict, aliveAtMs } = await judgeHere(owner, context);
     const kept = cookieSegment({ owner: owner.instance, id, kept: true });
-    if (verdict === 'dead' && (await isCarried([kept], context.os)))
+    const livesOn = existsSync(join(this.#options.stateDir, `kept-${owner.instance}.${id}.jsonl`));
+    if (
+      (verdict === 'dead' && (await isCarried([kept], context.os))) ||
+      (verdict === 'given-up' && livesOn)
+    )
       return { holder: 'unproven', name: `${name}, which it has outlived,` };
     const holder = HOLDERS[verdict];
     if (holder !== 'unproven') return { holder, name };
-    const advice = `cannot be judged from here; remove ${path} if it is gone`;
+    // Alive, or silent for long enough: one of both will be seen.
+    if (aliveAtMs !== undefined)
+      return { holder: aliveAtMs >= askedAtMs ? 'out of reach' : 'silent', name };
+    const advice = `cannot be judged from here; if it is gone, run "agent-supervisor recover --forget ${owner.instance}" or remove ${path}`;
     return { holder, name: `${name} (which ${advice})` };
   }
 
@@ -141,7 +170,7 @@ export class ClaimFiles implements Claims {
 
   /** Writes our claims anew with an identity that has become known. */
   identify(): void {
-    for (const [key, id] of this.#held) this.pass(key, id);
+    for (const [key, id] of [...this.#held]) this.pass(key, id);
   }
 
   /** Writes anew what somebody has removed of our claims; returns the paths. */
@@ -203,6 +232,7 @@ const HOLDERS: Readonly<Record<OwnerVerdict, Holder>> = {
   alive: 'another',
   dead: 'the dead',
   rebooted: 'the dead',
+  'given-up': 'the dead',
   elsewhere: 'unproven',
   unproven: 'unproven',
 };

@@ -3,9 +3,7 @@ import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { bears, marksOf } from '../tree/marks.ts';
 import { namesIn, readOwnFile } from './files.ts';
-import { judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
 import { type Claim, parseClaim } from './record.ts';
-import type { RecoveryContext } from './recovery.ts';
 
 const FILE = /^conversation-[0-9a-f]{32}\.json$/;
 
@@ -14,20 +12,6 @@ export async function isCarried(segments: readonly string[], os: Os): Promise<bo
   const table = await os.processes.look();
   const wanted = segments.map(marksOf);
   return [...table.values()].some((entry) => wanted.some((marks) => bears(entry, marks)));
-}
-
-/** Judges an owner from here, with a look where nothing less tells who lives. */
-export async function judgeHere(
-  owner: Owner,
-  { os, self }: RecoveryContext,
-): Promise<OwnerVerdict> {
-  const { read, look } = os.processes;
-  const table = read === undefined ? await look() : undefined;
-  try {
-    return judgeOwner(owner, self, read ?? ((pid) => table?.get(pid)));
-  } catch {
-    return 'unproven';
-  }
 }
 
 /** A conversation may have any name; its file has one of a fixed form. */

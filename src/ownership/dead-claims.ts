@@ -1,18 +1,27 @@
 import { closeSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimPaths, isCarried, judgeHere, readClaim, takeoverOf } from './claim.ts';
+import { claimPaths, isCarried, readClaim, takeoverOf } from './claim.ts';
 import { cookieSegment } from './cookie.ts';
 import { createFile, namesIn } from './files.ts';
-import type { Owner } from './identity.ts';
+import { isOver, type Owner } from './identity.ts';
 import { journalLine } from './journal.ts';
+import { judgeHere } from './judge.ts';
 import { type Claim, FORMAT_VERSION } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
 
-/** Removes the claims of an owner that is proven dead, as nothing of it lives; the caller alone acts for that owner. */
-export function removeClaims(owner: string, { os, stateDir }: RecoveryContext): void {
+/**
+ * Removes the claims of an owner that is proven dead, as nothing of it lives, or those under a heartbeat
+ * that was given up; the caller alone acts for that owner.
+ */
+export function removeClaims(
+  owner: string,
+  { os, stateDir }: RecoveryContext,
+  heartbeat?: string,
+): void {
   for (const path of claimPaths(stateDir)) {
     const claim = readClaim(path, os);
     if (typeof claim !== 'object' || claim.owner.instance !== owner) continue;
+    if (heartbeat !== undefined && claim.owner.heartbeat !== heartbeat) continue;
     if (isKept(claim, namesIn(stateDir))) continue;
     rmSync(path, { force: true });
     rmSync(takeoverOf(path), { force: true });
@@ -33,8 +42,8 @@ export async function reviveJournals(context: RecoveryContext): Promise<void> {
     if (typeof claim !== 'object' || claim.owner.instance === self.instance) continue;
     const { owner, id } = claim;
     if (hasJournal(owner.instance, names) || isKept(claim, names)) continue;
-    const verdict = await judgeHere(owner, context);
-    if (verdict !== 'dead' && verdict !== 'rebooted') continue;
+    const { verdict } = await judgeHere(owner, context);
+    if (!isOver(verdict)) continue;
     const segment = { owner: owner.instance, id };
     const either = [cookieSegment(segment), cookieSegment({ ...segment, kept: true })];
     if (verdict === 'dead' && (await isCarried(either, os))) continue;

@@ -16,22 +16,38 @@ export interface Identity {
 /** A supervisor's identity: its host's, and which supervisor of that host it is. */
 export interface Owner extends Identity {
   readonly machine: string;
+  /** Its file and its socket show from elsewhere whether it lives; absent in what older versions wrote. */
+  readonly heartbeat?: string | undefined;
   /** Random, so that worker threads and two copies of the package are different owners. */
   readonly instance: string;
 }
 
-/** What is known of another supervisor: only a dead one of this boot may be acted for. */
-export type OwnerVerdict = 'alive' | 'dead' | 'rebooted' | 'elsewhere' | 'unproven';
+/**
+ * What is known of another supervisor: only of a dead one of this boot may anything be signalled. One
+ * that was given up may live on where nobody here can see it.
+ */
+export type OwnerVerdict = 'alive' | 'dead' | 'rebooted' | 'given-up' | 'elsewhere' | 'unproven';
 
-/** Judges the owner of a journal from here; `read` looks a pid up in this PID namespace. */
+/** Whether nothing that an owner has written down holds any more. */
+export function isOver(verdict: OwnerVerdict): boolean {
+  return verdict === 'dead' || verdict === 'rebooted' || verdict === 'given-up';
+}
+
+/** Judges the owner of a journal by its process; `read` looks a pid up in this PID namespace. */
 export function judgeOwner(
   owner: Owner,
   self: Omit<Owner, 'instance'>,
   read: (pid: number) => Pick<BareProcess, 'pid' | 'startTime' | 'alive'> | undefined,
 ): OwnerVerdict {
-  if (owner.machine !== self.machine) return 'elsewhere';
+  const isNamesake = owner.machine === self.machine;
   // Until it has been looked up, a boot id is empty, and differs from nothing.
-  if (owner.bootId !== self.bootId) return owner.bootId && self.bootId ? 'rebooted' : 'unproven';
+  if (!owner.bootId || !self.bootId) {
+    if (!isNamesake) return 'elsewhere';
+    if (owner.bootId !== self.bootId) return 'unproven';
+  } else if (owner.bootId !== self.bootId) {
+    // Two machines may have one name. Versions without a heartbeat had nothing else to go by.
+    return isNamesake && owner.heartbeat === undefined ? 'rebooted' : 'elsewhere';
+  }
   if (owner.pidNamespace !== self.pidNamespace) return 'elsewhere';
   if (owner.startTime === undefined) return 'unproven';
   const now = read(owner.pid);

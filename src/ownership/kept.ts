@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import type { Unproven } from '../reports.ts';
 import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
 import { cookieSegment } from './cookie.ts';
+import { removeClaims } from './dead-claims.ts';
 import { assertReplaceable, namesIn, replaceFile } from './files.ts';
-import { judgeOwner } from './identity.ts';
+import { removeHeartbeat } from './heartbeat-file.ts';
+import { isOver, judgeOwner } from './identity.ts';
 import { journalLine } from './journal.ts';
 import { readSafely } from './journal-reader.ts';
+import { isNamespaceDead } from './judge.ts';
 import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './record.ts';
 import type { RecoveryContext } from './recovery.ts';
 
@@ -36,6 +39,10 @@ export class KeptFiles {
   constructor(options: KeptFilesOptions) {
     this.#options = options;
     this.#owner = options.owner;
+  }
+
+  get size(): number {
+    return this.#records.size;
   }
 
   add(record: SupervisionRecord): void {
@@ -140,7 +147,10 @@ export async function findKept(
     }
     // Without a start time of its own it is unproven, whenever its owner started.
     const identity = { ...header.owner, ...record, startTime: record.startTime };
-    const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
+    const seen = judgeOwner(identity, self, (pid) => table.get(pid));
+    const isOfDeadNamespace =
+      seen === 'elsewhere' && (await isNamespaceDead(header.owner, context));
+    const verdict = isOfDeadNamespace ? 'rebooted' : seen;
     const segment = cookieSegment({ owner, id, kept: true });
     if (verdict === 'alive' || (verdict === 'dead' && isClaimed(marksOf(segment), claims))) {
       const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
@@ -150,6 +160,10 @@ export async function findKept(
       if (dryRun) continue;
       rmSync(path, { force: true });
       history?.lost(owner, record);
+      // Its host could be judged by it as long as this file was there.
+      if (isOfDeadNamespace) removeClaims(owner, context);
+      if (isOver(judgeOwner(header.owner, self, (pid) => table.get(pid))) || isOfDeadNamespace)
+        removeHeartbeat(stateDir, header.owner.heartbeat);
     } else unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
   }
   return { kept, forgotten, unproven };

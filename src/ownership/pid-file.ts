@@ -2,7 +2,9 @@ import { linkSync, lstatSync, readFileSync, renameSync, rmSync, type Stats } fro
 import { dirname, join } from 'node:path';
 import type { Os } from '../os/os.ts';
 import { namesIn, replaceFile, statOwn } from './files.ts';
-import { judgeOwner } from './identity.ts';
+import { removeHeartbeat } from './heartbeat-file.ts';
+import { isOver } from './identity.ts';
+import { judgeBy } from './judge.ts';
 import { PID_FILE_VERSION, type PidFile, parsePidFile } from './pid-record.ts';
 import type { RecoveryContext } from './recovery.ts';
 
@@ -98,7 +100,7 @@ function putBack(aside: string, path: string): void {
  * socket if that lies beside it; returns what was removed, or would be. A bare number proves nothing.
  */
 export async function removeStaleFiles(context: RecoveryContext): Promise<string[]> {
-  const { os, self, stateDir, dryRun } = context;
+  const { os, stateDir, dryRun } = context;
   const removed: string[] = [];
   // Read before the look: a process that writes its file during it may not be in it.
   const found = namesIn(stateDir)
@@ -108,14 +110,17 @@ export async function removeStaleFiles(context: RecoveryContext): Promise<string
   const table = await os.processes.look();
   for (const { path, file } of found) {
     if (file === undefined) continue;
-    const verdict = judgeOwner({ ...file, instance: '' }, self, (pid) => table.get(pid));
-    if (verdict !== 'dead' && verdict !== 'rebooted') continue;
+    const { verdict } = await judgeBy(file, context, (pid) => table.get(pid));
+    if (!isOver(verdict)) continue;
     // Somebody may have taken its place since.
     if (!holds(path, file, os)) continue;
     const { socket } = file;
     const stale =
       socket !== undefined && isOwnSocket(socket, stateDir, os) ? [socket, path] : [path];
-    if (!dryRun) for (const each of stale) rmSync(each, { force: true });
+    if (!dryRun) {
+      for (const each of stale) rmSync(each, { force: true });
+      removeHeartbeat(stateDir, file.heartbeat);
+    }
     removed.push(...stale);
   }
   return removed;

@@ -1,3 +1,5 @@
+import { HEARTBEAT_ID } from './heartbeat-file.ts';
+
 /*
  * Read by hand: launchers look at a pid file at every keystroke, and to load zod for it would take them
  * ten times as long as all the rest.
@@ -30,6 +32,8 @@ export interface RecordedIdentity {
   readonly startTime?: string | undefined;
   readonly bootId: string;
   readonly pidNamespace: string;
+  /** By whose end that of the process is proven from elsewhere: its own heartbeat beside the file, or that of its PID namespace's first process. */
+  readonly heartbeat?: string | undefined;
 }
 
 /** What a pid file says: a bare number could be anybody's by now. */
@@ -100,7 +104,11 @@ function identityOf(fields: Fields): RecordedIdentity | undefined {
   const rest = ['machine', 'bootId', 'pidNamespace'] as const;
   if (!rest.every((name) => isText(fields, name))) return undefined;
   const { machine, startTime, bootId, pidNamespace } = fields as unknown as RecordedIdentity;
-  const identity = { machine, pid: Number(pid), bootId, pidNamespace };
+  const { heartbeat } = fields;
+  if (heartbeat !== undefined && !(typeof heartbeat === 'string' && HEARTBEAT_ID.test(heartbeat)))
+    return undefined;
+  const beating = definedOnly({ heartbeat });
+  const identity = { machine, pid: Number(pid), bootId, pidNamespace, ...beating };
   return hasStart ? { ...identity, startTime } : identity;
 }
 

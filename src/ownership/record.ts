@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { HEARTBEAT_ID } from './heartbeat-file.ts';
 
 /**
  * The number of the format below, in every journal's header. A reader acts on its own number
@@ -36,6 +37,7 @@ const ownerSchema = z.object({
   machine: z.string().check(z.maxLength(256)),
   pid: z.int().check(z.minimum(1), z.maximum(MAX_PID)),
   ...identity(),
+  heartbeat: z.optional(z.string().check(z.regex(HEARTBEAT_ID))),
 });
 
 const headerSchema = z.object({

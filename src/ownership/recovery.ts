@@ -1,13 +1,16 @@
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { sliced } from '../os/clock.ts';
-import type { BareProcess, ProcessEntry } from '../os/os.ts';
+import type { ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { removeClaims, reviveJournals } from './dead-claims.ts';
+import type { FailureDetector } from './failure-detector.ts';
 import { namesIn } from './files.ts';
+import { removeHeartbeat } from './heartbeat-file.ts';
 import type { History } from './history.ts';
-import { isSameProcess, judgeOwner, type Owner, type OwnerVerdict } from './identity.ts';
+import { isOver, isSameProcess, type Owner, type OwnerVerdict } from './identity.ts';
 import { contentOf, headerOf, readSafely } from './journal-reader.ts';
+import { type Judgement, judgeBy, readerOf } from './judge.ts';
 import { removeOrders } from './orders.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
 import type { SupervisionRecord } from './record.ts';
@@ -28,18 +31,16 @@ export interface RecoveryContext extends OrphanContext {
   readonly history?: Pick<History, 'ended' | 'lost'>;
   readonly stateDir: string;
   readonly self: Owner;
-}
-
-interface JudgeContext extends RecoveryContext {
-  readonly read: (pid: number) => BareProcess | undefined;
+  /** Tells who of another container or machine is dead; without it they are left alone. */
+  readonly detector?: FailureDetector;
 }
 
 /**
  * Ends what dead owners left, and forgets what is gone.
  *
- * Acts only for an owner that is proven dead, of this machine, boot and PID namespace. Each journal
- * is claimed by an atomic rename, so that of two starting hosts one acts; a dead claimer's claim can
- * be claimed. Everything else is reported and left alone.
+ * Acts only for an owner that is proven dead, or whose heartbeat was given up: then it signals nobody.
+ * Each journal is claimed by an atomic rename, so that of two starting hosts one acts; a dead claimer's
+ * claim can be claimed. Everything else is reported and left alone.
  */
 export async function recover(context: RecoveryContext): Promise<RecoveryReport> {
   const unproven: Unproven[] = [];
@@ -47,7 +48,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
   const reports: OrphanReport[] = [];
   await reviveJournals(context);
   const files = filesOfOthers(context);
-  const judging = await toJudge(files, context);
+  const judge = await toJudge(files, context);
   for (const { name, owner, claimer } of files) {
     const path = join(context.stateDir, name);
     const header = headerOf(path, context.os, unproven);
@@ -57,19 +58,20 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
       unproven.push({ pid: undefined, reason: `${path}: its name is not that of its owner` });
       continue;
     }
-    const verdict = judge(header.owner, judging);
+    const judgement = await judge(header.owner);
+    const { verdict } = judgement;
     if (verdict === 'alive') continue;
-    if (verdict !== 'dead' && verdict !== 'rebooted') {
-      unproven.push({ pid: header.owner.pid, reason: `${path}: its owner is ${verdict}` });
+    if (!isOver(verdict)) {
+      unproven.push({ pid: header.owner.pid, reason: `${path}: ${doubtOf(judgement, context)}` });
       continue;
     }
-    if (claimer !== undefined && claimerLives(claimer, judging)) continue;
+    if (claimer !== undefined && (await claimerLives(claimer, context, judge))) continue;
     const content = await contentOf(path, unproven);
     if (content === undefined) continue;
     const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
-    if (!context.dryRun && !rename(path, claim)) continue;
+    if (!context.dryRun && !take(path, claim, { owner: header.owner, verdict }, context)) continue;
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
-    // After a reboot nothing of it is alive, whatever has its pids now.
+    // After a reboot nothing of it is alive, whatever has its pids now; who was given up is out of reach.
     const report =
       verdict === 'dead'
         ? await endOrphans(owner, content.records, context)
@@ -77,10 +79,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     reports.push(report);
     unproven.push(...report.unproven);
     if (context.dryRun || report.survivors.length > 0) continue;
-    removeClaims(owner, context);
-    removeHalfWritten(owner, context.stateDir);
-    removeOrders(context.stateDir, { owner });
-    await note(owner, content.records, report, context);
+    await forget({ owner: header.owner, verdict }, content.records, report, context);
     rmSync(claim, { force: true });
     recovered.push(owner);
   }
@@ -100,14 +99,14 @@ export async function holderOf(
   context: RecoveryContext,
 ): Promise<string | undefined> {
   const files = filesOfOthers(context);
-  const judging = await toJudge(files, context);
+  const judge = await toJudge(files, context);
   for (const { name, owner } of files) {
     const content = await readSafely(join(context.stateDir, name), context.os, []);
     if (content?.header === undefined) continue;
     const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
     if (!holds) continue;
     // Of another boot, machine or namespace, it is some other process that has the same numbers.
-    const verdict = judge(content.header.owner, judging);
+    const { verdict } = await judge(content.header.owner);
     if (verdict === 'alive' || verdict === 'unproven') return owner;
   }
   return undefined;
@@ -122,30 +121,75 @@ function filesOfOthers({ stateDir, self }: RecoveryContext) {
   });
 }
 
+type Judge = (owner: Owner) => Promise<Judgement>;
+
 /** Where only a look tells who lives, one that is taken now shows all whose files have been listed. */
-async function toJudge(files: readonly unknown[], context: RecoveryContext): Promise<JudgeContext> {
-  const { processes } = context.os;
-  const needsLook = processes.read === undefined && files.length > 0;
-  const table = needsLook ? await processes.look() : undefined;
-  return { ...context, read: processes.read ?? ((pid) => table?.get(pid)) };
+async function toJudge(files: readonly unknown[], context: RecoveryContext): Promise<Judge> {
+  const read = files.length > 0 ? await readerOf(context.os) : () => undefined;
+  return (owner) => judgeBy(owner, context, read);
 }
 
-function judge(owner: Owner, { self, read }: JudgeContext): OwnerVerdict {
-  try {
-    return judgeOwner(owner, self, read);
-  } catch {
-    return 'unproven';
-  }
+/** Why an owner is left alone. */
+function doubtOf({ verdict, silentMs }: Judgement, { os }: RecoveryContext): string {
+  const { giveUpMs } = os.heartbeat ?? {};
+  if (silentMs === undefined || giveUpMs === undefined) return `its owner is ${verdict}`;
+  const [silent, enough] = [silentMs, giveUpMs].map((ms) => `${Math.round(ms / 1000)} s`);
+  return `its owner is ${verdict}; its heartbeat was seen unchanged for ${silent}, and is given up after ${enough}`;
 }
 
-/** A claim counts as long as its claimer's own journal says that it is alive. */
-function claimerLives(claimer: string, context: JudgeContext): boolean {
+/** A claim counts as long as its claimer's own journal says that it is alive, or may be. */
+async function claimerLives(
+  claimer: string,
+  context: RecoveryContext,
+  judge: Judge,
+): Promise<boolean> {
   if (claimer === context.self.instance) return false;
   const unproven: Unproven[] = [];
   const path = join(context.stateDir, `host-${claimer}.jsonl`);
   const header = headerOf(path, context.os, unproven);
-  if (header !== undefined) return judge(header.owner, context) === 'alive';
-  return unproven.length > 0;
+  if (header === undefined) return unproven.length > 0;
+  const { verdict, silentMs } = await judge(header.owner);
+  return verdict === 'alive' || (silentMs !== undefined && !isOver(verdict));
+}
+
+interface Finished {
+  readonly owner: Owner;
+  readonly verdict: OwnerVerdict;
+}
+
+/** Takes the journal of one who is over, to act for it alone; `false` if others do, or if it lives after all. */
+function take(
+  path: string,
+  claim: string,
+  { owner, verdict }: Finished,
+  { os, detector }: RecoveryContext,
+): boolean {
+  const { heartbeat } = owner;
+  const isSilent = verdict === 'given-up' && heartbeat !== undefined;
+  if (isSilent && !detector?.giveUp(heartbeat)) return false;
+  if (!rename(path, claim)) return false;
+  // It may have woken in between, with a new heartbeat and a journal that says so.
+  const isSame = !isSilent || headerOf(claim, os, [])?.owner.heartbeat === heartbeat;
+  if (!isSame) rename(claim, path);
+  return isSame;
+}
+
+/** Removes all that an owner had locked and left in the state directory; nothing of it lives here. */
+async function forget(
+  { owner, verdict }: Finished,
+  records: ReadonlyMap<string, SupervisionRecord>,
+  report: OrphanReport,
+  context: RecoveryContext,
+): Promise<void> {
+  const { instance, heartbeat } = owner;
+  // One that was given up may have locked anew, under another heartbeat.
+  removeClaims(instance, context, verdict === 'given-up' ? heartbeat : undefined);
+  // What lives on is judged by it.
+  const isKept = namesIn(context.stateDir).some((name) => name.startsWith(`kept-${instance}.`));
+  if (!isKept) removeHeartbeat(context.stateDir, heartbeat);
+  if (verdict !== 'given-up') removeHalfWritten(instance, context.stateDir);
+  removeOrders(context.stateDir, { owner: instance });
+  await note(instance, records, report, context);
 }
 
 /** Notes how a dead owner's processes ended: by us, or unseen. */

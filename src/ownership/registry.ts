@@ -5,8 +5,10 @@ import { recordNumber, tagOwner } from '../tree/rlimit-tag.ts';
 import { type LaunchTag, Tagging } from '../tree/tagging.ts';
 import { ClaimFiles } from './claim-files.ts';
 import { cookieSegment, depthOf, extendCookie } from './cookie.ts';
+import { FailureDetector } from './failure-detector.ts';
 import { isPrivateFolder } from './files.ts';
 import { Guardian, type GuardianState } from './guardian.ts';
+import { Heartbeat } from './heartbeat.ts';
 import { History } from './history.ts';
 import type { Owner } from './identity.ts';
 import { Journal } from './journal.ts';
@@ -26,6 +28,8 @@ export interface RegistryOptions {
   readonly rlimitTag: boolean;
   warn(code: string, message: string, cause?: unknown): void;
   sweep(): Promise<unknown>;
+  /** Others have taken us for dead, and may run the conversations of these records by now. */
+  forfeited(ids: readonly string[], silentMs: number): void;
 }
 
 /** Who we are, what we own, how what we start is marked as ours, and who looks after it if we die. */
@@ -36,6 +40,8 @@ export class Registry {
   readonly #openedAtMs: number;
   readonly #journal: Journal;
   readonly #guardian: Guardian | undefined;
+  readonly #heartbeat: Heartbeat | undefined;
+  readonly #detector: FailureDetector;
   readonly #tagging: Tagging;
   readonly #os: Os;
   readonly #keptFiles: KeptFiles;
@@ -51,7 +57,14 @@ export class Registry {
     this.#options = options;
     this.#os = os;
     this.#warn = warn;
-    this.#owner = { ...os.identify(), instance: crypto.randomUUID() };
+    this.#heartbeat = this.#heartbeatOf(options);
+    this.#detector = new FailureDetector(os, stateDir);
+    const heartbeat = this.#heartbeat?.id;
+    this.#owner = {
+      ...os.identify(),
+      instance: crypto.randomUUID(),
+      ...(heartbeat && { heartbeat }),
+    };
     this.#openedAt = os.clock.now();
     this.#openedAtMs = os.clock.monotonicMs();
     const files = {
@@ -75,14 +88,29 @@ export class Registry {
       recovery: () => this.recovery(),
       sweep: options.sweep,
       warn: (message, cause) => warn('CONVERSATION', message, cause),
+      catchUp: () => this.catchUp(),
     });
     const { instance } = this.owner;
+    const hold = this.#heartbeat?.open();
     this.#tagging = new Tagging(os.rlimits, instance, options.rlimitTag);
     if (guardian === undefined || os.guard === undefined) return;
     const tag = this.#tagging.ready && tagOwner(instance);
-    this.#guardian = new Guardian(os, { owner: instance, tag, ...guardian }, (message, cause) =>
+    const request = { owner: instance, tag, hold, ...guardian };
+    this.#guardian = new Guardian(os, request, (message, cause) =>
       warn('GUARDIAN', message, cause),
     );
+  }
+
+  #heartbeatOf({ stateDir, guardian, warn }: RegistryOptions): Heartbeat | undefined {
+    const { heartbeat: times, guard } = this.#os;
+    if (times === undefined) return undefined;
+    return new Heartbeat({
+      ...{ os: this.#os, times, folder: stateDir },
+      graceMs: guardian && guard ? guardian.politeMs + guardian.forcedMs : 0,
+      isNeeded: () => this.#isBusy,
+      givenUp: (silentMs) => this.#beginAnew(silentMs),
+      warn: (message, cause) => warn('REGISTRY', message, cause),
+    });
   }
 
   get owner(): Owner {
@@ -95,9 +123,7 @@ export class Registry {
     this.#identifying ??= this.#os.identifyAsync?.().then(
       (identity) => {
         this.#owner = { ...this.owner, ...identity };
-        this.#journal.identify(this.owner);
-        this.#keptFiles.identify(this.owner);
-        this.claims.identify();
+        this.#identified();
       },
       (cause) => {
         this.#identifying = undefined;
@@ -109,12 +135,37 @@ export class Registry {
     return this.#identifying;
   }
 
+  /** Writes who we are anew into all that we have written. */
+  #identified(): void {
+    this.#journal.identify(this.owner);
+    this.#keptFiles.identify(this.owner);
+    this.claims.identify();
+  }
+
+  get #isBusy(): boolean {
+    return this.#journal.records.size + this.#keptFiles.size + this.claims.held > 0;
+  }
+
+  /** Goes on under a new heartbeat, without the conversations: whoever gave us up may run them. */
+  #beginAnew(silentMs: number): void {
+    const ids = this.claims.forfeit();
+    this.#owner = { ...this.owner, heartbeat: this.#heartbeat?.id };
+    this.#identified();
+    if (this.#isBusy || ids.length > 0) this.#options.forfeited(ids, silentMs);
+  }
+
+  /** Beats at once if that is overdue, as after a stop: before anything is written in our name. */
+  catchUp(): void {
+    this.#heartbeat?.catchUp();
+  }
+
   /** What it takes to look after others' processes in our name. */
   async recovery(): Promise<RecoveryContext> {
     await this.identify();
     const { stateDir, ladder } = this.#options;
-    const { history } = this;
-    return { os: this.#os, stateDir, ladder, self: this.owner, dryRun: false, history };
+    const detector = this.#detector;
+    const context = { os: this.#os, stateDir, ladder, detector, self: this.owner };
+    return { ...context, dryRun: false, history: this.history };
   }
 
   /** Resolves when whatever we start from now on is guarded, and bears its tag, and can be launched. */
@@ -173,6 +224,7 @@ export class Registry {
 
   /** Writes a record, or writes it anew. */
   add(record: SupervisionRecord): void {
+    this.catchUp();
     const { bootId } = this.owner;
     // It may be older than our knowledge of the boot.
     const stamped = record.bootId === bootId ? record : { ...record, bootId };
@@ -224,6 +276,10 @@ export class Registry {
     if (this.#journal.records.size > 0) return;
     this.#guardian?.disarm();
     this.#journal.close();
+    this.#detector.close();
+    // What outlives us cannot outlive the first process of our PID namespace, which this heartbeat shows.
+    const isWitness = this.owner.pid === 1 && this.#keptFiles.size > 0;
+    this.#heartbeat?.close({ isWitness });
     // An operator may have been too late with one.
     removeOrders(this.#options.stateDir, { owner: this.owner.instance });
   }

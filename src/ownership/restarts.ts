@@ -7,8 +7,9 @@ import { namesIn } from './files.ts';
 import { Ledger } from './ledger.ts';
 import type { Retention } from './retention.ts';
 
-/** What is remembered of runs, and of services. */
-const FILES = /^(?:restarts-[\da-f]{32}\.jsonl|service-[\da-f]{32}\.json)$/;
+/** What is remembered of runs, of services, and of hosts that were given up. */
+const FILES =
+  /^(?:restarts-[\da-f]{32}\.jsonl|service-[\da-f]{32}\.json|heartbeat-[\da-f]{12}\.(?:json|given-up))$/;
 const RETENTION_MS = 30 * 24 * 3_600_000;
 
 export interface RestartFileOptions {

@@ -2,7 +2,8 @@ import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { PROBE_MS, socketPath } from '../daemon/readiness.ts';
 import type { Supervisor } from '../index.ts';
 import { canConnect } from '../os/probe.ts';
-import { judgeOwner } from '../ownership/identity.ts';
+import { isOver } from '../ownership/identity.ts';
+import { judgeHere } from '../ownership/judge.ts';
 import type { RecoveryContext } from '../ownership/recovery.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { assertFree, localEndpointOf } from './endpoint.ts';
@@ -53,7 +54,9 @@ export class Place {
       return key === undefined || key === this.#before.get(path) ? [] : [{ path, key }];
     });
     const { machine } = os.identify();
+    const { heartbeat } = this.#supervisor.foundation;
     this.#file.instance = {
+      heartbeat,
       machine,
       pid,
       startTime,
@@ -77,11 +80,8 @@ export class Place {
  */
 async function removeRemains({ instance }: ServiceFile, context: RecoveryContext): Promise<void> {
   if (instance === undefined || instance.files.length === 0) return;
-  const { read, look } = context.os.processes;
-  const table = read === undefined ? await look() : undefined;
-  const find = read ?? ((pid: number) => table?.get(pid));
-  const verdict = judgeOwner({ ...instance, instance: '' }, context.self, find);
-  if (verdict !== 'dead' && verdict !== 'rebooted') return;
+  const { verdict } = await judgeHere(instance, context);
+  if (!isOver(verdict)) return;
   for (const { path, key } of instance.files) {
     if (keyOf(path) !== key || (await isListenedOn(path))) continue;
     if (keyOf(path) === key) rmSync(path, { force: true });

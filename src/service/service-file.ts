@@ -5,6 +5,7 @@ import type { Clock } from '../os/clock.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from '../ownership/files.ts';
+import { HEARTBEAT_ID } from '../ownership/heartbeat-file.ts';
 import type { Owner } from '../ownership/identity.ts';
 import { FORMAT_VERSION, parseJson } from '../ownership/record.ts';
 import type { BreakerMemory, BreakerState } from './breaker.ts';
@@ -26,6 +27,8 @@ const instance = () =>
     startTime: z.string().check(z.minLength(1), z.maxLength(32)),
     bootId: z.string().check(z.maxLength(64)),
     pidNamespace: z.string().check(z.maxLength(64)),
+    /** Its host's: that one's guardian, which shares it, ends the process before it goes. */
+    heartbeat: z.optional(z.string().check(z.regex(HEARTBEAT_ID))),
     files: z.readonly(
       z
         .array(

@@ -57,6 +57,8 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   disarm: () => void = () => undefined;
   /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
   kept = false;
+  /** Its conversation is somebody else's by now: nothing more is written of it. */
+  isForfeit = false;
   readonly holdsSlot: boolean;
   readonly budget: Budget | undefined;
   /** `undefined` where nobody has set any, as for an adopted process. */

@@ -203,6 +203,8 @@ export async function comeBack(
   // Before anything of the host's runs: from now on the number may be given out again.
   live.tree.letGo();
   live.disarm();
+  // Before anything is written of it.
+  registry.catchUp();
   // Taken in any case: an order that comes too late is not to lie about.
   const ordered = registry.ordered(handle.id);
   live.cause ??= wasTakenOver(admission, registry, handle.id) ? 'duplicate' : ordered;
@@ -228,7 +230,7 @@ export async function comeBack(
   const cause = error === undefined ? verdict.cause : 'not-started';
   registry.remove(live.record);
   all.delete(handle.id);
-  session?.ended(cause);
+  if (!live.isForfeit) session?.ended(cause);
   admission?.release();
   const report: ExitReport = {
     ...live.subject,
@@ -245,7 +247,7 @@ export async function comeBack(
     ...(error && { error }),
   };
   live.gaps.stop();
-  registry.history.ended(registry.owner.instance, live.record, report);
+  if (!live.isForfeit) registry.history.ended(registry.owner.instance, live.record, report);
   handle.settle(report);
   emit('exited', report);
 }

@@ -68,7 +68,9 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   const { asSingleton, agent, clock } = parseInput(testOptions, options, 'createTestSupervisor');
   const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
-  const os: Os = clock === undefined ? systemOs() : { ...systemOs(), clock };
+  // Its folder is nobody else's.
+  const { heartbeat: _4, ...alone } = systemOs();
+  const os: Os = clock === undefined ? alone : { ...alone, clock };
   const system = agent === undefined ? os : withAgent(os, agent);
   let supervisor: Supervisor;
   let restore: (() => void) | undefined;

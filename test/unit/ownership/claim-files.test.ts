@@ -237,7 +237,10 @@ describe('a file that proves nothing', () => {
         symlinkSync(path, world.claimPath);
       },
     ],
-    ['of another machine', (world) => write(world, claimOf(world, { machine: 'elsewhere' }))],
+    [
+      'of another machine',
+      (world) => write(world, claimOf(world, { machine: 'elsewhere', bootId: 'another' })),
+    ],
     [
       'of another PID namespace',
       (world) => write(world, claimOf(world, { pidNamespace: 'pid:[2]' })),

@@ -62,7 +62,7 @@ describe('a claim', () => {
     expect(claims.take(KEY, 'a-1')).toBe(true);
     expect(written()).toEqual({ version: 1, conversation: KEY, owner, id: 'a-1' });
     expect(claims.take(KEY, 'a-2')).toBe(false);
-    claims.pass(KEY, 'a-2');
+    expect(claims.pass(KEY, 'a-2')).toBe(true);
     expect(written()).toMatchObject({ id: 'a-2' });
     claims.release(KEY);
     expect(existsSync(pathOf())).toBe(false);
@@ -118,7 +118,8 @@ describe('who holds a conversation', () => {
     ['lives', {}, 'another'],
     ['is dead', { pid: 32_000 }, 'the dead'],
     ['is of another boot', { bootId: 'before' }, 'the dead'],
-    ['is of another machine', { machine: 'another' }, 'unproven'],
+    ['is of another machine', { machine: 'another', bootId: 'another' }, 'unproven'],
+    ['lives, under another name', { machine: 'another' }, 'another'],
     ['is of another PID namespace', { pidNamespace: 'pid:[2]' }, 'unproven'],
   ])('is named with its host, which %s', async (_what, more, holder) => {
     theirs(more);

@@ -49,10 +49,23 @@ describe('judgeOwner', () => {
       ['that is a zombie', {}, { ...alive, alive: false }, 'dead'],
       ['whose number has another', {}, { ...alive, startTime: '21' }, 'dead'],
       ['whose number may be forged', {}, { ...alive, startTime: '' }, 'unproven'],
-      ['of another machine', { machine: 'there' }, undefined, 'elsewhere'],
+      ['that runs, under another name', { machine: 'there' }, alive, 'alive'],
+      ['that is gone, under another name', { machine: 'there' }, undefined, 'dead'],
       ['of another machine, and boot', { machine: 'there', bootId: 'b' }, undefined, 'elsewhere'],
       ['of another container', { pidNamespace: 'other' }, undefined, 'elsewhere'],
       ['of an earlier boot', { bootId: 'earlier' }, alive, 'rebooted'],
+      [
+        'of an earlier boot or a namesake, with a heartbeat',
+        { bootId: 'earlier', heartbeat: '0123456789ab' },
+        alive,
+        'elsewhere',
+      ],
+      [
+        'of another machine, of no known boot',
+        { machine: 'there', bootId: '' },
+        undefined,
+        'elsewhere',
+      ],
       [
         'of an earlier boot and its container',
         { bootId: 'b', pidNamespace: 'o' },
@@ -77,12 +90,14 @@ describe('judgeOwner', () => {
     expect(judgeOwner(owner, { ...self, bootId: '' }, () => undefined)).toBe('unproven');
     const both = { ...owner, bootId: '' };
     expect(judgeOwner(both, { ...self, bootId: '' }, () => undefined)).toBe('dead');
+    const elsewhere = { ...both, machine: 'there' };
+    expect(judgeOwner(elsewhere, { ...self, bootId: '' }, () => undefined)).toBe('elsewhere');
   });
 
   it('looks at no process where numbers mean nothing', () => {
     const read = () => expect.unreachable();
     for (const more of [
-      { machine: 'x' },
+      { machine: 'x', bootId: 'x' },
       { bootId: 'x' },
       { pidNamespace: 'x' },
       { startTime: undefined },

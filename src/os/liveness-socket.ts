@@ -1,0 +1,70 @@
+import { lstatSync, renameSync, rmSync } from 'node:fs';
+import { builtin } from './builtin.ts';
+import { clearTimeout, setTimeout } from './clock.ts';
+
+
+/** What sun_path of unix(7) holds, without its last zero. */
+const MAX_PATH_BYTES = 107;
+/** A connection to a socket of this kernel is made or refused at once, whoever is behind it. */
+const ANSWER_MS = 1000;
+
+/** A socket that somebody listens on for as long as the process lives, and who shares its descriptor. */
+export interface LivenessSocket {
+  /** For a helper that is to be outlived as well; `undefined` where the runtime does not show it. */
+  readonly fd: number | undefined;
+  /** Stops listening. */
+  close(): void;
+}
+
+/**
+ * Listens at `path`, in the same tick and without keeping the process alive; `undefined` where no socket
+ * can be made: a path that is too long, a file system without them.
+ */
+export function listenForLife(path: string): LivenessSocket | undefined {
+  // Node removes at its exit what it has bound; a dead one's socket has to stay, to refuse.
+  const bound = `${path}~`;
+  if (Buffer.byteLength(bound) > MAX_PATH_BYTES) return undefined;
+  const { createServer } = builtin('node:net');
+  const server = createServer((connection) => connection.on('error', () => undefined).destroy());
+  server.on('error', () => undefined);
+  try {
+    rmSync(bound, { force: true });
+    // In a worker of node:cluster the primary would listen, and outlive it.
+    server.listen({ path: bound, exclusive: true });
+    server.unref();
+    if (!lstatSync(bound).isSocket()) throw new Error(`${bound} is no socket`);
+    renameSync(bound, path);
+  } catch {
+    server.close();
+    return undefined;
+  }
+  const { _handle: handle } = server as { _handle?: { fd?: unknown } };
+  const fd = typeof handle?.fd === 'number' && handle.fd > 0 ? handle.fd : undefined;
+  return { fd, close: () => void server.close() };
+}
+
+/** Whether nobody of this kernel listens on a socket any more; anything but a refusal is no proof. */
+export function isRefused(path: string): Promise<boolean> {
+  const { connect } = builtin('node:net');
+  return new Promise((resolve) => {
+    const settle = (refused: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(refused);
+    };
+    const timer = setTimeout(() => settle(false), ANSWER_MS);
+    const socket = connect({ path });
+    socket
+      .on('error', (error: NodeJS.ErrnoException) => settle(error.code === 'ECONNREFUSED'))
+      .once('connect', () => settle(false));
+  });
+}
+
+/**
+ * Tells a socket from every other on this kernel: one that came later at its path, or the same file seen
+ * through another mount, where the kernel would not find who listens.
+ */
+export function socketKey(path: string): string | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false, bigint: true });
+  return stat?.isSocket() ? `${stat.dev} ${stat.ino} ${stat.birthtimeNs}` : undefined;
+}
