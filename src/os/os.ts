@@ -179,6 +179,8 @@ export interface Os {
   readonly identifyAsync?: () => Promise<SelfIdentity>;
   /** The host's environment as it is now. */
   environment(): Readonly<Record<string, string | undefined>>;
+  /** The Electron program that this host is; absent elsewhere. */
+  readonly electronPath?: string | undefined;
   /** The host's user id; `undefined` where the system has none. */
   userId(): number | undefined;
   /** Whether a process runs as the host's own user; root may signal others', and they are not its own. */

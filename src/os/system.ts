@@ -10,6 +10,7 @@ import { darwinListeners, linuxListeners, windowsListeners } from './listeners.t
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { readPidSupply, recentPidSupply } from './pid-supply.ts';
 import { linuxRlimits } from './rlimits.ts';
+import { electronPath } from './runtime.ts';
 import { fileTimeMs, secondsMs, ticksMs } from './start-time.ts';
 import { stateFallback, stateHome } from './state-home.ts';
 import { sampleUsage } from './usage.ts';
@@ -93,6 +94,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
       return self;
     },
     environment: () => process.env,
+    electronPath: electronPath(),
     userId: () => process.getuid?.(),
     isOwnUsers,
     stateHome: () => stateHome(platform),
