@@ -60,6 +60,9 @@ class FakeChild extends EventEmitter {
 
 export class FakeOs implements Os {
   readonly platform: Platform;
+  isMainThread = true;
+  /** How many listeners of its own the host has for any signal. */
+  hostListeners = 0;
   readonly processes: Processes;
   readonly endTree?: (pid: number) => Promise<void>;
   readonly identifyAsync?: () => Promise<SelfIdentity>;
@@ -325,7 +328,11 @@ export class FakeOs implements Os {
   }
 
   signalListeners(signal: NodeJS.Signals) {
-    return { host: 0, ours: this.#listeners.get(signal)?.size ?? 0 };
+    return { host: this.hostListeners, ours: this.#listeners.get(signal)?.size ?? 0 };
+  }
+
+  onParent(): () => void {
+    return () => undefined;
   }
 
   raise(signal: NodeJS.Signals): void {

@@ -4,13 +4,19 @@ import { installOnce } from './install-once.ts';
 
 /** The tools that kit/tools/package.json pins, and each one's script for Node. */
 const SCRIPTS = {
+  concurrently: 'concurrently/dist/bin/index.js',
   esbuild: 'esbuild/bin/esbuild',
+  nodemon: 'nodemon/bin/nodemon.js',
+  pm2: 'pm2/bin/pm2',
   tsx: 'tsx/dist/cli.mjs',
 } as const;
 
 export type ToolName = keyof typeof SCRIPTS;
 
 export const TOOL_NAMES = Object.keys(SCRIPTS) as ToolName[];
+
+/** What else it pins: packages that hosts have beside this one. */
+export const LIBRARY_NAMES = ['signal-exit', 'signal-exit-3'] as const;
 
 const FOLDER = join(import.meta.dirname, 'tools');
 
@@ -19,7 +25,16 @@ const FOLDER = join(import.meta.dirname, 'tools');
  * Call it at the top level of a test file, where no test's time-out runs.
  */
 export async function tool(name: ToolName): Promise<string> {
+  return join(await modules(), SCRIPTS[name]);
+}
+
+/** The absolute path of a library's folder; as `tool`. */
+export async function library(name: (typeof LIBRARY_NAMES)[number]): Promise<string> {
+  return join(await modules(), name);
+}
+
+async function modules(): Promise<string> {
   // esbuild works without its own script, which would put a binary in the place of the one for Node.
   await installOnce(FOLDER, ['--ignore-scripts']);
-  return join(FOLDER, 'node_modules', SCRIPTS[name]);
+  return join(FOLDER, 'node_modules');
 }

@@ -59,7 +59,7 @@ import {
 import { spawn } from './spawn/spawn.ts';
 import {
   type HostSignalOptions,
-  handleSignals,
+  HostSignals,
   hostSignalOptions,
 } from './termination/host-signals.ts';
 import type { LadderOptions } from './termination/ladder.ts';
@@ -264,6 +264,7 @@ export class Supervisor {
   #state: SupervisorState = 'new';
   #stopping: Promise<EndReport> | undefined;
   #shutdown: Shutdown | undefined;
+  #hostSignals: HostSignals | undefined;
 
   /** @internal Use `createSupervisor` or `getSupervisor`. */
   constructor(options: SupervisorOptions = {}, os: Os = systemOs()) {
@@ -557,19 +558,24 @@ export class Supervisor {
   }
 
   /**
-   * Stops on SIGTERM, SIGINT and SIGHUP: the first gracefully, the second by force; then raises the
-   * signal again unless the host listens for it.
+   * Stops on SIGTERM, SIGINT and SIGHUP, and by force on another one: the same signal counts as another
+   * after a second. Then the host dies of its signal, unless it listens for that itself (signal-exit's
+   * listeners do not count); as pid 1 it exits with 128 + n. `HOST_STAYS` warns of a host that lives on.
+   *
+   * Calls add up, but for one with the `name` of an earlier one, whose place it takes. In a worker thread
+   * it does nothing, and warns of that.
    *
    * @returns how to uninstall it
    */
   handleSignals(options: HostSignalOptions = {}): () => void {
-    const wish = parseInput(hostSignalOptions, options, 'handleSignals');
-    return handleSignals(wish, {
+    const handler = parseInput(hostSignalOptions, options, 'handleSignals');
+    this.#hostSignals ??= new HostSignals({
       os: this.#os,
-      stop: (reason) => this.stop({ finishMs: wish.finishMs, deadlineMs: wish.deadlineMs, reason }),
+      stop: (wish, reason) => this.stop({ ...wish, reason }),
       force: () => this.#shutdown?.hurry({ force: true }),
-      warn: (message, cause) => this.#warn('HOST_SIGNAL', message, cause),
+      warn: (code, message, cause) => this.#warn(code, message, cause),
     });
+    return this.#hostSignals.add(handler);
   }
 
   async #stop(wish: z.output<typeof stopOptions>): Promise<EndReport> {

@@ -1,9 +1,11 @@
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { isMainThread } from 'node:worker_threads';
 import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { startGuard } from './guard.ts';
 import { isGuardian } from './guardian-name.ts';
+import { onParent, onSignal, raise, signalListeners } from './host-signals.ts';
 import { launch } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
@@ -80,9 +82,6 @@ function isOwnUsers(pid: number): boolean {
   }
 }
 
-// A registered symbol: another copy of the package in the same host is not the host.
-const OURS = Symbol.for('agent-supervisor.signal-listener');
-
 function compose(platform: Platform, processes: Processes, identify: () => SelfIdentity): Os {
   let self: SelfIdentity | undefined;
   return {
@@ -105,18 +104,11 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     isDenied: isAnothersProcess,
     guard: startGuard,
     sample: sampleUsage,
-    onSignal(signal, listener) {
-      const ours = Object.assign(() => listener(), { [OURS]: true });
-      process.prependListener(signal, ours);
-      return () => process.off(signal, ours);
-    },
-    signalListeners(signal) {
-      const all = process.listeners(signal);
-      const ours = all.filter((listener) => OURS in listener).length;
-      return { host: all.length - ours, ours };
-    },
-    // Windows tells a host of SIGHUP, but sends it to nobody (tapjs/signal-exit#54).
-    raise: (signal) => process.kill(process.pid, platform === 'win32' ? 'SIGTERM' : signal),
+    isMainThread,
+    onSignal,
+    signalListeners,
+    onParent,
+    raise: (signal) => raise(signal, platform),
   };
 }
 
