@@ -61,6 +61,8 @@ class FakeChild extends EventEmitter {
 export class FakeOs implements Os {
   readonly platform: Platform;
   isMainThread = true;
+  /** The codes of the warnings that the host's operator was given. */
+  readonly processWarnings: string[] = [];
   /** How many listeners of its own the host has for any signal. */
   hostListeners = 0;
   readonly processes: Processes;
@@ -333,6 +335,10 @@ export class FakeOs implements Os {
 
   onParent(): () => void {
     return () => undefined;
+  }
+
+  emitWarning(code: string): void {
+    this.processWarnings.push(code);
   }
 
   raise(signal: NodeJS.Signals): void {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { charge, Spending, type Spent } from './admission/budget.ts';
 import { Conversations } from './admission/conversations.ts';
@@ -34,6 +35,7 @@ import { restartFile } from './ownership/restarts.ts';
 import { SessionFiles } from './ownership/session-files.ts';
 import { sweep } from './ownership/sweep.ts';
 import { Turns } from './ownership/turns.ts';
+import { changesBetween, describeChanges } from './replace-options.ts';
 import type {
   EndReport,
   ProcessInfo,
@@ -221,6 +223,9 @@ const NO_INIT =
 const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): number =>
   2 * (stdinEofMs + termMs + killMs) + 5000;
 
+/** What the host's own code has just done, at each reload perhaps: nothing to warn its operator of. */
+const SELF_INFLICTED: ReadonlySet<string> = new Set(['OPTIONS_REPLACED', 'DEFINITION_REPLACED']);
+
 // A registered symbol, so that the supervisors of every loaded copy of the package are found.
 const OPENED = Symbol.for('agent-supervisor.opened.v1');
 
@@ -243,7 +248,9 @@ const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
 export class Supervisor {
   readonly #os: Os;
-  readonly #events = new Events(this);
+  readonly #events = new Events(this, ({ code, message }) => {
+    if (!SELF_INFLICTED.has(code)) this.#os.emitWarning(code, message);
+  });
   readonly #live = new Map<string, LiveProcess>();
   readonly #queued = new Set<QueuedStart>();
   readonly #leases = new Set<SlotLease>();
@@ -284,12 +291,28 @@ export class Supervisor {
     return this.#state;
   }
 
-  /** @internal Takes new options while nothing has used the old ones; tells whether it did. */
-  configure(options: SupervisorOptions): boolean {
-    if (this.#state !== 'new' || this.#lastId > 0 || this.#leases.size > 0) return false;
-    this.#options = resolveOptions(options, this.#os);
-    this.#corridor = this.#compose();
-    return true;
+  /**
+   * @internal Takes new options: all of them while nothing has used the old ones, and later what may
+   * change then; throws `INVALID_OPTIONS` for the rest.
+   */
+  configure(options: SupervisorOptions): void {
+    const next = resolveOptions(options, this.#os);
+    if (this.#state === 'new' && this.#lastId === 0 && this.#leases.size === 0) {
+      this.#options = next;
+      this.#corridor = this.#compose();
+      return;
+    }
+    const changes = changesBetween(this.#options, next);
+    if (changes.length === 0) return;
+    const { sweep, spawnRate } = this.#options;
+    // In place: whoever holds them reads the new ones from now on.
+    Object.assign(this.#options, { spawnRate: undefined }, next);
+    const { pool } = this.#corridor;
+    pool.resize(next.pool.concurrency);
+    if (!isDeepStrictEqual(spawnRate, next.spawnRate))
+      this.#corridor = { ...this.#corridor, rate: this.#spawnRate() };
+    if (sweep.intervalMs !== next.sweep.intervalMs && this.#state === 'running') this.#planSweep();
+    this.#warn('OPTIONS_REPLACED', `Options were replaced: ${describeChanges(changes)}.`);
   }
 
   /** @internal */
@@ -709,19 +732,27 @@ export class Supervisor {
 
   /** Sweeps now and again; resolves to the first report. */
   async #sweepForEver(): Promise<SweepReport> {
+    this.#planSweep();
+    return this.sweep();
+  }
+
+  #planSweep(): void {
+    this.#cancelSweep();
     this.#cancelSweep = this.#os.clock.after(this.#options.sweep.intervalMs, () => {
       this.#sweepForEver().catch((error) => this.#warn('SWEEP', 'A sweep failed.', error));
     });
-    return this.sweep();
   }
 
   #open(): Registry {
     if (this.#isClosed) throw this.#closed();
-    const { stateDir, ladder, guardian, rlimitTag } = this.#options;
+    const options = this.#options;
+    const { stateDir, ladder, guardian, rlimitTag } = options;
     if (this.#registry === undefined) {
       this.#registry = new Registry(this.#os, {
         stateDir,
-        ladder,
+        get ladder() {
+          return options.ladder;
+        },
         kept: this.#kept,
         sweep: () => this.sweep(),
         rlimitTag,
@@ -761,24 +792,36 @@ export class Supervisor {
     this.#events.emit('warning', { code, message, cause });
   }
 
-  #compose(): Corridor {
-    const limiter = new Limiter(this.#os, this.#options.sampling);
+  #spawnRate(): SpawnRate | undefined {
     const { spawnRate } = this.#options;
+    return spawnRate && new SpawnRate(spawnRate, this.#os.clock);
+  }
+
+  #compose(): Corridor {
+    // By getters: what is read from them at any time may have been replaced.
+    const options = this.#options;
+    const limiter = new Limiter(this.#os, {
+      get intervalMs() {
+        return options.sampling.intervalMs;
+      },
+    });
     const sessions = new Sessions({
       clock: this.#os.clock,
       emit: this.#events.emit,
-      options: this.#options.session,
+      get options() {
+        return options.session;
+      },
       open: (id, create) => this.#sessionFiles.open(id, create),
       live: (id) => this.#liveOf(id).length,
       expired: (id, error) => this.#expire(id, error),
     });
     return {
       os: this.#os,
-      options: this.#options,
+      options,
       emit: this.#events.emit,
-      pool: new Pool(this.#options.pool.concurrency, this.#os.clock),
+      pool: new Pool(options.pool.concurrency, this.#os.clock),
       gate: new Pool(Number.POSITIVE_INFINITY, this.#os.clock),
-      rate: spawnRate && new SpawnRate(spawnRate, this.#os.clock),
+      rate: this.#spawnRate(),
       live: this.#live,
       queued: this.#queued,
       sessions,
@@ -794,7 +837,9 @@ export class Supervisor {
       conversations: new Conversations({
         clock: this.#os.clock,
         emit: this.#events.emit,
-        patienceMs: takeoverPatienceMs(this.#options.ladder),
+        get patienceMs() {
+          return takeoverPatienceMs(options.ladder);
+        },
         // While we stop, an agent may still tell which conversation it runs.
         claims: () => (this.#registry ?? this.#open()).claims,
       }),

@@ -236,6 +236,8 @@ export interface Os {
   signalListeners(signal: NodeJS.Signals): { readonly host: number; readonly ours: number };
   /** Listens to the parent's IPC channel, and keeps no host alive for it; returns how to stop. */
   onParent(event: 'message' | 'disconnect', listener: (message: unknown) => void): () => void;
+  /** Warns the host's operator, once per code. */
+  emitWarning(code: string, message: string): void;
   /** Lets the host die of a signal; as pid 1, which no signal of its own ends, by its exit code. */
   raise(signal: NodeJS.Signals): void;
 }

@@ -108,8 +108,17 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     onSignal,
     signalListeners,
     onParent,
+    emitWarning,
     raise: (signal) => raise(signal, platform),
   };
+}
+
+const warnedOf = new Set<string>();
+
+function emitWarning(code: string, message: string): void {
+  if (warnedOf.has(code)) return;
+  warnedOf.add(code);
+  process.emitWarning(message, { type: 'AgentSupervisorWarning', code });
 }
 
 let system: Os | undefined;
