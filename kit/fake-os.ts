@@ -19,6 +19,7 @@ import {
   type SignalResult,
   type Usage,
 } from '../src/os/os.ts';
+import { pipedOf, type StdioOptions } from '../src/spawn/stdio-options.ts';
 import { FakeClock } from './fake-clock.ts';
 
 /** What a process does about a signal, or about the end of its stdin. */
@@ -48,13 +49,17 @@ const NO_USAGE: Usage = { cpuPercent: 0, cpuTimeMs: 0, rssBytes: 0 };
 
 class FakeChild extends EventEmitter {
   readonly pid: number;
-  readonly stdin = new PassThrough();
-  readonly stdout = new PassThrough();
-  readonly stderr = new PassThrough();
+  readonly stdin: PassThrough | null;
+  readonly stdout: PassThrough | null;
+  readonly stderr: PassThrough | null;
 
-  constructor(pid: number) {
+  constructor(pid: number, request: LaunchRequest) {
     super();
     this.pid = pid;
+    const { stdin, stdout, stderr } = pipedOf(request as StdioOptions);
+    this.stdin = stdin ? new PassThrough() : null;
+    this.stdout = stdout ? new PassThrough() : null;
+    this.stderr = stderr ? new PassThrough() : null;
   }
 }
 
@@ -210,8 +215,8 @@ export class FakeOs implements Os {
     const child = this.#children.get(pid);
     if (child === undefined) return;
     this.#children.delete(pid);
-    child.stdout.end();
-    child.stderr.end();
+    child.stdout?.end();
+    child.stderr?.end();
     setImmediate(() => child.emit('exit', code, signal));
   }
 
@@ -233,10 +238,12 @@ export class FakeOs implements Os {
   }
 
   /** The launched process itself, as its parent sees it. */
-  child(pid: number): Pick<FakeChild, 'stdin' | 'stdout' | 'stderr'> {
+  child(pid: number): Record<'stdin' | 'stdout' | 'stderr', PassThrough> {
     const child = this.#children.get(pid);
     if (child === undefined) throw new Error(`there is no child ${pid}`);
-    return child;
+    const { stdin, stdout, stderr } = child;
+    if (!stdin || !stdout || !stderr) throw new Error(`child ${pid} has a stream that is no pipe`);
+    return { stdin, stdout, stderr };
   }
 
   launch(request: LaunchRequest): Launched {
@@ -248,10 +255,10 @@ export class FakeOs implements Os {
       cookie: request.env[COOKIE_VARIABLE],
       on: this.reactions,
     });
-    const child = new FakeChild(pid);
+    const child = new FakeChild(pid, request);
     this.#children.set(pid, child);
-    child.stdin.resume();
-    child.stdin.once('finish', () => {
+    child.stdin?.resume();
+    child.stdin?.once('finish', () => {
       if (!this.#table.has(pid)) return;
       this.endStdin(pid);
     });

@@ -11,6 +11,7 @@ export {
 export type { ProcessSubject, ServiceState, SupervisorEvent, SupervisorEvents } from './events.ts';
 export type { LimitOptions, Limits } from './limits/limits.ts';
 export type { SupervisorOptions } from './options.ts';
+export type { InputSource, OutputTarget } from './os/os.ts';
 export { isProcessAlive } from './os/system.ts';
 export type { AdoptOptions } from './ownership/adopt.ts';
 export type {
@@ -42,8 +43,10 @@ export {
 } from './spawn/environment.ts';
 export type { SupervisedProcess, TerminateOptions } from './spawn/handle.ts';
 export type { SpawnRequest } from './spawn/request.ts';
+export type { StdioOptions } from './spawn/stdio-options.ts';
 export type {
   AcquireOptions,
+  HookDefaults,
   HookOptions,
   RunOptions,
   SlotLease,

@@ -60,6 +60,12 @@ import {
 } from './spawn/request.ts';
 import { spawn } from './spawn/spawn.ts';
 import {
+  pipedOf,
+  requireStreams,
+  type StdioOptions,
+  streamsOfTheSdk,
+} from './spawn/stdio-options.ts';
+import {
   type HostSignalOptions,
   HostSignals,
   hostSignalOptions,
@@ -111,6 +117,9 @@ export interface RunOptions {
   /** Ends the run. */
   signal?: AbortSignal | undefined;
 }
+
+/** What each process of a spawn hook is given; its streams are the SDK's own. */
+export type HookDefaults = Partial<Omit<SpawnRequest, keyof StdioOptions>>;
 
 /** What the SDK's spawn hook receives; unknown keys pass. */
 export interface HookOptions {
@@ -173,8 +182,12 @@ export interface Foundation {
 const requestFields = z.lazy(() =>
   spawnRequest.unwrap().extend({ limits: processLimits.optional() }),
 );
-const spawnDefaults = z.lazy(() => requestFields.unwrap().partial().superRefine(requireSession));
-const limitedRequest = z.lazy(() => requestFields.unwrap().superRefine(requireSession));
+const spawnDefaults = z.lazy(() =>
+  requestFields.unwrap().extend(streamsOfTheSdk()).partial().superRefine(requireSession),
+);
+const limitedRequest = z.lazy(() =>
+  requestFields.unwrap().superRefine(requireSession).superRefine(requireStreams),
+);
 const acquireOptions = z.lazy(() =>
   z
     .strictObject({
@@ -397,7 +410,7 @@ export class Supervisor {
    * query({ prompt, options: { spawnClaudeCodeProcess: supervisor.spawnHook({ sessionId }) } });
    * ```
    */
-  spawnHook(defaults: Partial<SpawnRequest> = {}): SpawnHook {
+  spawnHook(defaults: HookDefaults = {}): SpawnHook {
     this.#assertSensible(parseInput(spawnDefaults, defaults, 'spawnHook'), 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
       const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
@@ -634,12 +647,19 @@ export class Supervisor {
 
   #check(input: SpawnRequest, subject: string): CheckedRequest {
     const request = parseInput(limitedRequest, input, subject);
-    return { ...request, limits: this.#assertSensible(request, subject) };
+    const limits = this.#assertSensible(request, subject);
+    const { stdout, stderr } = pipedOf(request);
+    // What is not seen cannot be missed.
+    return { ...request, limits: stdout && stderr ? limits : { ...limits, startupMs: null } };
   }
 
   /** Refuses what contradicts itself, or our options; returns the limits that hold for it. */
   #assertSensible(
-    { kind = 'agent', limits: wishes, maxWallClockMs }: z.output<typeof spawnDefaults>,
+    {
+      kind = 'agent',
+      limits: wishes,
+      maxWallClockMs,
+    }: Pick<z.output<typeof spawnDefaults>, 'kind' | 'limits' | 'maxWallClockMs'>,
     subject: string,
   ): ProcessLimits {
     const limits = mergeLimits(this.#options.limits, kind, wishes);

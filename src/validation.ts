@@ -19,7 +19,7 @@ export function definedOnly<T extends object>(fields: T): T {
 }
 
 /** Below these fields a value may be a secret, so a message names only its type. */
-const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv']);
+const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv', 'input']);
 
 /**
  * Checks what a user wrote to `subject`; throws `INVALID_OPTIONS` naming the field, the value and the
@@ -81,21 +81,24 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, seen through records, defaults, transforms and z.lazy. */
+/** What a strict object at `path` knows, seen through records, defaults, transforms, unions and z.lazy. */
 function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
   const {
     shape,
     innerType,
     valueType,
     in: source,
+    options: members = [],
     getter,
   } = (schema as z.ZodType)._zod.def as unknown as {
     [key: string]: unknown;
     shape?: Record<string, unknown>;
+    options?: readonly z.ZodType[];
     getter?: () => unknown;
   };
   if (valueType !== undefined) return knownKeys(valueType, path.slice(1));
-  if (shape === undefined) return knownKeys(innerType ?? source ?? getter?.(), path);
+  const object = members.find((member) => 'shape' in member._zod.def);
+  if (shape === undefined) return knownKeys(innerType ?? source ?? object ?? getter?.(), path);
   const [key, ...rest] = path;
   return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);
 }

@@ -1,6 +1,7 @@
+import type { Readable } from 'node:stream';
 import { SupervisorError } from '../errors.ts';
 import type { SupervisorEvents } from '../events.ts';
-import { type Clock, queueMicrotask } from '../os/clock.ts';
+import { type Clock, queueMicrotask, turnOfLoop } from '../os/clock.ts';
 import type { ExitReport } from '../reports.ts';
 import { decideRestart, ENDS_KEPT, type RestartPolicy, type RunOutcome } from './restart.ts';
 
@@ -37,6 +38,8 @@ export interface Run {
 export interface Attempted {
   readonly id: string;
   readonly killed: boolean;
+  readonly stdout: Readable;
+  readonly started: Promise<void>;
   readonly exited: Promise<ExitReport>;
   once(event: 'exit', listener: () => void): void;
   terminate(): Promise<unknown>;
@@ -184,6 +187,7 @@ export class SupervisedRun implements Run {
       const process = isPromiseLike(brought) ? await brought : brought;
       assertProcess(process);
       this.#process = process;
+      void drainUnread(process);
       if (this.signal.aborted) this.#endProcess();
       // One that has exited already does not say so again.
       let asked = process.killed;
@@ -227,6 +231,13 @@ export class SupervisedRun implements Run {
   #report(outcome: RunOutcome): RunReport {
     return { outcome, reports: [...this.#ends], restarts: this.#restarts };
   }
+}
+
+/** Nobody but the attempt sees the process: what it reads by a turn after the start is all that is read. */
+async function drainUnread({ started, stdout }: Attempted): Promise<void> {
+  await started.catch(() => undefined);
+  await turnOfLoop();
+  if (stdout.readableFlowing === null) stdout.resume();
 }
 
 function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {

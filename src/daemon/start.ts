@@ -56,7 +56,8 @@ export async function launchDaemon(
     cwd: options.cwd ?? dirname(pidFile),
     env,
     outlivesHost: true,
-    output: opened?.fd,
+    stdout: opened?.fd,
+    stderr: opened?.fd,
     rlimits: tagging.launch(0, true).rlimits,
   });
   if (opened !== undefined) closeSync(opened.fd);

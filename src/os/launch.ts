@@ -1,7 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { Readable } from 'node:stream';
+import { setImmediate } from './clock.ts';
 import type { Launched, LaunchFailure, LaunchRequest, Platform } from './os.ts';
+import { OutputFileError, openOutputs } from './output-file.ts';
 import { limitedLaunch, refusedByWrapper } from './rlimits.ts';
 import { isProgram } from './windows.ts';
 
@@ -26,8 +29,24 @@ export function throughShell(
   return { command: '/bin/sh', args: ['-c', `exec "$0" ${words.join(' ')}`, command, ...passed] };
 }
 
-/** Launches one process, with the limits of its request where this system can set them. */
+/** Launches one process, its outputs in the files of its request. */
 export function launch(request: LaunchRequest, platform: Platform): Launched {
+  try {
+    const { close, ...outputs } = openOutputs(request);
+    try {
+      return launchLimited({ ...request, ...outputs }, platform);
+    } finally {
+      close();
+    }
+  } catch (error) {
+    if (!(error instanceof OutputFileError)) throw error;
+    const { message, cause } = error;
+    return { failure: Promise.resolve({ code: 'SPAWN_FAILED', message, cause }) };
+  }
+}
+
+/** Launches it with its limits where this system can set them. */
+function launchLimited(request: LaunchRequest, platform: Platform): Launched {
   const lossy = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
   if (lossy && platform === 'win32') {
     const cause = new Error('this Bun loses empty arguments; use Bun 1.2.3 or later, or Node');
@@ -50,14 +69,12 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
 
 /** Starts a command line through execa, loaded at the first launch: its import costs more than all of ours. */
 function start(
-  { command, args, cwd, env, outlivesHost, output }: LaunchRequest,
+  { command, args, cwd, env, outlivesHost, stdin, stdout, stderr }: LaunchRequest,
   request: LaunchRequest,
   platform: Platform,
 ): Launched {
   const { execa } = require('execa') as typeof import('execa');
-  const stdin = outlivesHost ? 'ignore' : 'pipe';
-  // An open file is as good as any other, whatever execa's types say.
-  const stdout = (output ?? stdin) as 'ignore' | 'pipe';
+  const usual = outlivesHost ? 'ignore' : 'pipe';
   try {
     const subprocess = execa(command, args, {
       ...(cwd === undefined ? {} : { cwd }),
@@ -66,9 +83,10 @@ function start(
       // A group and session of its own makes the tree provable; on Windows it would open a console, but
       // without it what outlives its host would end with it.
       detached: platform !== 'win32' || outlivesHost === true,
-      stdin,
-      stdout,
-      stderr: stdout,
+      stdin: stdin ?? usual,
+      // An open file is as good as any other, whatever execa's types say.
+      stdout: (stdout ?? usual) as 'pipe',
+      stderr: (stderr ?? usual) as 'pipe',
       buffer: false,
       reject: false,
       cleanup: false,
@@ -77,11 +95,23 @@ function start(
     });
     const child = subprocess.nodeChildProcess;
     if (outlivesHost) child.unref();
+    if (child.stdout) keepUnread(child, child.stdout);
     if (child.pid !== undefined) return { child };
     return { failure: subprocess.then((result) => explain(request, result.cause)) };
   } catch (error) {
     return { failure: Promise.resolve(explain(request, error)) };
   }
+}
+
+/**
+ * Leaves an output that nobody reads yet in its pipe, as `child_process` does while the child lives: a
+ * turn after the start execa would resume it, and Node at the exit.
+ */
+function keepUnread(child: ChildProcess, stdout: Readable): void {
+  // Both look here, and nobody else in that turn.
+  Object.defineProperty(stdout, 'readableFlowing', { value: false, configurable: true });
+  setImmediate(() => Reflect.deleteProperty(stdout, 'readableFlowing'));
+  Object.defineProperty(child, 'stdio', { value: [child.stdin, null, child.stderr] });
 }
 
 /** The child as it would be without prlimit in between, which has become the program by now. */

@@ -65,6 +65,21 @@ export type ProcessTable = ReadonlyMap<number, ProcessEntry> & {
   readonly supply?: { readonly before: PidSupply; readonly after: PidSupply } | undefined;
 };
 
+/** Where an output goes: to a reader in the host, nowhere, where the host's own goes, or into a file. */
+export type OutputTarget =
+  | 'pipe'
+  | 'ignore'
+  | 'inherit'
+  | {
+      /** A path, seen from the host's own folder. */
+      readonly file: string;
+      /** Adds to the file instead of emptying it first. @default false */
+      readonly append?: boolean | undefined;
+    };
+
+/** Where an input comes from: a writer in the host, nowhere, or where the host's own comes from. */
+export type InputSource = 'pipe' | 'ignore' | 'inherit';
+
 /** What a launch needs; everything in it reaches the child one to one. */
 export interface LaunchRequest {
   readonly command: string;
@@ -74,8 +89,11 @@ export interface LaunchRequest {
   readonly env: Readonly<Record<string, string>>;
   /** Gives it no streams that would break at the host's death, and keeps no host alive for it. */
   readonly outlivesHost?: boolean;
-  /** Where what outlives its host writes: an open file. Default: nowhere. */
-  readonly output?: number | undefined;
+  /** Default: a pipe; for what outlives its host, nowhere. */
+  readonly stdin?: InputSource | undefined;
+  /** A number is an open file. Default: as for stdin. */
+  readonly stdout?: OutputTarget | number | undefined;
+  readonly stderr?: OutputTarget | number | undefined;
   /** Soft and hard limits that it gets, and hands down to all that it starts. */
   readonly rlimits?: Rlimits | undefined;
 }

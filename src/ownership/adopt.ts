@@ -58,7 +58,7 @@ export async function adopt(
   const guardian = corridor.registry().guardian.pid;
   const { table, entry, kept } = await findAdoptable(what, context, { live: all, guardian });
   const registry = corridor.registry();
-  const handle = new Handle(corridor.nextId());
+  const handle = new Handle(corridor.nextId(), { stdin: false, stdout: false, stderr: false });
   const record = {
     id: handle.id,
     pid: entry.pid,

@@ -32,7 +32,17 @@ export interface ServiceBreaker {
 export interface ServiceDefinition
   extends Pick<
     SpawnRequest,
-    'command' | 'args' | 'env' | 'cwd' | 'sessionId' | 'limits' | 'leftovers'
+    | 'command'
+    | 'args'
+    | 'env'
+    | 'cwd'
+    | 'sessionId'
+    | 'limits'
+    | 'leftovers'
+    | 'stdin'
+    | 'input'
+    | 'stdout'
+    | 'stderr'
   > {
   /** Names it in events, errors and the state directory, where its hosts share what they know of it. */
   name: string;
@@ -57,28 +67,37 @@ const ready = () =>
   ).transform(({ timeoutMs, ...wish }) => ({ by: waysOf(wish), timeoutMs }));
 
 const definition = z.lazy(() =>
-  z.strictObject({
-    name: z.string().min(1).max(256),
-    ready: ready().optional(),
-    restart: restartPolicy.prefault({}),
-    breaker: z
-      .strictObject({
-        failures: z.int().min(1).default(3),
-        openMs: durationMs().min(1).max(LONGEST_OPEN_MS).default(60_000),
-        stableMs: durationMs().default(10_000),
-      })
-      .prefault({}),
-    lockFiles: z.array(absolutePath()).readonly().default([]),
-    // These are the spawn's to check.
-    command: z.unknown(),
-    args: z.unknown().optional(),
-    env: z.unknown().optional(),
-    cwd: z.unknown().optional(),
-    sessionId: z.unknown().optional(),
-    limits: z.unknown().optional(),
-    leftovers: z.unknown().optional(),
-    kind: z.unknown().optional(),
-  }),
+  z
+    .strictObject({
+      name: z.string().min(1).max(256),
+      ready: ready().optional(),
+      restart: restartPolicy.prefault({}),
+      breaker: z
+        .strictObject({
+          failures: z.int().min(1).default(3),
+          openMs: durationMs().min(1).max(LONGEST_OPEN_MS).default(60_000),
+          stableMs: durationMs().default(10_000),
+        })
+        .prefault({}),
+      lockFiles: z.array(absolutePath()).readonly().default([]),
+      // These are the spawn's to check.
+      command: z.unknown(),
+      args: z.unknown().optional(),
+      env: z.unknown().optional(),
+      cwd: z.unknown().optional(),
+      sessionId: z.unknown().optional(),
+      limits: z.unknown().optional(),
+      leftovers: z.unknown().optional(),
+      kind: z.unknown().optional(),
+      stdin: z.unknown().optional(),
+      input: z.unknown().optional(),
+      stdout: z.unknown().optional(),
+      stderr: z.unknown().optional(),
+    })
+    .refine(
+      ({ ready, stdout = 'pipe' }) => stdout === 'pipe' || !ready || !('stdout' in ready.by),
+      { path: ['stdout'], error: 'must be \'pipe\' where "ready.stdout" is to be read from it' },
+    ),
 );
 
 /** @internal How a service is known to be ready, checked. */

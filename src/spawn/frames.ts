@@ -2,7 +2,11 @@
 const MAX_TEXT_BYTES = 128;
 
 const [QUOTE, BACKSLASH, NEWLINE, COLON, COMMA] = [0x22, 0x5c, 0x0a, 0x3a, 0x2c];
-const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, SPACE] = [0x7b, 0x7d, 0x5b, 0x5d, 0x20];
+const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d];
+/** What JSON allows around a value, but for the line break: blank, tab and carriage return. */
+const BLANKS: ReadonlySet<number> = new Set([0x20, 0x09, 0x0d]);
+
+const TASKS_CHANGED = 'background_tasks_changed';
 
 /** Frames that are written only while the agent works; all others may come at any time. */
 const WORK: ReadonlySet<string> = new Set([
@@ -48,34 +52,98 @@ export class Frames {
   #length = 0;
   readonly #buffer = new Uint8Array(MAX_TEXT_BYTES);
 
-  /** `onSessionId` is called once, for the first frame that carries the agent's own id of its session. */
-  constructor(onSessionId?: (id: string) => void) {
+  readonly #watchesTurns: boolean;
+
+  /**
+   * `onSessionId` is called once, for the first frame that carries the agent's own id of its session.
+   * Without `watchesTurns`, nothing else is looked for.
+   */
+  constructor(onSessionId?: (id: string) => void, watchesTurns = true) {
     this.#onSessionId = onSessionId;
+    this.#watchesTurns = watchesTurns;
   }
 
   push(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length; at++) {
-      if (this.#skip) {
-        at = chunk.indexOf(NEWLINE, at);
-        if (at < 0) return;
-      }
-      const byte = chunk[at] as number;
-      // JSON has no raw line break in a text.
-      if (byte === NEWLINE) this.#endLine();
-      else if (this.#inString) this.#readText(byte);
-      else this.#readStructure(byte);
+    if (!this.#watchesTurns && this.#onSessionId === undefined) return;
+    const first = chunk.indexOf(NEWLINE) + 1;
+    const last = chunk.lastIndexOf(NEWLINE) + 1;
+    const between = Buffer.from(chunk.buffer, chunk.byteOffset + first, last - first);
+    if (this.#isWantedIn(between)) {
+      this.#read(chunk);
+      return;
+    }
+    // A reader as fast as the agent gets hundreds of frames at once, and would be slowed down by all of them.
+    this.#read(chunk.subarray(0, first));
+    if (this.#watchesTurns) this.#readBackwards(between);
+    this.#read(chunk.subarray(last));
+  }
+
+  /** Whether every single one of these lines has to be read. */
+  #isWantedIn(lines: Buffer): boolean {
+    if (this.#watchesTurns && lines.includes(TASKS_CHANGED)) return true;
+    return this.#onSessionId !== undefined && lines.includes('"session_id"');
+  }
+
+  /** Whether the agent works is told by the last line that tells anything of it. */
+  #readBackwards(lines: Uint8Array): void {
+    let isTold = false;
+    for (let end = lines.length; end > 0 && !isTold; ) {
+      const start = end < 2 ? 0 : lines.lastIndexOf(NEWLINE, end - 2) + 1;
+      isTold = this.#read(lines.subarray(start, end));
+      end = start;
     }
   }
 
-  #readText(byte: number): void {
+  /** Returns whether a line that has ended in it tells whether the agent works. */
+  #read(chunk: Uint8Array): boolean {
+    let isTold = false;
+    for (let at = 0; at < chunk.length; ) {
+      const newline = chunk.indexOf(NEWLINE, at);
+      this.#readLine(chunk, at, newline < 0 ? chunk.length : newline);
+      if (newline < 0) break;
+      isTold = this.#endLine() || isTold;
+      at = newline + 1;
+    }
+    return isTold;
+  }
+
+  /** Reads a line, or a part of one. */
+  #readLine(chunk: Uint8Array, from: number, end: number): void {
+    for (let at = from; at < end && !this.#skip; at++) {
+      if (!this.#inString) this.#readStructure(chunk[at] as number);
+      else if (this.#text !== undefined) this.#readText(chunk[at] as number, this.#text);
+      else at = this.#passText(chunk, at, end);
+    }
+  }
+
+  /** Finds the end of a text that nobody wants; returns where it is. */
+  #passText(chunk: Uint8Array, from: number, end: number): number {
+    const isEscaped = (at: number): boolean => {
+      let before = at;
+      while (before > from && chunk[before - 1] === BACKSLASH) before--;
+      // As many backslashes as there are escape the next of them, and the last what comes here.
+      return ((at - before) % 2 === 1) !== (before === from && this.#escaped);
+    };
+    for (let at = from; ; at++) {
+      at = chunk.indexOf(QUOTE, at);
+      if (at < 0 || at >= end) {
+        this.#escaped = isEscaped(end);
+        return end;
+      }
+      if (isEscaped(at)) continue;
+      this.#inString = false;
+      return at;
+    }
+  }
+
+  #readText(byte: number, text: Uint8Array): void {
     if (byte === QUOTE && !this.#escaped) {
       this.#inString = false;
-      if (this.#text !== undefined) this.#endText(this.#text);
+      this.#endText(text);
       return;
     }
     this.#escaped = byte === BACKSLASH && !this.#escaped;
-    if (this.#text === undefined) return;
-    if (this.#length < MAX_TEXT_BYTES) this.#text[this.#length] = byte;
+    if (this.#length < MAX_TEXT_BYTES) text[this.#length] = byte;
     this.#length++;
   }
 
@@ -106,7 +174,7 @@ export class Frames {
         return;
       default:
         // What is no frame is a line of somebody else's.
-        if (this.#depth === 0 && byte > SPACE) this.#skip = true;
+        if (this.#depth === 0 && !BLANKS.has(byte)) this.#skip = true;
     }
   }
 
@@ -139,29 +207,32 @@ export class Frames {
     return this.#onSessionId === undefined || this.#fields.has('session_id');
   }
 
-  #endLine(): void {
-    this.#takeFrame();
+  /** Returns whether the line tells whether the agent works. */
+  #endLine(): boolean {
+    const isTold = this.#takeFrame();
     this.#fields.clear();
     this.#skip = false;
     this.#depth = 0;
     this.#inString = false;
     this.#key = '';
+    return isTold;
   }
 
-  #takeFrame(): void {
+  #takeFrame(): boolean {
     const type = this.#fields.get('type');
     const subtype = this.#fields.get('subtype');
     const words = [type, subtype, this.#fields.get('state')];
+    const isWork = [1, 2, 3].some((count) => WORK.has(words.slice(0, count).join(' ')));
     if (type === 'result') this.#resultIsLast = true;
-    else if (type === 'system' && subtype === 'background_tasks_changed')
+    else if (isWork) this.#resultIsLast = false;
+    else if (type === 'system' && subtype === TASKS_CHANGED)
       this.#hasTasks = this.#fields.get('tasks') === 'some';
-    else if ([1, 2, 3].some((count) => WORK.has(words.slice(0, count).join(' '))))
-      this.#resultIsLast = false;
     const id = this.#fields.get('session_id');
     if (id) {
       const tell = this.#onSessionId;
       this.#onSessionId = undefined;
       tell?.(id);
     }
+    return type === 'result' || isWork;
   }
 }

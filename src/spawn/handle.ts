@@ -1,12 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { PassThrough, type Readable, type Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import type { SupervisorError } from '../errors.ts';
 import { callHost } from '../events.ts';
 import { setImmediate } from '../os/clock.ts';
 import type { EndReport, ExitReport } from '../reports.ts';
 import { durationMs, parseInput } from '../validation.ts';
+import type { Piped } from './stdio-options.ts';
+import { ProcessStreams } from './streams.ts';
 
 /** How to end one process. */
 export interface TerminateOptions {
@@ -34,9 +36,11 @@ export interface SupervisedProcess {
   readonly id: string;
   /** `undefined` while queued, and for ever if the start failed. */
   readonly pid: number | undefined;
+  /** This and the two below are ended streams where they are no pipes. */
   readonly stdin: Writable;
+  /** Waits for its reader, as in `child_process`: nothing is lost, and a full pipe holds the process up. */
   readonly stdout: Readable;
-  /** Always drained; its last lines are in the {@link ExitReport}. */
+  /** Always read, for the tail in the {@link ExitReport}; a late reader gets what comes from then on. */
   readonly stderr: Readable;
   /** Whether a signal was sent by `kill`; no proof of death. */
   readonly killed: boolean;
@@ -79,17 +83,16 @@ export class Handle
   exitCode: number | null = null;
   signalCode: NodeJS.Signals | null = null;
   #controls: HandleControls | undefined;
-  #streams:
-    | { stdin: Writable | null; stdout: Readable | null; stderr: Readable | null }
-    | undefined;
+  readonly #streams: ProcessStreams;
   #resolveStarted!: () => void;
   #rejectStarted!: (error: Error) => void;
   #resolveExited!: (report: ExitReport) => void;
   #over = false;
 
-  constructor(id: string) {
+  constructor(id: string, piped: Piped, input?: string | Uint8Array) {
     super();
     this.id = id;
+    this.#streams = new ProcessStreams(piped, input);
     this.started = new Promise((resolve, reject) => {
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
@@ -102,15 +105,15 @@ export class Handle
   }
 
   get stdin(): Writable {
-    return this.#stream('stdin') as Writable;
+    return this.#streams.stdin;
   }
 
   get stdout(): Readable {
-    return this.#stream('stdout') as Readable;
+    return this.#streams.stdout;
   }
 
   get stderr(): Readable {
-    return this.#stream('stderr') as Readable;
+    return this.#streams.stderr;
   }
 
   kill(signal: NodeJS.Signals = 'SIGTERM'): boolean {
@@ -137,32 +140,18 @@ export class Handle
   }
 
   /** Gives the caller streams of our own, until there is a child to join them to. */
-  queue(onStdinEnd: () => void = ignore): void {
-    if (this.#streams !== undefined) return;
-    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
-    // No event tells of an end while a large prompt is still unread.
-    const end = stdin.end.bind(stdin) as (...args: unknown[]) => PassThrough;
-    stdin.end = (...args: unknown[]) => {
-      if (!stdin.writableEnded) onStdinEnd();
-      return end(...args);
-    };
-    for (const stream of [stdin, stdout, stderr]) stream.on('error', ignore);
-    stderr.resume();
-    this.#streams = { stdin, stdout, stderr };
+  queue(onStdinEnd?: () => void): void {
+    this.#streams.queue(onStdinEnd);
   }
 
   endStdin(): void {
-    if (!this.stdin.writableEnded) this.stdin.end();
+    this.#streams.endStdin();
   }
 
-  /** Joins the caller to a running child: by the child's own streams if it has no others yet. */
+  /** Joins the caller to a running child. */
   attach(child: Pick<ChildProcess, 'pid' | 'stdin' | 'stdout' | 'stderr'>): void {
     this.pid = child.pid;
-    // EPIPE and its kin are the child's end told a second time; the exit tells it.
-    for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', ignore);
-    const { stdin, stdout, stderr } = child;
-    if (stdin === null || stdout === null || stderr === null) this.#withoutStreams();
-    else this.#join({ stdin, stdout, stderr });
+    this.#streams.attach(child);
     this.#resolveStarted();
   }
 
@@ -171,9 +160,7 @@ export class Handle
     this.#over = true;
     this.exitCode = code;
     this.signalCode = signal;
-    // What is still written has no reader any more; it must not fill up.
-    const { stdin } = this;
-    if (stdin instanceof PassThrough) stdin.unpipe().resume();
+    this.#streams.exit();
     callHost(() => this.emit('exit', code, signal));
   }
 
@@ -197,41 +184,9 @@ export class Handle
     this.#resolveExited(report);
   }
 
-  #join(child: { stdin: Writable; stdout: Readable; stderr: Readable }): void {
-    if (this.#streams === undefined) {
-      this.#streams = child;
-      return;
-    }
-    this.stdin.pipe(child.stdin);
-    child.stdout.pipe(this.stdout as PassThrough);
-    child.stderr.pipe(this.stderr as PassThrough);
-    // A pipe tells nobody that its other end was destroyed: the child would wait for ever.
-    this.stdin.once('close', () => child.stdin.end());
-    // The other way round it would fill up without a word; a child that is dead needs none.
-    child.stdin.once('close', () => this.#over || this.stdin.destroy());
-    this.stdout.once('close', () => child.stdout.destroy());
-    this.stderr.once('close', () => child.stderr.destroy());
-  }
-
-  /** Nobody reads what the caller writes, and there is nothing for it to read. */
-  #withoutStreams(): void {
-    this.queue();
-    (this.stdin as PassThrough).resume();
-    (this.stdout as PassThrough).end();
-    (this.stderr as PassThrough).end();
-  }
-
   #endUnstarted(error: SupervisorError): void {
     this.#over = true;
-    this.#withoutStreams();
+    this.#streams.end();
     this.#rejectStarted(error);
   }
-
-  #stream(name: 'stdin' | 'stdout' | 'stderr'): Readable | Writable {
-    const stream = this.#streams?.[name];
-    if (!stream) throw new Error(`process ${this.id} has no ${name} yet`);
-    return stream;
-  }
 }
-
-function ignore(): void {}

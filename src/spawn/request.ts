@@ -6,6 +6,7 @@ import type { Limits, ProcessLimits } from '../limits/limits.ts';
 import { NO_NUL, systemText } from '../validation.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
+import { type StdioOptions, stdioFields } from './stdio-options.ts';
 
 /** @internal */
 export const abortSignal = z.lazy(() =>
@@ -39,6 +40,7 @@ export const spawnRequest = z.lazy(() =>
     args: z.array(systemText()).readonly().optional(),
     cwd: systemText().min(1).optional(),
     env: environment().optional(),
+    ...stdioFields(),
     signal: abortSignal.optional(),
     sessionId: sessionId.optional(),
     maxWallClockMs: wallClockMs.optional(),
@@ -88,7 +90,7 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
 };
 
 /** What to start, and what for. */
-export interface SpawnRequest {
+export interface SpawnRequest extends StdioOptions {
   command: string;
   /** Reach the child one to one. Default: none. */
   args?: readonly string[] | undefined;
@@ -120,7 +122,7 @@ export interface SpawnRequest {
   leftovers?: 'terminate' | 'keep' | undefined;
   /**
    * For what must live on when the host ends, however it does: no guardian and no `stop` ends it, and
-   * the next host lists it. It has no streams. @default false
+   * the next host lists it. It has no pipes. @default false
    */
   outlivesHost?: boolean | undefined;
   /** Called once the process runs, in the tick of its start. */

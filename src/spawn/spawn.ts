@@ -26,6 +26,7 @@ import { secretValues } from './redaction.ts';
 import type { CheckedRequest } from './request.ts';
 import { StderrTail } from './stderr-tail.ts';
 import { quietStreams } from './stdio.ts';
+import { pipedOf } from './stdio-options.ts';
 import { trafficOf } from './traffic.ts';
 
 /** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
@@ -35,7 +36,7 @@ export function spawn(
   dialect: Dialect,
   held?: Slot,
 ): SupervisedProcess {
-  const handle = new Handle(corridor.nextId());
+  const handle = new Handle(corridor.nextId(), pipedOf(request), request.input);
   const { slot: needsSlot = request.kind === 'agent' } = request;
   const holdsSlot = needsSlot || held !== undefined;
   const begun = { ...corridor, request, dialect, handle, holdsSlot, session: undefined };
@@ -73,6 +74,9 @@ function start(passage: Passage, admission: Admission): void {
       cwd: request.cwd,
       env,
       outlivesHost: request.outlivesHost,
+      stdin: request.stdin,
+      stdout: request.stdout,
+      stderr: request.stderr,
       rlimits,
     });
     if (launched.child !== undefined) {

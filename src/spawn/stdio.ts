@@ -9,13 +9,18 @@ const MAX_BUSY_LOOKS = 10;
 
 type Streams = Pick<ChildProcess, 'stdout' | 'stderr'>;
 
-/** stdout ends for its reader and stderr is complete, even if a descendant holds their pipes. */
+/**
+ * stdout ends for its reader and stderr is complete, even if a descendant holds their pipes.
+ *
+ * What nobody reads ends for its reader later, and is waited for by nobody.
+ */
 export async function quietStreams({ stdout, stderr }: Streams, clock: Clock): Promise<void> {
   await Promise.all(
     [stdout, stderr].map(async (stream) => {
       if (stream === null) return;
-      await silence(stream, clock);
-      void cutOff(stream, clock);
+      const isRead = stream.readableFlowing !== null;
+      const cut = silence(stream, clock, isRead).then(() => void cutOff(stream, clock));
+      if (isRead) await cut;
     }),
   );
 }
@@ -26,7 +31,7 @@ export async function quietStreams({ stdout, stderr }: Streams, clock: Clock): P
  * `'end'` and `'close'` wait for every descendant that inherited the pipe, for hours if need be, and
  * for the reader, who may never come.
  */
-function silence(stream: Readable, clock: Clock, keepAlive = true): Promise<void> {
+function silence(stream: Readable, clock: Clock, keepAlive: boolean): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     let cancel = (): void => undefined;

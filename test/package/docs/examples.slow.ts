@@ -27,6 +27,7 @@ const OUTPUTS: Readonly<Record<string, string>> = {
   leftovers: []
 }
 `,
+  'streams.ts': 'a prompt\n',
   'lease.ts': 'draft\nreview\n',
   'sessions.ts': `agent running 0
 watcher running 0

@@ -218,17 +218,26 @@ describe('on a clock that stands still', () => {
     expect(supervision.os.samples).toEqual([]);
   });
 
-  it.for([
-    [{}, false],
-    [{ lifetimeMs: 1, memoryBytes: 1 }, false],
-    [{ startupMs: 1 }, true],
-    [{ idleMs: 1 }, true],
-  ] as const)('%o: the streams are counted, %s', async ([limits, counted]) => {
-    const supervision = supervise();
-    const child = start(supervision, limits);
-    expect(child.process.stdout === (child.child.stdout as unknown)).toBe(!counted);
-    const agent = start(supervision, limits, true);
-    expect(agent.process.stdout).not.toBe(agent.child.stdout);
+  it.for([{}, { lifetimeMs: 1, memoryBytes: 1 }, { startupMs: 1 }, { idleMs: 1 }])(
+    '%o: the caller has the streams of the child itself, whatever is counted',
+    (limits) => {
+      const supervision = supervise();
+      for (const hook of [false, true]) {
+        const { process, child } = start(supervision, limits, hook);
+        expect(process.stdin).toBe(child.stdin);
+        expect(process.stdout).toBe(child.stdout);
+        expect(process.stderr).toBe(child.stderr);
+      }
+    },
+  );
+
+  it('startup: what is not seen cannot be missed', async () => {
+    const supervision = supervise({ limits: { startupMs: 1000 } });
+    const seen = supervision.spawn('seen', { kind: 'tool' });
+    supervision.spawn('unseen', { kind: 'tool', stdout: 'ignore' });
+    supervision.spawn('half seen', { kind: 'tool', stderr: { file: '/dev/null' } });
+    await supervision.os.clock.advance(2000);
+    expect(ends(supervision).map(({ id }) => id)).toEqual([seen.id]);
   });
 
   it.for([

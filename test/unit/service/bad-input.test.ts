@@ -43,6 +43,12 @@ describe('a definition', () => {
     [{ breaker: { opensMs: 1 } }, 'breaker.opensMs', 'Known here: failures, openMs, stableMs'],
     [{ lockFiles: ['lock'] }, 'lockFiles[0]', 'must be an absolute path'],
     [{ limits: { idleMs: -1 } }, 'limits.idleMs', '"limits.idleMs" is -1'],
+    [{ stdin: 'none' }, 'stdin', '"stdin" is "none", but must be "pipe" or "ignore" or "inherit"'],
+    [
+      { ready: { stdout: /x/ }, stdout: 'ignore' },
+      'stdout',
+      '"stdout" is "ignore", but must be \'pipe\' where "ready.stdout"',
+    ],
   ])('%o', (more, field, text) => {
     const error = (() => {
       try {

@@ -109,6 +109,45 @@ describe('a turn is over or not', () => {
   });
 });
 
+describe('many frames at once', () => {
+  // As they come from an agent that is faster than its reader: few of them are read at all.
+  const quoted = fc.string({ unit: fc.constantFrom('"', '\\', 'a', '\n', '{', '[') });
+  const frame = fc.oneof(
+    fc.constantFrom<object | string>(...TURNS.flatMap(([, frames]) => frames)),
+    fc.record({
+      text: quoted,
+      type: fc.constantFrom('result', 'assistant', 'x'),
+      session_id: quoted,
+    }),
+    fc.record({ type: fc.constantFrom('result', 'user'), in: fc.array(quoted) }),
+    fc.constantFrom<object | string>(tasks(), tasks(TASK), INIT, 'noise', '{"cut off":"'),
+  );
+
+  const told = (bytes: Buffer, sizes: readonly number[], watchesTurns?: boolean) => {
+    const ids: string[] = [];
+    const reader = new Frames((id) => ids.push(id), watchesTurns);
+    for (let at = 0, cut = 0; at < bytes.length; cut++) {
+      const size = sizes[cut % sizes.length] ?? 1;
+      reader.push(bytes.subarray(at, at + size));
+      at += size;
+    }
+    return { ids, turnOver: reader.turnOver };
+  };
+
+  it('tell what they tell byte by byte', () => {
+    const cuts = fc.array(fc.integer({ min: 1, max: 2000 }), { minLength: 1 });
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 40 }), cuts, (frames, sizes) => {
+        const bytes = lines(frames);
+        const one = told(bytes, [1]);
+        expect(told(bytes, sizes)).toEqual(one);
+        expect(told(bytes, sizes, false).ids).toEqual(one.ids);
+      }),
+      runs(500, { costly: 10 }),
+    );
+  });
+});
+
 describe("the agent's session id", () => {
   const idsOf = (frames: readonly (object | string)[]): string[] => {
     const ids: string[] = [];
