@@ -2,7 +2,7 @@ import { getSupervisor } from 'agent-supervisor';
 
 const supervisor = getSupervisor();
 
-// SIGTERM, SIGINT, SIGHUP: the first ends everything, the second by force; then the host dies of it.
+// SIGTERM, SIGINT, SIGHUP: ends everything, and by force if it comes again; then the host dies of it.
 supervisor.handleSignals({
   finishMs: 10_000, // what runs may finish first
   hook: async (signal) => console.log(`${signal}: saving`), // may throw or hang

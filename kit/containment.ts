@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 import type { SpawnRequest, SupervisorOptions } from '../src/index.ts';
 import type { HostCommand } from '../test/fixtures/hosts/contained.ts';
 import { compileCache } from './host.ts';
+import { CAN_UNSHARE, UNSHARE } from './pid-namespace.ts';
 import {
   endByIdentity,
   endByMarker,
@@ -18,7 +19,6 @@ import {
   type ProcessRow,
   readRow,
 } from './process-table.ts';
-import { CAN_UNSHARE, UNSHARE } from './pid-namespace.ts';
 import { type Program, startProgram } from './start-program.ts';
 import { standing } from './state-dir.ts';
 

@@ -66,6 +66,11 @@ class FakeChild extends EventEmitter {
 
 export class FakeOs implements Os {
   readonly platform: Platform;
+  isMainThread = true;
+  /** The codes of the warnings that the host's operator was given. */
+  readonly processWarnings: string[] = [];
+  /** How many listeners of its own the host has for any signal. */
+  hostListeners = 0;
   readonly processes: Processes;
   readonly endTree?: (pid: number) => Promise<void>;
   readonly identifyAsync?: () => Promise<SelfIdentity>;
@@ -334,7 +339,15 @@ export class FakeOs implements Os {
   }
 
   signalListeners(signal: NodeJS.Signals) {
-    return { host: 0, ours: this.#listeners.get(signal)?.size ?? 0 };
+    return { host: this.hostListeners, ours: this.#listeners.get(signal)?.size ?? 0 };
+  }
+
+  onParent(): () => void {
+    return () => undefined;
+  }
+
+  emitWarning(code: string): void {
+    this.processWarnings.push(code);
   }
 
   raise(signal: NodeJS.Signals): void {

@@ -12,6 +12,8 @@ export interface HostOptions {
   readonly runtime?: string | undefined;
   /** What the runtime is told before the script, as Deno's `run -A`. */
   readonly flags?: readonly string[];
+  /** Whether it has an IPC channel to this process. @default false */
+  readonly ipc?: boolean | undefined;
 }
 
 /** Runs a script of test/fixtures/hosts, or of an absolute path, in a process of its own, to its end. */
@@ -28,8 +30,8 @@ export function compileCache(): { NODE_COMPILE_CACHE?: string } {
 /** Starts a script of test/fixtures/hosts, or of an absolute path, in a process of its own. */
 export function startHost(
   script: string,
-  { args, env, cwd, runtime = process.execPath, flags = [] }: HostOptions,
+  { args, env, cwd, ipc, runtime = process.execPath, flags = [] }: HostOptions,
 ): Program {
   const command = [runtime, ...flags, resolve(FOLDER, script), ...args];
-  return startProgram(command, { env: { ...compileCache(), ...env }, cwd });
+  return startProgram(command, { env: { ...compileCache(), ...env }, cwd, ipc });
 }

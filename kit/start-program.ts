@@ -22,6 +22,8 @@ export interface ProgramOptions {
   readonly cwd?: string | undefined;
   /** @default 'ignore' */
   readonly stdin?: 'ignore' | 'pipe';
+  /** Whether it has an IPC channel to this process. @default false */
+  readonly ipc?: boolean | undefined;
 }
 
 export interface Program {
@@ -39,9 +41,13 @@ export interface Program {
 
 export function startProgram(
   [command = '', ...args]: readonly string[],
-  { env, cwd, stdin = 'ignore' }: ProgramOptions = {},
+  { env, cwd, stdin = 'ignore', ipc = false }: ProgramOptions = {},
 ): Program {
-  const child = spawn(command, args, { env, cwd, stdio: [stdin, 'pipe', 'pipe'] });
+  const child = spawn(command, args, {
+    env,
+    cwd,
+    stdio: [stdin, 'pipe', 'pipe', ...(ipc ? ['ipc' as const] : [])],
+  });
   let [stdout, stderr, lastOutputMs] = ['', '', performance.now()];
   // It may have ended before it is told.
   child.stdin?.on('error', () => undefined);

@@ -4,7 +4,10 @@ import { installOnce } from './install-once.ts';
 
 /** The tools that kit/tools/package.json pins, and each one's script for Node. */
 const SCRIPTS = {
+  concurrently: 'concurrently/dist/bin/index.js',
   esbuild: 'esbuild/bin/esbuild',
+  nodemon: 'nodemon/bin/nodemon.js',
+  pm2: 'pm2/bin/pm2',
   tsx: 'tsx/dist/cli.mjs',
 } as const;
 
@@ -17,14 +20,26 @@ export const TOOLS = join(import.meta.dirname, 'tools');
 /** Where the large ones are. */
 const BUNDLERS = join(import.meta.dirname, 'bundlers');
 
+/** What else it pins: packages that hosts have beside this one. */
+export const LIBRARY_NAMES = ['signal-exit', 'signal-exit-3'] as const;
+
 /**
  * The absolute path of a tool's script. The first call on a machine installs all of them.
  * Call it at the top level of a test file, where no test's time-out runs.
  */
 export async function tool(name: ToolName): Promise<string> {
+  return join(await modules(), SCRIPTS[name]);
+}
+
+/** The absolute path of a library's folder; as `tool`. */
+export async function library(name: (typeof LIBRARY_NAMES)[number]): Promise<string> {
+  return join(await modules(), name);
+}
+
+async function modules(): Promise<string> {
   // esbuild works without its own script, which would put a binary in the place of the one for Node.
   await installOnce(TOOLS, ['--ignore-scripts']);
-  return join(TOOLS, 'node_modules', SCRIPTS[name]);
+  return join(TOOLS, 'node_modules');
 }
 
 /** The folder where bundlers and loaders are installed (half a gigabyte); called as {@link tool} is. */

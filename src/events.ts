@@ -88,7 +88,7 @@ export interface SupervisorEvents {
   };
   /** The state directory and the process table were looked at. */
   readonly swept: SweepReport;
-  /** Something to know that stopped nothing. */
+  /** Something to know that stopped nothing; one that nobody listens for goes to `process.emitWarning`, once per code. */
   readonly warning: { readonly code: string; readonly message: string; readonly cause?: unknown };
   readonly stopping: { readonly reason: string | undefined };
   readonly stopped: { readonly durationMs: number };
@@ -141,12 +141,15 @@ const outletOf = (event: SupervisorEvent): Outlet => ({
 /** Typed events; a listener that throws never reaches the code that emitted. */
 export class Events {
   readonly #supervisor: object;
+  readonly #unheard: (warning: SupervisorEvents['warning']) => void;
   readonly #outlets = Object.fromEntries(
     EVENTS.map((event) => [event, outletOf(event)]),
   ) as Readonly<Record<SupervisorEvent, Outlet>>;
 
-  constructor(supervisor: object) {
+  /** `unheard` is told of a warning that nobody listens for. */
+  constructor(supervisor: object, unheard: (warning: SupervisorEvents['warning']) => void) {
     this.#supervisor = supervisor;
+    this.#unheard = unheard;
   }
 
   on<E extends SupervisorEvent>(
@@ -167,6 +170,8 @@ export class Events {
     for (const listener of [...listeners])
       if (listeners.has(listener)) callHost(() => listener(detail as never));
     if (channel.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
+    else if (event === 'warning' && listeners.size === 0)
+      this.#unheard(detail as SupervisorEvents['warning']);
   };
 }
 

@@ -1,4 +1,3 @@
-import { SupervisorError } from './errors.ts';
 import type { SupervisorOptions } from './options.ts';
 import { builtin } from './os/builtin.ts';
 import type { Os } from './os/os.ts';
@@ -15,9 +14,12 @@ interface Singleton {
 /**
  * Returns the host's one supervisor.
  *
- * Options apply until its first use; later, other ones than those in force are an error.
+ * Other options than those in force take their place, as after a hot reload, and the warning
+ * `OPTIONS_REPLACED` names old and new. What runs keeps the limits and the budget of its start; the
+ * guardian keeps its ladder until the next `start()`.
  *
- * @throws SupervisorError `INVALID_OPTIONS`
+ * @throws SupervisorError `INVALID_OPTIONS`, also for another `stateDir`, `guardian` or `rlimitTag` once
+ * the supervisor is in use
  */
 export function getSupervisor(options?: SupervisorOptions): Supervisor {
   const host = globalThis as { [KEY]?: Singleton };
@@ -25,13 +27,7 @@ export function getSupervisor(options?: SupervisorOptions): Supervisor {
   const singleton = host[KEY];
   if (options === undefined || builtin('node:util').isDeepStrictEqual(options, singleton.options))
     return singleton.supervisor;
-  if (!singleton.supervisor.configure(options)) {
-    throw new SupervisorError(
-      'INVALID_OPTIONS',
-      'getSupervisor: the options differ from those in force, and the supervisor is in use. Pass them where the host first calls getSupervisor, or use createSupervisor() for an isolated one.',
-      { data: { field: 'options' } },
-    );
-  }
+  singleton.supervisor.configure(options);
   singleton.options = options;
   return singleton.supervisor;
 }

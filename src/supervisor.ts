@@ -23,6 +23,7 @@ import {
   processLimits,
 } from './limits/limits.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
+import { builtin } from './os/builtin.ts';
 import type { Os } from './os/os.ts';
 import { systemOs } from './os/system.ts';
 import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
@@ -34,6 +35,7 @@ import { restartFile } from './ownership/restarts.ts';
 import { SessionFiles } from './ownership/session-files.ts';
 import { sweep } from './ownership/sweep.ts';
 import { Turns } from './ownership/turns.ts';
+import { changesBetween, describeChanges } from './replace-options.ts';
 import type {
   EndReport,
   ProcessInfo,
@@ -65,7 +67,7 @@ import {
 } from './spawn/stdio-options.ts';
 import {
   type HostSignalOptions,
-  handleSignals,
+  HostSignals,
   hostSignalOptions,
 } from './termination/host-signals.ts';
 import type { LadderOptions } from './termination/ladder.ts';
@@ -243,6 +245,9 @@ const NO_INIT =
 const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): number =>
   2 * (stdinEofMs + termMs + killMs) + 5000;
 
+/** What the host's own code has just done, at each reload perhaps: nothing to warn its operator of. */
+const SELF_INFLICTED: ReadonlySet<string> = new Set(['OPTIONS_REPLACED', 'DEFINITION_REPLACED']);
+
 // A registered symbol, so that the supervisors of every loaded copy of the package are found.
 const OPENED = Symbol.for('agent-supervisor.opened.v1');
 
@@ -265,7 +270,9 @@ const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
 export class Supervisor {
   readonly #os: Os;
-  readonly #events = new Events(this);
+  readonly #events = new Events(this, ({ code, message }) => {
+    if (!SELF_INFLICTED.has(code)) this.#os.emitWarning(code, message);
+  });
   readonly #live = new Map<string, LiveProcess>();
   readonly #queued = new Set<QueuedStart>();
   readonly #leases = new Set<SlotLease>();
@@ -286,6 +293,7 @@ export class Supervisor {
   #state: SupervisorState = 'new';
   #stopping: Promise<EndReport> | undefined;
   #shutdown: Shutdown | undefined;
+  #hostSignals: HostSignals | undefined;
 
   /** @internal Use `createSupervisor` or `getSupervisor`. */
   constructor(options: SupervisorOptions = {}, os: Os = systemOs()) {
@@ -305,12 +313,28 @@ export class Supervisor {
     return this.#state;
   }
 
-  /** @internal Takes new options while nothing has used the old ones; tells whether it did. */
-  configure(options: SupervisorOptions): boolean {
-    if (this.#state !== 'new' || this.#lastId > 0 || this.#leases.size > 0) return false;
-    this.#options = resolveOptions(options, this.#os);
-    this.#corridor = this.#compose();
-    return true;
+  /**
+   * @internal Takes new options: all of them while nothing has used the old ones, and later what may
+   * change then; throws `INVALID_OPTIONS` for the rest.
+   */
+  configure(options: SupervisorOptions): void {
+    const next = resolveOptions(options, this.#os);
+    if (this.#state === 'new' && this.#lastId === 0 && this.#leases.size === 0) {
+      this.#options = next;
+      this.#corridor = this.#compose();
+      return;
+    }
+    const changes = changesBetween(this.#options, next);
+    if (changes.length === 0) return;
+    const { sweep, spawnRate } = this.#options;
+    // In place: whoever holds them reads the new ones from now on.
+    Object.assign(this.#options, { spawnRate: undefined }, next);
+    const { pool } = this.#corridor;
+    pool.resize(next.pool.concurrency);
+    if (!builtin('node:util').isDeepStrictEqual(spawnRate, next.spawnRate))
+      this.#corridor = { ...this.#corridor, rate: this.#spawnRate() };
+    if (sweep.intervalMs !== next.sweep.intervalMs && this.#state === 'running') this.#planSweep();
+    this.#warn('OPTIONS_REPLACED', `Options were replaced: ${describeChanges(changes)}.`);
   }
 
   /** @internal */
@@ -581,19 +605,24 @@ export class Supervisor {
   }
 
   /**
-   * Stops on SIGTERM, SIGINT and SIGHUP: the first gracefully, the second by force; then raises the
-   * signal again unless the host listens for it.
+   * Stops on SIGTERM, SIGINT and SIGHUP, and by force on another one: the same signal counts as another
+   * after a second. Then the host dies of its signal, unless it listens for that itself (signal-exit's
+   * listeners do not count); as pid 1 it exits with 128 + n. `HOST_STAYS` warns of a host that lives on.
+   *
+   * Calls add up, but for one with the `name` of an earlier one, whose place it takes. In a worker thread
+   * it does nothing, and warns of that.
    *
    * @returns how to uninstall it
    */
   handleSignals(options: HostSignalOptions = {}): () => void {
-    const wish = parseInput(hostSignalOptions, options, 'handleSignals');
-    return handleSignals(wish, {
+    const handler = parseInput(hostSignalOptions, options, 'handleSignals');
+    this.#hostSignals ??= new HostSignals({
       os: this.#os,
-      stop: (reason) => this.stop({ finishMs: wish.finishMs, deadlineMs: wish.deadlineMs, reason }),
+      stop: (wish, reason) => this.stop({ ...wish, reason }),
       force: () => this.#shutdown?.hurry({ force: true }),
-      warn: (message, cause) => this.#warn('HOST_SIGNAL', message, cause),
+      warn: (code, message, cause) => this.#warn(code, message, cause),
     });
+    return this.#hostSignals.add(handler);
   }
 
   async #stop(wish: z.output<typeof stopOptions>): Promise<EndReport> {
@@ -734,19 +763,27 @@ export class Supervisor {
 
   /** Sweeps now and again; resolves to the first report. */
   async #sweepForEver(): Promise<SweepReport> {
+    this.#planSweep();
+    return this.sweep();
+  }
+
+  #planSweep(): void {
+    this.#cancelSweep();
     this.#cancelSweep = this.#os.clock.after(this.#options.sweep.intervalMs, () => {
       this.#sweepForEver().catch((error) => this.#warn('SWEEP', 'A sweep failed.', error));
     });
-    return this.sweep();
   }
 
   #open(): Registry {
     if (this.#isClosed) throw this.#closed();
-    const { stateDir, ladder, guardian, rlimitTag } = this.#options;
+    const options = this.#options;
+    const { stateDir, ladder, guardian, rlimitTag } = options;
     if (this.#registry === undefined) {
       this.#registry = new Registry(this.#os, {
         stateDir,
-        ladder,
+        get ladder() {
+          return options.ladder;
+        },
         kept: this.#kept,
         sweep: () => this.sweep(),
         rlimitTag,
@@ -799,24 +836,36 @@ export class Supervisor {
     this.#events.emit('warning', { code, message, cause });
   }
 
-  #compose(): Corridor {
-    const limiter = new Limiter(this.#os, this.#options.sampling);
+  #spawnRate(): SpawnRate | undefined {
     const { spawnRate } = this.#options;
+    return spawnRate && new SpawnRate(spawnRate, this.#os.clock);
+  }
+
+  #compose(): Corridor {
+    // By getters: what is read from them at any time may have been replaced.
+    const options = this.#options;
+    const limiter = new Limiter(this.#os, {
+      get intervalMs() {
+        return options.sampling.intervalMs;
+      },
+    });
     const sessions = new Sessions({
       clock: this.#os.clock,
       emit: this.#events.emit,
-      options: this.#options.session,
+      get options() {
+        return options.session;
+      },
       open: (id, create) => this.#sessionFiles.open(id, create),
       live: (id) => this.#liveOf(id).length,
       expired: (id, error) => this.#expire(id, error),
     });
     return {
       os: this.#os,
-      options: this.#options,
+      options,
       emit: this.#events.emit,
-      pool: new Pool(this.#options.pool.concurrency, this.#os.clock),
+      pool: new Pool(options.pool.concurrency, this.#os.clock),
       gate: new Pool(Number.POSITIVE_INFINITY, this.#os.clock),
-      rate: spawnRate && new SpawnRate(spawnRate, this.#os.clock),
+      rate: this.#spawnRate(),
       live: this.#live,
       queued: this.#queued,
       sessions,
@@ -832,7 +881,9 @@ export class Supervisor {
       conversations: new Conversations({
         clock: this.#os.clock,
         emit: this.#events.emit,
-        patienceMs: takeoverPatienceMs(this.#options.ladder),
+        get patienceMs() {
+          return takeoverPatienceMs(options.ladder);
+        },
         // While we stop, an agent may still tell which conversation it runs.
         claims: () => (this.#registry ?? this.#open()).claims,
       }),

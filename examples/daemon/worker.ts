@@ -4,6 +4,7 @@ import { getSupervisor } from 'agent-supervisor';
 import { runAsDaemon } from 'agent-supervisor/daemon';
 
 const supervisor = getSupervisor();
+supervisor.on('warning', ({ code, message }) => console.warn(code, message));
 await runAsDaemon(supervisor); // writes the pid file; SIGTERM stops the supervisor, then it dies of it
 
 const events: string[] = [];

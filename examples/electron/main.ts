@@ -4,6 +4,7 @@ import { getSupervisor } from 'agent-supervisor';
 import { app } from './app.ts'; // in Electron: from 'electron'
 
 const supervisor = getSupervisor();
+supervisor.on('warning', ({ code, message }) => console.warn(code, message));
 // Instead of the event 'exit' of a utilityProcess, and of 'child-process-gone' of the app.
 supervisor.on('restarting', ({ after, delayMs }) => {
   console.log(`utility ${after.cause}, again in ${delayMs} ms`);

@@ -6,6 +6,7 @@ import { doctorHandler, toNodeListener } from 'agent-supervisor/doctor';
 import express, { type ErrorRequestHandler } from 'express';
 
 const supervisor = getSupervisor();
+supervisor.on('warning', ({ code, message }) => console.warn(code, message));
 const token = process.env['DOCTOR_TOKEN']; // without one, nobody gets in
 const app = express();
 app.use(express.json());

@@ -77,13 +77,13 @@ interface Ledger {
 
 /** Hands out the slots: never more than `concurrency` at once, first come, first served within a priority. */
 export class Pool {
-  readonly concurrency: number;
+  #concurrency: number;
   readonly #ledger: Ledger;
   #isHandingOut = false;
   #isOpen = true;
 
   constructor(concurrency: number, clock: Clock) {
-    this.concurrency = concurrency;
+    this.#concurrency = concurrency;
     this.#ledger = {
       clock,
       queue: new PriorityQueue(),
@@ -92,6 +92,16 @@ export class Pool {
       curious: 0,
       handOut: () => this.#handOut(),
     };
+  }
+
+  get concurrency(): number {
+    return this.#concurrency;
+  }
+
+  /** Takes another size; who holds a slot too many keeps it until its release. */
+  resize(concurrency: number): void {
+    this.#concurrency = concurrency;
+    this.#handOut();
   }
 
   /** Grants nothing until `open` is called. */

@@ -43,6 +43,7 @@ export const run: Command = async (args, terminal) => {
       ladder,
       sampling: { intervalMs: SAMPLING_MS },
     });
+    supervisor.on('warning', ({ message }) => say(plain(message)));
     const uninstall = supervisor.handleSignals();
     try {
       await supervisor.start();

@@ -6,7 +6,7 @@ import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../o
 import { createWhole } from '../ownership/files.ts';
 import { contentOf, pidFileText } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile } from '../ownership/pid-record.ts';
-import { sanitize } from '../spawn/environment.ts';
+import { neededBy, sanitize } from '../spawn/environment.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import { Tagging } from '../tree/tagging.ts';
 import { treeOfDaemon } from './handover.ts';
@@ -121,7 +121,8 @@ function environmentOf(
 ): Record<string, string> {
   const hostEnv = os.environment();
   const ignoreCase = os.platform === 'win32';
-  const { env } = sanitize(options.env ?? hostEnv, { hostEnv, ignoreCase });
+  const keep = neededBy(options.command, os);
+  const { env } = sanitize(options.env ?? hostEnv, { hostEnv, ignoreCase, keep });
   const { name, version } = options;
   const cookie = cookieSegment(mark);
   const note: LaunchNote = { cookie, pidFile, name, version, socket: socketOf(options) };

@@ -222,7 +222,7 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
     );
   },
   environment: ({ environment }) => {
-    const { missing, markers, logins } = environment;
+    const { missing, markers, dropped, logins } = environment;
     if (missing.length > 0)
       return warn(
         `The environment has no ${missing.join(' and no ')}, which most programs need.`,
@@ -230,13 +230,17 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       );
     const nested =
       markers.length > 0
-        ? `This host was itself started by an agent, whose ${markers.length} marks are kept from what it starts`
+        ? 'This host was itself started by an agent'
         : 'The environment is that of no agent';
+    const kept =
+      dropped.length > 0
+        ? `; ${dropped.join(', ')} ${dropped.length > 1 ? 'are' : 'is'} kept from what it starts`
+        : '';
     const login =
       logins.length > 0
         ? `logins are visible by ${logins.join(', ')}`
         : 'no login is visible in it';
-    return ok(`${nested}; ${login}.`);
+    return ok(`${nested}${kept}; ${login}.`);
   },
 };
 

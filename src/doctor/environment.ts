@@ -1,10 +1,5 @@
 import type { Os } from '../os/os.ts';
-import {
-  DROPPED_WHEN_NESTED,
-  type EnvironmentRules,
-  isNested,
-  sanitize,
-} from '../spawn/environment.ts';
+import { type EnvironmentRules, isMark, isNested, sanitize } from '../spawn/environment.ts';
 import type { EnvironmentHealth } from './report.ts';
 
 const NEEDED = { posix: ['PATH', 'HOME'], windows: ['PATH', 'USERPROFILE', 'SYSTEMROOT'] };
@@ -24,10 +19,9 @@ export function environmentHealth(os: Os, rules: EnvironmentRules): EnvironmentH
   const fold = (name: string): string => (ignoreCase ? name.toUpperCase() : name);
   const names = Object.keys(hostEnv).filter((name) => hostEnv[name]);
   const present = new Set(names.map(fold));
-  const builtIn = sanitize(hostEnv, { ignoreCase }).dropped;
   return {
     nested: isNested(hostEnv, ignoreCase),
-    markers: builtIn.filter((name) => !DROPPED_WHEN_NESTED.includes(fold(name))),
+    markers: names.filter((name) => isMark(name, ignoreCase)).sort(),
     dropped: sanitize(hostEnv, { ...rules, ignoreCase }).dropped,
     missing: NEEDED[ignoreCase ? 'windows' : 'posix'].filter((name) => !present.has(name)),
     proxy: names.filter((name) => PROXY.test(name)).sort(),

@@ -29,22 +29,29 @@ interface Watcher {
  */
 export class Sampler {
   readonly #os: Os;
-  readonly #intervalMs: number;
+  /** Read each time: the host may take another interval. */
+  readonly #sampling: { readonly intervalMs: number };
   readonly #watchers = new Set<Watcher>();
   #cancelTimer: (() => void) | undefined;
   #isInRound = false;
 
-  constructor(os: Os, { intervalMs }: { readonly intervalMs: number }) {
+  constructor(os: Os, sampling: { readonly intervalMs: number }) {
     this.#os = os;
-    this.#intervalMs = intervalMs;
+    this.#sampling = sampling;
   }
 
   /**
    * Measures a process now and again, at least once in `everyMs` and in the interval of all; returns
    * how to stop. The next round waits until `take` is done.
    */
-  watch(process: Sampled, everyMs = this.#intervalMs, take: Watcher['take']): () => void {
-    const watcher = { process, everyMs: Math.min(everyMs, this.#intervalMs), dueMs: 0, take };
+  watch(process: Sampled, everyMs: number | undefined, take: Watcher['take']): () => void {
+    const { intervalMs } = this.#sampling;
+    const watcher = {
+      process,
+      everyMs: Math.min(everyMs ?? intervalMs, intervalMs),
+      dueMs: 0,
+      take,
+    };
     this.#plan(watcher);
     this.#watchers.add(watcher);
     this.#schedule();

@@ -2,7 +2,6 @@ import { lstatSync, renameSync, rmSync } from 'node:fs';
 import { builtin } from './builtin.ts';
 import { clearTimeout, setTimeout } from './clock.ts';
 
-
 /** What sun_path of unix(7) holds, without its last zero. */
 const MAX_PATH_BYTES = 107;
 /** A connection to a socket of this kernel is made or refused at once, whoever is behind it. */

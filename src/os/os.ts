@@ -221,6 +221,8 @@ export interface Os {
   readonly identifyAsync?: () => Promise<SelfIdentity>;
   /** The host's environment as it is now. */
   environment(): Readonly<Record<string, string | undefined>>;
+  /** The Electron program that this host is; absent elsewhere. */
+  readonly electronPath?: string | undefined;
   /** The host's user id; `undefined` where the system has none. */
   userId(): number | undefined;
   /** Whether a process runs as the host's own user; root may signal others', and they are not its own. */
@@ -271,10 +273,19 @@ export interface Os {
     endpoint: Endpoint,
     among?: readonly number[],
   ) => Promise<readonly Listener[] | undefined>;
+  /** Whether this thread is the one that receives signals. */
+  readonly isMainThread: boolean;
   /** Listens for a signal to the host, before everyone else; returns how to stop. */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void;
-  /** Who listens for a signal to the host at this moment: the host itself, or any supervisor. */
+  /**
+   * Who listens for a signal to the host at this moment: the host itself, or any supervisor. A
+   * listener of signal-exit's is nobody's: it waits until it is alone.
+   */
   signalListeners(signal: NodeJS.Signals): { readonly host: number; readonly ours: number };
-  /** Sends a signal to the host itself. */
+  /** Listens to the parent's IPC channel, and keeps no host alive for it; returns how to stop. */
+  onParent(event: 'message' | 'disconnect', listener: (message: unknown) => void): () => void;
+  /** Warns the host's operator, once per code. */
+  emitWarning(code: string, message: string): void;
+  /** Lets the host die of a signal; as pid 1, which no signal of its own ends, by its exit code. */
   raise(signal: NodeJS.Signals): void;
 }

@@ -6,6 +6,11 @@ export function runtimePath(): string {
   return process.execPath;
 }
 
+/** The Electron program that runs this host, which is an application unless it is told to be Node. */
+export function electronPath(): string | undefined {
+  return process.versions['electron'] === undefined ? undefined : process.execPath;
+}
+
 /** Which test runner this process is of, as far as the process itself tells. */
 export type TestRunner =
   | { readonly name: 'vitest' }

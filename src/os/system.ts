@@ -1,10 +1,12 @@
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { builtin } from './builtin.ts';
 import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { isOfEarlierBoot } from './exclusive-disk.ts';
 import { startGuard } from './guard.ts';
 import { isGuardian } from './guardian-name.ts';
+import { onParent, onSignal, raise, signalListeners } from './host-signals.ts';
 import { launch, loadLauncher } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
@@ -12,6 +14,7 @@ import { isRefused, listenForLife, socketKey } from './liveness-socket.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { readPidSupply, recentPidSupply } from './pid-supply.ts';
 import { linuxRlimits } from './rlimits.ts';
+import { electronPath } from './runtime.ts';
 import { fileTimeMs, secondsMs, ticksMs } from './start-time.ts';
 import { stateFallback, stateHome } from './state-home.ts';
 import { sampleUsage } from './usage.ts';
@@ -81,9 +84,6 @@ function isOwnUsers(pid: number): boolean {
   }
 }
 
-// A registered symbol: another copy of the package in the same host is not the host.
-const OURS = Symbol.for('agent-supervisor.signal-listener');
-
 function compose(platform: Platform, processes: Processes, identify: () => SelfIdentity): Os {
   let self: SelfIdentity | undefined;
   return {
@@ -95,6 +95,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
       return self;
     },
     environment: () => process.env,
+    electronPath: electronPath(),
     userId: () => process.getuid?.(),
     isOwnUsers,
     stateHome: () => stateHome(platform),
@@ -107,19 +108,21 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     guard: startGuard,
     heartbeat: { beatMs: 10_000, giveUpMs: 60_000, lookMs: 5000 },
     sample: sampleUsage,
-    onSignal(signal, listener) {
-      const ours = Object.assign(() => listener(), { [OURS]: true });
-      process.prependListener(signal, ours);
-      return () => process.off(signal, ours);
-    },
-    signalListeners(signal) {
-      const all = process.listeners(signal);
-      const ours = all.filter((listener) => OURS in listener).length;
-      return { host: all.length - ours, ours };
-    },
-    // Windows tells a host of SIGHUP, but sends it to nobody (tapjs/signal-exit#54).
-    raise: (signal) => process.kill(process.pid, platform === 'win32' ? 'SIGTERM' : signal),
+    isMainThread: builtin('node:worker_threads').isMainThread,
+    onSignal,
+    signalListeners,
+    onParent,
+    emitWarning,
+    raise: (signal) => raise(signal, platform),
   };
+}
+
+const warnedOf = new Set<string>();
+
+function emitWarning(code: string, message: string): void {
+  if (warnedOf.has(code)) return;
+  warnedOf.add(code);
+  process.emitWarning(message, { type: 'AgentSupervisorWarning', code });
 }
 
 let system: Os | undefined;

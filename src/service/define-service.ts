@@ -1,19 +1,18 @@
 import { type Supervisor, SupervisorError } from '../index.ts';
-import { builtin } from '../os/builtin.ts';
 import { checkDefinition, type ServiceDefinition } from './definition.ts';
 import { type Service, SupervisedService } from './service.ts';
 
 interface Entry {
-  readonly definition: ServiceDefinition;
   readonly service: SupervisedService;
 }
 
 /**
  * Defines a process that is to run once for the whole host, however many ask for it; starts nothing yet.
  *
- * The same definition gives the same service; it ends with `close()`, with its supervisor, or with the host.
+ * The same name gives the same service, with the newest definition: its functions at once, another
+ * command, other arguments or another environment from its next start on. It ends with `close()`, with its supervisor, or with the host.
  *
- * @throws SupervisorError `INVALID_OPTIONS`, also for another definition of a name that is in use
+ * @throws SupervisorError `INVALID_OPTIONS`
  *
  * @example
  * ```ts
@@ -27,16 +26,11 @@ export function defineService(supervisor: Supervisor, definition: ServiceDefinit
   const { name } = checked;
   const known = services.get(name) as Entry | undefined;
   if (known !== undefined && known.service.state !== 'closed') {
-    if (builtin('node:util').isDeepStrictEqual(known.definition, definition)) return known.service;
-    throw new SupervisorError(
-      'INVALID_OPTIONS',
-      `defineService: "name" is "${name}", which has another definition in this host. Define it once and share the service, close() the other one first, or take another name.`,
-      { data: { field: 'name', value: name } },
-    );
+    known.service.redefine(checked);
+    return known.service;
   }
   const service = new SupervisedService(supervisor, checked, known?.service);
-  const entry: Entry = { definition: { ...definition }, service };
-  services.set(name, entry);
+  services.set(name, { service });
   return service;
 }
 

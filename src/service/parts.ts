@@ -14,15 +14,31 @@ export interface ServiceParts {
   readonly place: Place;
 }
 
-/** Composes them on the system and the state directory of a supervisor. */
+/** Composes them on the system and the state directory of a supervisor; the definition may be replaced in place. */
 export function partsOf(supervisor: Supervisor, definition: CheckedDefinition): ServiceParts {
   const { os, stateDir, warn: tell } = supervisor.foundation;
   const { name, policy, breaker: options } = definition;
   const warn = (message: string, cause?: unknown) => tell('SERVICE', message, cause);
   const longestOpenMs = Math.max(options.openMs, policy.windowMs);
   const file = new ServiceFile({ os, stateDir, name, longestOpenMs, warn });
-  const breaker = new Breaker(options, file);
+  const breaker = new Breaker(
+    {
+      get failures() {
+        return definition.breaker.failures;
+      },
+      get openMs() {
+        return definition.breaker.openMs;
+      },
+    },
+    file,
+  );
   const budget = restartFile({ os, stateDir, of: `service ${name}`, warn });
-  const pace = new Pace({ clock: os.clock, policy, breaker, budget, random: Math.random });
+  const pace = new Pace({
+    clock: os.clock,
+    get policy() {
+      return definition.policy;
+    },
+    ...{ breaker, budget, random: Math.random },
+  });
   return { file, breaker, pace, place: new Place(supervisor, definition, file) };
 }

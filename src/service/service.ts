@@ -9,6 +9,7 @@ import {
   type SupervisorError,
   type SupervisorErrorCode,
 } from '../index.ts';
+import { builtin } from '../os/builtin.ts';
 import type { Foundation } from '../supervisor.ts';
 import { parseInput } from '../validation.ts';
 import type { CheckedDefinition } from './definition.ts';
@@ -49,6 +50,11 @@ const NOTHING_ENDED: EndReport = { ended: [], survivors: [], unproven: [], durat
 /** How long a process that is ending may keep the next one waiting, where `ready` sets no time. */
 const PATIENCE_MS = 30_000;
 
+/** What a start is made of. */
+function startOf({ command, args, env, cwd }: CheckedDefinition['request']) {
+  return { command, args, env, cwd };
+}
+
 /** @internal */
 export class SupervisedService implements Service {
   readonly #supervisor: Supervisor;
@@ -75,9 +81,9 @@ export class SupervisedService implements Service {
   constructor(supervisor: Supervisor, definition: CheckedDefinition, before?: SupervisedService) {
     this.#supervisor = supervisor;
     this.#foundation = supervisor.foundation;
-    this.#definition = definition;
+    this.#definition = { ...definition };
     this.#process = before === undefined ? undefined : before.#process;
-    this.#parts = partsOf(supervisor, definition);
+    this.#parts = partsOf(supervisor, this.#definition);
     this.#offs = [
       supervisor.on('stopping', () => this.#onStopping()),
       supervisor.on('swept', () => this.#parts.file.touch()),
@@ -98,6 +104,21 @@ export class SupervisedService implements Service {
 
   get #clock(): Foundation['os']['clock'] {
     return this.#foundation.os.clock;
+  }
+
+  /** Takes another definition of the same name: its functions at once, what it starts from its next start on. */
+  redefine(definition: CheckedDefinition): void {
+    const isAnother = !builtin('node:util').isDeepStrictEqual(
+      startOf(this.#definition.request),
+      startOf(definition.request),
+    );
+    // In place: its parts read it each time.
+    Object.assign(this.#definition, definition);
+    if (isAnother && this.#current !== undefined)
+      this.#foundation.warn(
+        'DEFINITION_REPLACED',
+        `Service "${this.name}" was defined again, and what it starts has changed. The process that runs is the former one; close() the service to have the new one at once.`,
+      );
   }
 
   ensure(): Promise<SupervisedProcess> {

@@ -1,5 +1,8 @@
 import * as z from 'zod/mini';
+import type { Os } from '../os/os.ts';
 import { parseInput } from '../validation.ts';
+import { withoutInspector } from './node-options.ts';
+import { AGENT_MARKS, CLAUDE_MARKS, HOST_ONLY } from './session-marks.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -28,33 +31,23 @@ export interface SanitizeOptions extends EnvironmentRules {
 
 export interface SanitizedEnv {
   readonly env: Record<string, string>;
-  /** The names of the dropped variables, sorted; never their values. */
+  /**
+   * The names of the dropped variables, sorted; never their values. An option that was dropped from
+   * `NODE_OPTIONS` follows its name: `NODE_OPTIONS --inspect`.
+   */
   readonly dropped: string[];
 }
 
-/** Marks of the agent session that the host itself runs in: never right for a new agent. */
-export const ALWAYS_DROPPED: readonly string[] = Object.freeze([
-  'CLAUDECODE',
-  'CLAUDECODE_*',
-  'CLAUDE_CODE_SESSION',
-  'CLAUDE_CODE_SESSION_ID',
-  'CLAUDE_CODE_CHILD_SESSION',
-  'CLAUDE_CODE_SESSION_ATTENDED',
-  'CLAUDE_CODE_MESSAGING_SOCKET',
-  'CLAUDE_CODE_MESSAGING_TOKEN',
-  'CLAUDE_CODE_CHILD_NOTES_DIR',
-  'CLAUDE_CODE_LAUNCHED_BY_SESSION_IDS',
-  'CLAUDE_PID',
-  'AI_AGENT',
-  'MCP_SESSION_ID',
-]);
+/** What the host has from an outer agent, a debugger or an editor: never right for a new agent. */
+export const ALWAYS_DROPPED: readonly string[] = Object.freeze([...AGENT_MARKS, ...HOST_ONLY]);
 
-/** Settings that an outer agent hands down, but that an operator may also set on purpose. */
+/** Settings that an outer Claude Code hands down, but that an operator may also set on purpose. */
 export const DROPPED_WHEN_NESTED: readonly string[] = Object.freeze([
   'CLAUDE_CODE_ENTRYPOINT',
   'CLAUDE_CODE_EXECPATH',
   'CLAUDE_EFFORT',
   'CLAUDE_CODE_EFFORT_LEVEL',
+  'CLAUDE_CODE_ALWAYS_ENABLE_EFFORT',
 ]);
 
 /** What programs need to run at all, for {@link EnvironmentRules.allow}; no login, key or proxy. */
@@ -64,6 +57,8 @@ export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
   ...['USERPROFILE', 'HOMEDRIVE', 'HOMEPATH', 'APPDATA', 'LOCALAPPDATA', 'ProgramData'],
   ...['ProgramFiles*', 'NUMBER_OF_PROCESSORS', 'PROCESSOR_ARCHITECTURE'],
 ]);
+
+const NODE_OPTIONS = 'NODE_OPTIONS';
 
 const patterns = z.optional(
   z.readonly(
@@ -116,12 +111,13 @@ const sanitizeOptions = z.extend(environmentRules, {
 });
 
 /**
- * Takes out of `env` what the host inherited from an outer agent, and nothing that was set on purpose.
+ * Takes out of `env` what the host has from an outer agent, a debugger or an editor, and nothing that was set on purpose.
  *
  * A variable counts as inherited if the host's environment has it with the same value. The first rule
  * that applies decides: `keep` keeps; what is not inherited stays; `deny` drops; `allow`, if given,
  * drops what it does not name; {@link ALWAYS_DROPPED} drops, and so does {@link DROPPED_WHEN_NESTED}
- * in a host that {@link isNested}. An `undefined` value vanishes unreported.
+ * in a host that runs inside Claude Code. `NODE_OPTIONS` loses the inspector's options and VS Code's
+ * bootloader, and keeps the rest. An `undefined` value vanishes unreported.
  *
  * @throws SupervisorError `INVALID_OPTIONS` for an unknown option, a rule or a value of a wrong type
  */
@@ -137,31 +133,60 @@ export function sanitize(env: Environment, options: SanitizeOptions): SanitizedE
   const keep = matcher(options.keep ?? [], ignoreCase);
   const deny = matcher(options.deny ?? [], ignoreCase);
   const allow = options.allow ? matcher(options.allow, ignoreCase) : () => true;
-  const { always, whenNested } = builtIn(ignoreCase);
+  const { always, whenNested, isClaudes } = builtIn(ignoreCase);
   // Both asked late: few environments hold anything that is listed, and reading all of `process.env` is slow.
-  const nested = once(() => isNested(hostEnv, ignoreCase));
+  const nested = once(() => holds(hostEnv, isClaudes));
   const hostValues = once(() => valuesOf(hostEnv, ignoreCase));
+  const isInherited = (name: string, value: string) =>
+    hostValues().get(fold(name, ignoreCase)) === value;
   const isListed = (name: string) =>
     deny(name) || !allow(name) || always(name) || (whenNested(name) && nested());
   const stays = (name: string, value: string) =>
-    keep(name) || !isListed(name) || hostValues().get(fold(name, ignoreCase)) !== value;
+    keep(name) || !isListed(name) || !isInherited(name, value);
 
   // Copied whole: assigning one by one would lose a variable named `__proto__`.
   const kept = { ...env };
   const dropped: string[] = [];
+  const drop = (name: string) => {
+    if (kept[name] !== undefined) dropped.push(name);
+    delete kept[name];
+  };
   for (const name of Object.keys(kept)) {
     const value = kept[name];
-    if (value !== undefined && stays(name, value)) continue;
-    if (value !== undefined) dropped.push(name);
-    delete kept[name];
+    if (value === undefined || !stays(name, value)) drop(name);
+    else if (fold(name, ignoreCase) === NODE_OPTIONS && !keep(name) && isInherited(name, value)) {
+      const options = withoutInspector(value);
+      dropped.push(...options.dropped.map((option) => `${name} ${option}`));
+      if (options.dropped.length > 0 && options.rest === '') drop(name);
+      else kept[name] = options.rest;
+    }
   }
   return { env: kept as Record<string, string>, dropped: dropped.sort() };
 }
 
 /** Tells whether a host with this environment was itself started by an agent. */
 export function isNested(hostEnv: Environment, ignoreCase = false): boolean {
-  const { always } = builtIn(ignoreCase);
-  return Object.entries(hostEnv).some(([name, value]) => value !== undefined && always(name));
+  return holds(hostEnv, builtIn(ignoreCase).isMark);
+}
+
+/** Whether a variable is the mark of an agent's session. */
+export function isMark(name: string, ignoreCase = false): boolean {
+  return builtIn(ignoreCase).isMark(name);
+}
+
+function holds(env: Environment, matches: (name: string) => boolean): boolean {
+  return Object.entries(env).some(([name, value]) => value !== undefined && matches(name));
+}
+
+/**
+ * What a command must keep besides: only `ELECTRON_RUN_AS_NODE` makes a Node of the host's own
+ * Electron, which would start as the application a second time.
+ */
+export function neededBy(
+  command: string,
+  { electronPath }: Pick<Os, 'electronPath'>,
+): readonly NamePattern[] {
+  return command === electronPath ? ['ELECTRON_RUN_AS_NODE'] : [];
 }
 
 /**
@@ -185,6 +210,8 @@ export function withoutAgentView(env: Record<string, string>): Record<string, st
 interface BuiltIn {
   readonly always: (name: string) => boolean;
   readonly whenNested: (name: string) => boolean;
+  readonly isMark: (name: string) => boolean;
+  readonly isClaudes: (name: string) => boolean;
 }
 
 const builtInRules = new Map<boolean, BuiltIn>();
@@ -196,6 +223,8 @@ function builtIn(ignoreCase: boolean): BuiltIn {
     rules = {
       always: matcher(ALWAYS_DROPPED, ignoreCase),
       whenNested: matcher(DROPPED_WHEN_NESTED, ignoreCase),
+      isMark: matcher(AGENT_MARKS, ignoreCase),
+      isClaudes: matcher(CLAUDE_MARKS, ignoreCase),
     };
     builtInRules.set(ignoreCase, rules);
   }

@@ -17,7 +17,7 @@ import {
   wishOf,
 } from './admit.ts';
 import { normalize } from './arguments.ts';
-import { restoreEntrypoint, sanitize, withoutAgentView } from './environment.ts';
+import { neededBy, restoreEntrypoint, sanitize, withoutAgentView } from './environment.ts';
 import { Handle, type SupervisedProcess } from './handle.ts';
 import { LiveProcess } from './live.ts';
 import type { Corridor, Dialect, Passage, WayBack } from './passage.ts';
@@ -97,6 +97,7 @@ function childEnvironment({ os, request, dialect, handle, options }: Passage, re
   const hostEnv = os.environment();
   const sanitized = sanitize(request.env ?? hostEnv, {
     ...options.environment,
+    keep: [...(options.environment.keep ?? []), ...neededBy(request.command, os)],
     hostEnv,
     ignoreCase: os.platform === 'win32',
   });

@@ -27,6 +27,25 @@ describe.runIf(CAN_CONTAIN)('a service', () => {
     await expect(service.ensure()).rejects.toMatchObject({ code: 'STOPPING' });
   });
 
+  it('takes its newest definition, from its next start on', async ({
+    rig: { supervisor, server },
+  }) => {
+    const warnings: string[] = [];
+    supervisor.on('warning', ({ code }) => warnings.push(code));
+    const service = defineService(supervisor, server.definition());
+    const first = await service.ensure();
+    const env = { ...process.env, REDEFINED: 'yes' };
+    const args = ['-c', 'exec sleep 300', 'redefined'];
+    const redefined = { ...server.definition(), command: 'sh', args, env, ready: undefined };
+    expect(defineService(supervisor, redefined)).toBe(service);
+    expect(await service.ensure()).toBe(first);
+    await first.terminate();
+    const second = await service.ensure();
+    expect(supervisor.list()).toMatchObject([{ pid: second.pid, command: 'sh' }]);
+    expect(warnings).toEqual(['DEFINITION_REPLACED']);
+    await service.close();
+  });
+
   it('comes back when it dies, and only when it is asked for if it is told so', async ({
     area,
     rig: { supervisor, server },

@@ -1,9 +1,11 @@
+import { once } from 'node:events';
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runHost } from '../../../kit/host.ts';
 import { createSupervisor, getSupervisor, type SupervisorOptions } from '../../../src/index.ts';
+import { defineService } from '../../../src/service/index.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const KEY = Symbol.for('agent-supervisor.singleton.v1');
@@ -28,8 +30,14 @@ const IN_USE = expect.objectContaining({
   message: expect.stringMatching(
     /options differ from those in force.*Pass them where the host first calls getSupervisor, or use createSupervisor/,
   ),
-  data: { field: 'options' },
 });
+
+const USES: [string, () => Promise<unknown>][] = [
+  ['start', () => getSupervisor().start()],
+  ['acquire', () => getSupervisor().acquire()],
+  ['spawn', () => getSupervisor().spawn({ command: 'no-such-agent' }).exited],
+  ['stop', () => getSupervisor().stop()],
+];
 
 describe('getSupervisor', () => {
   it('is one for the host', () => {
@@ -61,17 +69,82 @@ describe('getSupervisor', () => {
     expect(host[KEY]).toBeUndefined();
   });
 
-  it.each([
-    ['start', () => getSupervisor().start()],
-    ['acquire', () => getSupervisor().acquire()],
-    ['spawn', () => getSupervisor().spawn({ command: 'no-such-agent' }).exited],
-    ['stop', () => getSupervisor().stop()],
-  ])('takes no other options after %s', async (_what, use) => {
+  it.each(USES)('takes no other folder, guardian or tag after %s', async (_what, use) => {
     const supervisor = getSupervisor(options);
     await use();
-    expect(() => getSupervisor({ ...options, leftovers: 'keep' })).toThrow(IN_USE);
+    const others = { stateDir: join(folder, 'other'), guardian: false, rlimitTag: false };
+    for (const [name, value] of Object.entries(others)) {
+      const refused = (): unknown => getSupervisor({ ...options, [name]: value });
+      expect(refused).toThrow(IN_USE);
+      expect(refused).toThrow(expect.objectContaining({ data: { field: name } }));
+    }
     expect(getSupervisor(structuredClone(options))).toBe(supervisor);
     expect(getSupervisor()).toBe(supervisor);
+  });
+
+  it.each(USES)('takes all others after %s, and names old and new', async (_what, use) => {
+    const supervisor = getSupervisor(options);
+    const warnings: string[] = [];
+    supervisor.on('warning', ({ code, message }) => warnings.push(`${code} ${message}`));
+    await use();
+    const replaced: SupervisorOptions = {
+      ...options,
+      pool: { concurrency: 3 },
+      leftovers: 'keep',
+      ladder: { termMs: 50 },
+      sweep: { intervalMs: 1000 },
+      limits: { perKind: { agent: { idleMs: 99 } } },
+      budget: { perHostUsd: 5 },
+    };
+    expect(getSupervisor(replaced)).toBe(supervisor);
+    expect(getSupervisor(structuredClone(replaced))).toBe(supervisor);
+    // Spelled out, but the same.
+    expect(getSupervisor({ ...replaced, guardian: true })).toBe(supervisor);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^OPTIONS_REPLACED .*pool\.concurrency 1 → 3/),
+    ]);
+    for (const part of ['leftovers "terminate" → "keep"', 'ladder.termMs 5000 → 50'])
+      expect(warnings[0]).toContain(part);
+    expect(warnings[0]).toContain('budget.perHostUsd undefined → 5');
+    expect(warnings[0]).not.toContain('hardCap');
+  });
+
+  it('gives more slots at once, and fewer as they are released', async () => {
+    const supervisor = getSupervisor(options);
+    await using _ = await supervisor.acquire();
+    const second = supervisor.acquire({ timeoutMs: 10_000 });
+    getSupervisor({ ...options, pool: { concurrency: 2 } });
+    (await second).release();
+    getSupervisor(options);
+    await expect(supervisor.acquire({ timeoutMs: 1 })).rejects.toMatchObject({
+      code: 'POOL_TIMEOUT',
+    });
+  });
+
+  it('ends what runs by the ladder that is in force by then', async () => {
+    const ladder = { stdinEofMs: 0, termMs: 600_000, killMs: 5000 };
+    const supervisor = getSupervisor({ ...options, ladder });
+    const args = ['-c', 'trap "" TERM; echo up; while :; do sleep 0.05; done'];
+    const child = supervisor.spawn({ command: 'sh', args });
+    await once(child.stdout, 'data');
+    getSupervisor({ ...options, ladder: { ...ladder, termMs: 20 } });
+    expect(await child.terminate()).toMatchObject({ survivors: [], ended: [{ forced: true }] });
+  });
+
+  it('piles nothing up in twelve reloads', async () => {
+    const supervisor = getSupervisor(options);
+    await supervisor.start();
+    const hooks: number[] = [];
+    for (let reload = 1; reload <= 12; reload++) {
+      expect(getSupervisor({ ...options, sweep: { intervalMs: 1000 + reload } })).toBe(supervisor);
+      supervisor.handleSignals({ name: 'module', hook: () => void hooks.push(reload) });
+      const service = defineService(supervisor, {
+        ...{ name: 'reloaded', command: 'sh', args: ['-c', 'sleep 300'] },
+        ready: { check: async () => true },
+      });
+      expect(service).toBe(defineService(supervisor, { name: 'reloaded', command: 'sleep' }));
+    }
+    expect(process.listenerCount('SIGTERM')).toBe(1);
   });
 
   it('keeps who listens when it takes other options', async () => {

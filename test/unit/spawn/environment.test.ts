@@ -7,6 +7,7 @@ import {
   DROPPED_WHEN_NESTED,
   ESSENTIAL_NAMES,
   isNested,
+  neededBy,
   restoreEntrypoint,
   type SanitizeOptions,
   sanitizeEnv,
@@ -25,6 +26,9 @@ const TIER_1 = [
   'CLAUDE_CODE_MESSAGING_TOKEN',
   'CLAUDE_CODE_CHILD_NOTES_DIR',
   'CLAUDE_CODE_LAUNCHED_BY_SESSION_IDS',
+  'CLAUDE_CODE_SESSION_ACCESS_TOKEN',
+  'CLAUDE_CODE_HOST_SHORT_TEMP_DIRS',
+  'CLAUDE_JOB_DIR',
   'CLAUDE_PID',
   'AI_AGENT',
   'MCP_SESSION_ID',
@@ -34,6 +38,19 @@ const TIER_2 = [
   'CLAUDE_CODE_EXECPATH',
   'CLAUDE_EFFORT',
   'CLAUDE_CODE_EFFORT_LEVEL',
+  'CLAUDE_CODE_ALWAYS_ENABLE_EFFORT',
+];
+/** Marks of the sessions of other agents. */
+const OTHER_AGENTS = [
+  ...['CODEX_SANDBOX', 'CODEX_SANDBOX_NETWORK_DISABLED', 'CODEX_THREAD_ID', 'CODEX_SESSION_ID'],
+  ...['CODEX_PERMISSION_PROFILE', 'CODEX_CI', 'CODEX_INTERNAL_ORIGINATOR_OVERRIDE'],
+  ...['GEMINI_CLI', 'OPENCODE', 'OPENCODE_PID', 'OPENCODE_RUN_ID', 'OPENCODE_PROCESS_ROLE'],
+  'CURSOR_AGENT',
+];
+/** What a debugger or an editor has set for the host alone. */
+const HOST_ONLY = [
+  ...['VSCODE_INSPECTOR_OPTIONS', 'ELECTRON_RUN_AS_NODE', 'CLAUDE_CODE_SSE_PORT'],
+  'CURSOR_TRACE_ID',
 ];
 // Users lost their logins, their proxy or their privacy where these were stripped (FACTS.md).
 const NEVER_DROPPED = [
@@ -48,6 +65,8 @@ const NEVER_DROPPED = [
   'CLAUDE_CODE_SDK_READS_SESSION_STATE',
   'CLAUDE_AGENT_SDK_VERSION',
   'CLAUDE_CONFIG_DIR',
+  ...['CODEX_HOME', 'CODEX_API_KEY', 'OPENAI_API_KEY', 'GEMINI_API_KEY', 'GEMINI_CLI_HOME'],
+  ...['OPENCODE_CONFIG', 'OPENCODE_SERVER_PASSWORD', 'CURSOR_API_KEY', 'NODE_ENV', 'AGENT'],
   'ANTHROPIC_API_KEY',
   'ANTHROPIC_BASE_URL',
   'AWS_PROFILE',
@@ -66,7 +85,8 @@ const namesOf = (env: Record<string, string>) => Object.keys(env).sort();
 
 describe('the built-in lists', () => {
   it('are these, and frozen', () => {
-    expect(ALWAYS_DROPPED).toEqual(['CLAUDECODE', 'CLAUDECODE_*', ...TIER_1.slice(1)]);
+    const claudes = ['CLAUDECODE', 'CLAUDECODE_*', ...TIER_1.slice(1)];
+    expect(ALWAYS_DROPPED).toEqual([...claudes, ...OTHER_AGENTS, ...HOST_ONLY]);
     expect(DROPPED_WHEN_NESTED).toEqual(TIER_2);
     for (const list of [ALWAYS_DROPPED, DROPPED_WHEN_NESTED, ESSENTIAL_NAMES]) {
       expect(Object.isFrozen(list)).toBe(true);
@@ -111,6 +131,12 @@ describe('sanitizeEnv', () => {
     expect(dropped).toEqual([...TIER_2, mark].sort());
   });
 
+  it.each([...OTHER_AGENTS, ...HOST_ONLY])('drops %s, and no setting of Claude Code', (mark) => {
+    const settings = setAll(TIER_2, 'mine');
+    expect(sanitizeEnv({ ...settings, [mark]: '1' })).toEqual({ env: settings, dropped: [mark] });
+    expect(sanitizeEnv({ [mark]: 'set' }, { hostEnv: { [mark]: '1' } }).dropped).toEqual([]);
+  });
+
   it.each(TIER_2)('keeps %s in a host that is not nested', (name) => {
     expect(sanitizeEnv({ [name]: 'mine' })).toEqual({ env: { [name]: 'mine' }, dropped: [] });
   });
@@ -149,6 +175,50 @@ describe('sanitizeEnv', () => {
     const env = JSON.parse('{"__proto__": "a", "constructor": "b", "toString": "c"}');
     expect(Object.entries(sanitizeEnv(env).env)).toEqual(Object.entries(env));
     expect(Object.entries(sanitizeEnv(env, { hostEnv: {} }).env)).toEqual(Object.entries(env));
+  });
+});
+
+describe('NODE_OPTIONS', () => {
+  it('loses its inspector, and keeps the rest', () => {
+    const env = { NODE_OPTIONS: '--inspect-brk=0 --enable-source-maps', PATH: '/bin' };
+    expect(sanitizeEnv(env)).toEqual({
+      env: { NODE_OPTIONS: '--enable-source-maps', PATH: '/bin' },
+      dropped: ['NODE_OPTIONS --inspect-brk'],
+    });
+  });
+
+  it('goes if nothing is left of it', () => {
+    expect(sanitizeEnv({ NODE_OPTIONS: '--inspect' })).toEqual({
+      env: {},
+      dropped: ['NODE_OPTIONS', 'NODE_OPTIONS --inspect'],
+    });
+    expect(sanitizeEnv({ NODE_OPTIONS: '' })).toEqual({ env: { NODE_OPTIONS: '' }, dropped: [] });
+  });
+
+  it('stays where the caller has set it, or a rule keeps it', () => {
+    const env = { NODE_OPTIONS: '--inspect' };
+    expect(sanitizeEnv(env, { hostEnv: { NODE_OPTIONS: '--inspect=1' } }).env).toEqual(env);
+    expect(sanitizeEnv(env, { keep: ['NODE_*'] }).env).toEqual(env);
+    expect(sanitizeEnv(env, { deny: ['NODE_*'] }).dropped).toEqual(['NODE_OPTIONS']);
+    expect(sanitizeEnv(env, { allow: ['NODE_*'] }).env).toEqual({});
+  });
+
+  it('is spelled as it likes on Windows', () => {
+    const env = { Node_Options: '--inspect -r x' };
+    expect(sanitizeEnv(env).dropped).toEqual([]);
+    expect(sanitizeEnv(env, { ignoreCase: true })).toEqual({
+      env: { Node_Options: '-r x' },
+      dropped: ['Node_Options --inspect'],
+    });
+  });
+});
+
+describe('neededBy', () => {
+  it("keeps the host's own Electron a Node", () => {
+    const electronPath = '/opt/app/app';
+    expect(neededBy('/opt/app/app', { electronPath })).toEqual(['ELECTRON_RUN_AS_NODE']);
+    expect(neededBy('/usr/bin/node', { electronPath })).toEqual([]);
+    expect(neededBy(process.execPath, {})).toEqual([]);
   });
 });
 
@@ -258,14 +328,14 @@ describe('sanitizeEnv refuses', () => {
 });
 
 describe('isNested', () => {
-  it.each([...TIER_1, 'CLAUDECODE_X'])('is shown by %s', (name) => {
+  it.each([...TIER_1, ...OTHER_AGENTS, 'CLAUDECODE_X'])('is shown by %s', (name) => {
     expect(isNested({ [name]: '' })).toBe(true);
     expect(isNested({ [name]: undefined })).toBe(false);
     expect(isNested({ [name.toLowerCase()]: '1' })).toBe(false);
     expect(isNested({ [name.toLowerCase()]: '1' }, true)).toBe(true);
   });
 
-  it.each([...TIER_2, ...NEVER_DROPPED])('is not shown by %s', (name) => {
+  it.each([...TIER_2, ...HOST_ONLY, ...NEVER_DROPPED])('is not shown by %s', (name) => {
     expect(isNested({ [name]: '1' })).toBe(false);
   });
 });
