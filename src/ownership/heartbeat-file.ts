@@ -2,6 +2,7 @@ import { readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
 import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './files.ts';
+import { HEARTBEAT_ID } from './heartbeat-id.ts';
 
 /*
  * Read by hand: launchers judge pid files, and to load zod for it would take them ten times as long as
@@ -10,9 +11,6 @@ import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './file
 
 /** The number of the format of heartbeat files; a reader acts on its own number only. */
 export const HEARTBEAT_VERSION = 1;
-
-/** Which heartbeat a file of ours names. */
-export const HEARTBEAT_ID = /^[\da-f]{12}$/;
 
 /** What a heartbeat's file says beside that its owner lives. */
 export interface HeartbeatContent {

@@ -83,7 +83,12 @@ const SURFACES = [
   'cli',
 ] as const;
 const STATIONS = ['admission', 'spawn', 'ownership', 'limits', 'tree', 'termination'] as const;
-const SUPERVISOR_FILES = ['index.ts', 'supervisor.ts', 'singleton.ts'] as const;
+const SUPERVISOR_FILES = [
+  'index.ts',
+  'supervisor.ts',
+  'singleton.ts',
+  'replace-options.ts',
+] as const;
 const WORD_FILES = ['errors.ts', 'reports.ts', 'events.ts', 'options.ts', 'validation.ts'] as const;
 
 /** Where a file of `src/` lives; `words` are the root files that every station may import. */
