@@ -4,11 +4,11 @@
 ROLE=bomb setsid perl -e '
   use POSIX "setsid";
   $SIG{CHLD} = $SIG{TERM} = "IGNORE";
-  alarm 20;
+  alarm 30;
   while (1) {
     my $pid = fork;
-    if (defined $pid && !$pid) { setsid; alarm 20; sleep 20; exit }
+    if (defined $pid && !$pid) { setsid; alarm 30; sleep 30; exit }
     select undef, undef, undef, 0.002 unless defined $pid;
   }' >/dev/null 2>&1 </dev/null &
 echo ready
-ROLE=leader exec sleep 20
+ROLE=leader exec sleep 30

@@ -8,6 +8,8 @@ import type { World } from './world.ts';
 
 /** What a busy machine may add to a deadline: both cores are kept busy for 4 s at a time. */
 export const SLACK_MS = 5000;
+/** A guardian that cannot fork looks by a shell's builtins: some 100,000 system calls a look. */
+export const CROWDED_SLACK_MS = 15_000;
 const LADDER_MS = LADDER.stdinEofMs + LADDER.termMs + LADDER.killMs;
 /** How far the veteran's memory may rise above what it was after its first third of a minute. */
 const MEMORY_BYTES = 48 * 1024 * 1024;
@@ -74,7 +76,8 @@ function survivorsOfHosts({ world, processes, nowMs, record }: Scene): string | 
 
 function deadlineMs(world: World, host: Host, diedAtMs: number): number {
   if (host.survivors === 0) return diedAtMs;
-  if (!host.isOrphaning) return diedAtMs + LADDER.termMs + LADDER.killMs + SLACK_MS;
+  const slackMs = host.place === PLACES.crowded ? CROWDED_SLACK_MS : SLACK_MS;
+  if (!host.isOrphaning) return diedAtMs + LADDER.termMs + LADDER.killMs + slackMs;
   return Math.max(diedAtMs, world.disturbedUntilMs) + SWEEP_MS + LADDER_MS + SLACK_MS;
 }
 

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { now } from './clock.ts';
 import { CONTROLS, type Control, PROTECTIONS } from './controls.ts';
 import { doDeed } from './deeds.ts';
-import { SLACK_MS } from './invariants.ts';
+import { CROWDED_SLACK_MS, SLACK_MS } from './invariants.ts';
 import { type Occasion, planControl, planDeeds } from './plan.ts';
 import { printSummary } from './summary.ts';
 import { MARKER } from './tag.ts';
@@ -21,7 +21,7 @@ const CONTROL_GAP_MS = 400;
 /** How long the first hosts may take to load. */
 const START_MS = 60_000;
 /** How long the hosts may take to stop in the end. */
-const END_MS = 2 * SLACK_MS;
+const END_MS = CROWDED_SLACK_MS + SLACK_MS;
 
 const { minutes, seed, without } = readArguments();
 const durationMs = minutes * 60_000;
