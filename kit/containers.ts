@@ -55,7 +55,7 @@ export async function putToWork(area: Area, host: ContainedHost): Promise<number
     { socket, lockFile },
     { ready: { socket }, lockFiles: [lockFile] },
   );
-  const daemonSocket = join(area.folder, 'daemon.sock');
+  const daemonSocket = join(area.stateDir, 'daemon.sock');
   await done(host.ask({ do: 'spawn', request: CONVERSATION }));
   await done(host.ask({ do: 'ensure', definition }));
   const daemon = await host.ask({
