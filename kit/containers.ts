@@ -46,7 +46,7 @@ if (CAN_CONTAIN && !CAN_PLAY_MACHINES)
 export const CONVERSATION = { ...SLEEPER, conversationId: 'chat', sessionId: 'work' } as const;
 
 /** Lets a host do all that a dead one may have locked; each must answer. */
-export async function putToWork(area: Area, host: ContainedHost): Promise<number> {
+async function putToWork(area: Area, host: ContainedHost): Promise<number> {
   const beganMs = performance.now();
   const done = async (answer: Promise<Message>) => expect(await answer).not.toHaveProperty('error');
   const socket = join(area.folder, 'service.sock');
@@ -55,7 +55,7 @@ export async function putToWork(area: Area, host: ContainedHost): Promise<number
     { socket, lockFile },
     { ready: { socket }, lockFiles: [lockFile] },
   );
-  const daemonSocket = join(area.folder, 'daemon.sock');
+  const daemonSocket = join(area.stateDir, 'daemon.sock');
   await done(host.ask({ do: 'spawn', request: CONVERSATION }));
   await done(host.ask({ do: 'ensure', definition }));
   const daemon = await host.ask({

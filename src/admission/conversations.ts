@@ -6,7 +6,9 @@ import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation.ts
 /** How often a claim is looked at again that somebody else is about to give up. */
 const POLL_MS = 20;
 /** The same for one whose owner shows only every few seconds whether it lives. */
-const SILENT_POLL_MS = 500;
+const SILENT_POLL_MS = 200;
+/** How long one is waited for that neither shows itself nor is given up: a stopped host of this kernel. */
+const SILENT_PATIENCE_MS = 75_000;
 
 /** The claims on conversations, as all hosts of the state directory see them. */
 export interface Claims {
@@ -229,8 +231,12 @@ class Conversation {
     else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
     if (verdict === 'wait') {
-      // Our patience is for those who end, and begins when they do.
+      // Our patience with those who end begins when they do.
       this.#givesUpAtMs = undefined;
+      if (clock.monotonicMs() - this.#askedAtMs >= SILENT_PATIENCE_MS) {
+        this.#refuse(request, `${name} runs it, and gives no sign of life or death`);
+        return;
+      }
       await this.#sleep(SILENT_POLL_MS);
       return;
     }

@@ -5,10 +5,11 @@ import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { parseCookie } from '../ownership/cookie.ts';
 import { createWhole, makeFolder } from '../ownership/files.ts';
-import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
+import type { Heartbeat } from '../ownership/heartbeat.ts';
+import { newHeartbeatId, removeHeartbeat } from '../ownership/heartbeat-file.ts';
 import { contentOf, holds, pidFileText, setAside } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../ownership/pid-record.ts';
-import { type HeldHeartbeat, holdHeartbeat } from './heartbeats.ts';
+import { heartbeatIn } from './heartbeats.ts';
 import { inspectPidFile, ownIdentity } from './inspect.ts';
 import { readLaunchNote } from './launch-note.ts';
 import type { PidFileDetails } from './options.ts';
@@ -38,7 +39,15 @@ export async function claimPidFile(
   const note = readLaunchNote(os);
   // Below another daemon, or in the place of none, it is that one's mark and not its own.
   const cookie = note !== undefined && resolve(note.pidFile) === path ? note.cookie : undefined;
-  const identity = { machine, pid, startTime, bootId, pidNamespace };
+  const heartbeat = os.heartbeat && newHeartbeatId();
+  const identity = {
+    machine,
+    pid,
+    startTime,
+    bootId,
+    pidNamespace,
+    ...(heartbeat && { heartbeat }),
+  };
   const claimed = true as const;
   const file: PidFile = {
     version: PID_FILE_VERSION,
@@ -58,10 +67,7 @@ export async function claimPidFile(
     if (view.state !== 'missing') {
       const mayTake =
         view.state === 'stale' || isSelf(view.file, identity) || isOurLaunch(view.file, cookie);
-      if (!mayTake) {
-        hide(path);
-        throw taken(path, view.file, view.doubt);
-      }
+      if (!mayTake) throw taken(path, view.file, view.doubt);
       if (view.state === 'stale') removeHeartbeat(dirname(path), view.file.heartbeat);
       // It is for its launcher to say when it is ready.
       starting = view.state === 'alive' ? view.file.starting : undefined;
@@ -69,29 +75,29 @@ export async function claimPidFile(
     }
     try {
       makeFolder(dirname(path));
-      const heartbeat = show(path, os);
-      const text = pidFileText({ ...file, heartbeat, starting });
-      if (createWhole(path, text, writer)) return { ...file, heartbeat };
+      if (!createWhole(path, pidFileText({ ...file, starting }), writer)) continue;
     } catch (error) {
-      hide(path);
       throw unusable(path, (error as Error).message, error);
     }
+    show(path, heartbeat, os);
+    return file;
   }
-  hide(path);
   throw unusable(path, 'others write it all the time');
 }
 
 /** By which those see us who cannot look us up, as long as our pid file is there. */
-const shown = new Map<string, HeldHeartbeat>();
+const shown = new Map<string, Heartbeat>();
 
-function show(path: string, os: Os): string | undefined {
-  const held = shown.get(path) ?? holdHeartbeat(os, dirname(path));
-  shown.set(path, held);
-  return held.id;
+function show(path: string, id: string | undefined, os: Os): void {
+  const heartbeat = id === undefined ? undefined : heartbeatIn(dirname(path), id, os);
+  if (heartbeat === undefined) return;
+  hide(path);
+  heartbeat.open();
+  shown.set(path, heartbeat);
 }
 
 function hide(path: string): void {
-  shown.get(path)?.release();
+  shown.get(path)?.close();
   shown.delete(path);
 }
 

@@ -4,10 +4,11 @@ import { SupervisorError } from '../index.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { createWhole, statOwn } from '../ownership/files.ts';
+import type { Heartbeat } from '../ownership/heartbeat.ts';
 import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
 import { isOver } from '../ownership/identity.ts';
 import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../ownership/pid-record.ts';
-import { type HeldHeartbeat, holdHeartbeat } from './heartbeats.ts';
+import { heartbeatIn } from './heartbeats.ts';
 import { judgeRecorded, ownIdentity } from './inspect.ts';
 import type { SpawnLockOptions } from './options.ts';
 import { checkLockOptions, checkPath } from './schema.ts';
@@ -69,19 +70,15 @@ export async function holdLock(
   const untilMs = os.clock.running.monotonicMs() + timeoutMs;
   const contender = new Contender(path, await ownIdentity(os), os);
   let last: string | undefined;
-  try {
-    for (let pollMs = POLL_MS; ; pollMs = Math.min(1.2 * pollMs, MAX_POLL_MS)) {
-      if (signal?.aborted) throw aborted(path, signal.reason);
-      const holder = await contender.compete();
-      if (holder === undefined) return contender;
-      if (last !== undefined && holder !== last && (await isMoot?.())) return undefined;
-      last = holder;
-      const leftMs = untilMs - os.clock.running.monotonicMs();
-      if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
-      await pause(Math.min(pollMs, leftMs), os);
-    }
-  } finally {
-    if (!contender.held) contender.leave();
+  for (let pollMs = POLL_MS; ; pollMs = Math.min(1.2 * pollMs, MAX_POLL_MS)) {
+    if (signal?.aborted) throw aborted(path, signal.reason);
+    const holder = await contender.compete();
+    if (holder === undefined) return contender;
+    if (last !== undefined && holder !== last && (await isMoot?.())) return undefined;
+    last = holder;
+    const leftMs = untilMs - os.clock.running.monotonicMs();
+    if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
+    await pause(Math.min(pollMs, leftMs), os);
   }
 }
 
@@ -100,8 +97,7 @@ class Contender implements HeldLock {
   readonly #path: string;
   readonly #os: Os;
   readonly #self: SelfIdentity;
-  /** From the first file that names us to the last. */
-  #heartbeat: HeldHeartbeat | undefined;
+  #heartbeat: Heartbeat | undefined;
   #held = false;
 
   constructor(path: string, self: SelfIdentity, os: Os) {
@@ -111,18 +107,22 @@ class Contender implements HeldLock {
   }
 
   get #text(): string {
-    this.#heartbeat ??= holdHeartbeat(this.#os, dirname(this.#path));
-    const { id: heartbeat } = this.#heartbeat;
     const { machine, pid, startTime, bootId, pidNamespace } = this.#self;
-    const identity = { machine, pid, startTime, bootId, pidNamespace, heartbeat };
+    const identity = {
+      machine,
+      pid,
+      startTime,
+      bootId,
+      pidNamespace,
+      heartbeat: this.#heartbeatId,
+    };
     const content: SpawnLockFile = { version: PID_FILE_VERSION, nonce: this.nonce, ...identity };
     return `${JSON.stringify(content)}\n`;
   }
 
-  /** Shows nobody any more that we live. */
-  leave(): void {
-    this.#heartbeat?.release();
-    this.#heartbeat = undefined;
+  /** Known from the first file that names us, so that whoever removes that finds what we leave. */
+  get #heartbeatId(): string | undefined {
+    return this.#os.heartbeat && this.nonce.replaceAll('-', '').slice(0, 12);
   }
 
   get held(): boolean {
@@ -138,6 +138,10 @@ class Contender implements HeldLock {
         if (obstacle !== undefined) return obstacle;
         if (!createWhole(this.#path, this.#text, this.nonce)) continue;
         this.#held = true;
+        const id = this.#heartbeatId;
+        this.#heartbeat =
+          id === undefined ? undefined : heartbeatIn(dirname(this.#path), id, this.#os);
+        this.#heartbeat?.open();
         this.inherited.push(...this.#chain());
         return undefined;
       }
@@ -151,9 +155,10 @@ class Contender implements HeldLock {
   release(): void {
     if (!this.#held) return;
     this.#held = false;
+    // First: of what the lock names nothing is to be left when nobody finds it any more.
+    this.#heartbeat?.close();
     const lock = read(this.#path, this.#os);
     if (lock !== 'unreadable' && lock?.nonce === this.nonce) this.#removeAll();
-    this.leave();
   }
 
   #removeAll(): void {

@@ -4,13 +4,14 @@ import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../ownership/cookie.ts';
 import { createWhole } from '../ownership/files.ts';
+import { newHeartbeatId } from '../ownership/heartbeat-file.ts';
 import { contentOf, pidFileText } from '../ownership/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile } from '../ownership/pid-record.ts';
 import { neededBy, sanitize } from '../spawn/environment.ts';
 import type { ProcessTree } from '../termination/process-tree.ts';
 import { Tagging } from '../tree/tagging.ts';
 import { treeOfDaemon } from './handover.ts';
-import { holdHeartbeat } from './heartbeats.ts';
+import { heartbeatIn } from './heartbeats.ts';
 import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
 import { type DaemonLog, logFileOf, openLog } from './log-file.ts';
@@ -51,7 +52,7 @@ export async function launchDaemon(
   const tagging = new Tagging(os.rlimits, nonce);
   const [self] = await Promise.all([ownIdentity(os), tagging.ready, os.prepareLaunch?.()]);
   // Nothing in our PID namespace outlives its first process.
-  const heartbeat = self.pid === 1 ? holdHeartbeat(os, dirname(pidFile)).id : undefined;
+  const heartbeat = self.pid === 1 ? witnessIn(dirname(pidFile), os) : undefined;
   const opened = logFile === null ? undefined : openLog(resolve(logFile));
   const { child, failure } = os.launch({
     command: options.command,
@@ -101,6 +102,20 @@ export async function launchDaemon(
   } catch (cause) {
     throw new LaunchedInVain(started, cause);
   }
+}
+
+const witnesses = new Map<string, string>();
+
+/** The heartbeat that this process shows in a folder until its end. */
+function witnessIn(folder: string, os: Os): string | undefined {
+  const known = witnesses.get(folder);
+  if (known !== undefined) return known;
+  const id = newHeartbeatId();
+  const heartbeat = heartbeatIn(folder, id, os);
+  if (heartbeat === undefined) return undefined;
+  heartbeat.open();
+  witnesses.set(folder, id);
+  return id;
 }
 
 /** A daemon was started, and nobody could ever find it. */

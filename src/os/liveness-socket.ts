@@ -4,7 +4,7 @@ import { clearTimeout, setTimeout } from './clock.ts';
 
 /** What sun_path of unix(7) holds, without its last zero. */
 const MAX_PATH_BYTES = 107;
-/** A connection to a socket of this kernel is made or refused at once, whoever is behind it. */
+/** How long an answer may take: a refusal comes at once, a word when the process gets to it. */
 const ANSWER_MS = 1000;
 
 /** A socket that somebody listens on for as long as the process lives, and who shares its descriptor. */
@@ -24,7 +24,8 @@ export function listenForLife(path: string): LivenessSocket | undefined {
   const bound = `${path}~`;
   if (Buffer.byteLength(bound) > MAX_PATH_BYTES) return undefined;
   const { createServer } = builtin('node:net');
-  const server = createServer((connection) => connection.on('error', () => undefined).destroy());
+  // A word says more than that somebody listens: a stopped process does, too, and a guardian.
+  const server = createServer((connection) => connection.on('error', () => undefined).end('alive'));
   server.on('error', () => undefined);
   try {
     rmSync(bound, { force: true });
@@ -42,20 +43,22 @@ export function listenForLife(path: string): LivenessSocket | undefined {
   return { fd, close: () => void server.close() };
 }
 
-/** Whether nobody of this kernel listens on a socket any more; anything but a refusal is no proof. */
-export function isRefused(path: string): Promise<boolean> {
+/** Whether nobody of this kernel listens on a socket any more, or its owner answers; anything else proves nothing. */
+export function askForLife(path: string): Promise<'alive' | 'refused' | 'silent'> {
   const { connect } = builtin('node:net');
   return new Promise((resolve) => {
-    const settle = (refused: boolean): void => {
+    const settle = (answer: 'alive' | 'refused' | 'silent'): void => {
       clearTimeout(timer);
       socket.destroy();
-      resolve(refused);
+      resolve(answer);
     };
-    const timer = setTimeout(() => settle(false), ANSWER_MS);
+    const timer = setTimeout(() => settle('silent'), ANSWER_MS);
     const socket = connect({ path });
     socket
-      .on('error', (error: NodeJS.ErrnoException) => settle(error.code === 'ECONNREFUSED'))
-      .once('connect', () => settle(false));
+      .on('error', ({ code }: NodeJS.ErrnoException) =>
+        settle(code === 'ECONNREFUSED' ? 'refused' : 'silent'),
+      )
+      .once('data', () => settle('alive'));
   });
 }
 

@@ -194,7 +194,8 @@ export interface Liveness {
   listen(path: string): LivenessSocket | undefined;
   /** Tells a socket from every other one; `undefined` where there is none. */
   key(path: string): string | undefined;
-  isRefused(path: string): Promise<boolean>;
+  /** Asks whoever listens there: `refused` if nobody of this kernel does any more. */
+  ask(path: string): Promise<'alive' | 'refused' | 'silent'>;
   /** Whether another kernel wrote a file that is gone by now: on a disk of one kernel, before its boot. */
   isOfEarlierBoot(path: string): boolean;
 }

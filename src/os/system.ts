@@ -10,7 +10,7 @@ import { onParent, onSignal, raise, signalListeners } from './host-signals.ts';
 import { launch, loadLauncher } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
-import { isRefused, listenForLife, socketKey } from './liveness-socket.ts';
+import { askForLife, listenForLife, socketKey } from './liveness-socket.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { readPidSupply, recentPidSupply } from './pid-supply.ts';
 import { linuxRlimits } from './rlimits.ts';
@@ -171,7 +171,7 @@ function composeLinux(): Os {
     pidSupply: { now: readPidSupply, recent: recentPidSupply },
     startedAt: ticksMs,
     isGuardian,
-    liveness: { listen: listenForLife, key: socketKey, isRefused, isOfEarlierBoot },
+    liveness: { listen: listenForLife, key: socketKey, ask: askForLife, isOfEarlierBoot },
   };
 }
 

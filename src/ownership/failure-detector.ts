@@ -131,14 +131,16 @@ export class FailureDetector {
     const { socket } = parseHeartbeat(sighting.text ?? '') ?? {};
     const path = heartbeatSocket(this.#folder, id);
     const isIts = () => socket !== undefined && liveness?.key(path) === socket;
-    const isRefused = isIts() ? await liveness?.isRefused(path) : undefined;
+    const answer = isIts() ? await liveness?.ask(path) : undefined;
+    const nowMs = clock.monotonicMs();
     // It may have been replaced while we asked.
-    if (isRefused === undefined || !isIts()) sighting.refusedAtMs = undefined;
-    else if (isRefused) sighting.refusedAtMs ??= clock.monotonicMs();
+    if (answer === undefined || !isIts()) sighting.refusedAtMs = undefined;
+    else if (answer === 'refused') sighting.refusedAtMs ??= nowMs;
     else {
+      // Stopped, or dead with its guardian at work: somebody is there.
       sighting.refusedAtMs = undefined;
-      sighting.aliveAtMs = clock.monotonicMs();
       sighting.silentMs = 0;
+      if (answer === 'alive') sighting.aliveAtMs = nowMs;
     }
   }
 

@@ -10,7 +10,7 @@ import { HEARTBEAT_ID } from './heartbeat-id.ts';
  */
 
 /** The number of the format of heartbeat files; a reader acts on its own number only. */
-export const HEARTBEAT_VERSION = 1;
+const HEARTBEAT_VERSION = 1;
 
 /** What a heartbeat's file says beside that its owner lives. */
 export interface HeartbeatContent {

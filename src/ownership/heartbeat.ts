@@ -16,6 +16,8 @@ export interface HeartbeatOptions {
   readonly os: Os;
   readonly times: HeartbeatTimes;
   readonly folder: string;
+  /** Default: a new one. */
+  readonly id?: string;
   /** How long our guardian may still be at work after our death. */
   readonly graceMs: number;
   /** Whether anything is running or locked; nothing is written while it is not. */
@@ -31,7 +33,7 @@ export interface HeartbeatOptions {
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  #id = newHeartbeatId();
+  #id: string;
   #beats = 0;
   #beatenAtMs: number;
   #socket: LivenessSocket | undefined;
@@ -44,17 +46,13 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
+    this.#id = options.id ?? newHeartbeatId();
     this.#beatenAtMs = options.os.clock.monotonicMs();
   }
 
   /** Names it in all that we write down. */
   get id(): string {
     return this.#id;
-  }
-
-  /** Whether its file stands as it was written. */
-  get isShown(): boolean {
-    return this.#isOpen && this.#isIntact;
   }
 
   /** Begins to beat. The descriptor that it returns is to be held by the guardian, so that the socket refuses only after that one's end. */

@@ -9,7 +9,7 @@ import {
   container,
   takeTurns,
 } from '../../../kit/containers.ts';
-import { it, spawned } from '../../../kit/containment.ts';
+import { it, SLEEPER, spawned } from '../../../kit/containment.ts';
 import { eventually, isAlive, type ProcessRow } from '../../../kit/process-table.ts';
 
 /** With a factor of 5 for a machine that is busy. */
@@ -36,6 +36,28 @@ describe.runIf(CAN_PLAY_MACHINES)('PID namespaces in turn, each killed', () => {
   });
 });
 
+describe.runIf(CAN_PLAY_MACHINES)(
+  'what a host of an older version has left, without a heartbeat',
+  () => {
+    it('is read under another name of the machine: its agent ends, what it kept lives', async ({
+      area,
+    }) => {
+      const first = await area.readyHost({ args: ['mute'], options: { guardian: false } });
+      await spawned(first, CONVERSATION);
+      const kept = await spawned(first, { ...SLEEPER, outlivesHost: true });
+      first.kill('SIGKILL');
+      await first.exited;
+      const second = await area.readyHost({
+        through: ['unshare', '--uts', 'sh', '-c', 'hostname other && exec "$@"', '-'],
+      });
+      const { report } = await second.ask({ do: 'start' });
+      expect(report).toMatchObject({ ended: [{}], unproven: [], kept: [{ id: kept.id }] });
+      await spawned(second, CONVERSATION);
+      expect(await second.ask({ do: 'adopt', options: { id: kept.id } })).toHaveProperty('done');
+    });
+  },
+);
+
 describe.runIf(CAN_PLAY_MACHINES)('two live PID namespaces', () => {
   it('never take each other’s, and each goes on when the other is dead', async ({ area }) => {
     const [one, two] = await Promise.all([
@@ -52,7 +74,9 @@ describe.runIf(CAN_PLAY_MACHINES)('two live PID namespaces', () => {
     });
     // Stopped is not dead.
     process.kill(host.pid, 'SIGSTOP');
-    expect(await two.ask({ do: 'spawn', request: CONVERSATION })).toMatchObject(BUSY);
+    expect(await two.ask({ do: 'sweep' })).toMatchObject({
+      report: { recovered: [], removed: [] },
+    });
     process.kill(host.pid, 'SIGCONT');
     expect(await one.ask({ do: 'list' })).toMatchObject({ report: [{ state: 'running' }] });
     one.kill('SIGKILL');

@@ -252,7 +252,7 @@ describe.runIf(CAN_CONTAIN)('a pid file that', () => {
   });
 
   const UNJUDGED = [
-    ['another machine', { machine: 'another' }],
+    ['another machine', { machine: 'another', bootId: 'another' }],
     ['another PID namespace', { pidNamespace: 'pid:[1]' }],
   ] as const;
   it.for(UNJUDGED)('is of %s starts no second daemon', async ([, change], { rig }) => {

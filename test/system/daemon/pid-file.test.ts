@@ -45,7 +45,9 @@ describe.runIf(CAN_CONTAIN)('validatePidFile', () => {
     ['of an earlier process with its pid', { startTime: '1' }, 'stale'],
     ['of a pid that nobody has', { pid: 4_194_303 }, 'stale'],
     ['of an earlier boot', { bootId: 'another' }, 'stale'],
-    ['of another machine', { machine: 'another' }, 'alive'],
+    ['of this process, under another name', { machine: 'another' }, 'alive'],
+    ['of a dead one, under another name', { machine: 'another', startTime: '1' }, 'stale'],
+    ['of another machine', { machine: 'another', bootId: 'another' }, 'alive'],
     ['of another PID namespace', { pidNamespace: 'pid:[1]' }, 'alive'],
     ['without a start time', { startTime: undefined }, 'alive'],
     [
@@ -213,6 +215,7 @@ describe.runIf(CAN_CONTAIN)('writePidFile', () => {
       daemonVersion: '2',
       socket: '/x.sock',
       claimed: true,
+      heartbeat: expect.stringMatching(/^[\da-f]{12}$/),
     });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(await validatePidFile(path)).toBe('alive');
@@ -230,8 +233,13 @@ describe.runIf(CAN_CONTAIN)('writePidFile', () => {
   ] as const)('takes the place of one that is %s', async ([, change], { rig }) => {
     write(rig.pidFile, change);
     await writePidFile(rig.pidFile);
-    expect(JSON.parse(readFileSync(rig.pidFile, 'utf8'))).toMatchObject({ pid: process.pid });
-    expect(readdirSync(rig.folder)).toEqual(['test.pid']);
+    const { pid, heartbeat } = JSON.parse(readFileSync(rig.pidFile, 'utf8'));
+    expect(pid).toBe(process.pid);
+    expect(readdirSync(rig.folder).sort()).toEqual([
+      `heartbeat-${heartbeat}.json`,
+      `heartbeat-${heartbeat}.sock`,
+      'test.pid',
+    ]);
   });
 
   it("leaves another's alone that lives, and who has it", async ({ rig }) => {
@@ -248,7 +256,7 @@ describe.runIf(CAN_CONTAIN)('writePidFile', () => {
   });
 
   it("leaves one alone that it cannot judge, and what is none of this user's", async ({ rig }) => {
-    write(rig.pidFile, { machine: 'another' });
+    write(rig.pidFile, { machine: 'another', bootId: 'another' });
     await expect(writePidFile(rig.pidFile)).rejects.toThrow('another machine or PID namespace');
     rmSync(rig.pidFile);
     mkdirSync(rig.pidFile);

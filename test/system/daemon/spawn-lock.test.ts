@@ -183,7 +183,7 @@ describe.runIf(CAN_CONTAIN)('a spawn lock', () => {
     ['a living process', () => JSON.stringify(self()), /held by pid \d+ on/],
     [
       'another machine',
-      () => JSON.stringify({ ...self(), machine: 'another' }),
+      () => JSON.stringify({ ...self(), machine: 'another', bootId: 'another' }),
       /cannot be judged from here/,
     ],
     [

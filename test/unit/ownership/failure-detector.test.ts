@@ -27,6 +27,7 @@ const HERE = { bootId: 'boot' };
 let folder: string;
 let clock: FakeClock;
 let refuses: boolean;
+let answers: boolean;
 let key: string | undefined;
 let isOfEarlierBoot: boolean;
 let os: Os;
@@ -37,6 +38,7 @@ let closed: number;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'agent-supervisor-heartbeats-'));
   clock = new FakeClock();
+  answers = true;
   [refuses, isOfEarlierBoot, key, isBusy, givenUp, closed] = [false, false, undefined, true, [], 0];
   const liveness: Liveness = {
     listen: (path) => {
@@ -44,7 +46,7 @@ beforeEach(() => {
       return { fd: 7, close: () => void closed++ };
     },
     key: () => key,
-    isRefused: async () => refuses,
+    ask: async () => (refuses ? 'refused' : answers ? 'alive' : 'silent'),
     isOfEarlierBoot: () => isOfEarlierBoot,
   };
   const userId = () => process.getuid?.();
@@ -137,6 +139,22 @@ describe('a socket on this kernel', () => {
     const heartbeat = open();
     [refuses, key] = [true, now];
     expect(await look(new FailureDetector(os, folder), heartbeat, 'boot')).toBeUndefined();
+  });
+
+  it('keeps one from being given up, and tells whether its owner answers', async () => {
+    const heartbeat = open();
+    isBusy = false;
+    answers = false;
+    const detector = new FailureDetector(os, folder);
+    const owner = { heartbeat: heartbeat.id, bootId: 'boot' };
+    const before = await detector.observe(owner, HERE);
+    expect(before).toMatchObject({ verdict: undefined, aliveAtMs: Number.NEGATIVE_INFINITY });
+    for (let asked = 0; asked < 20; asked++) {
+      await clock.advance(10_000);
+      expect((await detector.observe(owner, HERE))?.verdict).toBeUndefined();
+    }
+    answers = true;
+    expect(await detector.observe(owner, HERE)).toMatchObject({ aliveAtMs: clock.monotonicMs() });
   });
 
   it('proves nothing to another kernel', async () => {
