@@ -116,7 +116,7 @@ export interface RunOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What each process of a spawn hook is given; its streams are the SDK's own. */
+/** The fields that a spawn hook gives to each of its processes; the streams are the SDK's own. */
 export type HookDefaults = Partial<Omit<SpawnRequest, keyof StdioOptions>>;
 
 /** What the SDK's spawn hook receives; unknown keys pass. */
