@@ -11,7 +11,7 @@ export {
 export type { ProcessSubject, ServiceState, SupervisorEvent, SupervisorEvents } from './events.ts';
 export type { LimitOptions, Limits } from './limits/limits.ts';
 export type { SupervisorOptions } from './options.ts';
-export type { InputSource, OutputTarget } from './os/os.ts';
+export type { OutputTarget } from './os/os.ts';
 export { isProcessAlive } from './os/system.ts';
 export type { AdoptOptions } from './ownership/adopt.ts';
 export type {

@@ -118,7 +118,7 @@ export interface RunOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What each process of a spawn hook is given; program, arguments and streams are the SDK's own. */
+/** The fields that a spawn hook gives to each of its processes; program, arguments and streams are the SDK's own. */
 export type HookDefaults = Partial<Omit<SpawnRequest, 'command' | 'args' | keyof StdioOptions>>;
 
 /** What the SDK's spawn hook receives; unknown keys pass. */

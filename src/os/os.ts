@@ -78,9 +78,6 @@ export type OutputTarget =
       readonly append?: boolean | undefined;
     };
 
-/** Where an input comes from: a writer in the host, nowhere, or where the host's own comes from. */
-export type InputSource = 'pipe' | 'ignore' | 'inherit';
-
 /** What a launch needs; everything in it reaches the child one to one. */
 export interface LaunchRequest {
   readonly command: string;
@@ -91,7 +88,7 @@ export interface LaunchRequest {
   /** Gives it no streams that would break at the host's death, and keeps no host alive for it. */
   readonly outlivesHost?: boolean;
   /** Default: a pipe; for what outlives its host, nowhere. */
-  readonly stdin?: InputSource | undefined;
+  readonly stdin?: 'pipe' | 'ignore' | 'inherit' | undefined;
   /** A number is an open file. Default: as for stdin. */
   readonly stdout?: OutputTarget | number | undefined;
   readonly stderr?: OutputTarget | number | undefined;

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { InputSource, OutputTarget } from '../os/os.ts';
+import type { OutputTarget } from '../os/os.ts';
 import { systemText } from '../validation.ts';
 
 const output = () =>
@@ -48,7 +48,7 @@ export function streamsOfTheSdk() {
 /** Where the streams of a process come from and go to. */
 export interface StdioOptions {
   /** `'pipe'`: what is written to {@link SupervisedProcess.stdin}. @default 'pipe' */
-  stdin?: InputSource | undefined;
+  stdin?: 'pipe' | 'ignore' | 'inherit' | undefined;
   /** The whole of its stdin, which is ended after it. */
   input?: string | Uint8Array | undefined;
   /** `'pipe'`: it waits while nobody reads {@link SupervisedProcess.stdout}, once the pipe is full. @default 'pipe' */
