@@ -48,11 +48,27 @@ export class FakeHost {
   readonly #children: { removeAllListeners(event: string): unknown }[] = [];
   readonly #world: FakeWorld;
 
-  constructor(world: FakeWorld, options: SupervisorOptions) {
+  /** What is due while it is stopped; `undefined` while it runs. */
+  #due: (() => void)[] | undefined;
+
+  constructor(world: FakeWorld, options: SupervisorOptions, system: Partial<Os>) {
     this.#world = world;
     this.pid = world.os.add({ ppid: 1, command: 'host' }).pid;
+    const { clock } = world.os;
     const own: Partial<Os> = {
-      identify: () => ({ ...world.os.identify(), pid: this.pid, startTime: this.#startTime }),
+      clock: {
+        now: () => clock.now(),
+        monotonicMs: () => clock.monotonicMs(),
+        sinceBootMs: () => clock.sinceBootMs(),
+        after: (ms, callback, more) =>
+          clock.after(ms, () => (this.#due ? this.#due.push(callback) : callback()), more),
+      },
+      ...system,
+      identify: () => ({
+        ...(system.identify?.() ?? world.os.identify()),
+        pid: this.pid,
+        startTime: this.#startTime,
+      }),
       launch: (request) => {
         const launched = world.os.launch(request);
         if (launched.child) this.#children.push(launched.child);
@@ -91,6 +107,19 @@ export class FakeHost {
   crash(): void {
     for (const child of this.#children) child.removeAllListeners('exit');
     this.#world.os.die(this.pid);
+    this.stop();
+  }
+
+  /** Stands still, as after SIGSTOP: nothing that it waits for is told. */
+  stop(): void {
+    this.#due ??= [];
+  }
+
+  /** Goes on, with all that was due meanwhile. */
+  continue(): void {
+    const due = this.#due ?? [];
+    this.#due = undefined;
+    for (const callback of due) callback();
   }
 }
 
@@ -100,13 +129,13 @@ export class FakeWorld {
   readonly conversation = crypto.randomUUID();
   readonly #hosts: FakeHost[] = [];
 
-  host(options: SupervisorOptions = {}): FakeHost {
-    const host = new FakeHost(this, {
+  host(options: SupervisorOptions = {}, system: Partial<Os> = {}): FakeHost {
+    const defaults = {
       ladder: LADDER,
       pool: { concurrency: 8 },
       sweep: { intervalMs: 3_600_000 },
-      ...options,
-    });
+    };
+    const host = new FakeHost(this, { ...defaults, ...options }, system);
     this.#hosts.push(host);
     return host;
   }

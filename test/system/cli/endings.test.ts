@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { it } from '../../../kit/command-line.ts';
@@ -169,6 +169,36 @@ describe.runIf(CAN_CONTAIN)('what a dead host left', () => {
     expect(stdout).toMatch(/^cleaned up after host \S+$/m);
     expect(area.files().filter((name) => name.startsWith('host-'))).toEqual([]);
     expect((await line.call(['recover'])).stdout).toBe('Nothing to recover.\n');
+  });
+
+  it('recover --forget takes one at your word that cannot be judged, and no other', async ({
+    area,
+    line,
+  }) => {
+    const tree = await abandon(area, SLEEPER);
+    const [instance = ''] = area.owners();
+    const forget = (...more: string[]) =>
+      line.call(['recover', '--forget', instance.slice(0, 8), ...more]);
+    const dead = await forget();
+    expect(dead).toMatchObject({ code: 1 });
+    expect(dead.stderr).toContain('is proven dead');
+    // As a host of an older version on another machine would have written it.
+    const path = join(area.stateDir, `host-${instance}.jsonl`);
+    const [header = '', ...lines] = readFileSync(path, 'utf8').split('\n');
+    const { owner, ...rest } = JSON.parse(header);
+    const { heartbeat: _, ...there } = { ...owner, machine: 'another', bootId: 'another' };
+    writeFileSync(path, [JSON.stringify({ ...rest, owner: there }), ...lines].join('\n'));
+    expect(await line.call(['recover', '--json'])).toMatchObject({ code: 0 });
+    expect(area.owners()).toEqual([instance]);
+    expect(await forget('--dry-run')).toMatchObject({
+      code: 0,
+      stdout: `would forget host ${instance}\n`,
+    });
+    expect(await forget()).toMatchObject({ code: 0, stdout: `forgot host ${instance}\n` });
+    expect(area.owners()).toEqual([]);
+    expect(tree.filter(isAlive)).toEqual(tree);
+    expect((await forget()).stderr).toContain('There is no host');
+    await area.endAll();
   });
 
   it('reap ends its session, and nothing else', async ({ area, line }) => {

@@ -41,6 +41,78 @@ function claimOf(world: FakeWorld, owner: object = {}, more: object = {}) {
 const write = (world: FakeWorld, claim: object): void =>
   writeFileSync(world.claimPath, JSON.stringify(claim), { mode: 0o600 });
 
+describe('the agent of a host on another kernel', () => {
+  const heartbeat = { beatMs: 10_000, giveUpMs: 60_000, lookMs: 5000 };
+  const hosts = (world: FakeWorld) => {
+    const there = { ...world.os.identify(), bootId: 'another' };
+    return [
+      world.host({}, { heartbeat, identify: () => there }),
+      world.host({}, { heartbeat }),
+    ] as const;
+  };
+
+  it('is left alone as soon as that shows a sign of life', async () => {
+    using world = new FakeWorld();
+    const [theirs, ours] = hosts(world);
+    const agent = theirs.ask('agent');
+    const request = ours.ask('request');
+    await world.pass(12_000);
+    expect(request.told).toEqual(['CONVERSATION_BUSY']);
+    expect(agent.told).toEqual(['started']);
+  });
+
+  it('counts no more once that was silent for a minute', async () => {
+    using world = new FakeWorld();
+    const [theirs, ours] = hosts(world);
+    theirs.ask('agent');
+    theirs.crash();
+    const request = ours.ask('request');
+    await world.pass(59_000);
+    expect(request.told).toEqual([]);
+    await world.pass(16_000);
+    expect(request.told).toEqual(['started']);
+  });
+
+  it('is ended by that when it goes on, and its conversation stays ours', async () => {
+    using world = new FakeWorld();
+    const [theirs, ours] = hosts(world);
+    const agent = theirs.ask('agent');
+    const other = theirs.ask('other', { conversationId: undefined });
+    theirs.stop();
+    const request = ours.ask('request');
+    await world.pass(90_000);
+    expect(request.told).toEqual(['started']);
+    expect(agent.told).toEqual(['started']);
+    const claim = readFileSync(world.claimPath, 'utf8');
+    theirs.continue();
+    await world.pass(1000);
+    expect(agent.report).toMatchObject({ cause: 'duplicate' });
+    expect(theirs.warnings).toMatchObject([{ code: 'GIVEN_UP' }]);
+    expect(readFileSync(world.claimPath, 'utf8')).toBe(claim);
+    expect([request.told, other.told]).toEqual([['started'], ['started']]);
+    // And it is told so, when it asks again.
+    const again = theirs.ask('again');
+    await world.pass(12_000);
+    expect(again.told).toEqual(['CONVERSATION_BUSY']);
+  });
+
+  it('does not come back by a write of that, before its heartbeat tells it', async () => {
+    using world = new FakeWorld();
+    const [theirs, ours] = hosts(world);
+    const agent = theirs.ask('agent');
+    theirs.stop();
+    const request = ours.ask('request');
+    await world.pass(90_000);
+    const claim = readFileSync(world.claimPath, 'utf8');
+    // What wakes it is a death, and no timer.
+    world.os.die(agent.pid);
+    await world.settle();
+    expect(readFileSync(world.claimPath, 'utf8')).toBe(claim);
+    expect(theirs.warnings).toMatchObject([{ code: 'GIVEN_UP' }]);
+    expect(request.told).toEqual(['started']);
+  });
+});
+
 describe('the agent of another live host', () => {
   it.each(['replace', 'reject'] as const)("is left alone by '%s'", async (onDuplicate) => {
     using world = new FakeWorld();
