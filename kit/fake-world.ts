@@ -7,6 +7,7 @@ import type { SupervisorEvents } from '../src/events.ts';
 import type { ExitReport, SpawnRequest, SupervisedProcess } from '../src/index.ts';
 import type { SupervisorOptions } from '../src/options.ts';
 import type { Os } from '../src/os/os.ts';
+import { TickingTime, type Timers } from '../src/os/running-time.ts';
 import { Supervisor } from '../src/supervisor.ts';
 import { FakeOs } from './fake-os.ts';
 import { standing } from './state-dir.ts';
@@ -55,13 +56,17 @@ export class FakeHost {
     this.#world = world;
     this.pid = world.os.add({ ppid: 1, command: 'host' }).pid;
     const { clock } = world.os;
+    const timers: Timers = {
+      monotonicMs: () => clock.monotonicMs(),
+      after: (ms, callback, more) =>
+        clock.after(ms, () => (this.#due ? this.#due.push(callback) : callback()), more),
+    };
     const own: Partial<Os> = {
       clock: {
+        ...timers,
         now: () => clock.now(),
-        monotonicMs: () => clock.monotonicMs(),
         sinceBootMs: () => clock.sinceBootMs(),
-        after: (ms, callback, more) =>
-          clock.after(ms, () => (this.#due ? this.#due.push(callback) : callback()), more),
+        running: new TickingTime(timers),
       },
       ...system,
       identify: () => ({

@@ -221,9 +221,8 @@ class Conversation {
   /** Somebody else has the claim, or had it a moment ago. */
   async #contend(request: TurnRequest): Promise<void> {
     const { clock, patienceMs } = this.#context;
-    const { running } = clock;
     this.#askedAtMs ??= clock.monotonicMs();
-    this.#givesUpAtMs ??= running.monotonicMs() + patienceMs;
+    this.#givesUpAtMs ??= clock.running.monotonicMs() + patienceMs;
     const { holder, name } = await this.#claims.holder(this.#key, this.#askedAtMs);
     if (!this.#waiting.includes(request)) return;
     const verdict = judgeDuplicate(holder, request.policy, request.isNew);
@@ -242,7 +241,7 @@ class Conversation {
     }
     // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
     const moreMs = name === this.#ended ? patienceMs : 0;
-    if (running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
+    if (clock.running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
       this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
       return;
     }
@@ -252,11 +251,9 @@ class Conversation {
     await this.#sleep(POLL_MS);
   }
 
-  async #sleep(ms: number): Promise<void> {
-    const { clock } = this.#context;
-    await new Promise<void>(
-      (resolve) => void clock.running.after(ms, resolve, { keepAlive: true }),
-    );
+  #sleep(ms: number): Promise<void> {
+    const { running } = this.#context.clock;
+    return new Promise((resolve) => void running.after(ms, resolve, { keepAlive: true }));
   }
 
   #mayStart(request: TurnRequest): boolean {
