@@ -32,6 +32,7 @@ export interface Host {
   /** Where strangers beside it write down which signals they get. */
   readonly strangersLog?: string | undefined;
   isReady: boolean;
+  readyAtMs?: number;
   /** By which its guardian is known. */
   instance?: string | undefined;
   stderr: string;

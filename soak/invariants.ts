@@ -166,10 +166,13 @@ function unguarded(): Invariant['check'] {
 }
 
 function unfinishedStops({ world, processes, nowMs }: Scene): string | undefined {
-  for (const { id, survivors, diedAtMs, toldToStopMs, disturbedUntilMs } of world.hosts) {
+  for (const { id, survivors, diedAtMs, readyAtMs, toldToStopMs, ...host } of world.hosts) {
     if (survivors) return `host ${id} has stopped with ${survivors} survivors`;
     if (toldToStopMs === undefined || diedAtMs !== undefined) continue;
-    const dueMs = Math.max(toldToStopMs, disturbedUntilMs) + LADDER_MS + SLACK_MS;
+    // One that is still being loaded hears it later.
+    if (readyAtMs === undefined) continue;
+    const heardAtMs = Math.max(toldToStopMs, readyAtMs, host.disturbedUntilMs);
+    const dueMs = heardAtMs + LADDER_MS + SLACK_MS;
     if (nowMs > dueMs) return `host ${id} does not stop`;
     if (survivors === undefined) continue;
     const left = processes.filter(({ tag }) => tag.host === id && tag.kind !== 'host');

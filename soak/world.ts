@@ -245,6 +245,7 @@ export class World {
   #hear(host: Host, message: HostMessage): void {
     if (message.event === 'ready') {
       host.isReady = true;
+      host.readyAtMs = now();
       host.key = hostItself(this, host);
       host.instance = message.instance;
     } else if (message.event === 'stopped') host.survivors = message.survivors;
