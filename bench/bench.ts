@@ -31,6 +31,7 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   command: () => import('./rows/command.ts'),
   events: () => import('./rows/events.ts'),
   import: () => import('./rows/import.ts'),
+  'first-launch': () => import('./rows/first-launch.ts'),
   heap: () => import('./rows/heap.ts'),
   query: () => import('./rows/query.ts'),
   'scale-spawn': async () => ({ row: (await import('./rows/scale.ts')).spawnRate }),

@@ -6,6 +6,7 @@ const BINARIES = {
   'bun-1.2.2': 'bin/bun',
   'bun-current': 'bin/bun',
   deno: 'deno',
+  'node-20': 'bin/node',
   'node-22': 'bin/node',
   'node-22.12': 'bin/node',
   'node-26': 'bin/node',

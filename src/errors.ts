@@ -18,6 +18,7 @@ export const ERROR_CODES = [
   'CIRCUIT_OPEN',
   'ALREADY_RUNNING',
   'STATE_DIR_UNSAFE',
+  'UNSUPPORTED_RUNTIME',
 ] as const;
 
 export type SupervisorErrorCode = (typeof ERROR_CODES)[number];

@@ -25,6 +25,7 @@ import {
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import { builtin } from './os/builtin.ts';
 import type { Os } from './os/os.ts';
+import { whyTooOld } from './os/runtime.ts';
 import { systemOs } from './os/system.ts';
 import { type AdoptOptions, adopt, adoptOptions } from './ownership/adopt.ts';
 import { DayFiles } from './ownership/day-files.ts';
@@ -438,7 +439,7 @@ export class Supervisor {
   acquire(options?: AcquireOptions): Promise<SlotLease> {
     return new Promise((resolve, reject) => {
       const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
-      if (this.#isClosed) throw this.#closed();
+      this.#assertUsable();
       this.#beginUnasked();
       if (wish.sessionId !== undefined) {
         this.#open();
@@ -473,7 +474,7 @@ export class Supervisor {
   ): Run {
     const wish = parseInput(runOptions, options, 'run');
     parseInput(runAttempt, attempt, 'run', 'attempt');
-    if (this.#isClosed) throw this.#closed();
+    this.#assertUsable();
     const { sessionId: session, name, signal, ...policy } = wish;
     // A name and a session that read the same are not the same.
     const of = name !== undefined ? `name ${name}` : session && `session ${session}`;
@@ -648,7 +649,7 @@ export class Supervisor {
 
   #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
     const request = this.#check(input, 'spawn');
-    if (this.#isClosed) throw this.#closed();
+    this.#assertUsable();
     this.#beginUnasked();
     const process = spawn(this.#corridor, request, dialect, held);
     // A listener that heard of the request may have stopped us before it was in the queue.
@@ -775,7 +776,7 @@ export class Supervisor {
   }
 
   #open(): Registry {
-    if (this.#isClosed) throw this.#closed();
+    this.#assertUsable();
     const options = this.#options;
     const { stateDir, ladder, guardian, rlimitTag } = options;
     if (this.#registry === undefined) {
@@ -818,6 +819,12 @@ export class Supervisor {
       'NO_HOME',
       `The state directory is ${stateDir}, as the home folder cannot be written (${homeless}): what a reboot removes there is forgotten. Name one by stateDir or AGENT_SUPERVISOR_STATE_DIR.`,
     );
+  }
+
+  #assertUsable(): void {
+    const reason = whyTooOld();
+    if (reason !== undefined) throw new SupervisorError('UNSUPPORTED_RUNTIME', reason);
+    if (this.#isClosed) throw this.#closed();
   }
 
   get #isClosed(): boolean {

@@ -1,7 +1,9 @@
 import { lstatSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
+import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { cookieSegment } from '../ownership/cookie.ts';
 import { createWhole, makeFolder, statOwn } from '../ownership/files.ts';
@@ -34,6 +36,8 @@ const SILENT_POLL_MS = 500;
 
 /** The long way of `ensureDaemon`: under the lock, whatever is found. */
 export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonReport> {
+  const reason = whyTooOld();
+  if (reason !== undefined) throw new SupervisorError('UNSUPPORTED_RUNTIME', reason);
   const options = checkDaemonOptions(input);
   const os = systemOs();
   const pidFile = resolve(options.pidFile);

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { inspectPidFile } from './inspect.ts';
 import type { DaemonOptions, DaemonReport, Ready } from './options.ts';
@@ -13,7 +14,7 @@ import { answers, endpointOf, holding, PROBE_MS } from './readiness.ts';
 export async function findReadyDaemon(options: DaemonOptions): Promise<DaemonReport | undefined> {
   const os = systemOs();
   // Elsewhere a look at the processes takes longer than all that is saved here.
-  if (os.processes.read === undefined || !isUsual(options)) return undefined;
+  if (os.processes.read === undefined || whyTooOld() || !isUsual(options)) return undefined;
   const { ready, version } = options;
   const view = await inspectPidFile(resolve(options.pidFile), os);
   if (view.state !== 'alive' || view.doubt !== undefined) return undefined;

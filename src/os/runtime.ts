@@ -11,6 +11,19 @@ export function electronPath(): string | undefined {
   return process.versions['electron'] === undefined ? undefined : process.execPath;
 }
 
+/** The first Node that loads an ES module by `require`, and has all that we use. */
+const OLDEST_NODE = [22, 12] as const;
+
+/** Why nothing can be started by this runtime, and what to do; `undefined` where it can. */
+export function whyTooOld(versions: NodeJS.ProcessVersions = process.versions): string | undefined {
+  // Bun and Deno name a Node that they are not.
+  if (versions['bun'] !== undefined || versions['deno'] !== undefined) return undefined;
+  const [major = 0, minor = 0] = versions.node.split('.').map(Number);
+  const [least, leastMinor] = OLDEST_NODE;
+  if (major > least || (major === least && minor >= leastMinor)) return undefined;
+  return `agent-supervisor starts nothing under Node ${versions.node}: it needs ${least}.${leastMinor} or later. Run this host with a newer Node, with Bun or with Deno.`;
+}
+
 /** Which test runner this process is of, as far as the process itself tells. */
 export type TestRunner =
   | { readonly name: 'vitest' }

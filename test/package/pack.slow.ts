@@ -24,7 +24,13 @@ const ROOT = join(import.meta.dirname, '../..');
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 
 /** What a user's `node_modules/agent-supervisor` holds. */
-const TOP_LEVEL = ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'];
+const TOP_LEVEL = [
+  ...['CHANGELOG.md', 'LICENSE', 'README.md', 'THIRD-PARTY-LICENSES', 'dist', 'docs'],
+  ...['package.json', 'sbom.cdx.json'],
+];
+
+/** Whose work does ours inside; others come along with execa and pidusage. */
+const DIRECT = ['execa', 'p-queue', 'pidusage', 'tree-kill', 'zod'];
 
 /** The package's other entries, and what each of them exports. */
 const SUBPATHS = [
@@ -97,16 +103,93 @@ describe('the tarball', () => {
     const topLevel = new Set(tarball.files.map((path) => path.split('/')[0]));
     expect([...topLevel].sort()).toEqual(TOP_LEVEL);
     const strange = tarball.files.filter(
-      (path) => path.startsWith('dist/') && !/\.(?:js|d\.ts)$/.test(path),
+      (path) => path.startsWith('dist/') && !/\.(?:js|js\.map|d\.ts)$/.test(path),
     );
     expect(strange).toEqual([]);
   });
 
   it('is as small as it was', () => {
-    // Measured: 0.53 MB in 288 files, of which each entry holds its own copy of what proves and signals.
-    // What makes it larger is a decision: tags, numbers, the guardian at its limits, a registry that stays.
-    expect(tarball.bytes).toBeLessThan(560_000);
-    expect(tarball.files.length).toBeLessThan(300);
+    // Measured: 1.68 MB in 187 files, of which source maps with their sources are 1.2 MB; the rest is our
+    // bundles (each entry holds its own copy of what proves and signals) and those of five packages.
+    expect(tarball.bytes).toBeLessThan(1_800_000);
+    expect(tarball.files.length).toBeLessThan(200);
+  });
+
+  it('installs with no dependency', async () => {
+    const modules = await readdir(join(consumer, 'node_modules'));
+    const own = new Set(['.bin', '.package-lock.json', 'agent-supervisor']);
+    // What the consumer has asked for itself.
+    for (const name of ['@types', '@opentelemetry', 'undici-types']) own.add(name);
+    expect(modules.filter((name) => !own.has(name))).toEqual([]);
+  });
+
+  describe('what is bundled', () => {
+    const installed = () => join(consumer, 'node_modules/agent-supervisor');
+    const read = (name: string) => readFile(join(installed(), name), 'utf8');
+    const scripts = () => tarball.files.filter((path) => path.endsWith('.js'));
+    const listed = async () =>
+      (JSON.parse(await read('sbom.cdx.json')) as { components: Component[] }).components.map(
+        ({ group, name, version, hashes }) => ({
+          name: group === undefined ? name : `${group}/${name}`,
+          version,
+          hashed: hashes[0]?.content.length,
+        }),
+      );
+
+    interface Component {
+      readonly group?: string;
+      readonly name: string;
+      readonly version: string;
+      readonly hashes: readonly { readonly content: string }[];
+    }
+
+    it('are all five, and nothing that is not listed', async () => {
+      const maps = await Promise.all(
+        scripts().map((path) => read(`${path}.map`).catch(() => '{}')),
+      );
+      const sources = maps.flatMap(
+        (map) => (JSON.parse(map) as { sources?: string[] }).sources ?? [],
+      );
+      const found = new Set(
+        sources.flatMap((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []),
+      );
+      const names = (await listed()).map(({ name }) => name);
+      expect(names).toEqual(expect.arrayContaining(DIRECT));
+      expect([...found].filter((name) => !names.includes(name))).toEqual([]);
+      expect(DIRECT.filter((name) => !found.has(name))).toEqual([]);
+    });
+
+    it('are pinned, with their checksums and licences', async () => {
+      const { devDependencies } = JSON.parse(
+        await readFile(join(ROOT, 'package.json'), 'utf8'),
+      ) as { devDependencies: Record<string, string> };
+      const licenses = await read('THIRD-PARTY-LICENSES');
+      for (const { name, version, hashed } of await listed()) {
+        if (DIRECT.includes(name)) expect(devDependencies[name]).toBe(version);
+        expect(hashed, name).toBe(128);
+        expect(licenses).toContain(`${name} ${version} (`);
+      }
+      expect(licenses.match(/Permission (?:is hereby granted|to use, copy)/g)?.length).toBe(
+        (await listed()).length,
+      );
+    });
+
+    it('are named by the command', async () => {
+      const command = join(consumer, 'node_modules/.bin/agent-supervisor');
+      const { stdout } = await run(command, ['--version', '--json']);
+      const { bundled } = JSON.parse(stdout) as { bundled: { name: string; version: string }[] };
+      expect(bundled.map(({ name, version }) => `${name} ${version}`)).toEqual(
+        (await listed()).map(({ name, version }) => `${name} ${version}`),
+      );
+    });
+
+    it('needs no file beside it, nor a require: any bundler can take it', async () => {
+      const texts = await Promise.all(scripts().map(async (path) => [path, await read(path)]));
+      const needy = texts.filter(([, text]) =>
+        /\bimport\.meta\b|\bcreateRequire\b/.test(text ?? ''),
+      );
+      expect(needy.map(([path]) => path)).toEqual([]);
+    });
   });
 
   it('shows no type of a dependency', async () => {
@@ -152,8 +235,12 @@ describe('the tarball', () => {
   });
 
   it('holds the guardian for systems without a shell, and it runs', async () => {
-    const script = join(consumer, 'node_modules/agent-supervisor/dist/guardian-process.js');
-    const running = run(process.execPath, [script, 'OwnerOfThisTest1', '100', '100', '2']);
+    const module = join(consumer, 'node_modules/agent-supervisor/dist/guardian-program.js');
+    const { guardianProgram } = (await import(module)) as { guardianProgram: () => string };
+    const script = join(folder, 'guardian.mjs');
+    await writeFile(script, guardianProgram());
+    const args = ['agent-supervisor-guardian', 'OwnerOfThisTest1', '100', '100', '2'];
+    const running = run(process.execPath, [script, ...args]);
     running.child.stdin?.end('disarm\n');
     expect(await running).toEqual({ stdout: expect.stringMatching(/^ready \d+\n$/), stderr: '' });
   });
@@ -178,6 +265,22 @@ describe('from JavaScript', () => {
         expect(JSON.parse(stdout)).toEqual(DONE);
       },
     );
+  });
+});
+
+describe.skipIf(nodes.get('node-22') === undefined)(`under Node 20 (${NO_RUNTIMES})`, () => {
+  it('what starts something says in one line what it needs, and all else works', async () => {
+    const node = (await runtime('node-20')) ?? process.execPath;
+    const { stdout } = await consume('old-node.js', { node });
+    expect(JSON.parse(stdout)).toEqual({
+      env: { A: 'b' },
+      args: ['--tools='],
+      cause: 'completed',
+      alive: true,
+      refused: Array(6).fill(
+        'UNSUPPORTED_RUNTIME agent-supervisor starts nothing under Node 20.20.2: it needs 22.12 or later. Run this host with a newer Node, with Bun or with Deno.',
+      ),
+    });
   });
 });
 

@@ -24,7 +24,7 @@ import { countCodeLines, maskSource } from './source-text.ts';
 // Measured with the corridor, containment, recovery, admission, limits, listeners, pid files, folders and the history,
 // on all systems, with the proof that no number has changed hands, the time that goes on only while the host runs, heartbeats, streams of every kind and the marks of other agents: 11,917 lines in 120 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
 // just above, so that growth is a decision and not a drift.
-const CORE_LIMITS = { files: 121, lines: 12_000 };
+const CORE_LIMITS = { files: 121, lines: 12_050 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.

@@ -28,7 +28,7 @@ const TYPE_ONLY = /^\s*type\s+[\w$*{]/;
 const STATEMENT =
   /(?<![\w$.])(?:import\s*|(?:import|export)(?<clause>\s*(?:type\s+)?(?:[\w$*][\w$*\s,]*)?(?:\{[^}]*\})?)\s*\bfrom\s*)(?<quote>["'])(?<specifier>_*)\k<quote>/dg;
 const CALL =
-  /(?<before>typeof\s+)?(?<![\w$.])(?:import|require|getBuiltinModule)\s*\(\s*(?<quote>["'])(?<specifier>_*)\k<quote>\s*\)(?<after>\s*\.\s*[\w$]+)?/dg;
+  /(?<before>typeof\s+)?(?<![\w$.])(?:import|require|getBuiltinModule|builtin)\s*\(\s*(?<quote>["'])(?<specifier>_*)\k<quote>\s*\)(?<after>\s*\.\s*[\w$]+)?/dg;
 const BUILTIN_CALL = /getBuiltinModule\s*\(\s*(?<quote>["'])(?<specifier>_*)\k<quote>/dg;
 
 /** Finds what one file imports, in the order of the text. */

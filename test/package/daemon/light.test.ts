@@ -55,7 +55,7 @@ describe('the entry', async () => {
   });
 
   it('would load zod with the rest (the control)', () => {
-    expect(rest.packages).toContain('zod');
+    expect(rest.packages).toContain('zod/mini');
     expect(inSource(rest)).toContain('daemon/ensure.ts');
   });
 });

@@ -6,6 +6,7 @@ const VERSIONS: Readonly<Record<RuntimeName, string>> = {
   'bun-1.2.2': '1.2.2',
   'bun-current': '1.4.5',
   deno: 'deno 2.9.6',
+  'node-20': 'v20.20.2',
   'node-22': 'v22.23.3',
   'node-22.12': 'v22.12.0',
   'node-26': 'v26.9.0',
