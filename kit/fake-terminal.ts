@@ -17,6 +17,7 @@ export async function callInside(args: readonly string[]): Promise<Outcome> {
     onResize: () => () => undefined,
     onKey: () => () => undefined,
     feed: () => () => undefined,
+    isTyped: true,
     ask: async () => '',
     setExitCode: (exitCode) => {
       code = exitCode;

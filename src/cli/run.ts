@@ -24,6 +24,10 @@ const TIMED_OUT = 124;
 /** What a shell says of a command that it does not find, and of one that it cannot start. */
 const NOT_FOUND = 127;
 const NOT_STARTED = 126;
+/** As env(1) and timeout(1) have it for what is not the command's fault. */
+const REFUSED = 125;
+/** The system has no room for any process; the command may be all right. */
+const NO_ROOM: ReadonlySet<string> = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE']);
 
 export const run: Command = async (args, terminal) => {
   const [command, ...rest] = args.rest;
@@ -91,9 +95,11 @@ async function letGo(
   return 0;
 }
 
-/** The code of a command that was not started. */
-function codeOf(error: SupervisorError): number {
-  return error.code === 'COMMAND_NOT_FOUND' ? NOT_FOUND : NOT_STARTED;
+/** The code of a command that was not started: what a shell says of the command itself, 125 of all else. */
+function codeOf({ code, cause }: SupervisorError): number {
+  if (code === 'COMMAND_NOT_FOUND') return NOT_FOUND;
+  const refusal = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
+  return code === 'SPAWN_FAILED' && !NO_ROOM.has(refusal) ? NOT_STARTED : REFUSED;
 }
 
 function slotWishOf(args: Arguments): SlotWish | undefined {
@@ -127,18 +133,27 @@ function requestOf(args: Arguments, command: string, rest: readonly string[]): S
   };
 }
 
-/** Runs it to its end between our own streams. */
+/**
+ * Runs it to its end on our own streams, which it can open by their names: Node's pipes are sockets.
+ * What is typed goes through us, as nobody may read a terminal from its background; and so does what a
+ * limit has to see.
+ */
 async function supervise(
   supervisor: Supervisor,
   request: SpawnRequest,
-  { feed, stdout, stderr }: Terminal,
+  { feed, isTyped, stdout, stderr }: Terminal,
 ): Promise<ExitReport> {
-  const process = supervisor.spawn(request);
-  const output = Promise.all([pass(process.stdout, stdout), pass(process.stderr, stderr)]);
-  const stopFeeding = feed(process.stdin);
+  const { startupMs, idleMs } = request.limits ?? {};
+  const output = startupMs === undefined && idleMs === undefined ? 'inherit' : 'pipe';
+  const process = supervisor.spawn({
+    ...request,
+    ...{ stdin: isTyped ? 'pipe' : 'inherit', stdout: output, stderr: output },
+  });
+  const passed = Promise.all([pass(process.stdout, stdout), pass(process.stderr, stderr)]);
+  const stopFeeding = isTyped ? feed(process.stdin) : () => undefined;
   const report = await process.exited;
   stopFeeding();
-  await output;
+  await passed;
   return report;
 }
 

@@ -110,7 +110,7 @@ export const USAGE = {
     ],
     notes: [
       'Durations are such as 500ms, 90s, 5m or 2h; sizes such as 512MiB or 2GB.',
-      'Exit codes besides those of the command: 124 a limit has ended it, 125 it could not be run,',
+      'Exit codes besides those of the command: 124 a limit has ended it, 125 run itself refused,',
       '126 it is not executable, 127 it was not found, 128 + n it was ended by signal n.',
       'With --json, how it ended is the last line on stderr.',
     ],

@@ -13,6 +13,8 @@ export interface Terminal {
   readonly isTty: boolean;
   /** It can show another page, and lines be written over. */
   readonly hasPages: boolean;
+  /** Stdin is a terminal. */
+  readonly isTyped: boolean;
   /** A person can be asked: on stdin, by stderr. */
   readonly canAsk: boolean;
   readonly hasColor: boolean;
@@ -50,6 +52,7 @@ export function systemTerminal(): Terminal {
     args: process.argv.slice(2),
     ...{ stdout, stderr, isTty, end },
     hasPages: isTty && env['TERM'] !== 'dumb',
+    isTyped: isatty(0),
     canAsk: isatty(0) && stderr.isTTY === true,
     hasColor: wantsColor(env, isTty),
     ended: controller.signal,

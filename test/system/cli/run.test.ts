@@ -34,6 +34,15 @@ describe.runIf(CAN_CONTAIN)('run passes on how its command ended', () => {
     );
   });
 
+  it("by 125, for a refusal that is not the command's", async ({ line }) => {
+    const wallClock = ['--session', 'old', '--wall-clock', '1ms'];
+    const call = () => line.call(['run', ...wallClock, '--', 'true']);
+    await call();
+    const { code, stderr } = await call();
+    expect(stderr).toMatch(/^agent-supervisor: Session "old" is \d+ ms old/);
+    expect(code).toBe(125);
+  });
+
   it('by the limit that ended it, with 124', async ({ line }) => {
     const limits = {
       lifetime: ['--lifetime', '300ms'],
@@ -102,6 +111,30 @@ describe.runIf(CAN_CONTAIN)('run passes on what its command is told and says', (
     if (child.stdout === null || child.stderr === null) throw new Error('there are no pipes');
     const said = await Promise.all([buffer(child.stdout), buffer(child.stderr)]);
     expect(said.map((one) => one.equals(input))).toEqual([true, true]);
+  });
+
+  // RUN is `run` or nothing. Bash makes pipes, and Node sockets: so all of it ends in a pipe.
+  it.for([
+    'echo in | RUN bash -c "echo out > /dev/stdout; tee /dev/stderr; echo hi > /dev/stderr" 2>&1 | cat',
+    'echo in | RUN cat /dev/stdin | cat',
+    'RUN yes | head -1; echo $PIPESTATUS',
+    'RUN cat <<< text',
+    '(echo first; RUN echo second; echo third) | cat',
+  ])('%s, as without it', async (script, { line }) => {
+    const withRun = await line.bash(script.replace('RUN', 'agent-supervisor run --'));
+    const without = await line.bash(script.replace('RUN ', ''));
+    expect(withRun).toEqual(without);
+    expect(without.stdout).not.toBe('');
+  });
+
+  it.for(['--idle', '--startup'])('its output, through a pipe with %s', async (limit, { line }) => {
+    const kind = await line.bash(
+      `agent-supervisor run ${limit} 1m -- readlink /proc/self/fd/1 | cat`,
+    );
+    expect(kind.stdout).toMatch(/^socket:/);
+    expect((await line.bash(`agent-supervisor run ${limit} 1m -- yes | head -1`)).stdout).toBe(
+      'y\n',
+    );
   });
 
   it('stdin that is closed, empty or long', async ({ line }) => {
