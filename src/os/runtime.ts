@@ -68,7 +68,7 @@ const FUSES = 'dL7pKGdnNz796PbbjQWNKmHXBZaB9tsX';
 const RUN_AS_NODE = FUSES.length + 2;
 
 /** Whether an Electron program lets `ELECTRON_RUN_AS_NODE` make a Node of it; `unknown` if it has no fuses. */
-export async function readRunAsNode(program: string): Promise<'on' | 'off' | 'unknown'> {
+async function readRunAsNode(program: string): Promise<'on' | 'off' | 'unknown'> {
   let rest = Buffer.alloc(0);
   // In slices: such a program has 200 MB.
   for await (const chunk of createReadStream(program, { highWaterMark: 1024 * 1024 })) {
