@@ -65,7 +65,7 @@ import {
 } from './termination/host-signals.ts';
 import type { LadderOptions } from './termination/ladder.ts';
 import { endAll, Shutdown } from './termination/shutdown.ts';
-import { definedOnly, durationMs, parseInput } from './validation.ts';
+import { definedOnly, durationMs, made, parseInput } from './validation.ts';
 
 /** A slot in the caller's hands. */
 export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
@@ -169,44 +169,62 @@ export interface Foundation {
   wasAsked(id: string): boolean;
 }
 
-const requestFields = z.extend(spawnRequest, { limits: z.optional(processLimits) });
-const spawnDefaults = z.partial(requestFields).check(z.superRefine(requireSession));
-const limitedRequest = requestFields.check(z.superRefine(requireSession));
-const acquireOptions = z.prefault(
-  z.strictObject({
-    sessionId: z.optional(sessionId),
-    priority: z.optional(z.number()),
-    timeoutMs: z.optional(durationMs()),
-    signal: z.optional(abortSignal),
-  }),
-  {},
+const requestFields = z.lazy(() =>
+  z.extend(made(spawnRequest), { limits: z.optional(processLimits) }),
 );
-const stopOptions = z.prefault(
-  z.strictObject({
-    finishMs: z._default(durationMs(), 0),
-    deadlineMs: z.optional(durationMs()),
-    reason: z.optional(z.string()),
-  }),
-  {},
+const spawnDefaults = z.lazy(() =>
+  z.partial(made(requestFields)).check(z.superRefine(requireSession)),
 );
-const listFilter = z.prefault(
-  z.strictObject({ sessionId: z.optional(sessionId), kind: z.optional(z.string()) }),
-  {},
+const limitedRequest = z.lazy(() => made(requestFields).check(z.superRefine(requireSession)));
+const acquireOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({
+      sessionId: z.optional(sessionId),
+      priority: z.optional(z.number()),
+      timeoutMs: z.optional(durationMs()),
+      signal: z.optional(abortSignal),
+    }),
+    {},
+  ),
 );
-const sweepOptions = z.prefault(z.strictObject({ dryRun: z._default(z.boolean(), false) }), {});
-const reapOptions = z.prefault(z.strictObject({ reason: z.optional(z.string()) }), {});
+const stopOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({
+      finishMs: z._default(durationMs(), 0),
+      deadlineMs: z.optional(durationMs()),
+      reason: z.optional(z.string()),
+    }),
+    {},
+  ),
+);
+const listFilter = z.lazy(() =>
+  z.prefault(
+    z.strictObject({ sessionId: z.optional(sessionId), kind: z.optional(z.string()) }),
+    {},
+  ),
+);
+const sweepOptions = z.lazy(() =>
+  z.prefault(z.strictObject({ dryRun: z._default(z.boolean(), false) }), {}),
+);
+const reapOptions = z.lazy(() =>
+  z.prefault(z.strictObject({ reason: z.optional(z.string()) }), {}),
+);
 
-const runOptions = z.prefault(
-  z.extend(restartPolicy, {
-    sessionId: z.optional(sessionId),
-    name: z.optional(z.string().check(z.minLength(1))),
-    signal: z.optional(abortSignal),
-  }),
-  {},
+const runOptions = z.lazy(() =>
+  z.prefault(
+    z.extend(made(restartPolicy), {
+      sessionId: z.optional(sessionId),
+      name: z.optional(z.string().check(z.minLength(1))),
+      signal: z.optional(abortSignal),
+    }),
+    {},
+  ),
 );
-const runAttempt = z.custom((value) => typeof value === 'function', {
-  error: 'must be a function',
-});
+const runAttempt = z.lazy(() =>
+  z.custom((value) => typeof value === 'function', {
+    error: 'must be a function',
+  }),
+);
 
 const NO_INIT =
   'This host is pid 1: descendants that lose their parent become its children, and as nobody reaps them they stay zombies in the process table. Run it under an init: docker run --init, tini or dumb-init.';

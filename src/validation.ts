@@ -1,6 +1,12 @@
 import * as z from 'zod/mini';
 import { SupervisorError } from './errors.ts';
 
+// What the main entry loads makes its schemas at their first use (z.lazy): zod/mini is loaded in a moment, but
+// to make them all would be a third of what the import takes (npm run bench -- import).
+
+/** The object that a lazy schema stands for, made now: to extend it, or to take parts of it. */
+export const made = <S extends z.ZodMiniType>(lazy: z.ZodMiniLazy<S>): S => lazy._zod.innerType;
+
 /** A duration in milliseconds: finite, not negative, longer than any timer if need be. */
 export const durationMs = () => z.number().check(z.nonnegative());
 
@@ -82,19 +88,21 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, seen through records, defaults and transforms. */
+/** What a strict object at `path` knows, seen through records, defaults, transforms and z.lazy. */
 function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
   const {
     shape,
     innerType,
     valueType,
     in: source,
+    getter,
   } = (schema as z.ZodMiniType)._zod.def as unknown as {
     [key: string]: unknown;
     shape?: Record<string, unknown>;
+    getter?: () => unknown;
   };
   if (valueType !== undefined) return knownKeys(valueType, path.slice(1));
-  if (shape === undefined) return knownKeys(innerType ?? source, path);
+  if (shape === undefined) return knownKeys(innerType ?? source ?? getter?.(), path);
   const [key, ...rest] = path;
   return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);
 }

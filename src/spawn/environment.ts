@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { parseInput } from '../validation.ts';
+import { made, parseInput } from '../validation.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -65,12 +65,14 @@ export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
   ...['ProgramFiles*', 'NUMBER_OF_PROCESSORS', 'PROCESSOR_ARCHITECTURE'],
 ]);
 
-const patterns = z.optional(
-  z.readonly(
-    z.array(
-      z.union([z.string(), z.instanceof(RegExp)], {
-        error: 'must be a name or a regular expression',
-      }),
+const patterns = z.lazy(() =>
+  z.optional(
+    z.readonly(
+      z.array(
+        z.union([z.string(), z.instanceof(RegExp)], {
+          error: 'must be a name or a regular expression',
+        }),
+      ),
     ),
   ),
 );
@@ -82,7 +84,7 @@ interface Objection {
 }
 
 /** Variables and their values. No `z.record`, which takes `process.env` for no record. */
-const variables = variablesWhere(() => undefined);
+const variables = z.lazy(() => variablesWhere(() => undefined));
 
 /** @internal Variables as a copy, none of which `object` objects to. */
 export function variablesWhere(object: (name: string, value: string) => Objection | undefined) {
@@ -108,12 +110,16 @@ export function variablesWhere(object: (name: string, value: string) => Objectio
 }
 
 /** @internal The schema of {@link EnvironmentRules}. */
-export const environmentRules = z.strictObject({ deny: patterns, keep: patterns, allow: patterns });
+export const environmentRules = z.lazy(() =>
+  z.strictObject({ deny: patterns, keep: patterns, allow: patterns }),
+);
 
-const sanitizeOptions = z.extend(environmentRules, {
-  hostEnv: z.optional(variables),
-  ignoreCase: z.optional(z.boolean()),
-});
+const sanitizeOptions = z.lazy(() =>
+  z.extend(made(environmentRules), {
+    hostEnv: z.optional(variables),
+    ignoreCase: z.optional(z.boolean()),
+  }),
+);
 
 /**
  * Takes out of `env` what the host inherited from an outer agent, and nothing that was set on purpose.

@@ -8,17 +8,19 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export type HostSignal = (typeof SIGNALS)[number];
 
 /** @internal */
-export const hostSignalOptions = z.strictObject({
-  signals: z._default(z.readonly(z.array(z.enum(SIGNALS))), SIGNALS),
-  finishMs: z.optional(durationMs()),
-  deadlineMs: z.optional(durationMs()),
-  hook: z.optional(
-    z.custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
-      error: 'must be a function',
-    }),
-  ),
-  hookTimeoutMs: z._default(durationMs(), 5000),
-});
+export const hostSignalOptions = z.lazy(() =>
+  z.strictObject({
+    signals: z._default(z.readonly(z.array(z.enum(SIGNALS))), SIGNALS),
+    finishMs: z.optional(durationMs()),
+    deadlineMs: z.optional(durationMs()),
+    hook: z.optional(
+      z.custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
+        error: 'must be a function',
+      }),
+    ),
+    hookTimeoutMs: z._default(durationMs(), 5000),
+  }),
+);
 
 /** How the host wants to end on a signal. */
 export interface HostSignalOptions {
