@@ -117,10 +117,12 @@ export const EVENTS = [
   'stopped',
 ] as const satisfies SupervisorEvent[];
 
-const subscription = z.object({
-  event: z.enum(EVENTS),
-  listener: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
-});
+const subscription = z.lazy(() =>
+  z.object({
+    event: z.enum(EVENTS),
+    listener: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
+  }),
+);
 
 export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvents[E]) => void;
 

@@ -18,41 +18,47 @@ import { ladderOptions } from './termination/ladder.ts';
 import { durationMs, parseInput, systemText } from './validation.ts';
 
 /** @internal */
-export const supervisorOptions = z.strictObject({
-  stateDir: z.optional(systemText().check(z.minLength(1))),
-  pool: poolOptions,
-  ladder: ladderOptions,
-  session: sessionOptions,
-  conversation: conversationOptions,
-  budget: z.prefault(budget, {}),
-  environment: z.prefault(environmentRules, {}),
-  args: z.prefault(z.strictObject({ emptyValue }), {}),
-  leftovers: z._default(z.enum(['terminate', 'keep']), 'terminate'),
-  maxDepth: maxDepthOption,
-  spawnRate: z.optional(spawnRateOptions),
-  guardian: z._default(z.boolean(), true),
-  rlimitTag: z._default(z.boolean(), true),
-  sweep: z.prefault(
-    z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 30_000) }),
-    {},
-  ),
-  limits: limitOptions,
-  sampling: samplingOptions,
-});
+export const supervisorOptions = z.lazy(() =>
+  z.strictObject({
+    stateDir: z.optional(systemText().check(z.minLength(1))),
+    pool: poolOptions,
+    ladder: ladderOptions,
+    session: sessionOptions,
+    conversation: conversationOptions,
+    budget: z.prefault(budget, {}),
+    environment: z.prefault(environmentRules, {}),
+    args: z.prefault(z.strictObject({ emptyValue }), {}),
+    leftovers: z._default(z.enum(['terminate', 'keep']), 'terminate'),
+    maxDepth: maxDepthOption,
+    spawnRate: z.optional(spawnRateOptions),
+    guardian: z._default(z.boolean(), true),
+    rlimitTag: z._default(z.boolean(), true),
+    sweep: z.prefault(
+      z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 30_000) }),
+      {},
+    ),
+    limits: limitOptions,
+    sampling: samplingOptions,
+  }),
+);
 
-const count = z.optional(
-  z.pipe(
-    z.string().check(z.regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')),
-    z.transform(Number),
+const count = z.lazy(() =>
+  z.optional(
+    z.pipe(
+      z.string().check(z.regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')),
+      z.transform(Number),
+    ),
   ),
 );
 
-const wallClock = z.optional(
-  z.pipe(
-    z
-      .string()
-      .check(z.regex(/^(?:none|[1-9]\d{0,14})$/, 'must be a number of milliseconds, or none')),
-    z.transform((text) => (text === 'none' ? null : Number(text))),
+const wallClock = z.lazy(() =>
+  z.optional(
+    z.pipe(
+      z
+        .string()
+        .check(z.regex(/^(?:none|[1-9]\d{0,14})$/, 'must be a number of milliseconds, or none')),
+      z.transform((text) => (text === 'none' ? null : Number(text))),
+    ),
   ),
 );
 

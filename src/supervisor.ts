@@ -73,7 +73,7 @@ import {
 } from './termination/host-signals.ts';
 import type { LadderOptions } from './termination/ladder.ts';
 import { endAll, Shutdown } from './termination/shutdown.ts';
-import { definedOnly, durationMs, parseInput } from './validation.ts';
+import { definedOnly, durationMs, made, parseInput } from './validation.ts';
 
 /** A slot in the caller's hands. */
 export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
@@ -182,62 +182,80 @@ export interface Foundation {
   wasAsked(id: string): boolean;
 }
 
-const requestFields = z.extend(spawnRequest, { limits: z.optional(processLimits) });
+const requestFields = z.lazy(() =>
+  z.extend(made(spawnRequest), { limits: z.optional(processLimits) }),
+);
 /** What each call of a hook says for itself would go over a default, unnoticed. */
-const hookDefaults = z.extend(z.partial(requestFields), {
-  ...streamsOfTheSdk(),
-  command: z.optional(
-    z.undefined({
-      error: 'must be left out: the Agent SDK names the program (pathToClaudeCodeExecutable)',
+const spawnDefaults = z.lazy(() =>
+  z
+    .extend(z.partial(made(requestFields)), {
+      ...streamsOfTheSdk(),
+      command: z.optional(
+        z.undefined({
+          error: 'must be left out: the Agent SDK names the program (pathToClaudeCodeExecutable)',
+        }),
+      ),
+      args: z.optional(
+        z.undefined({
+          error:
+            "must be left out: the Agent SDK gives the agent's arguments (its extraArgs adds some)",
+        }),
+      ),
+    })
+    .check(z.superRefine(requireSession)),
+);
+const limitedRequest = z.lazy(() =>
+  made(requestFields).check(z.superRefine(requireSession), z.superRefine(requireStreams)),
+);
+const acquireOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({
+      sessionId: z.optional(sessionId),
+      priority: z.optional(z.number()),
+      timeoutMs: z.optional(durationMs()),
+      signal: z.optional(abortSignal),
     }),
+    {},
   ),
-  args: z.optional(
-    z.undefined({
-      error:
-        "must be left out: the Agent SDK gives the agent's arguments (its extraArgs adds some)",
+);
+const stopOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({
+      finishMs: z._default(durationMs(), 0),
+      deadlineMs: z.optional(durationMs()),
+      reason: z.optional(z.string()),
     }),
+    {},
   ),
-});
-const spawnDefaults = hookDefaults.check(z.superRefine(requireSession));
-const limitedRequest = requestFields.check(
-  z.superRefine(requireSession),
-  z.superRefine(requireStreams),
 );
-const acquireOptions = z.prefault(
-  z.strictObject({
-    sessionId: z.optional(sessionId),
-    priority: z.optional(z.number()),
-    timeoutMs: z.optional(durationMs()),
-    signal: z.optional(abortSignal),
-  }),
-  {},
+const listFilter = z.lazy(() =>
+  z.prefault(
+    z.strictObject({ sessionId: z.optional(sessionId), kind: z.optional(z.string()) }),
+    {},
+  ),
 );
-const stopOptions = z.prefault(
-  z.strictObject({
-    finishMs: z._default(durationMs(), 0),
-    deadlineMs: z.optional(durationMs()),
-    reason: z.optional(z.string()),
-  }),
-  {},
+const sweepOptions = z.lazy(() =>
+  z.prefault(z.strictObject({ dryRun: z._default(z.boolean(), false) }), {}),
 );
-const listFilter = z.prefault(
-  z.strictObject({ sessionId: z.optional(sessionId), kind: z.optional(z.string()) }),
-  {},
+const reapOptions = z.lazy(() =>
+  z.prefault(z.strictObject({ reason: z.optional(z.string()) }), {}),
 );
-const sweepOptions = z.prefault(z.strictObject({ dryRun: z._default(z.boolean(), false) }), {});
-const reapOptions = z.prefault(z.strictObject({ reason: z.optional(z.string()) }), {});
 
-const runOptions = z.prefault(
-  z.extend(restartPolicy, {
-    sessionId: z.optional(sessionId),
-    name: z.optional(z.string().check(z.minLength(1))),
-    signal: z.optional(abortSignal),
-  }),
-  {},
+const runOptions = z.lazy(() =>
+  z.prefault(
+    z.extend(made(restartPolicy), {
+      sessionId: z.optional(sessionId),
+      name: z.optional(z.string().check(z.minLength(1))),
+      signal: z.optional(abortSignal),
+    }),
+    {},
+  ),
 );
-const runAttempt = z.custom((value) => typeof value === 'function', {
-  error: 'must be a function',
-});
+const runAttempt = z.lazy(() =>
+  z.custom((value) => typeof value === 'function', {
+    error: 'must be a function',
+  }),
+);
 
 const NO_INIT =
   'This host is pid 1: descendants that lose their parent become its children, and as nobody reaps them they stay zombies in the process table. Run it under an init: docker run --init, tini or dumb-init.';

@@ -1,6 +1,12 @@
 import * as z from 'zod/mini';
 import { SupervisorError } from './errors.ts';
 
+// What the main entry loads makes its schemas at their first use (z.lazy): zod/mini is loaded in a moment, but
+// to make them all would be a third of what the import takes (npm run bench -- import).
+
+/** The object that a lazy schema stands for, made now: to extend it, or to take parts of it. */
+export const made = <S extends z.ZodMiniType>(lazy: z.ZodMiniLazy<S>): S => lazy._zod.innerType;
+
 /** A duration in milliseconds: finite, not negative, longer than any timer if need be. */
 export const durationMs = () => z.number().check(z.nonnegative());
 
@@ -82,7 +88,7 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, seen through records, defaults, transforms and unions. */
+/** What a strict object at `path` knows, seen through records, defaults, transforms, unions and z.lazy. */
 function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
   const {
     shape,
@@ -90,14 +96,16 @@ function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
     valueType,
     in: source,
     options: members = [],
+    getter,
   } = (schema as z.ZodMiniType)._zod.def as unknown as {
     [key: string]: unknown;
     shape?: Record<string, unknown>;
     options?: readonly z.ZodMiniType[];
+    getter?: () => unknown;
   };
   if (valueType !== undefined) return knownKeys(valueType, path.slice(1));
   const object = members.find((member) => 'shape' in member._zod.def);
-  if (shape === undefined) return knownKeys(innerType ?? source ?? object, path);
+  if (shape === undefined) return knownKeys(innerType ?? source ?? object ?? getter?.(), path);
   const [key, ...rest] = path;
   return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);
 }

@@ -28,19 +28,23 @@ const sum = () =>
   z.number().check(z.refine((value) => value > 0, { error: 'must be more than 0' }));
 
 /** @internal */
-export const budget = z.strictObject({
-  perSessionUsd: z.optional(sum()),
-  perHostUsd: z.optional(sum()),
-  perDayUsd: z.optional(sum()),
-  maxTokens: z.optional(sum()),
-  endRunning: z.optional(z.boolean()),
-});
+export const budget = z.lazy(() =>
+  z.strictObject({
+    perSessionUsd: z.optional(sum()),
+    perHostUsd: z.optional(sum()),
+    perDayUsd: z.optional(sum()),
+    maxTokens: z.optional(sum()),
+    endRunning: z.optional(z.boolean()),
+  }),
+);
 
 /** @internal What a charge may be. */
-export const charge = z.strictObject({
-  usd: z._default(z.number().check(z.nonnegative()), 0),
-  tokens: z._default(z.number().check(z.nonnegative()), 0),
-});
+export const charge = z.lazy(() =>
+  z.strictObject({
+    usd: z._default(z.number().check(z.nonnegative()), 0),
+    tokens: z._default(z.number().check(z.nonnegative()), 0),
+  }),
+);
 
 /** A request's own budget, over the supervisor's. */
 export function mergeBudgets(base: Budget, own: Budget = {}): Budget {

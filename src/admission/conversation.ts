@@ -4,12 +4,11 @@ import * as z from 'zod/mini';
 export type OnDuplicate = 'replace' | 'takeover' | 'reject' | 'allow';
 
 /** @internal */
-export const onDuplicate = z.enum(['replace', 'takeover', 'reject', 'allow']);
+export const onDuplicate = z.lazy(() => z.enum(['replace', 'takeover', 'reject', 'allow']));
 
 /** @internal */
-export const conversationOptions = z.prefault(
-  z.strictObject({ onDuplicate: z._default(onDuplicate, 'replace') }),
-  {},
+export const conversationOptions = z.lazy(() =>
+  z.prefault(z.strictObject({ onDuplicate: z._default(onDuplicate, 'replace') }), {}),
 );
 
 /** What a request says of the conversation that its agent will run. */

@@ -7,28 +7,30 @@ import { durationMs } from '../validation.ts';
 const DEFAULT_HARD_CAP = 10;
 
 /** @internal */
-export const poolOptions = z
-  .pipe(
-    z.prefault(
-      z.strictObject({
-        concurrency: z._default(z.int().check(z.minimum(1)), 2),
-        hardCap: z.optional(z.int().check(z.minimum(1))),
-        waitTimeoutMs: z._default(durationMs(), 60_000),
+export const poolOptions = z.lazy(() =>
+  z
+    .pipe(
+      z.prefault(
+        z.strictObject({
+          concurrency: z._default(z.int().check(z.minimum(1)), 2),
+          hardCap: z.optional(z.int().check(z.minimum(1))),
+          waitTimeoutMs: z._default(durationMs(), 60_000),
+        }),
+        {},
+      ),
+      z.transform(({ hardCap, ...rest }) => ({
+        ...rest,
+        // A pool that was made larger than the default cap means it.
+        hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
+      })),
+    )
+    .check(
+      z.refine(({ hardCap, concurrency }) => hardCap >= concurrency, {
+        error: 'hardCap must be at least concurrency',
+        path: ['hardCap'],
       }),
-      {},
     ),
-    z.transform(({ hardCap, ...rest }) => ({
-      ...rest,
-      // A pool that was made larger than the default cap means it.
-      hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
-    })),
-  )
-  .check(
-    z.refine(({ hardCap, concurrency }) => hardCap >= concurrency, {
-      error: 'hardCap must be at least concurrency',
-      path: ['hardCap'],
-    }),
-  );
+);
 
 /** The right to have one agent running; it ends when `release` is called, however often. */
 export interface Slot {

@@ -13,21 +13,25 @@ export interface SpawnRateOptions {
 }
 
 /** @internal */
-export const spawnRateOptions = z
-  .strictObject({
-    max: z.int().check(z.minimum(1)),
-    windowMs: durationMs().check(z.minimum(1)),
-    maxPerSession: z.optional(z.int().check(z.minimum(1))),
-  })
-  .check(
-    z.refine(({ max, maxPerSession = max }) => maxPerSession <= max, {
-      error: 'maxPerSession must be at most max',
-      path: ['maxPerSession'],
-    }),
-  );
+export const spawnRateOptions = z.lazy(() =>
+  z
+    .strictObject({
+      max: z.int().check(z.minimum(1)),
+      windowMs: durationMs().check(z.minimum(1)),
+      maxPerSession: z.optional(z.int().check(z.minimum(1))),
+    })
+    .check(
+      z.refine(({ max, maxPerSession = max }) => maxPerSession <= max, {
+        error: 'maxPerSession must be at most max',
+        path: ['maxPerSession'],
+      }),
+    ),
+);
 
 /** @internal How deep supervisors may be nested; far below what a cookie can hold. */
-export const maxDepthOption = z._default(z.int().check(z.minimum(0), z.maximum(32)), 4);
+export const maxDepthOption = z.lazy(() =>
+  z._default(z.int().check(z.minimum(0), z.maximum(32)), 4),
+);
 
 /** Throws if what a host at this depth starts would be nested too deeply. */
 export function assertDepth(depth: number, maxDepth: number): void {

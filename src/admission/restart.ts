@@ -9,22 +9,24 @@ const MAX_WINDOW_MS = 30 * 24 * 3_600_000;
 export const ENDS_KEPT = 100;
 
 /** @internal When a run starts its process again. */
-export const restartPolicy = z
-  .strictObject({
-    maxRestarts: z._default(z.int().check(z.minimum(0)), 5),
-    windowMs: z._default(durationMs().check(z.minimum(1), z.maximum(MAX_WINDOW_MS)), 600_000),
-    backoffMs: z.optional(durationMs()),
-    maxBackoffMs: z.optional(durationMs()),
-    jitter: z._default(z.number().check(z.minimum(0), z.maximum(1)), 0.5),
-    // A single end is like no other.
-    sameCrashLimit: z._default(z.int().check(z.minimum(2), z.maximum(ENDS_KEPT)), 3),
-  })
-  .check(
-    z.refine(
-      ({ backoffMs, maxBackoffMs }) => (backoffMs ?? 0) <= (maxBackoffMs ?? Number.MAX_VALUE),
-      { error: 'backoffMs must be at most maxBackoffMs', path: ['backoffMs'] },
+export const restartPolicy = z.lazy(() =>
+  z
+    .strictObject({
+      maxRestarts: z._default(z.int().check(z.minimum(0)), 5),
+      windowMs: z._default(durationMs().check(z.minimum(1), z.maximum(MAX_WINDOW_MS)), 600_000),
+      backoffMs: z.optional(durationMs()),
+      maxBackoffMs: z.optional(durationMs()),
+      jitter: z._default(z.number().check(z.minimum(0), z.maximum(1)), 0.5),
+      // A single end is like no other.
+      sameCrashLimit: z._default(z.int().check(z.minimum(2), z.maximum(ENDS_KEPT)), 3),
+    })
+    .check(
+      z.refine(
+        ({ backoffMs, maxBackoffMs }) => (backoffMs ?? 0) <= (maxBackoffMs ?? Number.MAX_VALUE),
+        { error: 'backoffMs must be at most maxBackoffMs', path: ['backoffMs'] },
+      ),
     ),
-  );
+);
 
 /** The restart policy with every default filled in. */
 export interface RestartPolicy {

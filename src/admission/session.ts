@@ -9,35 +9,37 @@ const HOUR_MS = 3_600_000;
 const RETENTION_MS = 30 * 24 * HOUR_MS;
 
 /** @internal How long a session may last; `null` is without end. */
-export const wallClockMs = z.nullable(durationMs().check(z.minimum(1)));
+export const wallClockMs = z.lazy(() => z.nullable(durationMs().check(z.minimum(1))));
 
 /** @internal */
-export const sessionOptions = z
-  .pipe(
-    z.prefault(
-      z.strictObject({
-        maxWallClockMs: z._default(wallClockMs, 4 * HOUR_MS),
-        onExpire: z._default(z.enum(['terminate', 'refuse']), 'terminate'),
-        retentionMs: z.optional(durationMs().check(z.minimum(1))),
+export const sessionOptions = z.lazy(() =>
+  z
+    .pipe(
+      z.prefault(
+        z.strictObject({
+          maxWallClockMs: z._default(wallClockMs, 4 * HOUR_MS),
+          onExpire: z._default(z.enum(['terminate', 'refuse']), 'terminate'),
+          retentionMs: z.optional(durationMs().check(z.minimum(1))),
+        }),
+        {},
+      ),
+      z.transform(({ retentionMs, ...rest }) => ({
+        ...rest,
+        // Whoever lets a session last longer means it to be remembered as long.
+        retentionMs: retentionMs ?? Math.max(RETENTION_MS, rest.maxWallClockMs ?? 0),
+      })),
+    )
+    .check(
+      z.superRefine(({ maxWallClockMs, retentionMs }, context) => {
+        if (maxWallClockMs === null || retentionMs >= maxWallClockMs) return;
+        context.addIssue({
+          code: 'custom',
+          path: ['retentionMs'],
+          message: `must be at least maxWallClockMs (${maxWallClockMs}), or a forgotten session would begin anew`,
+        });
       }),
-      {},
     ),
-    z.transform(({ retentionMs, ...rest }) => ({
-      ...rest,
-      // Whoever lets a session last longer means it to be remembered as long.
-      retentionMs: retentionMs ?? Math.max(RETENTION_MS, rest.maxWallClockMs ?? 0),
-    })),
-  )
-  .check(
-    z.superRefine(({ maxWallClockMs, retentionMs }, context) => {
-      if (maxWallClockMs === null || retentionMs >= maxWallClockMs) return;
-      context.addIssue({
-        code: 'custom',
-        path: ['retentionMs'],
-        message: `must be at least maxWallClockMs (${maxWallClockMs}), or a forgotten session would begin anew`,
-      });
-    }),
-  );
+);
 
 /**
  * @internal Refuses a session's own limit that its file may not live to see.

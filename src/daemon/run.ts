@@ -4,7 +4,7 @@ import { type EndReport, type HostSignal, type Supervisor, SupervisorError } fro
 import type { Os } from '../os/os.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { hostSignalOptions } from '../termination/host-signals.ts';
-import { definedOnly, parseInput, systemText } from '../validation.ts';
+import { definedOnly, made, parseInput, systemText } from '../validation.ts';
 import { readLaunchNote } from './launch-note.ts';
 import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';
@@ -45,7 +45,7 @@ const supervisorOnly = z.custom<Supervisor>(
   },
 );
 const runOptions = z.prefault(
-  z.extend(z.pick(hostSignalOptions, { finishMs: true, deadlineMs: true, hook: true }), {
+  z.extend(z.pick(made(hostSignalOptions), { finishMs: true, deadlineMs: true, hook: true }), {
     pidFile: z.optional(systemText().check(z.minLength(1))),
     name: z.optional(daemonName()),
     version: z.optional(daemonName()),

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { abortSignal, spawnRequest } from '../spawn/request.ts';
-import { durationMs, parseInput, systemText } from '../validation.ts';
+import { durationMs, made, parseInput, systemText } from '../validation.ts';
 import type { DaemonOptions, PidFileDetails, SpawnLockOptions } from './options.ts';
 import { exactlyOneWay, readyFields, waysOf } from './ready-schema.ts';
 
@@ -14,7 +14,7 @@ const ready = z.pipe(
 export const daemonName = () => systemText().check(z.minLength(1), z.maxLength(256));
 
 const daemonOptions = z
-  .extend(z.pick(spawnRequest, { command: true, args: true, env: true, cwd: true }), {
+  .extend(z.pick(made(spawnRequest), { command: true, args: true, env: true, cwd: true }), {
     name: daemonName(),
     pidFile: systemText().check(z.minLength(1)),
     ready,

@@ -37,18 +37,22 @@ const shape = () => ({
 });
 
 /** @internal The limits of one spawn, or of one kind. */
-export const processLimits = z.strictObject(shape());
+export const processLimits = z.lazy(() => z.strictObject(shape()));
 
 /** @internal */
-export const limitOptions = z.prefault(
-  z.strictObject({ ...shape(), perKind: z._default(z.record(z.string(), processLimits), {}) }),
-  {},
+export const limitOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({ ...shape(), perKind: z._default(z.record(z.string(), processLimits), {}) }),
+    {},
+  ),
 );
 
 /** @internal */
-export const samplingOptions = z.prefault(
-  z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 5000) }),
-  {},
+export const samplingOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 5000) }),
+    {},
+  ),
 );
 
 /** What ends a process and its tree; `null` is no limit, and what is left out is inherited. */

@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import type { SpawnRequest, SupervisedProcess, Supervisor } from '../index.ts';
 import { processLimits } from '../limits/limits.ts';
 import { spawnRequest } from '../spawn/request.ts';
-import { parseInput } from '../validation.ts';
+import { made, parseInput } from '../validation.ts';
 import type { StderrChoice } from './stderr.ts';
 
 /** What the MCP SDK's `StdioClientTransport` takes, and what supervision may be told besides. */
@@ -58,7 +58,7 @@ interface Writing {
 
 /** @internal */
 const serverParameters = z.strictObject({
-  ...z.pick(spawnRequest, {
+  ...z.pick(made(spawnRequest), {
     command: true,
     args: true,
     cwd: true,

@@ -18,20 +18,22 @@ import { holderOf, type RecoveryContext } from './recovery.ts';
 const WATCH_MS = 1000;
 
 /** @internal */
-export const adoptOptions = z
-  .strictObject({
-    pid: z.optional(z.int()),
-    id: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
-    kind: z.optional(z.string().check(z.minLength(1), z.maxLength(256))),
-    sessionId: z.optional(sessionId),
-    keepAlive: z._default(z.boolean(), true),
-  })
-  .check(
-    z.refine(({ pid, id }) => (pid === undefined) !== (id === undefined), {
-      error: 'must name either a pid or the id of a process that lives on',
-      path: ['pid'],
-    }),
-  );
+export const adoptOptions = z.lazy(() =>
+  z
+    .strictObject({
+      pid: z.optional(z.int()),
+      id: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
+      kind: z.optional(z.string().check(z.minLength(1), z.maxLength(256))),
+      sessionId: z.optional(sessionId),
+      keepAlive: z._default(z.boolean(), true),
+    })
+    .check(
+      z.refine(({ pid, id }) => (pid === undefined) !== (id === undefined), {
+        error: 'must name either a pid or the id of a process that lives on',
+        path: ['pid'],
+      }),
+    ),
+);
 
 /** Which process to adopt, and what for. */
 export interface AdoptOptions {

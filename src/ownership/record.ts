@@ -15,41 +15,49 @@ const identity = () => ({
   pidNamespace: z.string().check(z.maxLength(64)),
 });
 
-const recordSchema = z.object({
-  id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
-  pid: z.int().check(z.minimum(2), z.maximum(MAX_PID)),
-  ...identity(),
-  /** The process leads a group and a session of its own, both with its pid as number. */
-  group: z.boolean(),
-  kind: z.string().check(z.maxLength(256)),
-  sessionId: z.optional(z.string().check(z.maxLength(1024))),
-  command: z.string().check(z.maxLength(256)),
-  cwd: z.string().check(z.maxLength(4096)),
-  startedAt: z.number(),
-  /** Meant to live on when its host ends. */
-  outlivesHost: z.optional(z.boolean()),
-  /** The resource limit that it bears, as all that it starts (tree/rlimit-tag.ts). */
-  tag: z.optional(z.string().check(z.regex(/^\d{19}$/))),
-});
+const recordSchema = z.lazy(() =>
+  z.object({
+    id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
+    pid: z.int().check(z.minimum(2), z.maximum(MAX_PID)),
+    ...identity(),
+    /** The process leads a group and a session of its own, both with its pid as number. */
+    group: z.boolean(),
+    kind: z.string().check(z.maxLength(256)),
+    sessionId: z.optional(z.string().check(z.maxLength(1024))),
+    command: z.string().check(z.maxLength(256)),
+    cwd: z.string().check(z.maxLength(4096)),
+    startedAt: z.number(),
+    /** Meant to live on when its host ends. */
+    outlivesHost: z.optional(z.boolean()),
+    /** The resource limit that it bears, as all that it starts (tree/rlimit-tag.ts). */
+    tag: z.optional(z.string().check(z.regex(/^\d{19}$/))),
+  }),
+);
 
-const ownerSchema = z.object({
-  instance: z.string().check(z.regex(/^[\w-]{8,64}$/)),
-  machine: z.string().check(z.maxLength(256)),
-  pid: z.int().check(z.minimum(1), z.maximum(MAX_PID)),
-  ...identity(),
-  heartbeat: z.optional(z.string().check(z.regex(HEARTBEAT_ID))),
-});
+const ownerSchema = z.lazy(() =>
+  z.object({
+    instance: z.string().check(z.regex(/^[\w-]{8,64}$/)),
+    machine: z.string().check(z.maxLength(256)),
+    pid: z.int().check(z.minimum(1), z.maximum(MAX_PID)),
+    ...identity(),
+    heartbeat: z.optional(z.string().check(z.regex(HEARTBEAT_ID))),
+  }),
+);
 
-const headerSchema = z.object({
-  version: z.literal(FORMAT_VERSION),
-  owner: ownerSchema,
-  openedAt: z.number(),
-});
+const headerSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    owner: ownerSchema,
+    openedAt: z.number(),
+  }),
+);
 
-const changeSchema = z.union([
-  z.object({ add: recordSchema }),
-  z.object({ remove: z.string().check(z.maxLength(64)) }),
-]);
+const changeSchema = z.lazy(() =>
+  z.union([
+    z.object({ add: recordSchema }),
+    z.object({ remove: z.string().check(z.maxLength(64)) }),
+  ]),
+);
 
 /** A day that no clock reaches: beyond it, dates cannot be written. */
 const MAX_DATE_MS = 8.64e15;
@@ -58,61 +66,71 @@ const stamp = () => z.number().check(z.minimum(0), z.maximum(MAX_DATE_MS));
 const spent = () =>
   z.object({ usd: z.number().check(z.nonnegative()), tokens: z.number().check(z.nonnegative()) });
 
-const sessionLineSchema = z.object({
-  version: z.literal(FORMAT_VERSION),
-  session: z.string().check(z.minLength(1), z.maxLength(1024)),
-  created: z.object({
+const sessionLineSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    session: z.string().check(z.minLength(1), z.maxLength(1024)),
+    created: z.object({
+      at: stamp(),
+      machine: z.string().check(z.maxLength(256)),
+      bootId: z.string().check(z.maxLength(64)),
+      sinceBootMs: z.number(),
+    }),
     at: stamp(),
-    machine: z.string().check(z.maxLength(256)),
-    bootId: z.string().check(z.maxLength(64)),
-    sinceBootMs: z.number(),
+    maxWallClockMs: z.optional(z.nullable(z.number().check(z.minimum(1)))),
+    /** A process was started for it. */
+    started: z.optional(z.literal(true)),
+    /** A process of it ended, with this cause. */
+    ended: z.optional(z.string().check(z.maxLength(32))),
+    spent: z.optional(spent()),
   }),
-  at: stamp(),
-  maxWallClockMs: z.optional(z.nullable(z.number().check(z.minimum(1)))),
-  /** A process was started for it. */
-  started: z.optional(z.literal(true)),
-  /** A process of it ended, with this cause. */
-  ended: z.optional(z.string().check(z.maxLength(32))),
-  spent: z.optional(spent()),
-});
+);
 
-const spendLineSchema = z.object({
-  version: z.literal(FORMAT_VERSION),
-  session: z.optional(z.string().check(z.maxLength(1024))),
-  at: stamp(),
-  spent: spent(),
-});
+const spendLineSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    session: z.optional(z.string().check(z.maxLength(1024))),
+    at: stamp(),
+    spent: spent(),
+  }),
+);
 
-const noteSchema = z.object({
-  version: z.literal(FORMAT_VERSION),
-  at: stamp(),
-  /** `lost`: it is gone, and nobody has seen how. */
-  event: z.enum(['started', 'ended', 'lost']),
-  owner: z.string().check(z.maxLength(64)),
-  id: z.string().check(z.maxLength(64)),
-  pid: z.optional(z.int()),
-  kind: z.string().check(z.maxLength(256)),
-  sessionId: z.optional(z.string().check(z.maxLength(1024))),
-  command: z.optional(z.string().check(z.maxLength(256))),
-  cause: z.optional(z.string().check(z.maxLength(32))),
-  code: z.optional(z.nullable(z.int())),
-  signal: z.optional(z.nullable(z.string().check(z.maxLength(32)))),
-  forced: z.optional(z.boolean()),
-  durationMs: z.optional(z.number()),
-});
+const noteSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    at: stamp(),
+    /** `lost`: it is gone, and nobody has seen how. */
+    event: z.enum(['started', 'ended', 'lost']),
+    owner: z.string().check(z.maxLength(64)),
+    id: z.string().check(z.maxLength(64)),
+    pid: z.optional(z.int()),
+    kind: z.string().check(z.maxLength(256)),
+    sessionId: z.optional(z.string().check(z.maxLength(1024))),
+    command: z.optional(z.string().check(z.maxLength(256))),
+    cause: z.optional(z.string().check(z.maxLength(32))),
+    code: z.optional(z.nullable(z.int())),
+    signal: z.optional(z.nullable(z.string().check(z.maxLength(32)))),
+    forced: z.optional(z.boolean()),
+    durationMs: z.optional(z.number()),
+  }),
+);
 
-const orderSchema = z.object({
-  version: z.literal(FORMAT_VERSION),
-  cause: z.enum(['terminated', 'reaped']),
-});
+const orderSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    cause: z.enum(['terminated', 'reaped']),
+  }),
+);
 
-const claimSchema = z.object({
-  version: z.literal(FORMAT_VERSION),
-  conversation: z.string().check(z.minLength(1), z.maxLength(1024)),
-  owner: ownerSchema,
-  /** Which of the owner's records it is for. */
-  id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
-});
+const claimSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    conversation: z.string().check(z.minLength(1), z.maxLength(1024)),
+    owner: ownerSchema,
+    /** Which of the owner's records it is for. */
+    id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
+  }),
+);
 
 /**
  * What is known of one supervised process. Arguments and environment are not: both hold secrets.

@@ -21,16 +21,18 @@ const stamp = () =>
     sinceBootMs: z.number(),
   });
 
-const content = z.object({
-  version: z.literal(FORMAT_VERSION),
-  trusted: z.optional(stamp()),
-  pending: z.optional(stamp()),
-  last: stamp(),
-  /** Since when the clock has not jumped. */
-  steadySince: z.number(),
-  /** What was stamped between two times of a clock that has jumped since counts as of another. */
-  shift: z.optional(z.object({ from: z.number(), to: z.number(), as: z.number() })),
-});
+const content = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    trusted: z.optional(stamp()),
+    pending: z.optional(stamp()),
+    last: stamp(),
+    /** Since when the clock has not jumped. */
+    steadySince: z.number(),
+    /** What was stamped between two times of a clock that has jumped since counts as of another. */
+    shift: z.optional(z.object({ from: z.number(), to: z.number(), as: z.number() })),
+  }),
+);
 
 type Stamp = z.output<ReturnType<typeof stamp>>;
 

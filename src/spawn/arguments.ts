@@ -5,9 +5,9 @@ import { parseInput } from '../validation.ts';
 export type EmptyValue = 'join' | 'drop' | 'keep';
 
 /** @internal */
-export const emptyValue = z._default(z.enum(['join', 'drop', 'keep']), 'join');
+export const emptyValue = z.lazy(() => z._default(z.enum(['join', 'drop', 'keep']), 'join'));
 
-const inputSchema = z.strictObject({ args: z.array(z.string()), emptyValue });
+const inputSchema = z.lazy(() => z.strictObject({ args: z.array(z.string()), emptyValue }));
 
 // Neither `--` nor `--name=value`, nor a text that merely begins with dashes.
 const LONG_FLAG = /^--[^-=\s][^=\s]*$/;

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import type { Os } from '../os/os.ts';
-import { parseInput } from '../validation.ts';
+import { made, parseInput } from '../validation.ts';
 import { withoutInspector } from './node-options.ts';
 import { AGENT_MARKS, CLAUDE_MARKS, HOST_ONLY } from './session-marks.ts';
 
@@ -60,12 +60,14 @@ export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
 
 const NODE_OPTIONS = 'NODE_OPTIONS';
 
-const patterns = z.optional(
-  z.readonly(
-    z.array(
-      z.union([z.string(), z.instanceof(RegExp)], {
-        error: 'must be a name or a regular expression',
-      }),
+const patterns = z.lazy(() =>
+  z.optional(
+    z.readonly(
+      z.array(
+        z.union([z.string(), z.instanceof(RegExp)], {
+          error: 'must be a name or a regular expression',
+        }),
+      ),
     ),
   ),
 );
@@ -77,7 +79,7 @@ interface Objection {
 }
 
 /** Variables and their values. No `z.record`, which takes `process.env` for no record. */
-const variables = variablesWhere(() => undefined);
+const variables = z.lazy(() => variablesWhere(() => undefined));
 
 /** @internal Variables as a copy, none of which `object` objects to. */
 export function variablesWhere(object: (name: string, value: string) => Objection | undefined) {
@@ -103,12 +105,16 @@ export function variablesWhere(object: (name: string, value: string) => Objectio
 }
 
 /** @internal The schema of {@link EnvironmentRules}. */
-export const environmentRules = z.strictObject({ deny: patterns, keep: patterns, allow: patterns });
+export const environmentRules = z.lazy(() =>
+  z.strictObject({ deny: patterns, keep: patterns, allow: patterns }),
+);
 
-const sanitizeOptions = z.extend(environmentRules, {
-  hostEnv: z.optional(variables),
-  ignoreCase: z.optional(z.boolean()),
-});
+const sanitizeOptions = z.lazy(() =>
+  z.extend(made(environmentRules), {
+    hostEnv: z.optional(variables),
+    ignoreCase: z.optional(z.boolean()),
+  }),
+);
 
 /**
  * Takes out of `env` what the host has from an outer agent, a debugger or an editor, and nothing that was set on purpose.

@@ -20,11 +20,13 @@ export interface TerminateOptions {
   readonly force?: boolean | undefined;
 }
 
-const terminateOptions = z.strictObject({
-  reason: z.optional(z.string()),
-  deadlineMs: z.optional(durationMs()),
-  force: z.optional(z.boolean()),
-});
+const terminateOptions = z.lazy(() =>
+  z.strictObject({
+    reason: z.optional(z.string()),
+    deadlineMs: z.optional(durationMs()),
+    force: z.optional(z.boolean()),
+  }),
+);
 
 type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
 type ErrorListener = (error: Error) => void;

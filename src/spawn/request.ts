@@ -9,16 +9,20 @@ import type { SupervisedProcess } from './handle.ts';
 import { type StdioOptions, stdioFields } from './stdio-options.ts';
 
 /** @internal */
-export const abortSignal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
-  error: 'must be an AbortSignal',
-});
+export const abortSignal = z.lazy(() =>
+  z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+    error: 'must be an AbortSignal',
+  }),
+);
 
 /** @internal An id of the host's choosing; numbers and strings are the same if they print the same. */
-export const sessionId = z.pipe(
-  z.union([z.string().check(z.minLength(1), z.maxLength(1024)), z.number()], {
-    error: 'must be a number, or a text of 1 to 1024 characters',
-  }),
-  z.transform(String),
+export const sessionId = z.lazy(() =>
+  z.pipe(
+    z.union([z.string().check(z.minLength(1), z.maxLength(1024)), z.number()], {
+      error: 'must be a number, or a text of 1 to 1024 characters',
+    }),
+    z.transform(String),
+  ),
 );
 
 // A copy: the request may wait, and the caller's own may change meanwhile.
@@ -31,29 +35,31 @@ const environment = () =>
   });
 
 /** @internal */
-export const spawnRequest = z.strictObject({
-  command: systemText().check(z.minLength(1)),
-  args: z.optional(z.readonly(z.array(systemText()))),
-  cwd: z.optional(systemText().check(z.minLength(1))),
-  env: z.optional(environment()),
-  ...stdioFields(),
-  signal: z.optional(abortSignal),
-  sessionId: z.optional(sessionId),
-  maxWallClockMs: z.optional(wallClockMs),
-  conversationId: z.optional(z.string().check(z.minLength(1), z.maxLength(1024))),
-  onDuplicate: z.optional(onDuplicate),
-  kind: z._default(z.string().check(z.minLength(1), z.maxLength(256)), 'agent'),
-  slot: z.optional(z.boolean()),
-  priority: z._default(z.number(), 0),
-  budget: z.optional(budget),
-  leftovers: z.optional(z.enum(['terminate', 'keep'])),
-  outlivesHost: z._default(z.boolean(), false),
-  onSpawn: z.optional(
-    z.custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
-      error: 'must be a function',
-    }),
-  ),
-});
+export const spawnRequest = z.lazy(() =>
+  z.strictObject({
+    command: systemText().check(z.minLength(1)),
+    args: z.optional(z.readonly(z.array(systemText()))),
+    cwd: z.optional(systemText().check(z.minLength(1))),
+    env: z.optional(environment()),
+    ...stdioFields(),
+    signal: z.optional(abortSignal),
+    sessionId: z.optional(sessionId),
+    maxWallClockMs: z.optional(wallClockMs),
+    conversationId: z.optional(z.string().check(z.minLength(1), z.maxLength(1024))),
+    onDuplicate: z.optional(onDuplicate),
+    kind: z._default(z.string().check(z.minLength(1), z.maxLength(256)), 'agent'),
+    slot: z.optional(z.boolean()),
+    priority: z._default(z.number(), 0),
+    budget: z.optional(budget),
+    leftovers: z.optional(z.enum(['terminate', 'keep'])),
+    outlivesHost: z._default(z.boolean(), false),
+    onSpawn: z.optional(
+      z.custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
+        error: 'must be a function',
+      }),
+    ),
+  }),
+);
 
 type OfSession = Pick<
   Partial<z.output<typeof spawnRequest>>,

@@ -16,25 +16,29 @@ const CATCHABLE = [
 
 const DEFAULT_SIGNALS: readonly HostSignal[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 
-const hostSignal = z.custom<HostSignal>((value) => CATCHABLE.includes(value as HostSignal), {
-  error: 'must be the name of a signal that a process can listen for, such as SIGUSR2',
-});
+const hostSignal = z.lazy(() =>
+  z.custom<HostSignal>((value) => CATCHABLE.includes(value as HostSignal), {
+    error: 'must be the name of a signal that a process can listen for, such as SIGUSR2',
+  }),
+);
 
 /** @internal */
-export const hostSignalOptions = z.strictObject({
-  name: z.optional(z.string().check(z.minLength(1))),
-  signals: z._default(z.readonly(z.array(hostSignal)), DEFAULT_SIGNALS),
-  message: z.optional(z.string().check(z.minLength(1))),
-  disconnect: z._default(z.boolean(), false),
-  finishMs: z.optional(durationMs()),
-  deadlineMs: z.optional(durationMs()),
-  hook: z.optional(
-    z.custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
-      error: 'must be a function',
-    }),
-  ),
-  hookTimeoutMs: z._default(durationMs(), 5000),
-});
+export const hostSignalOptions = z.lazy(() =>
+  z.strictObject({
+    name: z.optional(z.string().check(z.minLength(1))),
+    signals: z._default(z.readonly(z.array(hostSignal)), DEFAULT_SIGNALS),
+    message: z.optional(z.string().check(z.minLength(1))),
+    disconnect: z._default(z.boolean(), false),
+    finishMs: z.optional(durationMs()),
+    deadlineMs: z.optional(durationMs()),
+    hook: z.optional(
+      z.custom<(signal: HostSignal) => unknown>((value) => typeof value === 'function', {
+        error: 'must be a function',
+      }),
+    ),
+    hookTimeoutMs: z._default(durationMs(), 5000),
+  }),
+);
 
 /** How the host wants to end on a signal. */
 export interface HostSignalOptions {

@@ -2,13 +2,15 @@ import * as z from 'zod/mini';
 import { durationMs } from '../validation.ts';
 
 /** @internal */
-export const ladderOptions = z.prefault(
-  z.strictObject({
-    stdinEofMs: z._default(durationMs(), 2000),
-    termMs: z._default(durationMs(), 5000),
-    killMs: z._default(durationMs(), 1000),
-  }),
-  {},
+export const ladderOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({
+      stdinEofMs: z._default(durationMs(), 2000),
+      termMs: z._default(durationMs(), 5000),
+      killMs: z._default(durationMs(), 1000),
+    }),
+    {},
+  ),
 );
 
 /** How long each step waits for the tree to die. */

@@ -13,7 +13,7 @@ import { supervisorOptions } from '../options.ts';
 import type { Clock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { parseInput } from '../validation.ts';
+import { made, parseInput } from '../validation.ts';
 import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -37,7 +37,7 @@ export type TestSupervisor = Supervisor & {
   dispose(): Promise<LeakReport>;
 };
 
-const testOptions = z.extend(supervisorOptions, {
+const testOptions = z.extend(made(supervisorOptions), {
   asSingleton: z._default(z.boolean(), false),
   agent: z.optional(
     z.custom<FakeAgent>((value) => typeof value === 'function' && 'calls' in value, {

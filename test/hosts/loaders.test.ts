@@ -16,6 +16,9 @@ async function typed(type: 'module' | 'commonjs'): Promise<string> {
   const folder = join(project.folder, `in-${type}`);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type }));
+  const compilerOptions = { module: 'commonjs', moduleResolution: 'node10', target: 'es2022' };
+  if (type === 'commonjs')
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
   for (const name of ['life', 'host']) {
     const text = await readFile(join(project.folder, `${name}.js`), 'utf8');
     // Types, and an enum, which Node's own stripping of types refuses.
@@ -29,7 +32,7 @@ const inTools = (path: string): string => join(tools, 'node_modules', path);
 
 it.each([
   ['ts-node', [process.execPath, '-r', inTools('ts-node/register/transpile-only')]],
-  ['@swc-node/register', [process.execPath, '-r', inTools('@swc-node/register/register.js')]],
+  ['@swc-node/register', [process.execPath, '-r', inTools('@swc-node/register/lib/register.js')]],
   ['jiti', [process.execPath, inTools('jiti/lib/jiti-cli.mjs')]],
 ])('%s', async (name, command) => {
   const folder = await typed(name === 'jiti' ? 'module' : 'commonjs');

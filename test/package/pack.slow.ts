@@ -169,9 +169,9 @@ describe('the tarball', () => {
         expect(hashed, name).toBe(128);
         expect(licenses).toContain(`${name} ${version} (`);
       }
-      expect(licenses.match(/Permission (?:is hereby granted|to use, copy)/g)?.length).toBe(
-        (await listed()).length,
-      );
+      const [, ...texts] = licenses.split(`\n${'-'.repeat(80)}\n\n`);
+      expect(texts).toHaveLength((await listed()).length);
+      expect(texts.filter((text) => text.length < 700)).toEqual([]);
     });
 
     it('are named by the command', async () => {
