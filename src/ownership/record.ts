@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { HEARTBEAT_ID } from './heartbeat-file.ts';
+import { HEARTBEAT_ID } from './identity.ts';
 
 /**
  * The number of the format below, in every journal's header. A reader acts on its own number

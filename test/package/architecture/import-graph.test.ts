@@ -22,9 +22,10 @@ import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
 // Measured with the corridor, containment, recovery, admission, limits, listeners, pid files, folders and the history,
-// on all systems, and with the proof that no number has changed hands: 10,310 lines in 103 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
+// on all systems, and with the proof that no number has changed hands: 10,310 lines in 103 files; sockets and heartbeats, by which the dead
+// are told from elsewhere, take seven files more. That is 11,020 lines, a sixth of them the twins and parsers for macOS and Windows. The gate stands
 // just above, so that growth is a decision and not a drift.
-const CORE_LIMITS = { files: 103, lines: 10_350 };
+const CORE_LIMITS = { files: 110, lines: 11_050 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.
