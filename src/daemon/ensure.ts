@@ -1,4 +1,3 @@
-import { lstatSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
@@ -6,13 +5,13 @@ import { canConnect } from '../os/probe.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { cookieSegment } from '../ownership/cookie.ts';
-import { createWhole, makeFolder, statOwn } from '../ownership/files.ts';
+import { createWhole, makeFolder } from '../ownership/files.ts';
 import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
 import { contentOf, holds, pidFileText } from '../ownership/pid-file.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
-import { endDaemon, endDaemonTree, isInside, treeOfDaemon } from './handover.ts';
+import { endDaemon, endDaemonTree, isInside, removeStaleSocket, treeOfDaemon } from './handover.ts';
 import {
   inspectPidFile,
   isOfThisNamespace,
@@ -298,15 +297,4 @@ class Ensuring {
 
 function fileOf(view: PidFileView): PidFile | undefined {
   return view.state === 'alive' || view.state === 'stale' ? view.file : undefined;
-}
-
-/** Removes the socket that a dead daemon's pid file names, if it is one of ours and nobody is behind it. */
-async function removeStaleSocket(socket: string, os: Os): Promise<void> {
-  try {
-    if (!lstatSync(socket).isSocket() || (await canConnect({ socket }, PROBE_MS))) return;
-    statOwn(socket, os);
-    rmSync(socket, { force: true });
-  } catch {
-    // There is none, or none of ours.
-  }
 }

@@ -1,5 +1,8 @@
+import { lstatSync, rmSync } from 'node:fs';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
+import { canConnect } from '../os/probe.ts';
 import { claimsOf } from '../ownership/cookie.ts';
+import { statOwn } from '../ownership/files.ts';
 import { readerOf } from '../ownership/judge.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { ProcessTree } from '../termination/process-tree.ts';
@@ -7,6 +10,7 @@ import { Ending } from '../termination/terminate.ts';
 import { marksOf } from '../tree/marks.ts';
 import { pause } from './await-ready.ts';
 import { judgeRecorded } from './inspect.ts';
+import { PROBE_MS } from './readiness.ts';
 
 /** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
 const POLITE_MS = 10_000;
@@ -60,4 +64,15 @@ export async function isInside({ pid, cookie }: PidFile, os: Os): Promise<boolea
     seen.add(at);
   }
   return false;
+}
+
+/** Removes the socket that a dead daemon's pid file names, if it is one of ours and nobody is behind it. */
+export async function removeStaleSocket(socket: string, os: Os): Promise<void> {
+  try {
+    if (!lstatSync(socket).isSocket() || (await canConnect({ socket }, PROBE_MS))) return;
+    statOwn(socket, os);
+    rmSync(socket, { force: true });
+  } catch {
+    // There is none, or none of ours.
+  }
 }

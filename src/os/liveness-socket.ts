@@ -15,13 +15,17 @@ export interface LivenessSocket {
   close(): void;
 }
 
+/** Where a socket is bound before it gets its name: Node removes at its exit what it has bound, and a dead one's socket has to stay, to refuse. */
+export function boundPath(path: string): string {
+  return `${path}~`;
+}
+
 /**
  * Listens at `path`, in the same tick and without keeping the process alive; `undefined` where no socket
  * can be made: a path that is too long, a file system without them.
  */
 export function listenForLife(path: string): LivenessSocket | undefined {
-  // Node removes at its exit what it has bound; a dead one's socket has to stay, to refuse.
-  const bound = `${path}~`;
+  const bound = boundPath(path);
   if (Buffer.byteLength(bound) > MAX_PATH_BYTES) return undefined;
   const { createServer } = builtin('node:net');
   // A word says more than that somebody listens: a stopped process does, too, and a guardian.

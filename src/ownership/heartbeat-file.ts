@@ -1,8 +1,9 @@
 import { readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { boundPath } from '../os/liveness-socket.ts';
 import type { Os } from '../os/os.ts';
 import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './files.ts';
-import { HEARTBEAT_ID } from './heartbeat-id.ts';
+import { HEARTBEAT_ID } from './identity.ts';
 
 /*
  * Read by hand: launchers judge pid files, and to load zod for it would take them ten times as long as
@@ -124,6 +125,8 @@ export function createHeartbeat(
 /** Removes what a dead owner's heartbeat has left; what says that it was given up stays, for its owner to see. */
 export function removeHeartbeat(folder: string, id: string | undefined): void {
   if (id === undefined || !HEARTBEAT_ID.test(id)) return;
-  for (const path of [heartbeatPath(folder, id), heartbeatSocket(folder, id)])
+  const socket = heartbeatSocket(folder, id);
+  // It may have died before the socket had its name.
+  for (const path of [heartbeatPath(folder, id), socket, boundPath(socket)])
     rmSync(path, { force: true });
 }

@@ -13,6 +13,9 @@ export interface Identity {
   readonly pidNamespace: string;
 }
 
+/** How a heartbeat is named in what its owner has written down. */
+export const HEARTBEAT_ID = /^[\da-f]{12}$/;
+
 /** A supervisor's identity: its host's, and which supervisor of that host it is. */
 export interface Owner extends Identity {
   readonly machine: string;

@@ -1,4 +1,4 @@
-import { HEARTBEAT_ID } from './heartbeat-id.ts';
+import { HEARTBEAT_ID } from './identity.ts';
 
 /*
  * Read by hand: launchers look at a pid file at every keystroke, and to load zod for it would take them

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { HEARTBEAT_ID } from './heartbeat-id.ts';
+import { HEARTBEAT_ID } from './identity.ts';
 
 /**
  * The number of the format below, in every journal's header. A reader acts on its own number

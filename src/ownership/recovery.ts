@@ -1,19 +1,16 @@
-import { renameSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { sliced } from '../os/clock.ts';
 import type { ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
-import { removeClaims, reviveJournals } from './dead-claims.ts';
+import { reviveJournals } from './dead-claims.ts';
 import type { FailureDetector } from './failure-detector.ts';
 import { namesIn } from './files.ts';
-import { removeHeartbeat } from './heartbeat-file.ts';
 import type { History } from './history.ts';
-import { isOver, isSameProcess, type Owner, type OwnerVerdict } from './identity.ts';
+import { isOver, isSameProcess, type Owner } from './identity.ts';
 import { contentOf, headerOf, readSafely } from './journal-reader.ts';
 import { type Judgement, judgeBy, readerOf } from './judge.ts';
-import { removeOrders } from './orders.ts';
 import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
-import type { SupervisionRecord } from './record.ts';
+import { forget, takeJournal } from './takeover.ts';
 
 /** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
 const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
@@ -69,7 +66,8 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     const content = await contentOf(path, unproven);
     if (content === undefined) continue;
     const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
-    if (!context.dryRun && !take(path, claim, { owner: header.owner, verdict }, context)) continue;
+    if (!context.dryRun && !takeJournal(path, claim, { owner: header.owner, verdict }, context))
+      continue;
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
     // After a reboot nothing of it is alive, whatever has its pids now; who was given up is out of reach.
     const report =
@@ -150,78 +148,4 @@ async function claimerLives(
   if (header === undefined) return unproven.length > 0;
   const { verdict, silentMs } = await judge(header.owner);
   return verdict === 'alive' || (silentMs !== undefined && !isOver(verdict));
-}
-
-interface Finished {
-  readonly owner: Owner;
-  readonly verdict: OwnerVerdict;
-}
-
-/** Takes the journal of one who is over, to act for it alone; `false` if others do, or if it lives after all. */
-function take(
-  path: string,
-  claim: string,
-  { owner, verdict }: Finished,
-  { os, detector }: RecoveryContext,
-): boolean {
-  const { heartbeat } = owner;
-  const isSilent = verdict === 'given-up' && heartbeat !== undefined;
-  if (isSilent && !detector?.giveUp(heartbeat)) return false;
-  if (!rename(path, claim)) return false;
-  // It may have woken in between, with a new heartbeat and a journal that says so.
-  const isSame = !isSilent || headerOf(claim, os, [])?.owner.heartbeat === heartbeat;
-  if (!isSame) rename(claim, path);
-  return isSame;
-}
-
-/** Removes all that an owner had locked and left in the state directory; nothing of it lives here. */
-async function forget(
-  { owner, verdict }: Finished,
-  records: ReadonlyMap<string, SupervisionRecord>,
-  report: OrphanReport,
-  context: RecoveryContext,
-): Promise<void> {
-  const { instance, heartbeat } = owner;
-  // One that was given up may have locked anew, under another heartbeat.
-  removeClaims(instance, context, verdict === 'given-up' ? heartbeat : undefined);
-  // What lives on is judged by it.
-  const isKept = namesIn(context.stateDir).some((name) => name.startsWith(`kept-${instance}.`));
-  if (!isKept) removeHeartbeat(context.stateDir, heartbeat);
-  if (verdict !== 'given-up') removeHalfWritten(instance, context.stateDir);
-  removeOrders(context.stateDir, { owner: instance });
-  await note(instance, records, report, context);
-}
-
-/** Notes how a dead owner's processes ended: by us, or unseen. */
-async function note(
-  owner: string,
-  records: ReadonlyMap<string, SupervisionRecord>,
-  { ended }: OrphanReport,
-  { history, os }: RecoveryContext,
-): Promise<void> {
-  for (const report of ended) history?.ended(owner, records.get(report.id) ?? report, report);
-  const seen = new Set(ended.map(({ id }) => id));
-  // Thousands of them, after a bad night.
-  const rest = sliced(os.clock);
-  for (const record of records.values()) {
-    if (!seen.has(record.id)) history?.lost(owner, record);
-    await rest();
-  }
-}
-
-/** Removes what a host was writing in the moment of its death. */
-function removeHalfWritten(owner: string, stateDir: string): void {
-  for (const name of namesIn(stateDir)) {
-    if (name.endsWith('.tmp') && name.includes(owner))
-      rmSync(join(stateDir, name), { force: true });
-  }
-}
-
-function rename(from: string, to: string): boolean {
-  try {
-    renameSync(from, to);
-    return true;
-  } catch {
-    return false;
-  }
 }

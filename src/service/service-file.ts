@@ -5,8 +5,7 @@ import type { Clock } from '../os/clock.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from '../ownership/files.ts';
-import { HEARTBEAT_ID } from '../ownership/heartbeat-id.ts';
-import type { Owner } from '../ownership/identity.ts';
+import { HEARTBEAT_ID, type Owner } from '../ownership/identity.ts';
 import { FORMAT_VERSION, parseJson } from '../ownership/record.ts';
 import type { BreakerMemory, BreakerState } from './breaker.ts';
 

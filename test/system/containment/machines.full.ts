@@ -7,7 +7,7 @@ import {
   takeTurns,
 } from '../../../kit/containers.ts';
 import { it, spawned } from '../../../kit/containment.ts';
-import { eventually, isAlive } from '../../../kit/process-table.ts';
+import { eventually, isAlive, type ProcessRow, readRow } from '../../../kit/process-table.ts';
 
 const GIVE_UP_MS = 75_000;
 const WAKE_MS = 10_000;
@@ -40,7 +40,9 @@ describe.runIf(CAN_PLAY_MACHINES)('another kernel', () => {
   it('that stood still for 90 s ends its agent within 10 s', async ({ area }) => {
     const first = await area.readyHost({ through: anotherKernel(area) });
     await spawned(first, CONVERSATION);
-    const agent = area.tree().find(({ args }) => args.includes('300'));
+    const [agent] = area
+      .childrenOf(readRow(first.child.pid ?? 0) as ProcessRow)
+      .filter(({ args }) => args.includes('300'));
     if (agent === undefined) throw new Error('there is no agent');
     const second = await area.readyHost();
     const stoppedAtMs = performance.now();

@@ -123,7 +123,10 @@ describe.runIf(CAN_CONTAIN)('a spawn lock', () => {
     await rig.kill(second.child.pid ?? 0);
     expect(await rig.ensured()).toMatchObject({ started: true });
     await rig.endDaemon();
-    expect(readdirSync(rig.folder).sort()).toEqual(['test.log', 'test.pid']);
+    // Of the daemon, which is dead: whoever removes its pid file removes them, too.
+    const { heartbeat } = JSON.parse(readFileSync(rig.pidFile, 'utf8'));
+    const left = ['json', 'sock'].map((end) => `heartbeat-${heartbeat}.${end}`);
+    expect(readdirSync(rig.folder).sort()).toEqual([...left, 'test.log', 'test.pid']);
   });
 
   it('is never had by two, whoever is killed or stopped and whenever', async ({ rig }) => {
