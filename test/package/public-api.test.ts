@@ -126,6 +126,7 @@ describe('the main entry', () => {
       'CIRCUIT_OPEN',
       'ALREADY_RUNNING',
       'STATE_DIR_UNSAFE',
+      'UNSUPPORTED_RUNTIME',
     ]);
   });
 
