@@ -47,9 +47,7 @@ async function bundleScripts(): Promise<string> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-daemons-')));
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   const input = SCRIPTS.map((name) => join(ROOT, 'test/fixtures/hosts', `${name}.ts`));
-  const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-  const external = Object.keys(dependencies);
-  const bundle = await rolldown({ input, external, platform: 'node' });
+  const bundle = await rolldown({ input, external: /^[^./]/, platform: 'node' });
   await bundle.write({ dir: folder, entryFileNames: '[name].mjs' });
   await bundle.close();
   return folder;

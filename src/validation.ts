@@ -40,21 +40,60 @@ export function parseInput<S extends z.ZodMiniType>(
 ): z.output<S> {
   const result = schema.safeParse(input, { error: () => NO_ADVICE });
   if (result.success) return result.data;
-  const issue = result.error.issues[0] as z.core.$ZodIssue;
+  const { issues } = result.error;
+  const first = issues[0] as z.core.$ZodIssue;
+  // What is missing may be there by another name.
+  const issue = (isMissing(input, first) && issues.find(isUnknown)) || first;
   const { path } = issue;
-  if (issue.code === 'unrecognized_keys') {
+  if (isUnknown(issue)) {
     const field = fieldAt([...path, issue.keys[0] ?? '']);
-    const known = knownKeys(schema, path).join(', ');
-    throw invalid(`${subject}: unknown option "${field}". Known here: ${known}.`, { field });
+    const known = knownKeys(schema, path);
+    const meant = known.find((name) => isShortFor(issue.keys[0] ?? '', name));
+    const guess = meant === undefined ? '' : ` Did you mean "${meant}"?`;
+    throw invalid(
+      `${subject}: unknown option "${field}".${guess} Known here: ${known.join(', ')}.`,
+      { field },
+    );
   }
   const field = fieldAt(path) || root;
-  const at = path.reduce(
-    (in_: unknown, key) => (in_ as Record<PropertyKey, unknown>)?.[key],
-    input,
-  );
+  const at = valueAt(input, path);
   const value = path.some((key) => CONFIDENTIAL.has(key)) ? kindOf(at) : show(at);
-  const advice = `${wish(issue)}. Correct it, or leave it out for the default`;
-  throw invalid(`${subject}: "${field}" is ${value}, but ${advice}.`, { field, value });
+  const advice = isRequired(schema, input, path)
+    ? `${at === undefined ? 'Pass' : 'Correct'} it; it has no default`
+    : 'Correct it, or leave it out for the default';
+  throw invalid(`${subject}: "${field}" is ${value}, but ${wish(issue)}. ${advice}.`, {
+    field,
+    value,
+  });
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce((in_: unknown, key) => (in_ as Record<PropertyKey, unknown>)?.[key], input);
+}
+
+function isMissing(input: unknown, { path }: z.core.$ZodIssue): boolean {
+  return path.length > 0 && valueAt(input, path) === undefined;
+}
+
+function isUnknown(issue: z.core.$ZodIssue): issue is z.core.$ZodIssueUnrecognizedKeys {
+  return issue.code === 'unrecognized_keys';
+}
+
+/** Whether a field cannot be left out: without it, the input is wrong in the same place. */
+function isRequired(schema: z.ZodType, input: unknown, path: readonly PropertyKey[]): boolean {
+  const [key, ...rest] = path;
+  if (key === undefined) return !schema.safeParse(undefined).success;
+  if (rest.length > 0 || typeof input !== 'object' || input === null) return false;
+  const without = schema.safeParse({ ...input, [key]: undefined });
+  return without.error?.issues.some((issue) => issue.path[0] === key) ?? false;
+}
+
+/** `cmd` is short for `command`, `arg` for `args`. */
+function isShortFor(short: string, name: string): boolean {
+  if (short.length < 2 || short[0]?.toLowerCase() !== name[0]?.toLowerCase()) return false;
+  let at = 0;
+  for (const letter of name) if (letter === short[at]) at += 1;
+  return at === short.length;
 }
 
 /** `pool.concurrency`, `args[0]`. */

@@ -151,8 +151,21 @@ function withoutWrapper(child: ChildProcess, request: LaunchRequest): Launched {
   };
 }
 
+const ADVICE: ReadonlyMap<string, string> = new Map([
+  ['EACCES', 'Make it an executable file (chmod +x).'],
+  [
+    'E2BIG',
+    'An argument or the environment is too long (Linux takes 128 KB for each argument): pass it by stdin (input), or in a file.',
+  ],
+]);
+
+/** `ls -la`, where no path with a blank in it was meant. */
+function looksLikeCommandLine(command: string, args: readonly string[]): boolean {
+  return args.length === 0 && /^[^\s/\\]+\s+\S/.test(command);
+}
+
 /** Finds out what an error of the system means; its own text confuses a missing folder with a missing program. */
-function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure {
+function explain({ command, args, cwd }: LaunchRequest, cause: unknown): LaunchFailure {
   const { code, message } = cause as NodeJS.ErrnoException;
   // Node hangs the raw arguments on its error, where a log would print them; they can be secrets.
   Reflect.deleteProperty(cause as object, 'spawnargs');
@@ -164,18 +177,19 @@ function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure
     return { code: 'CWD_NOT_FOUND', message: `${which} is not a folder. ${advice}`, cause };
   }
   if (code === 'ENOENT') {
-    const advice =
-      'Install it, correct PATH, or pass its absolute path; for a script, check its first line.';
+    const advice = looksLikeCommandLine(command, args)
+      ? 'It looks like a whole command line: pass the program as command, and each argument as an item of args.'
+      : 'Install it, correct PATH, or pass its absolute path; for a script, check its first line.';
     return {
       code: 'COMMAND_NOT_FOUND',
       message: `command "${command}" was not found. ${advice}`,
       cause,
     };
   }
-  const advice = code === 'EACCES' ? ' Make it an executable file (chmod +x).' : '';
+  const advice = ADVICE.get(code ?? '');
   return {
     code: 'SPAWN_FAILED',
-    message: `command "${command}" could not be started: ${message}.${advice}`,
+    message: `command "${command}" could not be started: ${message}.${advice ? ` ${advice}` : ''}`,
     cause,
   };
 }

@@ -32,6 +32,16 @@ describe('a launch that fails', () => {
     expect(inspect(told, { depth: 9, showHidden: true })).not.toContain('hunter2');
   });
 
+  it.skipIf(process.platform === 'win32').each([
+    ['a whole command line', 'ls -la', [], /looks like a whole command line.*item of args/],
+    ['a path with a blank', './no such', [], /Install it/],
+    ['an argument of 200 KB', 'echo', ['x'.repeat(200_000)], /E2BIG.*128 KB.*stdin \(input\)/],
+  ])('says the way out of %s', async (_what, command, args, message) => {
+    const env = { PATH: process.env['PATH'] ?? '' };
+    const { failure } = launch({ command, args, env, cwd: folder }, systemOs().platform);
+    expect((await failure)?.message).toMatch(message);
+  });
+
   it.skipIf(process.platform === 'win32')('blames the folder of a host that has lost it', () => {
     const lost = join(folder, 'lost');
     mkdirSync(lost);

@@ -107,7 +107,11 @@ describe('spawn throws INVALID_OPTIONS for', () => {
       { command: 'x', colour: SECRET },
       /^spawn: unknown option "colour"\. Known here: command, args, cwd, env, signal,/,
     ],
-    ['a missing command', {}, /"command" is undefined, but must be string\. Correct it/],
+    [
+      'a missing command',
+      {},
+      /"command" is undefined, but must be string\. Pass it; it has no default/,
+    ],
     ['an empty command', { command: '' }, /"command" is "", but must not be empty/],
     ['a command that is no text', { command: 5 }, /"command" is 5, but must be string/],
     ['a NUL in the command', { command: 'a\0b' }, /"command" is "a\\u0000b", but .*NUL/],
