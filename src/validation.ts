@@ -80,7 +80,7 @@ function isUnknown(issue: z.core.$ZodIssue): issue is z.core.$ZodIssueUnrecogniz
 }
 
 /** Whether a field cannot be left out: without it, the input is wrong in the same place. */
-function isRequired(schema: z.ZodType, input: unknown, path: readonly PropertyKey[]): boolean {
+function isRequired(schema: z.ZodMiniType, input: unknown, path: readonly PropertyKey[]): boolean {
   const [key, ...rest] = path;
   if (key === undefined) return !schema.safeParse(undefined).success;
   if (rest.length > 0 || typeof input !== 'object' || input === null) return false;

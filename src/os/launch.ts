@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { builtin } from './builtin.ts';
 import { setImmediate } from './clock.ts';
 import type { Launched, LaunchFailure, LaunchRequest, Platform } from './os.ts';
 import { OutputFileError, openOutputs } from './output-file.ts';
@@ -88,6 +89,27 @@ function launchLimited(request: LaunchRequest, platform: Platform): Launched {
   return start({ ...request, ...whole(request) }, request, platform);
 }
 
+/**
+ * execa takes the global AbortController, after it has started the child. A DOM in a test runner (happy-dom,
+ * jsdom) puts one in its place that Node refuses: the child would live, and nobody would hold it.
+ */
+function withNodesAbortController<T>(action: () => T): T {
+  const host = globalThis;
+  const { AbortController } = host;
+  nodesAbortController ??= builtin('node:util').transferableAbortController?.()
+    .constructor as typeof AbortController;
+  if (nodesAbortController === undefined || nodesAbortController === AbortController)
+    return action();
+  host.AbortController = nodesAbortController;
+  try {
+    return action();
+  } finally {
+    host.AbortController = AbortController;
+  }
+}
+
+let nodesAbortController: typeof AbortController | undefined;
+
 /** Starts a command line through execa. */
 function start(
   { command, args, cwd, env, outlivesHost, stdin, stdout, stderr }: LaunchRequest,
@@ -100,7 +122,8 @@ function start(
   }
   const usual = outlivesHost ? 'ignore' : 'pipe';
   try {
-    const subprocess = execa(command, args, {
+    const launcher = execa;
+    const options = {
       ...(cwd === undefined ? {} : { cwd }),
       env,
       extendEnv: false,
@@ -116,7 +139,8 @@ function start(
       cleanup: false,
       forceKillAfterDelay: false,
       stripFinalNewline: false,
-    });
+    } as const;
+    const subprocess = withNodesAbortController(() => launcher(command, args, options));
     const child = subprocess.nodeChildProcess;
     if (outlivesHost) child.unref();
     if (child.stdout) keepUnread(child, child.stdout);
