@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launch } from '../../../src/os/launch.ts';
+import { launch, loadLauncher } from '../../../src/os/launch.ts';
 import { systemOs } from '../../../src/os/system.ts';
 
 describe('a launch that fails', () => {
   let folder = '';
   beforeAll(async () => {
+    await loadLauncher();
     folder = await mkdtemp(join(tmpdir(), 'agent-supervisor-launch-'));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));

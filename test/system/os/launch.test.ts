@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { endByMarker, readRow } from '../../../kit/process-table.ts';
-import { dropsEmptyArguments, launch, throughShell } from '../../../src/os/launch.ts';
+import { dropsEmptyArguments, launch, loadLauncher, throughShell } from '../../../src/os/launch.ts';
 import type { LaunchRequest } from '../../../src/os/os.ts';
 import { systemOs } from '../../../src/os/system.ts';
 
@@ -99,7 +99,8 @@ describe.runIf(POSIX)('throughShell', () => {
 describe.runIf(process.platform === 'linux')('launch', () => {
   const { platform } = systemOs();
   let marker = '';
-  beforeAll(() => {
+  beforeAll(async () => {
+    await loadLauncher();
     marker = mkdtempSync(join(tmpdir(), 'agent-supervisor-launch-'));
   });
   afterEach(() => endByMarker(MARKER, marker));
