@@ -20,8 +20,8 @@ describe.runIf(CAN_CONTAIN)('what cannot be proven is left alone', () => {
     ],
     [
       'one of another machine',
-      {},
-      { machine: 'another' },
+      { bootId: 'x' },
+      { machine: 'another', bootId: 'x' },
       1,
       'is left alone: it is of another machine',
     ],

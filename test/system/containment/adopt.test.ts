@@ -254,7 +254,7 @@ describe.runIf(CAN_CONTAIN)('an adoption', () => {
   it.for([
     ['is dead', {}],
     ['is of an earlier boot', { bootId: 'earlier' }],
-    ['is of another machine', { machine: 'another' }],
+    ['is of another machine', { machine: 'another', bootId: 'another' }],
     ['is of another PID namespace', { pidNamespace: 'pid:[1]' }],
   ] as const)('takes what is in the journal of an owner that %s', async ([, owner], { area }) => {
     const canary = area.canary();

@@ -175,7 +175,7 @@ describe.runIf(CAN_CONTAIN)('what is not ours to recover', () => {
 
   it.for([
     ['another PID namespace', { owner: { pidNamespace: 'pid:[1]' } }, 'elsewhere'],
-    ['another machine', { owner: { machine: 'another-machine' } }, 'elsewhere'],
+    ['another machine', { owner: { machine: 'another-machine', bootId: 'another' } }, 'elsewhere'],
     ['an unknown version', { version: 2 }, 'format'],
   ] as const)('%s: reported and left alone', async ([, forgery, reason], { area, heir }) => {
     const canary = area.canary();

@@ -191,7 +191,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
         { ...recordOf(row, 'elsewhere'), pidNamespace: 'another' },
       ],
     });
-    forgeJournal(area.stateDir, { owner: { instance: 'FarAwayOwner', machine: 'far away' } });
+    forgeJournal(area.stateDir, { owner: { instance: 'FarAwayOwner', machine: 'far away', bootId: 'another' } });
     writeFileSync(join(area.stateDir, 'host-NoisyOwner.jsonl'), 'noise', { mode: 0o600 });
     const report = await examine(supervisor);
     const verdicts = Object.fromEntries(report.processes.map(({ id, identity }) => [id, identity]));

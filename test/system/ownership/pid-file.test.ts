@@ -72,7 +72,7 @@ describe.runIf(process.platform === 'linux')('a sweep', () => {
     rmSync(at('gone.sock'), { force: true });
     writeFileSync(at('bare.pid'), `${identity.pid}\n`);
     writeFileSync(at('noise.pid'), '{');
-    replacePidFile(at('machine.pid'), { ...identity, machine: 'another' });
+    replacePidFile(at('machine.pid'), { ...identity, machine: 'another', bootId: 'another' });
     replacePidFile(at('namespace.pid'), { ...identity, pidNamespace: 'pid:[1]' });
     replacePidFile(at('unknown.pid'), { ...identity, startTime: undefined });
     replacePidFile(at('target'), identity);

@@ -38,7 +38,7 @@ const adopt = (pid: number, more = '') => `
   const adopted = await supervisor.adopt({ pid: ${pid}${more} });`;
 
 it.runIf(CAN_WATCH)('waits for an adopted process', async ({ script, stray }) => {
-  expect(await script(`${adopt(stray(3))} await adopted.exited;`)).toEqual(OVER);
+  expect(await script(`${adopt(stray(8))} await adopted.exited;`)).toEqual(OVER);
 });
 
 it.runIf(CAN_WATCH)('does not where it keeps nobody alive', async ({ script, stray }) => {
