@@ -1,7 +1,4 @@
-/** What `process.getBuiltinModule` is called in Bun before 1.2.3, which has none. */
-interface OldBun {
-  readonly mainModule?: { readonly require?: (name: string) => unknown };
-}
+import { createRequire } from 'node:module';
 
 /**
  * Loads one of Node's own modules at its first use, synchronously.
@@ -13,6 +10,7 @@ interface OldBun {
  * and in CommonJS there is no such address.
  */
 export const builtin = ((name: string) =>
+  // Bun before 1.2.3 has no getBuiltinModule. Node's own modules are the same from anywhere.
   typeof process.getBuiltinModule === 'function'
     ? process.getBuiltinModule(name)
-    : (process as OldBun).mainModule?.require?.(name)) as typeof process.getBuiltinModule;
+    : createRequire(process.execPath)(name)) as typeof process.getBuiltinModule;

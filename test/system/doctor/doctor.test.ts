@@ -191,7 +191,9 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
         { ...recordOf(row, 'elsewhere'), pidNamespace: 'another' },
       ],
     });
-    forgeJournal(area.stateDir, { owner: { instance: 'FarAwayOwner', machine: 'far away', bootId: 'another' } });
+    forgeJournal(area.stateDir, {
+      owner: { instance: 'FarAwayOwner', machine: 'far away', bootId: 'another' },
+    });
     writeFileSync(join(area.stateDir, 'host-NoisyOwner.jsonl'), 'noise', { mode: 0o600 });
     const report = await examine(supervisor);
     const verdicts = Object.fromEntries(report.processes.map(({ id, identity }) => [id, identity]));
@@ -223,7 +225,11 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     const picture = () =>
       readdirSync(area.stateDir).map((name) => {
         const path = join(area.stateDir, name);
-        return [name, statSync(path).mtimeMs, readFileSync(path, 'utf8')];
+        return [
+          name,
+          statSync(path).mtimeMs,
+          statSync(path).isFile() ? readFileSync(path, 'utf8') : '',
+        ];
       });
     const before = picture();
     await examine(supervisor);
