@@ -22,9 +22,9 @@ import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
 // Measured with the corridor, containment, recovery, admission, limits, listeners, pid files, folders and the history,
-// on all systems, and with the proof that no number has changed hands: 10,400 lines in 106 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
+// on all systems, and with the proof that no number has changed hands: 10,490 lines in 106 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
 // just above, so that growth is a decision and not a drift.
-const CORE_LIMITS = { files: 106, lines: 10_420 };
+const CORE_LIMITS = { files: 106, lines: 10_500 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.
