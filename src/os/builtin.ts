@@ -4,10 +4,8 @@ import { createRequire } from 'node:module';
  * Loads one of Node's own modules at its first use, synchronously.
  *
  * Some cost more than all of ours: `import 'node:util'` takes 5 ms, for the getters that an ES module's
- * names of it have to read (measured).
- *
- * Every bundler leaves this alone. It would not follow a `require` that was made from `import.meta.url`,
- * and in CommonJS there is no such address.
+ * names of it have to read (measured). Every bundler leaves this alone; it would not follow a `require`
+ * that was made from `import.meta.url`, and in CommonJS there is no such address.
  */
 export const builtin = ((name: string) =>
   // Bun before 1.2.3 has no getBuiltinModule. Node's own modules are the same from anywhere.
