@@ -1,11 +1,11 @@
-// A host that runs short processes one way, one after the other, and prints by how much it has grown:
-// in RSS since before the first, on the heap since the first few hundred.
+// A host that runs short processes one way, one after the other, and prints by how much it has grown.
 import { once } from 'node:events';
 import { createSupervisor } from '../built.ts';
 import { spawnBare, spawnExeca, temporaryFolder } from '../children.ts';
 
+/** The first processes pay for what is loaded and compiled once. */
 const FIRST = 300;
-const PROCESSES = 3000;
+const PROCESSES = Number(process.argv[3] ?? 3000);
 const COMMAND = '/bin/echo';
 const ARGS = ['a word'];
 
@@ -25,22 +25,20 @@ const WAYS: Readonly<Record<string, () => Promise<unknown>>> = {
 const runOne = WAYS[process.argv[2] ?? ''];
 if (runOne === undefined) throw new Error(`no such way: ${process.argv[2]}`);
 
-const { rss: rssBefore } = process.memoryUsage();
-let heapBefore = 0;
-for (let n = 0; n < PROCESSES; n++) {
-  if (n === FIRST) heapBefore = await settledHeap();
-  await runOne();
-}
+for (let n = 0; n < FIRST; n++) await runOne();
+const before = await settled();
+for (let n = 0; n < PROCESSES; n++) await runOne();
+// As it is in the midst of it: a collection would give memory back.
 const { rss } = process.memoryUsage();
-const heapBytes = (await settledHeap()) - heapBefore;
-console.log(JSON.stringify({ rssBytes: rss - rssBefore, heapBytes }));
+const { heapUsed } = await settled();
+console.log(JSON.stringify({ rssBytes: rss - before.rss, heapBytes: heapUsed - before.heapUsed }));
 await supervisor.stop();
 
-/** What is left on the heap once everything that was put off has been done. */
-async function settledHeap(): Promise<number> {
+/** What is in use once everything that was put off has been done. */
+async function settled(): Promise<NodeJS.MemoryUsage> {
   for (let turn = 0; turn < 5; turn++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
     globalThis.gc?.();
   }
-  return process.memoryUsage().heapUsed;
+  return process.memoryUsage();
 }
