@@ -12,13 +12,7 @@ import type { PidFile } from '../ownership/pid-record.ts';
 import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
 import { endDaemon, endDaemonTree, isInside, removeStaleSocket, treeOfDaemon } from './handover.ts';
-import {
-  inspectPidFile,
-  isOfThisNamespace,
-  judgeRecorded,
-  ownIdentity,
-  type PidFileView,
-} from './inspect.ts';
+import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
 import { logFileOf, tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
@@ -155,15 +149,9 @@ class Ensuring {
   /** Ends what a dead daemon has left, so that its successor finds its place free. */
   async #endRemains(file: PidFile): Promise<void> {
     const { os, pidFile, refusals } = this.#parts;
-    const { cookie, socket } = file;
-    if (cookie !== undefined) {
-      // Elsewhere its number was another one's: only its mark proves anything.
-      const isHere = isOfThisNamespace(file, await ownIdentity(os));
-      const root = isHere ? file : { pid: 0, startTime: undefined, cookie };
-      const survivors = await endDaemonTree(treeOfDaemon(os, root), os);
-      if (survivors.length > 0) throw refusals.survived(file, survivors);
-    }
-    if (socket !== undefined) await removeStaleSocket(socket, os);
+    const survivors = await endRemainsOf(file, os);
+    if (survivors.length > 0) throw refusals.survived(file, survivors);
+    if (file.socket !== undefined) await removeStaleSocket(file.socket, os);
     removeHeartbeat(dirname(pidFile), file.heartbeat);
     // In a folder that cannot be written it stays, and would be found again and again.
     if (!removeIfUnchanged(pidFile, file, os) && holds(pidFile, file, os))

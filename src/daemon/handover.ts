@@ -9,7 +9,7 @@ import { ProcessTree } from '../termination/process-tree.ts';
 import { Ending } from '../termination/terminate.ts';
 import { marksOf } from '../tree/marks.ts';
 import { pause } from './await-ready.ts';
-import { judgeRecorded } from './inspect.ts';
+import { isOfThisNamespace, judgeRecorded, ownIdentity } from './inspect.ts';
 import { PROBE_MS } from './readiness.ts';
 
 /** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
@@ -33,6 +33,16 @@ export async function endDaemonTree(tree: ProcessTree, os: Os): Promise<readonly
   const target = { running: () => false, endStdin: () => undefined, stdinEndedAtMs: undefined };
   const { survivors } = await new Ending(os, { ...target, tree }, LADDER, {}).done;
   return survivors;
+}
+
+/** Ends what a dead daemon has left, as far as its pid file proves whose it is; resolves to who survived. */
+export async function endRemainsOf(file: PidFile, os: Os): Promise<readonly ProcessEntry[]> {
+  const { cookie } = file;
+  if (cookie === undefined) return [];
+  // Elsewhere its number was another one's: only its mark proves anything.
+  const isHere = isOfThisNamespace(file, await ownIdentity(os));
+  const root = isHere ? file : { pid: 0, startTime: undefined, cookie };
+  return endDaemonTree(treeOfDaemon(os, root), os);
 }
 
 /**
