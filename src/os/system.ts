@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { isMainThread } from 'node:worker_threads';
+import { builtin } from './builtin.ts';
 import { systemClock, turnOfLoop } from './clock.ts';
 import { darwinBootId, darwinProcesses } from './darwin.ts';
 import { isOfEarlierBoot } from './exclusive-disk.ts';
@@ -108,7 +108,9 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     guard: startGuard,
     heartbeat: { beatMs: 10_000, giveUpMs: 60_000, lookMs: 5000 },
     sample: sampleUsage,
-    isMainThread,
+    get isMainThread() {
+      return builtin('node:worker_threads').isMainThread;
+    },
     onSignal,
     signalListeners,
     onParent,

@@ -22,19 +22,18 @@ import { countCodeLines, maskSource } from './source-text.ts';
 
 /** What everything that the main entry reaches may come to. */
 // Measured with the corridor, containment, recovery, admission, limits, listeners, pid files, folders and the history,
-// on all systems, with the proof that no number has changed hands, the time that goes on only while the host runs, heartbeats, streams of every kind and the marks of other agents: 11,917 lines in 120 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
+// on all systems, with the proof that no number has changed hands, the time that goes on only while the host runs, heartbeats, streams of every kind and the marks of other agents: 12,097 lines in 121 files, a sixth of them the twins and parsers for macOS and Windows. The gate stands
 // just above, so that growth is a decision and not a drift.
-const CORE_LIMITS = { files: 121, lines: 12_050 };
+const CORE_LIMITS = { files: 121, lines: 12_150 };
 const MAX_FILE_LINES = 250;
 /** Files that were looked at again and stay long, each with its reason. */
 // The public class: all of its methods, their doc comments and their schemas; it decides nothing.
 // The checks are one table; the way out and back of a spawn gets a page of its own with the house.
-// A launcher's and a service's ways are each told in one piece.
+// A service's way is told in one piece.
 const LONG_FILES: readonly string[] = [
   'supervisor.ts',
   'doctor/checks.ts',
   'spawn/spawn.ts',
-  'daemon/ensure.ts',
   'service/service.ts',
 ];
 /** Deciding modules that a later issue brings. */
