@@ -105,7 +105,7 @@ describe('spawn throws INVALID_OPTIONS for', () => {
     [
       'an unknown option',
       { command: 'x', colour: SECRET },
-      /^spawn: unknown option "colour"\. Known here: command, args, cwd, env, signal,/,
+      /^spawn: unknown option "colour"\. Known here: command, args, cwd, env, stdin, input,/,
     ],
     [
       'a missing command',
