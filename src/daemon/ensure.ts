@@ -9,7 +9,14 @@ import { contentOf, holds, pidFileText } from '../ownership/pid-file.ts';
 import type { PidFile } from '../ownership/pid-record.ts';
 import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
-import { endDaemon, endDaemonTree, isInside, removeStaleSocket, treeOfDaemon } from './handover.ts';
+import {
+  endDaemon,
+  endDaemonTree,
+  endRemainsOf,
+  isInside,
+  removeStaleSocket,
+  treeOfDaemon,
+} from './handover.ts';
 import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
 import { logFileOf, tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
