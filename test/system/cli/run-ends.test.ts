@@ -49,7 +49,7 @@ describe.runIf(CAN_CONTAIN)('what ends run', () => {
     const leaver = ['sh', '-c', 'setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!'];
     const ended = await line.call(['run', '--', ...leaver]);
     expect(ended).toMatchObject({ code: 0, stderr: '' });
-    expect(area.tree()).toEqual([]);
+    expect(await area.survivors(5000)).toEqual([]);
     const kept = await line.call(['run', '--keep-leftovers', '--', ...leaver]);
     expect(kept).toMatchObject({ code: 0, stderr: '' });
     expect(area.tree()).toMatchObject([{ pid: Number(kept.stdout) }]);
