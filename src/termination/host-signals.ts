@@ -60,9 +60,10 @@ export interface HostSignalOptions {
   hookTimeoutMs?: number | undefined;
 }
 
+/** @internal */
 type Handler = z.output<typeof hostSignalOptions>;
 
-/** What handling a signal needs of the supervisor. */
+/** @internal What handling a signal needs of the supervisor. */
 export interface HostSignalParts {
   readonly os: Os;
   /** The graceful end: all of it, or as much as the deadline allowed. */
