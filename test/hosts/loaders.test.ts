@@ -32,7 +32,7 @@ const inTools = (path: string): string => join(tools, 'node_modules', path);
 
 it.each([
   ['ts-node', [process.execPath, '-r', inTools('ts-node/register/transpile-only')]],
-  ['@swc-node/register', [process.execPath, '-r', inTools('@swc-node/register/lib/register.js')]],
+  ['@swc-node/register', [process.execPath, '-r', inTools('@swc-node/register/index.js')]],
   ['jiti', [process.execPath, inTools('jiti/lib/jiti-cli.mjs')]],
 ])('%s', async (name, command) => {
   const folder = await typed(name === 'jiti' ? 'module' : 'commonjs');
