@@ -266,7 +266,8 @@ describe.runIf(CAN_WATCH)('a child that does not want to end', SOON, () => {
   }) => {
     const child = supervisor.spawn(request('echo ready; sleep $0; exit'));
     await once(child.stdout, 'data');
-    await eventually(() => outside().length === 2);
+    // Not before its exec: a shell that has forked by vfork(2) cannot stop until then.
+    await eventually(() => outside().some(({ command }) => command === 'sleep'));
     for (const { pid } of outside()) process.kill(pid, 'SIGSTOP');
     await eventually(() => outside().every(({ state }) => state === 'T'));
     const beganMs = performance.now();
