@@ -267,7 +267,7 @@ describe('what is refused', () => {
     const supervisor = supervise();
     const make = (options: unknown) => () => doctorHandler(supervisor, options as never);
     expect(make({ tokn: TOKEN })).toThrow(
-      'doctorHandler: unknown option "tokn". Known here: token, authorize, maxStreams.',
+      'doctorHandler: unknown option "tokn". Did you mean "token"? Known here: token, authorize, maxStreams.',
     );
     expect(make({ token: 'hunter2' })).toThrow(
       'doctorHandler: "token" has 7 characters, but must have at least 16.',
