@@ -67,16 +67,17 @@ export async function survey(context: SurveyContext): Promise<Survey> {
   for (const { header, records } of journals.values()) {
     const { owner, openedAt } = header;
     const surveyed: SurveyedRecord[] = [];
+    const isOurs = owner.instance === self.instance;
+    const verdict = isOurs ? 'ours' : await verdictOf(owner, context, table);
     for (const record of records) {
       await rest();
-      const identity = identityOf(record, owner, self, table);
+      const seen = identityOf(record, owner, self, table);
+      const identity = seen === 'elsewhere' && verdict === 'rebooted' ? verdict : seen;
       const tree =
         context.ownTree(record.id) ?? treeOf(owner.instance, { id: record.id, record }, os);
       const members = hasTree(identity) ? tree.membersIn(table) : [];
       surveyed.push({ owner: owner.instance, record, identity, members });
     }
-    const isOurs = owner.instance === self.instance;
-    const verdict = isOurs ? 'ours' : await verdictOf(owner, context, table);
     owners.push({ owner, openedAt, verdict, records: surveyed });
   }
   const order = (one: SurveyedOwner) => (one.verdict === 'ours' ? 0 : one.openedAt);

@@ -13,8 +13,14 @@ const ONE_KERNEL: ReadonlySet<number> = new Set([
 export function isOfEarlierBoot(path: string): boolean {
   try {
     const bootedAtMs = Date.now() - uptime() * 1000;
-    return ONE_KERNEL.has(statfsSync(path).type) && lstatSync(path).mtimeMs < bootedAtMs;
+    return isOneKernels(path) && lstatSync(path).mtimeMs < bootedAtMs;
   } catch {
     return false;
   }
+}
+
+function isOneKernels(path: string): boolean {
+  const { type } = statfsSync(path);
+  // macOS numbers its file systems itself, and boots from a disk of its own.
+  return process.platform === 'darwin' ? type === statfsSync('/').type : ONE_KERNEL.has(type);
 }

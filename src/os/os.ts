@@ -193,8 +193,6 @@ export interface Liveness {
   key(path: string): string | undefined;
   /** Asks whoever listens there: `refused` if nobody of this kernel does any more. */
   ask(path: string): Promise<'alive' | 'refused' | 'silent'>;
-  /** Whether another kernel wrote a file that is gone by now: on a disk of one kernel, before its boot. */
-  isOfEarlierBoot(path: string): boolean;
 }
 
 /** A running guardian. */
@@ -257,6 +255,8 @@ export interface Os {
   readonly guard?: (request: GuardRequest) => Guard;
   /** Absent where nobody else can see the state directory: then there is no heartbeat. */
   readonly heartbeat?: HeartbeatTimes;
+  /** Whether what wrote a file was a kernel that is gone: before this boot, on a disk of one kernel alone; absent where boots are told apart otherwise (Windows). */
+  readonly isOfEarlierBoot?: (path: string) => boolean;
   /** How a dead owner in another PID namespace is told; absent where there are none (macOS, Windows). */
   readonly liveness?: Liveness;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;

@@ -141,6 +141,7 @@ function composeSystem(): Os {
       return {
         ...withLateIdentity(compose('darwin', darwinProcesses(), anonymousIdentity), darwinBootId),
         hasGroup,
+        isOfEarlierBoot,
         startedAt: secondsMs,
         listeners: darwinListeners,
       };
@@ -173,7 +174,8 @@ function composeLinux(): Os {
     pidSupply: { now: readPidSupply, recent: recentPidSupply },
     startedAt: ticksMs,
     isGuardian,
-    liveness: { listen: listenForLife, key: socketKey, ask: askForLife, isOfEarlierBoot },
+    liveness: { listen: listenForLife, key: socketKey, ask: askForLife },
+    isOfEarlierBoot,
   };
 }
 

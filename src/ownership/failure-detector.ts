@@ -87,7 +87,7 @@ export class FailureDetector {
     isAnotherBoot: boolean,
     giveUpMs: number,
   ): Pulse['verdict'] {
-    const { clock, liveness } = this.#os;
+    const { clock, isOfEarlierBoot } = this.#os;
     const { refusedAtMs, text, silentMs } = sighting;
     const graceMs = parseHeartbeat(text ?? '')?.graceMs ?? Number.POSITIVE_INFINITY;
     if (refusedAtMs !== undefined && clock.monotonicMs() - refusedAtMs >= graceMs) {
@@ -96,7 +96,7 @@ export class FailureDetector {
       return 'dead';
     }
     if (isGivenUp(this.#folder, id, this.#os)) return 'given-up';
-    const isOld = isAnotherBoot && liveness?.isOfEarlierBoot(heartbeatPath(this.#folder, id));
+    const isOld = isAnotherBoot && isOfEarlierBoot?.(heartbeatPath(this.#folder, id));
     if (isOld) return 'rebooted';
     return silentMs >= giveUpMs ? 'given-up' : undefined;
   }

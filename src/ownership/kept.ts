@@ -150,7 +150,8 @@ export async function findKept(
     const seen = judgeOwner(identity, self, (pid) => table.get(pid));
     const isOfDeadNamespace =
       seen === 'elsewhere' && (await isNamespaceDead(header.owner, context));
-    const verdict = isOfDeadNamespace ? 'rebooted' : seen;
+    const isOld = seen === 'elsewhere' && os.isOfEarlierBoot?.(path) === true;
+    const verdict = isOfDeadNamespace || isOld ? 'rebooted' : seen;
     const segment = cookieSegment({ owner, id, kept: true });
     if (verdict === 'alive' || (verdict === 'dead' && isClaimed(marksOf(segment), claims))) {
       const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';

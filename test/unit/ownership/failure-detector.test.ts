@@ -47,10 +47,10 @@ beforeEach(() => {
     },
     key: () => key,
     ask: async () => (refuses ? 'refused' : answers ? 'alive' : 'silent'),
-    isOfEarlierBoot: () => isOfEarlierBoot,
   };
   const userId = () => process.getuid?.();
-  os = { clock, liveness, userId, heartbeat: TIMES } as unknown as Os;
+  const isOld = () => isOfEarlierBoot;
+  os = { clock, liveness, userId, heartbeat: TIMES, isOfEarlierBoot: isOld } as unknown as Os;
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 

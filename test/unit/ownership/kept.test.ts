@@ -56,6 +56,21 @@ describe('what is kept', () => {
     expect((await find()).kept).toMatchObject([{ ownerIsAlive: false }]);
   });
 
+  it.for([
+    ['was written before this boot', true, 1],
+    ['may be another machine’s', false, 0],
+  ] as const)(
+    'by a host with a heartbeat, in another boot, is forgotten if its file %s',
+    async ([, isOld, forgotten], { os, stateDir, keeper, find }) => {
+      const owner = { ...keeper, heartbeat: '0123456789ab', bootId: 'another' };
+      const options = { stateDir, owner, openedAt: 0, userId: process.getuid?.() };
+      const theirs = new KeptFiles({ ...options, warn: () => expect.unreachable() });
+      theirs.add({ ...recordOf(os.add()), bootId: 'another' });
+      Object.assign(os, { isOfEarlierBoot: () => isOld });
+      expect(await find()).toMatchObject({ kept: [], forgotten });
+    },
+  );
+
   it('is found by its cookie when only its children are left', async ({ os, files, find }) => {
     const server = os.add();
     files.add(recordOf(server));
