@@ -43,7 +43,7 @@ export default defineConfig(({ mode }) => ({
       autoAttachSubprocess: true,
       // Not for what only other systems can run.
       thresholds: {
-        'src/{admission,limits,ownership,spawn,termination}/**': WELL_COVERED,
+        'src/{tree,store,claude-code,policy,containment,process}/**': WELL_COVERED,
         'src/os/{parse,parse-listeners}.ts': WELL_COVERED,
       },
     },

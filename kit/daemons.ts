@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
 import type { DaemonOptions, DaemonReport } from '../src/daemon/index.ts';
-import type { PidFile } from '../src/ownership/pid-record.ts';
+import type { PidFile } from '../src/store/pid-record.ts';
 import type { DaemonHow } from '../test/fixtures/hosts/daemon.ts';
 import { type Area, it as base } from './containment.ts';
 import { endByIdentity, eventually, type ProcessRow, readRow } from './process-table.ts';

@@ -1,5 +1,5 @@
 import type { ExitReport } from '../src/reports.ts';
-import { classifyExit } from '../src/termination/exit.ts';
+import { classifyExit } from '../src/tree/exit-cause.ts';
 
 /** The report of an end that nobody here asked for, but for what is said otherwise. */
 export function exitReport(fields: Partial<ExitReport> = {}): ExitReport {

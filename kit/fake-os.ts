@@ -19,7 +19,7 @@ import {
   type SignalResult,
   type Usage,
 } from '../src/os/os.ts';
-import { pipedOf, type StdioOptions } from '../src/spawn/stdio-options.ts';
+import { pipedOf, type StdioOptions } from '../src/process/stdio-options.ts';
 import { FakeClock } from './fake-clock.ts';
 
 /** What a process does about a signal, or about the end of its stdin. */

@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SupervisorEvent, SupervisorEvents } from '../src/events.ts';
-import type { SupervisorOptions } from '../src/options.ts';
 import type { Platform } from '../src/os/os.ts';
-import type { SupervisedProcess } from '../src/spawn/handle.ts';
-import type { SpawnRequest } from '../src/spawn/request.ts';
-import { Supervisor } from '../src/supervisor.ts';
+import type { SupervisedProcess } from '../src/process/handle.ts';
+import type { SpawnRequest } from '../src/process/request.ts';
+import type { SupervisorOptions } from '../src/supervisor/options.ts';
+import { Supervisor } from '../src/supervisor/supervisor.ts';
 import { FakeOs } from './fake-os.ts';
 
 export const EVENTS = [

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SupervisorEvents } from '../src/events.ts';
 import type { ExitReport, SpawnRequest, SupervisedProcess } from '../src/index.ts';
-import type { SupervisorOptions } from '../src/options.ts';
 import type { Os } from '../src/os/os.ts';
 import { TickingTime, type Timers } from '../src/os/running-time.ts';
-import { Supervisor } from '../src/supervisor.ts';
+import type { SupervisorOptions } from '../src/supervisor/options.ts';
+import { Supervisor } from '../src/supervisor/supervisor.ts';
 import { FakeOs } from './fake-os.ts';
 import { standing } from './state-dir.ts';
 

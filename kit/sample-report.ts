@@ -1,5 +1,5 @@
 // A report by hand: whatever may be in one.
-import type { DoctorReport, ProcessHealth } from '../src/doctor/report.ts';
+import type { DoctorReport, ProcessHealth } from '../src/inspect/report.ts';
 
 const AT = Date.UTC(2026, 10, 26, 1, 2, 3);
 

@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import pidusage from 'pidusage';
 import type { Usage } from '../src/os/os.ts';
 import { systemOs } from '../src/os/system.ts';
-import { Supervisor } from '../src/supervisor.ts';
+import { Supervisor } from '../src/supervisor/supervisor.ts';
 
 const [stateDir = '', count = '', way = 'ours', marker = ''] = process.argv.slice(2);
 /** Between two children. */

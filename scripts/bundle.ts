@@ -10,7 +10,9 @@ const { peerDependencies, version } = JSON.parse(readFileSync('package.json', 'u
 };
 
 /** Whose exports the main entry has all: a surface takes them from there, so that there is one of each. */
-const MAIN = ['src/index.ts', 'src/errors.ts', 'src/singleton.ts'].map((path) => resolve(path));
+const MAIN = ['src/index.ts', 'src/errors.ts', 'src/supervisor/singleton.ts'].map((path) =>
+  resolve(path),
+);
 
 const mainEntry: Plugin = {
   name: 'main-entry',
@@ -113,7 +115,7 @@ await writeGuardianProgram();
 async function writeGuardianProgram(): Promise<void> {
   const bundle = await rolldown({
     ...SHARED_OPTIONS,
-    input: 'src/ownership/guardian-process.ts',
+    input: 'src/containment/guardian-process.ts',
     plugins: [guardianProgram('./'), built, withoutRequire],
     // It launches and samples nobody. What ends a tree on Windows is in it.
     external: ['execa', 'pidusage'],

@@ -11,7 +11,7 @@ import type { SpawnRequest, SupervisedProcess, SupervisorOptions } from '../src/
 import type { Os } from '../src/os/os.ts';
 import { systemOs } from '../src/os/system.ts';
 import { defineService, type ServiceDefinition } from '../src/service/index.ts';
-import { Supervisor } from '../src/supervisor.ts';
+import { Supervisor } from '../src/supervisor/supervisor.ts';
 import type { Protection } from './controls.ts';
 import { TAG } from './tag.ts';
 import { unprotected } from './unprotected.ts';

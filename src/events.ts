@@ -1,9 +1,9 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 import * as z from 'zod/mini';
+import { parseInput } from './check.ts';
 import type { SupervisorError } from './errors.ts';
 import { queueMicrotask } from './os/clock.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
-import { parseInput } from './validation.ts';
 
 /** What an event says of the process it is about. */
 export interface ProcessSubject {

@@ -1,7 +1,4 @@
-export type { Budget, Spent } from './admission/budget.ts';
-export type { OnDuplicate } from './admission/conversation.ts';
-export type { RunOutcome } from './admission/restart.ts';
-export type { Run, RunAttempt, RunReport } from './admission/run.ts';
+export { type EmptyValue, normalizeSpawnArgs } from './claude-code/arguments.ts';
 export {
   ERROR_CODES,
   isSupervisorError,
@@ -9,11 +6,24 @@ export {
   type SupervisorErrorCode,
 } from './errors.ts';
 export type { ProcessSubject, ServiceState, SupervisorEvent, SupervisorEvents } from './events.ts';
-export type { LimitOptions, Limits } from './limits/limits.ts';
-export type { SupervisorOptions } from './options.ts';
 export type { OutputTarget } from './os/os.ts';
 export { isProcessAlive } from './os/system.ts';
-export type { AdoptOptions } from './ownership/adopt.ts';
+export type { Budget, Spent } from './policy/budget.ts';
+export type { OnDuplicate } from './policy/conversation-rules.ts';
+export type { LimitOptions, Limits } from './policy/limits/limits.ts';
+export type { RunOutcome } from './policy/restart-policy.ts';
+export type { AdoptOptions } from './process/adopt.ts';
+export {
+  type EnvironmentRules,
+  ESSENTIAL_NAMES,
+  type NamePattern,
+  type SanitizedEnv,
+  type SanitizeOptions,
+  sanitizeEnv,
+} from './process/environment.ts';
+export type { SupervisedProcess, TerminateOptions } from './process/handle.ts';
+export type { SpawnRequest } from './process/request.ts';
+export type { StdioOptions } from './process/stdio-options.ts';
 export type {
   EndReport,
   ExitCause,
@@ -31,19 +41,10 @@ export type {
   SweepReport,
   Unproven,
 } from './reports.ts';
-export { createSupervisor, getSupervisor } from './singleton.ts';
-export { type EmptyValue, normalizeSpawnArgs } from './spawn/arguments.ts';
-export {
-  type EnvironmentRules,
-  ESSENTIAL_NAMES,
-  type NamePattern,
-  type SanitizedEnv,
-  type SanitizeOptions,
-  sanitizeEnv,
-} from './spawn/environment.ts';
-export type { SupervisedProcess, TerminateOptions } from './spawn/handle.ts';
-export type { SpawnRequest } from './spawn/request.ts';
-export type { StdioOptions } from './spawn/stdio-options.ts';
+export type { HostSignal, HostSignalOptions } from './supervisor/host-signals.ts';
+export type { SupervisorOptions } from './supervisor/options.ts';
+export type { Run, RunAttempt, RunReport } from './supervisor/restart-loop.ts';
+export { createSupervisor, getSupervisor } from './supervisor/singleton.ts';
 export type {
   AcquireOptions,
   HookDefaults,
@@ -54,6 +55,5 @@ export type {
   StopOptions,
   Supervisor,
   SupervisorState,
-} from './supervisor.ts';
-export { classifyExit, type ExitContext, type ExitVerdict } from './termination/exit.ts';
-export type { HostSignal, HostSignalOptions } from './termination/host-signals.ts';
+} from './supervisor/supervisor.ts';
+export { classifyExit, type ExitContext, type ExitVerdict } from './tree/exit-cause.ts';

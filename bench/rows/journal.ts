@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Journal } from '../../src/ownership/journal.ts';
+import { Journal } from '../../src/store/journal.ts';
 import { temporaryFolder } from '../children.ts';
 import { interleave, median, microseconds, type Row, times } from '../row.ts';
 

@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
+import { parseInput } from '../check.ts';
 import { type Supervisor, SupervisorError } from '../index.ts';
-import { makeWorkingFolder } from '../ownership/working-folders.ts';
-import { sessionId } from '../spawn/request.ts';
-import { parseInput } from '../validation.ts';
+import { sessionId } from '../process/request.ts';
+import { makeWorkingFolder } from '../store/working-folders.ts';
 
 export interface IsolatedCwdOptions {
   /** Gives this session a folder of its own, removed when the session is forgotten. */

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { parseInput } from '../check.ts';
 import {
   type ExitReport,
   getSupervisor,
@@ -7,7 +8,6 @@ import {
   type Supervisor,
   SupervisorError,
 } from '../index.ts';
-import { parseInput } from '../validation.ts';
 import { type QueryParams, type RunningQuery, TiedQuery } from './tied-query.ts';
 
 /** The SDK's `query`, of whichever version. */

@@ -1,6 +1,6 @@
-import { examine } from '../doctor/doctor.ts';
-import type { Check, DoctorReport } from '../doctor/report.ts';
-import { safeJson } from '../doctor/safe-json.ts';
+import { examine } from '../inspect/doctor.ts';
+import type { Check, DoctorReport } from '../inspect/report.ts';
+import { safeJson } from '../inspect/safe-json.ts';
 import type { Command } from './execute.ts';
 import { bytes, counted, type Paint, painter } from './paint.ts';
 import { plain } from './plain.ts';

@@ -1,11 +1,11 @@
-import { safeJson } from '../doctor/safe-json.ts';
-import { type SurveyedOwner, type SurveyedRecord, survey } from '../doctor/survey.ts';
+import { endRecorded } from '../containment/orphans.ts';
+import { safeJson } from '../inspect/safe-json.ts';
+import { type SurveyedOwner, type SurveyedRecord, survey } from '../inspect/survey.ts';
 import type { Terminal } from '../os/terminal.ts';
-import { giveOrder, removeOrders } from '../ownership/orders.ts';
-import { endRecorded } from '../ownership/orphans.ts';
-import type { Order, SupervisionRecord } from '../ownership/record.ts';
 import type { Survivor } from '../reports.ts';
-import { lineage } from '../termination/tree.ts';
+import type { Order, SupervisionRecord } from '../store/formats.ts';
+import { giveOrder, removeOrders } from '../store/operator-requests.ts';
+import { lineage } from '../tree/tree.ts';
 import type { Arguments } from './arguments.ts';
 import { counted } from './paint.ts';
 import { plain } from './plain.ts';

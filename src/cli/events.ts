@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
-import { publicText } from '../doctor/public-text.ts';
-import { safeJson } from '../doctor/safe-json.ts';
-import { HistoryReader, historyFiles } from '../ownership/history-reader.ts';
-import type { HistoryNote } from '../ownership/record.ts';
+import { publicText } from '../inspect/public-text.ts';
+import { safeJson } from '../inspect/safe-json.ts';
+import type { HistoryNote } from '../store/formats.ts';
+import { HistoryReader, historyFiles } from '../store/history-reader.ts';
 import { countOf } from './arguments.ts';
 import type { Command } from './execute.ts';
 import { duration, type Paint, painter } from './paint.ts';

@@ -1,4 +1,4 @@
-import { safeJson } from '../doctor/safe-json.ts';
+import { safeJson } from '../inspect/safe-json.ts';
 import type { Command } from './execute.ts';
 import { painter } from './paint.ts';
 import { plain } from './plain.ts';

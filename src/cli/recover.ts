@@ -1,8 +1,8 @@
-import { safeJson } from '../doctor/safe-json.ts';
+import { forgetHost } from '../containment/forget-host.ts';
+import { sweep } from '../containment/sweep.ts';
 import { createSupervisor, type SweepReport } from '../index.ts';
+import { safeJson } from '../inspect/safe-json.ts';
 import type { Terminal } from '../os/terminal.ts';
-import { forgetHost } from '../ownership/forget-host.ts';
-import { sweep } from '../ownership/sweep.ts';
 import type { Arguments } from './arguments.ts';
 import { confirm } from './endings.ts';
 import type { Command } from './execute.ts';

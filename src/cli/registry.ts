@@ -1,11 +1,11 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type ResolvedOptions, resolveOptions } from '../options.ts';
+import { FailureDetector } from '../containment/failure-detector.ts';
+import type { OrphanContext } from '../containment/orphans.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { FailureDetector } from '../ownership/failure-detector.ts';
-import type { Owner } from '../ownership/identity.ts';
-import type { OrphanContext } from '../ownership/orphans.ts';
+import { type ResolvedOptions, resolveOptions } from '../supervisor/options.ts';
+import type { Owner } from '../tree/identity.ts';
 import { type Arguments, durationOf } from './arguments.ts';
 import { Refusal } from './refusal.ts';
 

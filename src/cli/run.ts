@@ -1,6 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { safeJson } from '../doctor/safe-json.ts';
 import {
   createSupervisor,
   type ExitReport,
@@ -8,6 +7,7 @@ import {
   type Supervisor,
   type SupervisorError,
 } from '../index.ts';
+import { safeJson } from '../inspect/safe-json.ts';
 import { exitCodeOf, type Terminal } from '../os/terminal.ts';
 import { type Arguments, bytesOf, countOf, durationOf } from './arguments.ts';
 import type { Command } from './execute.ts';

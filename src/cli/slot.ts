@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { type HeldLock, holdLock } from '../daemon/spawn-lock.ts';
-import { survey } from '../doctor/survey.ts';
 import { isSupervisorError } from '../index.ts';
+import { survey } from '../inspect/survey.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import { makePrivateFolder } from '../ownership/files.ts';
+import { makePrivateFolder } from '../store/files.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { onlooker, type Registry } from './registry.ts';

@@ -1,4 +1,4 @@
-import type { SurveyedOwner } from '../doctor/survey.ts';
+import type { SurveyedOwner } from '../inspect/survey.ts';
 import {
   type Exempt,
   endTargets,

@@ -1,5 +1,5 @@
-import type { ProcessHealth } from '../doctor/report.ts';
-import { safeJson } from '../doctor/safe-json.ts';
+import type { ProcessHealth } from '../inspect/report.ts';
+import { safeJson } from '../inspect/safe-json.ts';
 import type { Terminal } from '../os/terminal.ts';
 import { durationOf } from './arguments.ts';
 import type { Command } from './execute.ts';

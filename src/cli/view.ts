@@ -1,7 +1,7 @@
-import { ownersHealth, processesHealth } from '../doctor/processes.ts';
-import { publicText } from '../doctor/public-text.ts';
-import type { OwnerHealth, ProcessHealth } from '../doctor/report.ts';
-import { type Survey, survey } from '../doctor/survey.ts';
+import { ownersHealth, processesHealth } from '../inspect/processes.ts';
+import { publicText } from '../inspect/public-text.ts';
+import type { OwnerHealth, ProcessHealth } from '../inspect/report.ts';
+import { type Survey, survey } from '../inspect/survey.ts';
 import { sliced } from '../os/clock.ts';
 import { bytes, type Cell, type Column, duration, type Paint, table } from './paint.ts';
 import { plain } from './plain.ts';

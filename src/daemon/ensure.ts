@@ -4,12 +4,13 @@ import type { Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
-import { cookieSegment } from '../ownership/cookie.ts';
-import { createWhole, makeFolder } from '../ownership/files.ts';
-import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
-import { contentOf, holds, pidFileText } from '../ownership/pid-file.ts';
-import type { PidFile } from '../ownership/pid-record.ts';
-import { awaitReady, pause, type ReadyOutcome } from './await-ready.ts';
+import { awaitReady, pause, type ReadyOutcome } from '../ready/await-ready.ts';
+import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
+import { createWhole, makeFolder } from '../store/files.ts';
+import { removeHeartbeat } from '../store/heartbeat-file.ts';
+import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
+import type { PidFile } from '../store/pid-record.ts';
+import { cookieSegment } from '../tree/cookie.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
 import {
   endDaemon,
@@ -23,7 +24,6 @@ import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
 import { logFileOf, tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
-import { endpointOf, PROBE_MS } from './readiness.ts';
 import { Refusals } from './refusals.ts';
 import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
 import { type HeldLock, holdLock } from './spawn-lock.ts';

@@ -1,16 +1,16 @@
 import { lstatSync, rmSync } from 'node:fs';
+import { readerOf } from '../containment/judge.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
-import { claimsOf } from '../ownership/cookie.ts';
-import { statOwn } from '../ownership/files.ts';
-import { readerOf } from '../ownership/judge.ts';
-import type { PidFile } from '../ownership/pid-record.ts';
-import { ProcessTree } from '../termination/process-tree.ts';
-import { Ending } from '../termination/terminate.ts';
+import { pause } from '../ready/await-ready.ts';
+import { PROBE_MS } from '../ready/readiness.ts';
+import { statOwn } from '../store/files.ts';
+import type { PidFile } from '../store/pid-record.ts';
+import { claimsOf } from '../tree/cookie.ts';
 import { marksOf } from '../tree/marks.ts';
-import { pause } from './await-ready.ts';
+import { Ending } from '../tree/termination.ts';
+import { ProcessTree } from '../tree/tracked-tree.ts';
 import { isOfThisNamespace, judgeRecorded, ownIdentity } from './inspect.ts';
-import { PROBE_MS } from './readiness.ts';
 
 /** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
 const POLITE_MS = 10_000;

@@ -1,6 +1,6 @@
+import { FailureDetector } from '../containment/failure-detector.ts';
+import { Heartbeat } from '../containment/heartbeat.ts';
 import type { Os } from '../os/os.ts';
-import { FailureDetector } from '../ownership/failure-detector.ts';
-import { Heartbeat } from '../ownership/heartbeat.ts';
 
 const detectors = new Map<string, FailureDetector>();
 

@@ -1,11 +1,11 @@
 import { lstatSync, renameSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
+import { type Judgement, judgeBy, readerOf } from '../containment/judge.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { isAnothersProcess } from '../os/system.ts';
-import { isOver, type OwnerVerdict } from '../ownership/identity.ts';
-import { type Judgement, judgeBy, readerOf } from '../ownership/judge.ts';
-import { readPidFile, setAside } from '../ownership/pid-file.ts';
-import type { PidFile, RecordedIdentity } from '../ownership/pid-record.ts';
+import { readPidFile, setAside } from '../store/pid-file.ts';
+import type { PidFile, RecordedIdentity } from '../store/pid-record.ts';
+import { isOver, type OwnerVerdict } from '../tree/identity.ts';
 import { detectorOf } from './heartbeats.ts';
 
 /** What a pid file is worth. */

@@ -1,5 +1,5 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import { claimsOf } from '../ownership/cookie.ts';
+import { claimsOf } from '../tree/cookie.ts';
 
 /** What a launcher tells its daemon, as JSON in this variable; it counts only beside the launch's own cookie. */
 export const DAEMON_VARIABLE = 'AGENT_SUPERVISOR_DAEMON';

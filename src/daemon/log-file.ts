@@ -8,8 +8,8 @@ import {
   readSync,
 } from 'node:fs';
 import { SupervisorError } from '../index.ts';
-import { secretValues } from '../spawn/redaction.ts';
-import { StderrTail } from '../spawn/stderr-tail.ts';
+import { secretValues } from '../process/redaction.ts';
+import { StderrTail } from '../process/stderr-tail.ts';
 
 /** What a start may find in its log file before it begins anew. */
 const MAX_OLD_BYTES = 1024 * 1024;

@@ -1,9 +1,9 @@
 import { SupervisorError, type SupervisorErrorCode } from '../index.ts';
 import type { Listener, ProcessEntry } from '../os/os.ts';
-import type { PidFile } from '../ownership/pid-record.ts';
-import type { ReadyOutcome } from './await-ready.ts';
+import type { ReadyOutcome } from '../ready/await-ready.ts';
+import { nameListeners } from '../ready/readiness.ts';
+import type { PidFile } from '../store/pid-record.ts';
 import type { Ready } from './options.ts';
-import { nameListeners } from './readiness.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** Why `ensureDaemon` has no daemon to show, and what to do about it. */

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import * as z from 'zod/mini';
+import { definedOnly, made, parseInput, systemText } from '../check.ts';
 import { type EndReport, type HostSignal, type Supervisor, SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
-import type { PidFile } from '../ownership/pid-record.ts';
-import { hostSignalOptions } from '../termination/host-signals.ts';
-import { definedOnly, made, parseInput, systemText } from '../validation.ts';
+import type { PidFile } from '../store/pid-record.ts';
+import { hostSignalOptions } from '../supervisor/host-signals.ts';
 import { readLaunchNote } from './launch-note.ts';
 import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';

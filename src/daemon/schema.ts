@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
-import { abortSignal, spawnRequest } from '../spawn/request.ts';
-import { durationMs, made, parseInput, systemText } from '../validation.ts';
+import { durationMs, made, parseInput, systemText } from '../check.ts';
+import { abortSignal, spawnRequest } from '../process/request.ts';
+import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
 import type { DaemonOptions, PidFileDetails, SpawnLockOptions } from './options.ts';
-import { exactlyOneWay, readyFields, waysOf } from './ready-schema.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 

@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
+import type { Heartbeat } from '../containment/heartbeat.ts';
 import { SupervisorError } from '../index.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { createWhole, statOwn } from '../ownership/files.ts';
-import type { Heartbeat } from '../ownership/heartbeat.ts';
-import { removeHeartbeat } from '../ownership/heartbeat-file.ts';
-import { isOver } from '../ownership/identity.ts';
-import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../ownership/pid-record.ts';
+import { createWhole, statOwn } from '../store/files.ts';
+import { removeHeartbeat } from '../store/heartbeat-file.ts';
+import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../store/pid-record.ts';
+import { isOver } from '../tree/identity.ts';
 import { heartbeatIn } from './heartbeats.ts';
 import { judgeRecorded, ownIdentity } from './inspect.ts';
 import type { SpawnLockOptions } from './options.ts';

@@ -2,20 +2,20 @@ import { closeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../ownership/cookie.ts';
-import { createWhole } from '../ownership/files.ts';
-import { newHeartbeatId } from '../ownership/heartbeat-file.ts';
-import { contentOf, pidFileText } from '../ownership/pid-file.ts';
-import { PID_FILE_VERSION, type PidFile } from '../ownership/pid-record.ts';
-import { neededBy, sanitize } from '../spawn/environment.ts';
-import type { ProcessTree } from '../termination/process-tree.ts';
+import { neededBy, sanitize } from '../process/environment.ts';
+import { socketPath } from '../ready/readiness.ts';
+import { createWhole } from '../store/files.ts';
+import { newHeartbeatId } from '../store/heartbeat-file.ts';
+import { contentOf, pidFileText } from '../store/pid-file.ts';
+import { PID_FILE_VERSION, type PidFile } from '../store/pid-record.ts';
+import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../tree/cookie.ts';
 import { Tagging } from '../tree/tagging.ts';
+import type { ProcessTree } from '../tree/tracked-tree.ts';
 import { treeOfDaemon } from './handover.ts';
 import { heartbeatIn } from './heartbeats.ts';
 import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
 import { type DaemonLog, logFileOf, openLog } from './log-file.ts';
-import { socketPath } from './readiness.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** A daemon that has just been started. */

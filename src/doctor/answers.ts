@@ -1,5 +1,5 @@
+import { safeJson } from '../inspect/safe-json.ts';
 import { loginPage, problemPage } from './page.ts';
-import { safeJson } from './safe-json.ts';
 
 /** On everything, whatever it is. */
 const HEADERS: Readonly<Record<string, string>> = {

@@ -1,9 +1,9 @@
 import type { ReadableStreamDefaultController, UnderlyingSource } from 'node:stream/web';
 import type { SupervisorEvent } from '../events.ts';
 import type { Supervisor } from '../index.ts';
+import { safeJson } from '../inspect/safe-json.ts';
 import type { Clock } from '../os/clock.ts';
 import { type Confidential, EVENT_NAMES, publicEvent } from './public-event.ts';
-import { safeJson } from './safe-json.ts';
 
 /** How much waits for a client that reads more slowly than we write, before its oldest is dropped. */
 const MAX_QUEUED_FRAMES = 1000;

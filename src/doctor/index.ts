@@ -1,12 +1,4 @@
-export { doctor } from './doctor.ts';
-export { type DoctorHandler, doctorHandler } from './handler.ts';
-export {
-  type FetchHandler,
-  type NodeListener,
-  type NodeListenerOptions,
-  toNodeListener,
-} from './node-listener.ts';
-export type { DoctorHandlerOptions } from './options.ts';
+export { doctor } from '../inspect/doctor.ts';
 export type {
   Check,
   CheckStatus,
@@ -26,5 +18,13 @@ export type {
   StateDirHealth,
   SupervisorHealth,
   WaitingRequest,
-} from './report.ts';
-export { doctorReportSchema } from './schema.ts';
+} from '../inspect/report.ts';
+export { doctorReportSchema } from '../inspect/schema.ts';
+export { type DoctorHandler, doctorHandler } from './handler.ts';
+export {
+  type FetchHandler,
+  type NodeListener,
+  type NodeListenerOptions,
+  toNodeListener,
+} from './node-listener.ts';
+export type { DoctorHandlerOptions } from './options.ts';

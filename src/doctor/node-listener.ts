@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { Readable } from 'node:stream';
 import * as z from 'zod/mini';
-import { parseInput } from '../validation.ts';
+import { parseInput } from '../check.ts';
 import { waiveToken } from './authorize.ts';
 
 /** A Web-standard handler of requests. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
+import { parseInput } from '../check.ts';
 import { SupervisorError } from '../index.ts';
-import { parseInput } from '../validation.ts';
 
 /** Who may see a doctor's page, and how many at once. */
 export interface DoctorHandlerOptions {

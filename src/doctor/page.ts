@@ -1,7 +1,7 @@
+import type { DoctorReport } from '../inspect/report.ts';
 import { type Html, type HtmlPart, html } from './html.ts';
 import { type Deed, deedForm, type PageContext } from './parts.ts';
 import { EVENT_NAMES } from './public-event.ts';
-import type { DoctorReport } from './report.ts';
 import {
   checks,
   ends,

@@ -1,4 +1,4 @@
-import type { CheckStatus, DoctorReport, GuardianHealth, Quota } from './report.ts';
+import type { CheckStatus, DoctorReport, GuardianHealth, Quota } from '../inspect/report.ts';
 import type { Tally } from './tally.ts';
 
 export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';

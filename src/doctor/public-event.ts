@@ -1,6 +1,6 @@
 import type { ProcessSubject, SupervisorEvent, SupervisorEvents } from '../events.ts';
+import { redactSecrets } from '../process/redaction.ts';
 import type { EndReport, ExitReport, ProcessName, Survivor } from '../reports.ts';
-import { redactSecrets } from '../spawn/redaction.ts';
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 

@@ -1,6 +1,3 @@
-import { count, showBytes, showDuration, showUsd } from './format.ts';
-import { type Html, type HtmlPart, html } from './html.ts';
-import { badge, type Column, empty, gauge, section, table } from './parts.ts';
 import type {
   Check,
   DoctorReport,
@@ -10,7 +7,10 @@ import type {
   Quota,
   ServiceHealth,
   WaitingRequest,
-} from './report.ts';
+} from '../inspect/report.ts';
+import { count, showBytes, showDuration, showUsd } from './format.ts';
+import { type Html, type HtmlPart, html } from './html.ts';
+import { badge, type Column, empty, gauge, section, table } from './parts.ts';
 
 const NOT_KNOWN = html`<span class="unknown">–</span>`;
 

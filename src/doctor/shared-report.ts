@@ -1,5 +1,5 @@
+import type { DoctorReport } from '../inspect/report.ts';
 import type { Clock } from '../os/clock.ts';
-import type { DoctorReport } from './report.ts';
 
 /** Between two looks, however many ask. */
 const MIN_GAP_MS = 150;

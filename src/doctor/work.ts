@@ -1,3 +1,4 @@
+import type { DoctorReport, ProcessHealth, SessionHealth } from '../inspect/report.ts';
 import { count, showBytes, showDuration, showUsd } from './format.ts';
 import { type Html, type HtmlPart, html } from './html.ts';
 import {
@@ -11,7 +12,6 @@ import {
   section,
   table,
 } from './parts.ts';
-import type { DoctorReport, ProcessHealth, SessionHealth } from './report.ts';
 import { orUnknown, timeAgo } from './sections.ts';
 
 /** Ours to end: another host's processes belong to it. */

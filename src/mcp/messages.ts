@@ -1,4 +1,4 @@
-import { redactSecrets } from '../spawn/redaction.ts';
+import { redactSecrets } from '../process/redaction.ts';
 
 /** A JSON-RPC message, as far as a transport has to know it: a request, a notification or a response. */
 export interface JsonRpcMessage {

@@ -1,9 +1,9 @@
 import type { Stream } from 'node:stream';
 import * as z from 'zod/mini';
+import { made, parseInput } from '../check.ts';
 import type { SpawnRequest, SupervisedProcess, Supervisor } from '../index.ts';
-import { processLimits } from '../limits/limits.ts';
-import { spawnRequest } from '../spawn/request.ts';
-import { made, parseInput } from '../validation.ts';
+import { processLimits } from '../policy/limits/limits.ts';
+import { spawnRequest } from '../process/request.ts';
 import type { StderrChoice } from './stderr.ts';
 
 /** What the MCP SDK's `StdioClientTransport` takes, and what supervision may be told besides. */

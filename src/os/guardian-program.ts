@@ -1,8 +1,8 @@
 /**
- * The program of the guardian that is no shell (ownership/guardian-process.ts). The package has its
+ * The program of the guardian that is no shell (containment/guardian-process.ts). The package has its
  * whole text here instead (scripts/bundle.ts).
  */
 export const guardianProgram = (): string => {
-  const path = new URL('../ownership/guardian-process.ts', import.meta.url);
+  const path = new URL('../containment/guardian-process.ts', import.meta.url);
   return `await import(${JSON.stringify(path)});`;
 };

@@ -1,8 +1,8 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
 import * as z from 'zod/mini';
+import { parseInput } from '../check.ts';
 import type { Supervisor } from '../index.ts';
 import { packageVersion } from '../os/built.ts';
-import { parseInput } from '../validation.ts';
 import { countEvents } from './counters.ts';
 import { observeGauges } from './gauges.ts';
 import { followProcesses } from './processes.ts';

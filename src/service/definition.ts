@@ -1,11 +1,11 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod/mini';
-import { type RestartPolicy, restartPolicy, withBackoff } from '../admission/restart.ts';
+import { durationMs, parseInput, systemText } from '../check.ts';
 import type { Ready } from '../daemon/options.ts';
-import { exactlyOneWay, readyFields, waysOf } from '../daemon/ready-schema.ts';
 import type { RunOptions, SpawnRequest } from '../index.ts';
-import type { Foundation } from '../supervisor.ts';
-import { durationMs, parseInput, systemText } from '../validation.ts';
+import { type RestartPolicy, restartPolicy, withBackoff } from '../policy/restart-policy.ts';
+import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
+import type { Foundation } from '../supervisor/supervisor.ts';
 
 export interface ReadyOptions {
   /** From the start of the process, in ms. @default 30_000 */

@@ -1,7 +1,7 @@
-import { endpointOf, nameListeners, PROBE_MS } from '../daemon/readiness.ts';
 import { SupervisorError } from '../index.ts';
 import type { Endpoint, Listener, Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
+import { endpointOf, nameListeners, PROBE_MS } from '../ready/readiness.ts';
 import type { CheckedReady } from './definition.ts';
 
 const LOOPBACK = /^(?:127(?:\.\d{1,3}){3}|::1)$/;

@@ -1,13 +1,13 @@
+import type { ExitReport } from '../index.ts';
+import type { Clock } from '../os/clock.ts';
 import {
   backoffAfter,
   countAlike,
   countRecent,
   ENDS_KEPT,
   type RestartPolicy,
-} from '../admission/restart.ts';
-import type { RestartBudget } from '../admission/run.ts';
-import type { ExitReport } from '../index.ts';
-import type { Clock } from '../os/clock.ts';
+} from '../policy/restart-policy.ts';
+import type { RestartBudget } from '../supervisor/restart-loop.ts';
 import type { Breaker } from './breaker.ts';
 
 /** When the next start may be: after a backoff, or after the breaker has closed, which says why it opened. */

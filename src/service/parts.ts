@@ -1,5 +1,5 @@
 import type { Supervisor } from '../index.ts';
-import { restartFile } from '../ownership/restarts.ts';
+import { restartFile } from '../store/restart-log.ts';
 import { Breaker } from './breaker.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { Pace } from './pace.ts';

@@ -1,10 +1,10 @@
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
-import { PROBE_MS, socketPath } from '../daemon/readiness.ts';
+import { judgeHere } from '../containment/judge.ts';
+import type { RecoveryContext } from '../containment/recovery.ts';
 import type { Supervisor } from '../index.ts';
 import { canConnect } from '../os/probe.ts';
-import { isOver } from '../ownership/identity.ts';
-import { judgeHere } from '../ownership/judge.ts';
-import type { RecoveryContext } from '../ownership/recovery.ts';
+import { PROBE_MS, socketPath } from '../ready/readiness.ts';
+import { isOver } from '../tree/identity.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { assertFree, localEndpointOf } from './endpoint.ts';
 import type { ServiceFile } from './service-file.ts';

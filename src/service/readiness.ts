@@ -1,4 +1,3 @@
-import { answers, holding, PROBE_MS } from '../daemon/readiness.ts';
 import {
   type ExitCause,
   type ExitReport,
@@ -7,7 +6,8 @@ import {
   type SupervisorErrorCode,
 } from '../index.ts';
 import type { Endpoint } from '../os/os.ts';
-import type { Foundation } from '../supervisor.ts';
+import { answers, holding, PROBE_MS } from '../ready/readiness.ts';
+import type { Foundation } from '../supervisor/supervisor.ts';
 import type { CheckedReady } from './definition.ts';
 import { localEndpointOf, taken } from './endpoint.ts';
 

@@ -4,9 +4,9 @@ import * as z from 'zod/mini';
 import type { Clock } from '../os/clock.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import { readOwnFile, replaceFile } from '../ownership/files.ts';
-import { HEARTBEAT_ID, type Owner } from '../ownership/identity.ts';
-import { FORMAT_VERSION, parseJson } from '../ownership/record.ts';
+import { readOwnFile, replaceFile } from '../store/files.ts';
+import { FORMAT_VERSION, parseJson } from '../store/formats.ts';
+import { HEARTBEAT_ID, type Owner } from '../tree/identity.ts';
 import type { BreakerMemory, BreakerState } from './breaker.ts';
 
 const stamp = () =>

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { parseInput } from '../check.ts';
 import {
   type EndReport,
   type ExitReport,
@@ -10,8 +11,7 @@ import {
   type SupervisorErrorCode,
 } from '../index.ts';
 import { builtin } from '../os/builtin.ts';
-import type { Foundation } from '../supervisor.ts';
-import { parseInput } from '../validation.ts';
+import type { Foundation } from '../supervisor/supervisor.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { partsOf, type ServiceParts } from './parts.ts';
 import { untilReady } from './readiness.ts';

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import * as z from 'zod/mini';
+import { parseInput } from '../check.ts';
 import { sliced, systemClock } from '../os/clock.ts';
-import { parseInput } from '../validation.ts';
 import { type AgentStep, type AgentSteps, isStep, type StepOutcome } from './agent-steps.ts';
 
 type Next = IteratorResult<AgentStep, unknown>;

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
+import { parseInput } from '../check.ts';
 import type { HookOptions } from '../index.ts';
-import { parseInput } from '../validation.ts';
 import type { Frame } from './agent-frames.ts';
 import { FakeAgentProcess } from './agent-process.ts';
 import { RunningAgent } from './agent-run.ts';

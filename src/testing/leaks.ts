@@ -1,11 +1,11 @@
 import * as z from 'zod/mini';
+import { durationMs, parseInput } from '../check.ts';
 import type { ProcessName, Supervisor } from '../index.ts';
 import { systemClock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { parseCookie } from '../ownership/cookie.ts';
-import { type Opened, openedSupervisors } from '../supervisor.ts';
-import { durationMs, parseInput } from '../validation.ts';
+import { type Opened, openedSupervisors } from '../supervisor/supervisor.ts';
+import { parseCookie } from '../tree/cookie.ts';
 
 /** A live process that a supervisor of this process has started, or a descendant of one. */
 export interface LeakedProcess extends ProcessName {

@@ -1,5 +1,5 @@
+import { parseInput } from '../check.ts';
 import type { Supervisor } from '../index.ts';
-import { parseInput } from '../validation.ts';
 import { describeLeaks, findLeaks, supervisorGiven } from './leaks.ts';
 
 /** What a matcher gives back to vitest or jest. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
+import { durationMs, parseInput } from '../check.ts';
 import { runtimePath } from '../os/runtime.ts';
-import { durationMs, parseInput } from '../validation.ts';
 import { signalName } from './signal-name.ts';
 
 /** A program to start: goes into `supervisor.spawn`, or into any other way of starting one. */

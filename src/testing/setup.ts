@@ -1,7 +1,7 @@
 // Loaded by a test runner before each test file: fails the file that leaves something behind, by name.
 import { AsyncResource } from 'node:async_hooks';
 import { testRunner } from '../os/runtime.ts';
-import { openedSupervisors } from '../supervisor.ts';
+import { openedSupervisors } from '../supervisor/supervisor.ts';
 import { endLeaked, expectNoLeaks, LeakError, pause } from './leaks.ts';
 import { matchers } from './matchers.ts';
 

@@ -3,17 +3,17 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { made, parseInput } from '../check.ts';
 import {
   createSupervisor,
   type Supervisor,
   SupervisorError,
   type SupervisorOptions,
 } from '../index.ts';
-import { supervisorOptions } from '../options.ts';
 import type { Clock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { made, parseInput } from '../validation.ts';
+import { supervisorOptions } from '../supervisor/options.ts';
 import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';

@@ -1,7 +1,7 @@
 import type { BareProcess, ProcessEntry, ProcessTable } from '../os/os.ts';
-import { isSameProcess } from '../ownership/identity.ts';
-import { lineage } from '../termination/tree.ts';
+import { isSameProcess } from './identity.ts';
 import { mayBeGivenOut } from './number-reuse.ts';
+import { lineage } from './tree.ts';
 
 /** Every number that can have led to one of these: their own, their groups' and their sessions'. */
 function numbersOf(members: readonly ProcessEntry[]): ReadonlySet<number> {

@@ -1,5 +1,5 @@
 import type { ProcessEntry } from '../os/os.ts';
-import { claimsOf, parseCookie } from '../ownership/cookie.ts';
+import { claimsOf, parseCookie } from './cookie.ts';
 import { claimOf, claimsOfTags, isKeptTag, isTag, recordNumber, tagOwner } from './rlimit-tag.ts';
 
 /** What a process shows of whose it is. */

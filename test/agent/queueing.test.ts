@@ -35,7 +35,7 @@ describe.runIf(CAN_WATCH_AGENTS)('a query in a pool of one', { concurrent: true 
 
   it('keeps a large prompt whole while it waits', async ({ queries, supervisor }) => {
     const lease = await supervisor.acquire();
-    // The agent itself refuses 8 MB as too long; test/system/spawn/streams.test.ts sends those.
+    // The agent itself refuses 8 MB as too long; test/system/process/streams.test.ts sends those.
     const prompt = steer([{ text: 'Read.' }], 'x '.repeat(2 ** 19));
     const { process, result } = queries.ask('large', streamed(prompt));
     await eventually(() => process.stdin.writableEnded);

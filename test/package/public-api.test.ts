@@ -17,9 +17,9 @@ import * as daemon from '../../src/daemon/index.ts';
 import * as doctor from '../../src/doctor/index.ts';
 import * as api from '../../src/index.ts';
 import * as mcp from '../../src/mcp/index.ts';
-import { resolveOptions } from '../../src/options.ts';
 import * as otel from '../../src/otel/index.ts';
 import * as service from '../../src/service/index.ts';
+import { resolveOptions } from '../../src/supervisor/options.ts';
 import * as testing from '../../src/testing/index.ts';
 
 describe('the main entry', () => {

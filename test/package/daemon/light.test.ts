@@ -45,19 +45,19 @@ describe('the entry', async () => {
       'daemon/heartbeats.ts',
       'daemon/index.ts',
       'daemon/inspect.ts',
-      'daemon/readiness.ts',
+      'ready/readiness.ts',
     ]);
     const stations = modules.filter((path) => !/^(?:os|daemon)\//.test(path));
     // Who is dead is judged here; nobody is signalled.
     expect(stations).toEqual([
-      'ownership/failure-detector.ts',
-      'ownership/files.ts',
-      'ownership/heartbeat-file.ts',
-      'ownership/heartbeat.ts',
-      'ownership/identity.ts',
-      'ownership/judge.ts',
-      'ownership/pid-file.ts',
-      'ownership/pid-record.ts',
+      'containment/failure-detector.ts',
+      'store/files.ts',
+      'store/heartbeat-file.ts',
+      'containment/heartbeat.ts',
+      'tree/identity.ts',
+      'containment/judge.ts',
+      'store/pid-file.ts',
+      'store/pid-record.ts',
     ]);
   });
 

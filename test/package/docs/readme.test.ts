@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createSupervisor, ERROR_CODES, type ExitCause } from '../../../src/index.ts';
-import { resolveOptions } from '../../../src/options.ts';
 import { systemOs } from '../../../src/os/system.ts';
-import { ALWAYS_DROPPED, DROPPED_WHEN_NESTED } from '../../../src/spawn/environment.ts';
+import { ALWAYS_DROPPED, DROPPED_WHEN_NESTED } from '../../../src/process/environment.ts';
+import { resolveOptions } from '../../../src/supervisor/options.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');

@@ -14,7 +14,7 @@ import {
 import { DEAD_OWNER, forgeJournal, recordOf } from '../../../kit/forged-journal.ts';
 import { eventually, isAlive, readRow } from '../../../kit/process-table.ts';
 import { systemOs } from '../../../src/os/system.ts';
-import { Supervisor } from '../../../src/supervisor.ts';
+import { Supervisor } from '../../../src/supervisor/supervisor.ts';
 
 async function refusal(host: ContainedHost, pid: number): Promise<string> {
   const { code, error } = await host.ask({ do: 'adopt', options: { pid } });

@@ -25,7 +25,7 @@ import {
 import { GUARDIAN_NAME } from '../../../src/os/guardian-name.ts';
 
 const NO_SHELL = { args: ['no-shell'] };
-const SCRIPT = join(import.meta.dirname, '../../../src/ownership/guardian-process.ts');
+const SCRIPT = join(import.meta.dirname, '../../../src/containment/guardian-process.ts');
 // Nobody else's, or the guardians of two test files would end each other's processes.
 const OWNER = `OwnerOfThisTest${process.pid}`;
 

@@ -10,8 +10,8 @@ import {
   roleOf,
   SLEEPER,
 } from '../../../kit/containment.ts';
-import { FORMAT_VERSION } from '../../../src/ownership/record.ts';
 import type { SweepReport } from '../../../src/reports.ts';
+import { FORMAT_VERSION } from '../../../src/store/formats.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const HOSTS = 'test/fixtures/hosts';
@@ -24,7 +24,7 @@ function copyNextVersion({ folder }: Area): string {
   for (const part of ['src', 'package.json', HOSTS])
     cpSync(join(ROOT, part), join(copy, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-  const record = join(copy, 'src/ownership/record.ts');
+  const record = join(copy, 'src/store/formats.ts');
   const [before, after] = readFileSync(record, 'utf8').split(`VERSION = ${FORMAT_VERSION};`);
   writeFileSync(record, `${before}VERSION = ${FORMAT_VERSION + 1};${after}`);
   return join(copy, SCRIPT);

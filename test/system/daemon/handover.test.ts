@@ -14,7 +14,7 @@ import { checkDaemonOptions } from '../../../src/daemon/schema.ts';
 import { launchDaemon } from '../../../src/daemon/start.ts';
 import type { LaunchRequest } from '../../../src/os/os.ts';
 import { systemOs } from '../../../src/os/system.ts';
-import { PID_FILE_VERSION, type PidFile } from '../../../src/ownership/pid-record.ts';
+import { PID_FILE_VERSION, type PidFile } from '../../../src/store/pid-record.ts';
 
 vi.setConfig({ testTimeout: TIMEOUT_MS });
 

@@ -20,10 +20,10 @@ import {
 } from '../../../kit/containment.ts';
 import { forgeJournal, recordOf } from '../../../kit/forged-journal.ts';
 import { eventually, isAlive, readRow } from '../../../kit/process-table.ts';
-import { doctor } from '../../../src/doctor/doctor.ts';
-import type { DoctorReport } from '../../../src/doctor/report.ts';
-import { doctorReport, doctorReportSchema } from '../../../src/doctor/schema.ts';
 import { createSupervisor, type Supervisor, type SupervisorOptions } from '../../../src/index.ts';
+import { doctor } from '../../../src/inspect/doctor.ts';
+import type { DoctorReport } from '../../../src/inspect/report.ts';
+import { doctorReport, doctorReportSchema } from '../../../src/inspect/schema.ts';
 import { systemOs } from '../../../src/os/system.ts';
 import { defineService } from '../../../src/service/index.ts';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import { CAN_CONTAIN, it, LADDER } from '../../../kit/containment.ts';
-import { doctor } from '../../../src/doctor/doctor.ts';
 import { createSupervisor } from '../../../src/index.ts';
+import { doctor } from '../../../src/inspect/doctor.ts';
 
 // Each run takes a second: a failure is shown as it is.
 const RUNS = { seed: 20261126, numRuns: 6, endOnFailure: true };

@@ -27,8 +27,8 @@ import {
   type SupervisorError,
   type SupervisorErrorCode,
 } from '../../../src/index.ts';
-import { readJournal } from '../../../src/ownership/journal-reader.ts';
-import { Supervisor as SupervisorClass } from '../../../src/supervisor.ts';
+import { readJournal } from '../../../src/store/journal-reader.ts';
+import { Supervisor as SupervisorClass } from '../../../src/supervisor/supervisor.ts';
 
 const MARKER = 'AGENT_SUPERVISOR_BAD_INPUT_TEST';
 const LINUX = process.platform === 'linux';

@@ -5,7 +5,7 @@ import { bytes, type Cell, duration, painter, table } from '../../../src/cli/pai
 import { fit, plain, widthOf } from '../../../src/cli/plain.ts';
 import { Refusal } from '../../../src/cli/refusal.ts';
 import { type CommandName, USAGE } from '../../../src/cli/usage.ts';
-import { safeJson } from '../../../src/doctor/safe-json.ts';
+import { safeJson } from '../../../src/inspect/safe-json.ts';
 
 /** Letters of every width, and what steers a terminal. */
 const LETTERS = [

@@ -5,13 +5,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ENDLESS } from '../../../kit/endless-numbers.ts';
 import { FakeOs, type FakeProcess, HOST_PID } from '../../../kit/fake-os.ts';
+import { endOrphans } from '../../../src/containment/orphans.ts';
 import type { Os, PidSupply } from '../../../src/os/os.ts';
-import { endOrphans } from '../../../src/ownership/orphans.ts';
-import type { SupervisionRecord } from '../../../src/ownership/record.ts';
-import { ProcessTree } from '../../../src/termination/process-tree.ts';
-import { Ending } from '../../../src/termination/terminate.ts';
+import type { SupervisionRecord } from '../../../src/store/formats.ts';
 import { marksOf } from '../../../src/tree/marks.ts';
 import { recordNumber, rlimitTag, tagOwner } from '../../../src/tree/rlimit-tag.ts';
+import { Ending } from '../../../src/tree/termination.ts';
+import { ProcessTree } from '../../../src/tree/tracked-tree.ts';
 
 const OWNER = 'DeadOwnerOfTests';
 const BOOT = 'fake-boot';

@@ -7,8 +7,8 @@ import { count, showBytes, showDuration, showUsd } from '../../../src/doctor/for
 import { doctorHandler } from '../../../src/doctor/handler.ts';
 import { html } from '../../../src/doctor/html.ts';
 import { reportPage } from '../../../src/doctor/page.ts';
-import type { DoctorReport } from '../../../src/doctor/report.ts';
 import { sharedReport } from '../../../src/doctor/shared-report.ts';
+import type { DoctorReport } from '../../../src/inspect/report.ts';
 
 describe('figures', () => {
   it.each([

@@ -8,14 +8,14 @@ import { exitReport } from '../../../kit/exit-report.ts';
 import { FakeOs } from '../../../kit/fake-os.ts';
 import { runs } from '../../../kit/property.ts';
 import { standing } from '../../../kit/state-dir.ts';
-import { budgetInMemory } from '../../../src/admission/run.ts';
 import type { ExitReport } from '../../../src/index.ts';
-import { removeOldRestarts } from '../../../src/ownership/restarts.ts';
-import { observeClock } from '../../../src/ownership/retention.ts';
 import { Breaker } from '../../../src/service/breaker.ts';
 import { Pace } from '../../../src/service/pace.ts';
 import { sequelOf } from '../../../src/service/sequel.ts';
 import { ServiceFile } from '../../../src/service/service-file.ts';
+import { removeOldRestarts } from '../../../src/store/restart-log.ts';
+import { observeClock } from '../../../src/store/retention.ts';
+import { budgetInMemory } from '../../../src/supervisor/restart-loop.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const OPEN_MS = 60_000;

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
 import type { SpawnRequest } from '../../../src/index.ts';
-import { Supervisor } from '../../../src/supervisor.ts';
+import { Supervisor } from '../../../src/supervisor/supervisor.ts';
 
 it.each([
   [{ cmd: 'ls' }, 'unknown option "cmd". Did you mean "command"? Known here: command, args'],

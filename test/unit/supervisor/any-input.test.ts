@@ -8,9 +8,9 @@ import { FakeOs } from '../../../kit/fake-os.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
 import { runs } from '../../../kit/property.ts';
 import { isSupervisorError } from '../../../src/errors.ts';
-import { resolveOptions, type SupervisorOptions } from '../../../src/options.ts';
-import type { SpawnRequest } from '../../../src/spawn/request.ts';
-import { Supervisor } from '../../../src/supervisor.ts';
+import type { SpawnRequest } from '../../../src/process/request.ts';
+import { resolveOptions, type SupervisorOptions } from '../../../src/supervisor/options.ts';
+import { Supervisor } from '../../../src/supervisor/supervisor.ts';
 
 const FUZZ = runs(1000);
 const STATE_DIR = join(tmpdir(), 'agent-supervisor-that-nobody-makes');

@@ -3,7 +3,7 @@ import { UNKILLABLE } from '../../../kit/fake-os.ts';
 import { EVENTS, FakeSupervision } from '../../../kit/fake-supervisor.ts';
 import { catchUncaught, type Uncaught } from '../../../kit/uncaught.ts';
 import type { SupervisorEvent } from '../../../src/events.ts';
-import type { SupervisorOptions } from '../../../src/options.ts';
+import type { SupervisorOptions } from '../../../src/supervisor/options.ts';
 
 let fake: FakeSupervision;
 

@@ -2,7 +2,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
-import { Supervisor } from '../../../src/supervisor.ts';
+import { Supervisor } from '../../../src/supervisor/supervisor.ts';
 
 /** A supervisor that has something to warn of. */
 function warned(listen: (supervisor: Supervisor) => void): readonly string[] {

@@ -1,0 +1,68 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { claimPaths, readClaim } from '../store/claim.ts';
+import { namesIn } from '../store/files.ts';
+import { giveUp, readHeartbeat, removeHeartbeat } from '../store/heartbeat-file.ts';
+import { readSafely } from '../store/journal-reader.ts';
+import { removeOrders } from '../store/operator-requests.ts';
+import { isOver, type Owner } from '../tree/identity.ts';
+import { removeClaims } from './dead-locks.ts';
+import { judgeHere } from './judge.ts';
+import type { RecoveryContext } from './recovery.ts';
+
+/** `host-OWNER.jsonl`, `claim-OWNER+CLAIMER.jsonl`, `kept-OWNER.ID.jsonl` */
+const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+[\w-]+|kept-([\w-]+)\.[\w-]+)\.jsonl$/;
+
+/** What became of a host that somebody calls gone. */
+export type Forgotten =
+  | { readonly outcome: 'forgotten' | 'alive' | 'dead'; readonly owner: Owner }
+  | { readonly outcome: 'unknown' | 'ambiguous' };
+
+/**
+ * Forgets a host that cannot be judged from here, on its operator's word: nothing is signalled. One that
+ * lives is refused, as is one that is proven dead, which a sweep looks after. If it lives after all and
+ * beats, it learns that it was given up.
+ */
+export async function forgetHost(name: string, context: RecoveryContext): Promise<Forgotten> {
+  const owners = [...(await findOwners(context)).values()].filter(({ instance }) =>
+    instance.startsWith(name),
+  );
+  const [owner] = owners;
+  if (owner === undefined) return { outcome: 'unknown' };
+  if (owners.length > 1) return { outcome: 'ambiguous' };
+  const { verdict, aliveAtMs } = await judgeHere(owner, context);
+  if (verdict === 'alive' || Number.isFinite(aliveAtMs)) return { outcome: 'alive', owner };
+  if (isOver(verdict)) return { outcome: 'dead', owner };
+  if (!context.dryRun) remove(owner, context);
+  return { outcome: 'forgotten', owner };
+}
+
+function remove({ instance, heartbeat }: Owner, context: RecoveryContext): void {
+  const { os, stateDir } = context;
+  if (heartbeat !== undefined)
+    giveUp(stateDir, heartbeat, readHeartbeat(stateDir, heartbeat, os), os);
+  for (const file of namesIn(stateDir))
+    if (ownerOf(file) === instance) rmSync(join(stateDir, file), { force: true });
+  removeClaims(instance, context);
+  removeOrders(stateDir, { owner: instance });
+  removeHeartbeat(stateDir, heartbeat);
+}
+
+async function findOwners({ os, stateDir }: RecoveryContext): Promise<Map<string, Owner>> {
+  const owners = new Map<string, Owner>();
+  for (const path of claimPaths(stateDir)) {
+    const claim = readClaim(path, os);
+    if (typeof claim === 'object') owners.set(claim.owner.instance, claim.owner);
+  }
+  for (const file of namesIn(stateDir)) {
+    if (ownerOf(file) === undefined) continue;
+    const owner = (await readSafely(join(stateDir, file), os, []))?.header?.owner;
+    if (owner !== undefined) owners.set(owner.instance, owner);
+  }
+  return owners;
+}
+
+function ownerOf(file: string): string | undefined {
+  const [, host, claimed, keeper] = FILE.exec(file) ?? [];
+  return host ?? claimed ?? keeper;
+}

@@ -1,0 +1,175 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Unproven } from '../reports.ts';
+import { assertReplaceable, namesIn, replaceFile } from '../store/files.ts';
+import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from '../store/formats.ts';
+import { removeHeartbeat } from '../store/heartbeat-file.ts';
+import { journalLine } from '../store/journal.ts';
+import { readSafely } from '../store/journal-reader.ts';
+import { cookieSegment } from '../tree/cookie.ts';
+import { isOver, judgeOwner } from '../tree/identity.ts';
+import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
+import { removeClaims } from './dead-locks.ts';
+import { isNamespaceDead } from './judge.ts';
+import type { RecoveryContext } from './recovery.ts';
+
+/** `kept-OWNER.ID.jsonl` */
+const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;
+
+export interface KeptFilesOptions {
+  readonly stateDir: string;
+  readonly owner: JournalHeader['owner'];
+  readonly openedAt: number;
+  /** Whose the files must be; `undefined` where the system has no user ids. */
+  readonly userId: number | undefined;
+  readonly warn: (message: string, error: unknown) => void;
+}
+
+/**
+ * What is meant to outlive its host: for each process a journal of its own with one record, so that
+ * the hosts which come later need no lock to share them.
+ */
+export class KeptFiles {
+  readonly #options: KeptFilesOptions;
+  readonly #records = new Map<string, SupervisionRecord>();
+  /** Those in whose file's place something else stands. */
+  readonly #lost = new Set<string>();
+  #owner: JournalHeader['owner'];
+
+  constructor(options: KeptFilesOptions) {
+    this.#options = options;
+    this.#owner = options.owner;
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  add(record: SupervisionRecord): void {
+    this.#records.set(record.id, record);
+    this.#attempt(() => replaceFile(this.#pathOf(record.id), this.#textOf(record)));
+  }
+
+  remove(id: string): void {
+    this.#records.delete(id);
+    this.#attempt(() => rmSync(this.#pathOf(id), { force: true }));
+  }
+
+  /** Writes the files anew with an identity that has become known. */
+  identify(owner: JournalHeader['owner']): void {
+    this.#owner = owner;
+    const { bootId, pidNamespace } = owner;
+    for (const record of this.#records.values()) this.add({ ...record, bootId, pidNamespace });
+  }
+
+  /** Writes anew what somebody has removed or changed; returns the paths. Where something else stands in its place, it goes on in memory, and says so once. */
+  check(): string[] {
+    return [...this.#records.values()].flatMap((record) => {
+      const path = this.#pathOf(record.id);
+      if (this.#isAsWritten(path, record)) return [];
+      try {
+        assertReplaceable(path, this.#options.userId);
+        replaceFile(path, this.#textOf(record));
+        this.#lost.delete(record.id);
+        return [path];
+      } catch (error) {
+        if (!this.#lost.has(record.id)) this.#complain(error);
+        this.#lost.add(record.id);
+        return [];
+      }
+    });
+  }
+
+  #isAsWritten(path: string, record: SupervisionRecord): boolean {
+    try {
+      // What is no file of ours is not read, nor is what a link leads to.
+      assertReplaceable(path, this.#options.userId);
+      return readFileSync(path, 'utf8') === this.#textOf(record);
+    } catch {
+      return false;
+    }
+  }
+
+  #textOf(record: SupervisionRecord): string {
+    const { openedAt } = this.#options;
+    const header = { version: FORMAT_VERSION, owner: this.#owner, openedAt };
+    return journalLine(header) + journalLine({ add: record });
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#options.stateDir, `kept-${this.#owner.instance}.${id}.jsonl`);
+  }
+
+  #attempt(change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  #complain(error: unknown): void {
+    this.#options.warn('what outlives this host could not be written down', error);
+  }
+}
+
+/** A file that names a process which is meant to outlive its host. */
+export interface KeptFile {
+  readonly path: string;
+  readonly record: SupervisionRecord;
+  readonly ownerIsAlive: boolean;
+  /** The process's segment in the cookies of its tree. */
+  readonly segment: string;
+}
+
+/** What lives on by intention; the files of what does not any more are removed. */
+export async function findKept(
+  context: RecoveryContext,
+): Promise<{ kept: KeptFile[]; forgotten: number; unproven: Unproven[] }> {
+  const { os, self, stateDir, dryRun, history } = context;
+  const unproven: Unproven[] = [];
+  const kept: KeptFile[] = [];
+  let forgotten = 0;
+  // Listed before the look: what is written down during it may not be in it.
+  const names = namesIn(stateDir).filter((name) => KEPT_FILE.test(name));
+  if (names.length === 0) return { kept, forgotten, unproven };
+  const table = await os.processes.look();
+  const claims = new Set([...table.values()].flatMap(claimsOfProcess));
+  for (const name of names) {
+    const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
+    const path = join(stateDir, name);
+    const { header, records } = (await readSafely(path, os, unproven)) ?? {};
+    const record = records?.get(id);
+    if (header === undefined) continue;
+    if (record === undefined || header.owner.instance !== owner) {
+      unproven.push({ pid: undefined, reason: `${path}: its name is not that of what is in it` });
+      continue;
+    }
+    // Without a start time of its own it is unproven, whenever its owner started.
+    const identity = { ...header.owner, ...record, startTime: record.startTime };
+    const seen = judgeOwner(identity, self, (pid) => table.get(pid));
+    const isOfDeadNamespace =
+      seen === 'elsewhere' && (await isNamespaceDead(header.owner, context));
+    const isOld = seen === 'elsewhere' && os.isOfEarlierBoot?.(path) === true;
+    const verdict = isOfDeadNamespace || isOld ? 'rebooted' : seen;
+    const segment = cookieSegment({ owner, id, kept: true });
+    if (verdict === 'alive' || (verdict === 'dead' && isClaimed(marksOf(segment), claims))) {
+      const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
+      kept.push({ path, record, segment, ownerIsAlive });
+    } else if (verdict === 'dead' || verdict === 'rebooted') {
+      forgotten++;
+      if (dryRun) continue;
+      rmSync(path, { force: true });
+      history?.lost(owner, record);
+      // Its host could be judged by it as long as this file was there.
+      if (isOfDeadNamespace) removeClaims(owner, context);
+      if (isOver(judgeOwner(header.owner, self, (pid) => table.get(pid))) || isOfDeadNamespace)
+        removeHeartbeat(stateDir, header.owner.heartbeat);
+    } else unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
+  }
+  return { kept, forgotten, unproven };
+}
+
+function isClaimed({ cookie, tag = '' }: TreeMarks, claims: ReadonlySet<string>): boolean {
+  return claims.has(cookie) || claims.has(tag);
+}

@@ -1,0 +1,216 @@
+import type { Os, ProcessTable } from '../os/os.ts';
+import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
+import type { SupervisionRecord } from '../store/formats.ts';
+import { claimsOf, cookieSegment, KEPT_SUFFIX } from '../tree/cookie.ts';
+import type { Identity } from '../tree/identity.ts';
+import type { LadderOptions } from '../tree/ladder.ts';
+import { isKeptFrom, marksOf } from '../tree/marks.ts';
+import {
+  claimOf,
+  isTagOf,
+  recordNumber,
+  recordOfTag,
+  tagClaim,
+  tagOwner,
+} from '../tree/rlimit-tag.ts';
+import { Ending } from '../tree/termination.ts';
+import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
+
+/** How many trees are looked for at once: all that wait for one look go on in the same turn of the event loop. */
+const TREES_PER_SLICE = 500;
+
+export interface OrphanContext {
+  readonly os: Os;
+  readonly self: Identity;
+  readonly ladder: LadderOptions;
+  /** Says what would be ended, and ends nothing. */
+  readonly dryRun: boolean;
+}
+
+/** What had no purpose any more. */
+export interface OrphanReport {
+  readonly ended: readonly ExitReport[];
+  readonly survivors: readonly Survivor[];
+  /** Every process that was ended, or would be; and why. */
+  readonly orphans: readonly Orphan[];
+  /** What could not be told apart from a stranger, and was left alone. */
+  readonly unproven: readonly Unproven[];
+  /** How many records were of processes that are gone, or whose pid is someone else's now. */
+  readonly forgotten: number;
+}
+
+interface Candidate {
+  readonly record: SupervisionRecord | undefined;
+  readonly id: string;
+  /** The claim of one that its tag alone tells of. */
+  readonly tag?: string;
+}
+
+/** Ends every tree of a dead owner: those of its records, and those that only its marks tell of. */
+export async function endOrphans(
+  owner: string,
+  records: ReadonlyMap<string, SupervisionRecord>,
+  context: OrphanContext,
+): Promise<OrphanReport> {
+  const { os, self } = context;
+  const candidates: Candidate[] = [];
+  for (const record of records.values()) {
+    // A record of another boot or namespace names somebody else's numbers.
+    if (record.bootId !== self.bootId || record.pidNamespace !== self.pidNamespace) continue;
+    candidates.push({ record, id: record.id });
+  }
+  candidates.push(...unrecorded(owner, await os.processes.look(), [...records.keys()]));
+  const report = await endTrees(owner, candidates, 'its host is dead', context);
+  const elsewhere = records.size - candidates.filter(({ record }) => record !== undefined).length;
+  return { ...report, forgotten: report.forgotten + elsewhere };
+}
+
+/** Ends what bears a living owner's mark but belongs to none of its `known` records. */
+export async function endStrays(
+  owner: string,
+  known: () => readonly string[],
+  context: OrphanContext,
+): Promise<OrphanReport> {
+  const table = await context.os.processes.look();
+  // Asked after the look: what has been started meanwhile is known, too.
+  return endTrees(owner, unrecorded(owner, table, known()), 'its process has ended', context);
+}
+
+/** Ends the tree of one recorded process, whoever its owner is; says who of it has survived. */
+export async function endRecorded(
+  owner: string,
+  record: SupervisionRecord,
+  context: OrphanContext,
+): Promise<readonly Survivor[]> {
+  const candidate = { record, id: record.id };
+  const tree = treeOf(owner, candidate, context.os);
+  return (await endTree(candidate, tree, context)).survivors;
+}
+
+/** A recorded process's tree, as far as it can be proven by whoever is not its host. */
+export function treeOf(owner: string, { record, id, tag }: Candidate, os: Os): ProcessTree {
+  const { pid = 0, startTime, group = true, outlivesHost: kept } = record ?? {};
+  const marks = marksOf(cookieSegment({ owner, id, ...(kept && { kept }) }));
+  return new ProcessTree(os, {
+    ...{ pid, startTime, leadsGroup: group, held: false },
+    ...marks,
+    ...(tag === undefined ? {} : { tag }),
+  });
+}
+
+/** The ids of an owner's records that live processes carry; not of those that are meant to live on. */
+export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
+  const claims = [...table.values()].flatMap(({ cookie }) => claimsOf(cookie));
+  const own = claims.filter(
+    (claim) => claim.startsWith(`${owner}.`) && !claim.endsWith(KEPT_SUFFIX),
+  );
+  return new Set(own.map((claim) => claim.slice(owner.length + 1)));
+}
+
+/** The trees of which only the marks of their processes tell: cookies, or tags where these are lost. */
+function unrecorded(owner: string, table: ProcessTable, known: readonly string[]): Candidate[] {
+  const ids = new Set(known);
+  const byCookie: Candidate[] = [...idsInCookies(owner, table)]
+    .filter((id) => !ids.has(id))
+    .map((id) => ({ record: undefined, id }));
+  const numbers = new Set([...known, ...byCookie.map(({ id }) => id)].map(recordNumber));
+  const byTag = [...numbersInTags(owner, table)]
+    .filter((number) => !numbers.has(number))
+    .map((number) => {
+      const tag = claimOf(tagOwner(owner), number, false);
+      return { record: undefined, id: `tag-${number}`, tag };
+    });
+  return [...byCookie, ...byTag];
+}
+
+/** The numbers of an owner's records in the tags of live processes; not of those that are meant to live on. */
+function numbersInTags(owner: string, table: ProcessTable): ReadonlySet<number> {
+  const digits = tagOwner(owner);
+  const numbers = new Set<number>();
+  for (const entry of table.values())
+    for (const tag of entry.tags ?? [])
+      if (isTagOf(tag, digits) && !isKeptFrom(entry, { cookie: '', tag: tagClaim(tag) }))
+        numbers.add(recordOfTag(tag));
+  return numbers;
+}
+
+async function endTrees(
+  owner: string,
+  candidates: readonly Candidate[],
+  reason: string,
+  context: OrphanContext,
+): Promise<OrphanReport> {
+  const ended: ExitReport[] = [];
+  const survivors: Survivor[] = [];
+  const orphans: Orphan[] = [];
+  const unproven: Unproven[] = [];
+  const endings: Promise<void>[] = [];
+  let forgotten = 0;
+  const lookFor = async (candidate: Candidate): Promise<void> => {
+    const tree = treeOf(owner, candidate, context.os);
+    const members = await tree.look();
+    for (const member of tree.denied) unproven.push(refusedSignal(member));
+    if (members.length === 0) {
+      const doubt = await doubtOf(candidate, context.os);
+      if (doubt === undefined) forgotten++;
+      else unproven.push(doubt);
+    }
+    for (const { pid, command } of members)
+      orphans.push({ id: candidate.id, pid, command, reason });
+    if (members.length > 0 && !context.dryRun) endings.push(end(candidate, tree));
+  };
+  const end = async (candidate: Candidate, tree: ProcessTree): Promise<void> => {
+    const outcome = await endTree(candidate, tree, context);
+    if (outcome.survivors.length > 0) survivors.push(...outcome.survivors);
+    else ended.push(outcome.report);
+  };
+  for (let at = 0; at < candidates.length; at += TREES_PER_SLICE)
+    await Promise.all(candidates.slice(at, at + TREES_PER_SLICE).map(lookFor));
+  await Promise.all(endings);
+  return { ended, survivors, orphans, unproven, forgotten };
+}
+
+/** A start time that was never learnt proves nothing of whoever has the pid now. */
+async function doubtOf({ record }: Candidate, os: Os): Promise<Unproven | undefined> {
+  if (record === undefined || record.startTime !== undefined) return undefined;
+  const { pid, id } = record;
+  const isAlive = (await os.processes.look()).get(pid)?.alive ?? false;
+  return isAlive ? { pid, reason: `the start time of "${id}" was never known` } : undefined;
+}
+
+async function endTree(
+  { record, id }: Candidate,
+  tree: ProcessTree,
+  { os, ladder }: OrphanContext,
+) {
+  const beganMs = os.clock.monotonicMs();
+  const gaps = os.clock.running.watch();
+  const target = {
+    tree,
+    running: () => false,
+    endStdin: () => undefined,
+    stdinEndedAtMs: undefined,
+  };
+  const { survivors, forced } = await new Ending(os, target, ladder, {}).done;
+  const sessionId = record?.sessionId;
+  const report: ExitReport = {
+    id,
+    pid: record?.pid,
+    kind: record?.kind ?? 'unknown',
+    sessionId,
+    code: null,
+    signal: null,
+    cause: 'reaped',
+    intentional: true,
+    forced,
+    durationMs: os.clock.monotonicMs() - beganMs,
+    pausedMs: gaps.pausedMs,
+    stderrTail: '',
+    leftovers: [],
+  };
+  gaps.stop();
+  return {
+    report,
+    survivors: survivors.map(({ pid, command }) => ({ id, sessionId, pid, command })),
+  };
+}

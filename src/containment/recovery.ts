@@ -1,0 +1,151 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ProcessEntry } from '../os/os.ts';
+import type { Unproven } from '../reports.ts';
+import { namesIn } from '../store/files.ts';
+import type { History } from '../store/history.ts';
+import { contentOf, headerOf, readSafely } from '../store/journal-reader.ts';
+import { isOver, isSameProcess, type Owner } from '../tree/identity.ts';
+import { reviveJournals } from './dead-locks.ts';
+import type { FailureDetector } from './failure-detector.ts';
+import { type Judgement, judgeBy, readerOf } from './judge.ts';
+import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
+import { forget, takeJournal } from './takeover.ts';
+
+/** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
+const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
+
+/** What was found in the state directory, and what was done about it. */
+export interface RecoveryReport extends OrphanReport {
+  /** The dead owners whose journals were dealt with and removed. */
+  readonly recovered: readonly string[];
+  /** What was left alone, and why. */
+  readonly unproven: readonly Unproven[];
+}
+
+export interface RecoveryContext extends OrphanContext {
+  /** Where the ends of what dead hosts left are noted. */
+  readonly history?: Pick<History, 'ended' | 'lost'>;
+  readonly stateDir: string;
+  readonly self: Owner;
+  /** Tells who of another container or machine is dead; without it they are left alone. */
+  readonly detector?: FailureDetector;
+}
+
+/**
+ * Ends what dead owners left, and forgets what is gone.
+ *
+ * Acts only for an owner that is proven dead, or whose heartbeat was given up: then it signals nobody.
+ * Each journal is claimed by an atomic rename, so that of two starting hosts one acts; a dead claimer's
+ * claim can be claimed. Everything else is reported and left alone.
+ */
+export async function recover(context: RecoveryContext): Promise<RecoveryReport> {
+  const unproven: Unproven[] = [];
+  const recovered: string[] = [];
+  const reports: OrphanReport[] = [];
+  await reviveJournals(context);
+  const files = filesOfOthers(context);
+  const judge = await toJudge(files, context);
+  for (const { name, owner, claimer } of files) {
+    const path = join(context.stateDir, name);
+    const header = headerOf(path, context.os, unproven);
+    if (header === undefined) continue;
+    if (header.owner.instance !== owner) {
+      // Its header proves nothing about the owner whose processes it would be about.
+      unproven.push({ pid: undefined, reason: `${path}: its name is not that of its owner` });
+      continue;
+    }
+    const judgement = await judge(header.owner);
+    const { verdict } = judgement;
+    if (verdict === 'alive') continue;
+    if (!isOver(verdict)) {
+      unproven.push({ pid: header.owner.pid, reason: `${path}: ${doubtOf(judgement, context)}` });
+      continue;
+    }
+    if (claimer !== undefined && (await claimerLives(claimer, context, judge))) continue;
+    const content = await contentOf(path, unproven);
+    if (content === undefined) continue;
+    const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
+    if (!context.dryRun && !takeJournal(path, claim, { owner: header.owner, verdict }, context))
+      continue;
+    for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
+    // After a reboot nothing of it is alive, whatever has its pids now; who was given up is out of reach.
+    const report =
+      verdict === 'dead'
+        ? await endOrphans(owner, content.records, context)
+        : { ended: [], survivors: [], orphans: [], unproven: [], forgotten: content.records.size };
+    reports.push(report);
+    unproven.push(...report.unproven);
+    if (context.dryRun || report.survivors.length > 0) continue;
+    await forget({ owner: header.owner, verdict }, content.records, report, context);
+    rmSync(claim, { force: true });
+    recovered.push(owner);
+  }
+  return {
+    recovered,
+    unproven,
+    ended: reports.flatMap(({ ended }) => ended),
+    survivors: reports.flatMap(({ survivors }) => survivors),
+    orphans: reports.flatMap(({ orphans }) => orphans),
+    forgotten: reports.reduce((sum, { forgotten }) => sum + forgotten, 0),
+  };
+}
+
+/** The owner in whose journal a process stands, other than ourselves, who lives or may live here. */
+export async function holderOf(
+  process: Pick<ProcessEntry, 'pid' | 'startTime'>,
+  context: RecoveryContext,
+): Promise<string | undefined> {
+  const files = filesOfOthers(context);
+  const judge = await toJudge(files, context);
+  for (const { name, owner } of files) {
+    const content = await readSafely(join(context.stateDir, name), context.os, []);
+    if (content?.header === undefined) continue;
+    const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
+    if (!holds) continue;
+    // Of another boot, machine or namespace, it is some other process that has the same numbers.
+    const { verdict } = await judge(content.header.owner);
+    if (verdict === 'alive' || verdict === 'unproven') return owner;
+  }
+  return undefined;
+}
+
+/** The journals and claims that are about another owner than ourselves. */
+function filesOfOthers({ stateDir, self }: RecoveryContext) {
+  return namesIn(stateDir).flatMap((name) => {
+    const [, host, claimed, claimer] = FILE.exec(name) ?? [];
+    const owner = host ?? claimed;
+    return owner === undefined || owner === self.instance ? [] : [{ name, owner, claimer }];
+  });
+}
+
+type Judge = (owner: Owner) => Promise<Judgement>;
+
+/** Where only a look tells who lives, one that is taken now shows all whose files have been listed. */
+async function toJudge(files: readonly unknown[], context: RecoveryContext): Promise<Judge> {
+  const read = files.length > 0 ? await readerOf(context.os) : () => undefined;
+  return (owner) => judgeBy(owner, context, read);
+}
+
+/** Why an owner is left alone. */
+function doubtOf({ verdict, silentMs }: Judgement, { os }: RecoveryContext): string {
+  const { giveUpMs } = os.heartbeat ?? {};
+  if (silentMs === undefined || giveUpMs === undefined) return `its owner is ${verdict}`;
+  const [silent, enough] = [silentMs, giveUpMs].map((ms) => `${Math.round(ms / 1000)} s`);
+  return `its owner is ${verdict}; its heartbeat was seen unchanged for ${silent}, and is given up after ${enough}`;
+}
+
+/** A claim counts as long as its claimer's own journal says that it is alive, or may be. */
+async function claimerLives(
+  claimer: string,
+  context: RecoveryContext,
+  judge: Judge,
+): Promise<boolean> {
+  if (claimer === context.self.instance) return false;
+  const unproven: Unproven[] = [];
+  const path = join(context.stateDir, `host-${claimer}.jsonl`);
+  const header = headerOf(path, context.os, unproven);
+  if (header === undefined) return unproven.length > 0;
+  const { verdict, silentMs } = await judge(header.owner);
+  return verdict === 'alive' || (silentMs !== undefined && !isOver(verdict));
+}

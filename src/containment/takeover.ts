@@ -1,0 +1,87 @@
+import { renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { sliced } from '../os/clock.ts';
+import { namesIn } from '../store/files.ts';
+import type { SupervisionRecord } from '../store/formats.ts';
+import { removeHeartbeat } from '../store/heartbeat-file.ts';
+import { headerOf } from '../store/journal-reader.ts';
+import { removeOrders } from '../store/operator-requests.ts';
+import type { Owner, OwnerVerdict } from '../tree/identity.ts';
+import { removeClaims } from './dead-locks.ts';
+import type { OrphanReport } from './orphans.ts';
+import type { RecoveryContext } from './recovery.ts';
+
+/** An owner that is dead, of another boot, or given up. */
+export interface Finished {
+  readonly owner: Owner;
+  readonly verdict: OwnerVerdict;
+}
+
+/** Takes the journal of one who is over, to act for it alone; `false` if others do, or if it lives after all. */
+export function takeJournal(
+  path: string,
+  claim: string,
+  { owner, verdict }: Finished,
+  { os, detector }: RecoveryContext,
+): boolean {
+  const { heartbeat } = owner;
+  const isSilent = verdict === 'given-up' && heartbeat !== undefined;
+  if (isSilent && !detector?.giveUp(heartbeat)) return false;
+  if (!rename(path, claim)) return false;
+  // It may have woken in between, with a new heartbeat and a journal that says so.
+  const isSame = !isSilent || headerOf(claim, os, [])?.owner.heartbeat === heartbeat;
+  if (!isSame) rename(claim, path);
+  return isSame;
+}
+
+/** Removes all that an owner had locked and left in the state directory; nothing of it lives here. */
+export async function forget(
+  { owner, verdict }: Finished,
+  records: ReadonlyMap<string, SupervisionRecord>,
+  report: OrphanReport,
+  context: RecoveryContext,
+): Promise<void> {
+  const { instance, heartbeat } = owner;
+  // One that was given up may have locked anew, under another heartbeat.
+  removeClaims(instance, context, verdict === 'given-up' ? heartbeat : undefined);
+  // What lives on is judged by it.
+  const isKept = namesIn(context.stateDir).some((name) => name.startsWith(`kept-${instance}.`));
+  if (!isKept) removeHeartbeat(context.stateDir, heartbeat);
+  if (verdict !== 'given-up') removeHalfWritten(instance, context.stateDir);
+  removeOrders(context.stateDir, { owner: instance });
+  await note(instance, records, report, context);
+}
+
+/** Notes how a dead owner's processes ended: by us, or unseen. */
+async function note(
+  owner: string,
+  records: ReadonlyMap<string, SupervisionRecord>,
+  { ended }: OrphanReport,
+  { history, os }: RecoveryContext,
+): Promise<void> {
+  for (const report of ended) history?.ended(owner, records.get(report.id) ?? report, report);
+  const seen = new Set(ended.map(({ id }) => id));
+  // Thousands of them, after a bad night.
+  const rest = sliced(os.clock);
+  for (const record of records.values()) {
+    if (!seen.has(record.id)) history?.lost(owner, record);
+    await rest();
+  }
+}
+
+/** Removes what a host was writing in the moment of its death. */
+function removeHalfWritten(owner: string, stateDir: string): void {
+  for (const name of namesIn(stateDir)) {
+    if (name.endsWith('.tmp') && name.includes(owner))
+      rmSync(join(stateDir, name), { force: true });
+  }
+}
+
+function rename(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch {
+    return false;
+  }
+}

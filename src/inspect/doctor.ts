@@ -1,0 +1,195 @@
+import { join } from 'node:path';
+import type { Supervisor } from '../index.ts';
+import { bundledPackages, packageVersion } from '../os/built.ts';
+import { sliced, turnOfLoop } from '../os/clock.ts';
+import { hostFacts, type Usage } from '../os/host-facts.ts';
+import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import { removeStaleFiles } from '../store/pid-file.ts';
+import { removeOldRestarts } from '../store/restart-log.ts';
+import { observeClock } from '../store/retention.ts';
+import type { ResolvedOptions } from '../supervisor/options.ts';
+import type { Foundation, Health } from '../supervisor/supervisor.ts';
+import { depthOf } from '../tree/cookie.ts';
+import type { Owner } from '../tree/identity.ts';
+import { type Findings, judge } from './checks.ts';
+import { lastEnds } from './ends.ts';
+import { environmentHealth } from './environment.ts';
+import { ownersHealth, processesHealth } from './processes.ts';
+import { type PublicText, publicText } from './public-text.ts';
+import type { DoctorReport, HostHealth, Quota, SupervisorHealth } from './report.ts';
+import { servicesHealth } from './services.ts';
+import { sessionsHealth } from './sessions.ts';
+import { stateDirHealth } from './state-dir.ts';
+import { type Survey, survey } from './survey.ts';
+
+/** @internal Whose state directory is looked at, and from where. */
+export interface Patient {
+  readonly os: Os;
+  readonly stateDir: string;
+  readonly options: ResolvedOptions;
+  /** `undefined` from outside the host. */
+  readonly inside: Foundation | undefined;
+}
+
+/**
+ * Looks at the host, at its supervisor and at all that is written down in its state directory, and says
+ * what is wrong with it; starts, ends and changes nothing.
+ *
+ * @throws Error by rejection, if the process table cannot be read
+ */
+export function doctor(supervisor: Supervisor): Promise<DoctorReport> {
+  const inside = supervisor.foundation;
+  const { os, stateDir } = inside;
+  return examine({ os, stateDir, options: inside.health().options, inside });
+}
+
+/** @internal The same from inside a host, or from outside of all. */
+export async function examine(patient: Patient): Promise<DoctorReport> {
+  const { clock } = patient.os;
+  const beganMs = clock.monotonicMs();
+  const findings = await look(patient);
+  const { checks, status } = judge(findings);
+  const { isInit, zombies, clockJumpMs, stale, unproven, survivors, ...report } = findings;
+  return { version: 1, status, checks, tookMs: clock.monotonicMs() - beganMs, ...report };
+}
+
+async function look(patient: Patient): Promise<Findings> {
+  const { os, stateDir, options, inside } = patient;
+  const health = inside?.health();
+  const show = publicText(os);
+  const self = await selfOf(patient, health);
+  const found = await survey({ os, stateDir, self, ownTree: (id) => inside?.live.get(id)?.tree });
+  const records = found.owners.flatMap((owner) => owner.records);
+  const members = records.flatMap((one) => one.members);
+  const usage = await os.sample([...new Set(members.map(({ pid }) => pid))]);
+  const live = countLive(found);
+  const { session } = options;
+  const { bootId } = self;
+  const sessions = await sessionsHealth({
+    ...{ os, stateDir, bootId, options: session, live, publicText: show },
+  });
+  await turnOfLoop();
+  const facts = hostFacts();
+  const shownPath = show(withoutHome(stateDir, facts.home));
+  const nowMs = os.clock.now();
+  const processes = await processesHealth(found, {
+    ...{ nowMs, usage, sessions, publicText: show, rest: sliced(os.clock) },
+    live: (id) => inside?.live.get(id),
+  });
+  const files = await stateDirHealth(os, stateDir, shownPath, show);
+  const stale = await staleFiles(patient, self);
+  await turnOfLoop();
+  return {
+    at: nowMs,
+    host: hostHealth(os, options, facts, show),
+    supervisor: health === undefined ? null : supervisorHealth(health, os, inside, show),
+    owners: ownersHealth(found, show),
+    processes,
+    sessions: [...sessions.values()].sort((a, b) => b.live - a.live || b.createdAt - a.createdAt),
+    services: servicesHealth(os, stateDir, inside?.services ?? new Map(), show),
+    stateDir: files,
+    environment: environmentHealth(os, options.environment),
+    ends: lastEnds(os, stateDir, show),
+    isInit: inside !== undefined && os.platform === 'linux' && self.pid === 1,
+    zombies: [...found.table.values()].filter(({ alive, ppid }) => !alive && ppid === self.pid)
+      .length,
+    clockJumpMs: health?.clockJumpMs ?? null,
+    stale,
+    unproven: found.unproven.map(({ reason }) => show(reason.replaceAll(join(stateDir, '/'), ''))),
+    survivors: [...(inside?.live.values() ?? [])]
+      .filter(({ survived }) => survived)
+      .map(({ record }) => show(`${record.command}, pid ${record.pid}`)),
+  };
+}
+
+/** Who looks. An open registry knows it; else nothing is opened for it. */
+async function selfOf({ os, inside }: Patient, health: Health | undefined): Promise<Owner> {
+  if (inside !== undefined && health?.instance !== undefined && health.state === 'running')
+    return (await inside.recovery()).self;
+  const identity = (await os.identifyAsync?.()) ?? os.identify();
+  return { ...identity, instance: health?.instance ?? '' };
+}
+
+/** How many processes of each session are alive, of all hosts. */
+function countLive({ owners }: Survey): Map<string, number> {
+  const live = new Map<string, number>();
+  for (const { record, identity, members } of owners.flatMap(({ records }) => records)) {
+    if (record.sessionId === undefined) continue;
+    if (identity !== 'alive' && members.length === 0) continue;
+    live.set(record.sessionId, (live.get(record.sessionId) ?? 0) + 1);
+  }
+  return live;
+}
+
+/** What a sweep would remove. */
+async function staleFiles({ os, stateDir, options }: Patient, self: Owner): Promise<string[]> {
+  const context = { os, stateDir, self, ladder: options.ladder, dryRun: true };
+  try {
+    const retention = observeClock({ ...context, bootId: self.bootId });
+    return [...(await removeStaleFiles(context)), ...removeOldRestarts(context, retention)];
+  } catch {
+    // There is no such folder, or it cannot be read: that is told by another check.
+    return [];
+  }
+}
+
+function supervisorHealth(
+  health: Health,
+  os: Os,
+  inside: Foundation | undefined,
+  show: PublicText,
+): SupervisorHealth {
+  const { options, pool, guardian, rlimitTag, instance, state, spentUsd } = health;
+  const waits = pool.queue.map(({ request, sinceMs }) => ({
+    sessionId: request.sessionId === undefined ? null : show(request.sessionId),
+    priority: request.priority,
+    waitedMs: os.clock.monotonicMs() - sinceMs,
+  }));
+  return {
+    instance: instance ?? null,
+    state,
+    pool: {
+      concurrency: options.pool.concurrency,
+      running: pool.held,
+      waiting: waits.length,
+      oldestWaitMs: waits.length === 0 ? null : Math.max(...waits.map(({ waitedMs }) => waitedMs)),
+      queue: waits,
+      live: [...(inside?.live.values() ?? [])].filter(({ countsToCap }) => countsToCap).length,
+      hardCap: options.pool.hardCap,
+    },
+    guardian: { state: guardian?.state ?? 'closed', pid: guardian?.pid ?? null },
+    rlimitTag: rlimitTag ? { limit: rlimitTag.limit, reason: rlimitTag.reason ?? null } : null,
+    spentUsd,
+  };
+}
+
+function hostHealth(
+  os: Os,
+  { maxDepth }: ResolvedOptions,
+  facts: ReturnType<typeof hostFacts>,
+  show: PublicText,
+): HostHealth {
+  const { pid, machine } = os.identify();
+  const { arch, runtime, runtimeVersion, rssBytes } = facts;
+  return {
+    pid,
+    machine: show(machine),
+    platform: os.platform,
+    ...{ arch, runtime, runtimeVersion, packageVersion: packageVersion(), rssBytes },
+    bundled: bundledPackages().map(({ name, version }) => ({ name, version })),
+    depth: depthOf(os.environment()[COOKIE_VARIABLE]),
+    maxDepth,
+    openFiles: quotaOf(facts.openFiles),
+    tasks: quotaOf(facts.tasks),
+  };
+}
+
+function quotaOf(usage: Usage | undefined): Quota | null {
+  return usage === undefined ? null : { used: usage.used, limit: usage.limit ?? null };
+}
+
+function withoutHome(path: string, home: string): string {
+  return home.length > 1 && path.startsWith(join(home, '/'))
+    ? join('~', path.slice(home.length))
+    : path;
+}

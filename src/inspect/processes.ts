@@ -1,0 +1,93 @@
+import type { ProcessName } from '../index.ts';
+import type { ProcessEntry, Usage } from '../os/os.ts';
+import type { LiveProcess } from '../process/managed-process.ts';
+import type { PublicText } from './public-text.ts';
+import type { OwnerHealth, ProcessHealth, SessionHealth } from './report.ts';
+import type { Survey, SurveyedRecord } from './survey.ts';
+
+export interface ProcessesContext {
+  /** Wall clock. */
+  readonly nowMs: number;
+  readonly usage: ReadonlyMap<number, Usage>;
+  /** By their own ids, which may not be shown as they are. */
+  readonly sessions: ReadonlyMap<string, SessionHealth>;
+  readonly publicText: PublicText;
+  /** Lets everything else go first now and then. */
+  readonly rest: () => Promise<void> | undefined;
+  live(id: string): LiveProcess | undefined;
+}
+
+/** Every owner of the state directory. */
+export function ownersHealth({ owners }: Survey, publicText: PublicText): OwnerHealth[] {
+  return owners.map(({ owner, openedAt, verdict, records }) => ({
+    instance: owner.instance,
+    pid: owner.pid,
+    machine: publicText(owner.machine),
+    verdict,
+    openedAt,
+    processes: records.length,
+  }));
+}
+
+/** Everything that the owners have written down, with what its tree costs. */
+export async function processesHealth(
+  { owners }: Survey,
+  context: ProcessesContext,
+): Promise<ProcessHealth[]> {
+  const shown: ProcessHealth[] = [];
+  for (const { verdict, records } of owners)
+    for (const one of records) {
+      shown.push(processHealth(one, verdict === 'ours', context));
+      await context.rest();
+    }
+  return shown.sort((a, b) => a.startedAt - b.startedAt);
+}
+
+function processHealth(
+  { owner, record, identity, members }: SurveyedRecord,
+  isOurs: boolean,
+  { nowMs, usage, sessions, publicText, live: find }: ProcessesContext,
+): ProcessHealth {
+  const { id, pid, kind, sessionId, command, startedAt, outlivesHost = false } = record;
+  const live = isOurs ? find(id) : undefined;
+  const { state, holdsSlot } = live?.describe() ?? {};
+  const ageMs = Math.max(0, nowMs - startedAt);
+  const lifetimeMs = live?.limits?.lifetimeMs ?? null;
+  const runningMs = ageMs - (live?.gaps.pausedMs ?? 0);
+  const total = (part: (of: Usage) => number): number | null => {
+    const measured = members.flatMap((member) => usage.get(member.pid) ?? []);
+    return measured.length === 0 ? null : measured.reduce((sum, one) => sum + part(one), 0);
+  };
+  return {
+    id,
+    owner,
+    pid,
+    command: publicText(command),
+    kind: publicText(kind),
+    sessionId: sessionId === undefined ? null : publicText(sessionId),
+    identity,
+    state: state ?? null,
+    holdsSlot: holdsSlot ?? null,
+    outlivesHost,
+    startedAt,
+    ageMs,
+    cpuPercent: total((of) => of.cpuPercent),
+    rssBytes: total((of) => of.rssBytes),
+    descendants: descendantsOf(pid, members, publicText),
+    limits: live?.limits ?? null,
+    lifetimeLeftMs: lifetimeMs === null ? null : Math.max(0, lifetimeMs - runningMs),
+    sessionLeftMs: sessions.get(sessionId ?? '')?.leftMs ?? null,
+  };
+}
+
+/** Children after their parents, so that a tree can be drawn from top to bottom. */
+function descendantsOf(
+  root: number,
+  members: readonly ProcessEntry[],
+  publicText: PublicText,
+): (ProcessName & { ppid: number })[] {
+  return members
+    .filter(({ pid }) => pid !== root)
+    .sort((a, b) => a.pid - b.pid)
+    .map(({ pid, ppid, command }) => ({ pid, ppid, command: publicText(command) }));
+}

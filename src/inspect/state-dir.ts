@@ -1,0 +1,102 @@
+import { lstatSync, type Stats, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { sliced } from '../os/clock.ts';
+import { freeBytes } from '../os/host-facts.ts';
+import type { Os } from '../os/os.ts';
+import { namesIn } from '../store/files.ts';
+import type { FileGroup, StateDirHealth } from './report.ts';
+
+/** So many unsafe files are named; more would say nothing more. */
+const MAX_UNSAFE = 50;
+
+const KINDS: readonly (readonly [RegExp, FileGroup['kind']])[] = [
+  [/^host-[\w-]+\.jsonl$/, 'journal'],
+  [/^claim-[\w+-]+\.jsonl$/, 'claim'],
+  [/^kept-[\w.-]+\.jsonl$/, 'kept'],
+  [/^session-[\da-f]{32}\.jsonl$/, 'session'],
+  [/^spend-[\d-]{10}\.jsonl$/, 'day'],
+  [/^history-[\d-]{10}\.jsonl$/, 'history'],
+  [/^service-[\da-f]{32}\.json$/, 'service'],
+  [/^restarts-[\da-f]{32}\.jsonl$/, 'restarts'],
+  [/^conversation-[\da-f]{32}\.(?:json|takeover)$/, 'conversation'],
+  [/^order-[\w.-]+\.json$/, 'order'],
+  [/^clock\.json$/, 'clock'],
+  [/^heartbeat-[\da-f]{12}\.(?:json|given-up)$/, 'heartbeat'],
+  [/\.(?:lock|taken)$/, 'lock'],
+  [/\.pid$/, 'pid-file'],
+  [/\.tmp$/, 'half-written'],
+];
+
+interface Seen {
+  readonly name: string;
+  readonly kind: FileGroup['kind'];
+  readonly stat: Stats;
+}
+
+/** Looks at what lies in the state directory, whose it is and who may read and write it. */
+export async function stateDirHealth(
+  os: Os,
+  stateDir: string,
+  shownPath: string,
+  publicText: (text: string) => string,
+): Promise<StateDirHealth> {
+  const folder = statSync(stateDir, { throwIfNoEntry: false });
+  const owned = os.userId() === undefined ? undefined : folder;
+  const seen: Seen[] = [];
+  const rest = sliced(os.clock);
+  for (const name of namesIn(stateDir).sort()) {
+    await rest();
+    const stat = lstatOf(join(stateDir, name));
+    if (stat !== undefined) seen.push({ name, kind: kindOf(name, stat), stat });
+  }
+  const groups = Map.groupBy(seen, ({ kind }) => kind);
+  const files = Array.from(groups, ([kind, all]) => ({ kind, count: all.length, bytes: sum(all) }));
+  const unsafe = seen.flatMap(({ name, stat }) => {
+    const why = dangerOf(stat, os.userId());
+    return why === undefined ? [] : [{ file: publicText(name), why }];
+  });
+  return {
+    path: shownPath,
+    exists: folder !== undefined,
+    // Without user ids a mode is made up: Windows shows 666 for what only its owner may write.
+    mode: owned === undefined ? null : modeOf(owned),
+    ownerUid: owned?.uid ?? null,
+    files: files.sort((a, b) => b.bytes - a.bytes),
+    bytes: sum(seen),
+    freeBytes: freeBytes(stateDir) ?? null,
+    unsafe: unsafe.slice(0, MAX_UNSAFE),
+  };
+}
+
+function kindOf(name: string, stat: Stats): FileGroup['kind'] {
+  if (stat.isDirectory()) return 'folder';
+  if (stat.isSocket()) return 'socket';
+  return KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? 'other';
+}
+
+/** What somebody else could do with it, or could have done; `undefined` where the system has no user ids. */
+function dangerOf(stat: Stats, userId: number | undefined): string | undefined {
+  if (stat.isSymbolicLink()) return 'it is a link';
+  if (userId === undefined) return undefined;
+  if (stat.uid !== userId) return `it belongs to uid ${stat.uid}`;
+  if (stat.mode & 0o022) return `others can write it (mode ${modeOf(stat)})`;
+  // What a socket's mode says, the folder's says already.
+  if (stat.isFile() && stat.mode & 0o044) return `others can read it (mode ${modeOf(stat)})`;
+  return undefined;
+}
+
+function modeOf({ mode }: Stats): string {
+  return (mode & 0o777).toString(8);
+}
+
+function sum(all: readonly Seen[]): number {
+  return all.reduce((total, { stat }) => total + stat.size, 0);
+}
+
+function lstatOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}

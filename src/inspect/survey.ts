@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { FailureDetector } from '../containment/failure-detector.ts';
+import { judgeBy } from '../containment/judge.ts';
+import { treeOf } from '../containment/orphans.ts';
+import { sliced } from '../os/clock.ts';
+import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
+import type { Unproven } from '../reports.ts';
+import { namesIn } from '../store/files.ts';
+import type { JournalHeader, SupervisionRecord } from '../store/formats.ts';
+import { readSafely } from '../store/journal-reader.ts';
+import { isSameProcess, judgeOwner, type Owner } from '../tree/identity.ts';
+import type { ProcessTree } from '../tree/tracked-tree.ts';
+import type { IdentityVerdict, OwnerHealth } from './report.ts';
+
+const JOURNAL = /^(?:host-|claim-)[\w+-]+\.jsonl$/;
+const KEPT = /^kept-[\w.-]+\.jsonl$/;
+
+export interface SurveyContext {
+  readonly os: Os;
+  readonly stateDir: string;
+  readonly self: Owner;
+  /** The tree of a process that we hold ourselves: more of it can be proven. */
+  ownTree(id: string): ProcessTree | undefined;
+}
+
+export interface SurveyedOwner {
+  readonly owner: JournalHeader['owner'];
+  readonly openedAt: number;
+  readonly verdict: OwnerHealth['verdict'];
+  readonly records: readonly SurveyedRecord[];
+}
+
+export interface SurveyedRecord {
+  readonly owner: string;
+  readonly record: SupervisionRecord;
+  readonly identity: IdentityVerdict;
+  /** Who of its tree is alive. */
+  readonly members: readonly ProcessEntry[];
+}
+
+/** What stands in a state directory, and who of it is alive. */
+export interface Survey {
+  readonly owners: readonly SurveyedOwner[];
+  readonly table: ProcessTable;
+  /** Files that could not be read, or prove nothing. */
+  readonly unproven: readonly Unproven[];
+}
+
+/** Looks at the journals of a state directory and at the process table; changes nothing. */
+export async function survey(context: SurveyContext): Promise<Survey> {
+  const { os, stateDir, self } = context;
+  const unproven: Unproven[] = [];
+  const journals = new Map<string, { header: JournalHeader; records: SupervisionRecord[] }>();
+  // Before the look: whom it does not show is gone.
+  for (const name of namesIn(stateDir).filter((file) => JOURNAL.test(file) || KEPT.test(file))) {
+    const content = await readSafely(join(stateDir, name), os, unproven);
+    if (content?.header === undefined) continue;
+    const { instance } = content.header.owner;
+    const journal = journals.get(instance) ?? { header: content.header, records: [] };
+    journal.records.push(...content.records.values());
+    journals.set(instance, journal);
+    for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
+  }
+  const table = await os.processes.look();
+  const owners: SurveyedOwner[] = [];
+  const rest = sliced(os.clock);
+  for (const { header, records } of journals.values()) {
+    const { owner, openedAt } = header;
+    const surveyed: SurveyedRecord[] = [];
+    const isOurs = owner.instance === self.instance;
+    const verdict = isOurs ? 'ours' : await verdictOf(owner, context, table);
+    for (const record of records) {
+      await rest();
+      const seen = identityOf(record, owner, self, table);
+      const identity = seen === 'elsewhere' && verdict === 'rebooted' ? verdict : seen;
+      const tree =
+        context.ownTree(record.id) ?? treeOf(owner.instance, { id: record.id, record }, os);
+      const members = hasTree(identity) ? tree.membersIn(table) : [];
+      surveyed.push({ owner: owner.instance, record, identity, members });
+    }
+    owners.push({ owner, openedAt, verdict, records: surveyed });
+  }
+  const order = (one: SurveyedOwner) => (one.verdict === 'ours' ? 0 : one.openedAt);
+  return { owners: owners.sort((a, b) => order(a) - order(b)), table, unproven };
+}
+
+/** What an owner's process or its heartbeat tells; whoever was given up counts as dead. */
+async function verdictOf(
+  owner: Owner,
+  { self, os, stateDir }: SurveyContext,
+  table: ProcessTable,
+): Promise<OwnerHealth['verdict']> {
+  const detector = new FailureDetector(os, stateDir, { looksOnce: true });
+  const { verdict } = await judgeBy(owner, { self, detector }, (pid) => table.get(pid));
+  return verdict === 'given-up' ? 'dead' : verdict;
+}
+
+/** Whether the process with a record's pid is the recorded one. */
+function identityOf(
+  record: SupervisionRecord,
+  owner: JournalHeader['owner'],
+  self: Owner,
+  table: ProcessTable,
+): IdentityVerdict {
+  // Without a start time of its own it is unproven, whenever its owner started.
+  const identity = { ...owner, ...record, startTime: record.startTime };
+  const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
+  if (verdict === 'given-up') return 'elsewhere';
+  if (verdict !== 'dead') return verdict;
+  const now = table.get(record.pid);
+  if (now === undefined) return 'gone';
+  return isSameProcess(record, now) ? 'zombie' : 'recycled';
+}
+
+/** What has ended may have left some of its tree. */
+function hasTree(identity: IdentityVerdict): boolean {
+  return identity !== 'elsewhere' && identity !== 'rebooted' && identity !== 'unproven';
+}

@@ -1,0 +1,129 @@
+import * as z from 'zod/mini';
+import { durationMs } from '../../check.ts';
+import { SupervisorError } from '../../errors.ts';
+
+/** What `idleMs: true` means. */
+const IDLE_MS = 60_000;
+
+const above0 = (unit: string, more = '') => {
+  const wish = { error: `must be a number of ${unit} above 0${more}, or null for no limit` };
+  return [z.number(wish).check(z.positive(wish)), z.null(), wish] as const;
+};
+const amount = (unit: string) => {
+  const [number, none, wish] = above0(unit);
+  return z.optional(z.union([number, none], wish));
+};
+const idle = () => {
+  const [number, none, wish] = above0('milliseconds', `, true for ${IDLE_MS}`);
+  return z.optional(
+    z.union(
+      [
+        number,
+        none,
+        z.pipe(
+          z.literal(true),
+          z.transform(() => IDLE_MS),
+        ),
+      ],
+      wish,
+    ),
+  );
+};
+const shape = () => ({
+  startupMs: amount('milliseconds'),
+  idleMs: idle(),
+  memoryBytes: amount('bytes'),
+  lifetimeMs: amount('milliseconds'),
+});
+
+/** @internal The limits of one spawn, or of one kind. */
+export const processLimits = z.lazy(() => z.strictObject(shape()));
+
+/** @internal */
+export const limitOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({ ...shape(), perKind: z._default(z.record(z.string(), processLimits), {}) }),
+    {},
+  ),
+);
+
+/** @internal */
+export const samplingOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 5000) }),
+    {},
+  ),
+);
+
+/** What ends a process and its tree; `null` is no limit, and what is left out is inherited. */
+export interface Limits {
+  /** No output within so many ms of the start. Default: no limit. */
+  startupMs?: number | null | undefined;
+  /** So many ms of idleness; `true` means 60000. Default: no limit. */
+  idleMs?: number | true | null | undefined;
+  /** More memory than so many bytes, summed over the tree. Default: no limit. */
+  memoryBytes?: number | null | undefined;
+  /** So many ms of life. Default: no limit. */
+  lifetimeMs?: number | null | undefined;
+}
+
+/** The limits of all processes; `idleMs` is for agents only, unless `perKind` or the spawn says it. */
+export interface LimitOptions extends Limits {
+  /** Come before the others for the processes of a kind. */
+  perKind?: Readonly<Record<string, Limits>> | undefined;
+}
+
+/** @internal */
+type Wishes = z.output<typeof processLimits>;
+/** The limits that hold for one process; `null` is none. */
+export type ProcessLimits = Readonly<
+  Record<'startupMs' | 'idleMs' | 'memoryBytes' | 'lifetimeMs', number | null>
+>;
+
+/** @internal Merges what was asked for: the spawn comes before its kind, and that before the supervisor. */
+export function mergeLimits(
+  { perKind, ...everywhere }: z.output<typeof limitOptions>,
+  kind: string,
+  ofSpawn: Wishes = {},
+): ProcessLimits {
+  // Any text may be a kind, `constructor` too.
+  const ofKind: Wishes = (Object.hasOwn(perKind, kind) && perKind[kind]) || {};
+  const { idleMs: ofAgents, ...ofAll } = everywhere;
+  const inherited: Wishes = kind === 'agent' ? { ...ofAll, idleMs: ofAgents } : ofAll;
+  const first = (name: keyof ProcessLimits): number | null =>
+    [ofSpawn, ofKind, inherited]
+      .map((wishes) => wishes[name])
+      .find((value) => value !== undefined) ?? null;
+  return {
+    startupMs: first('startupMs'),
+    idleMs: first('idleMs'),
+    memoryBytes: first('memoryBytes'),
+    lifetimeMs: first('lifetimeMs'),
+  };
+}
+
+/**
+ * @internal Refuses limits of which one could never be reached.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS` naming both fields and their values
+ */
+export function assertConsistent(limits: ProcessLimits, subject: string, field = 'limits'): void {
+  const { lifetimeMs } = limits;
+  for (const name of ['startupMs', 'idleMs'] as const) {
+    const value = limits[name];
+    if (value === null || lifetimeMs === null || value <= lifetimeMs) continue;
+    const fields = [`${field}.${name}`, `${field}.lifetimeMs`] as const;
+    throw new SupervisorError(
+      'INVALID_OPTIONS',
+      `${subject}: "${fields[0]}" is ${value}, but must not be longer than "${fields[1]}", which is ${lifetimeMs}: it would never be reached. Correct one of them, or set it to null.`,
+      { data: { fields, values: [value, lifetimeMs] } },
+    );
+  }
+}
+
+/** @internal The same for what a supervisor is made with: for all, for agents, and for each kind that is named. */
+export function assertOptionsConsistent(options: z.output<typeof limitOptions>): void {
+  assertConsistent(mergeLimits({ ...options, perKind: {} }, 'agent'), 'options');
+  for (const kind of Object.keys(options.perKind))
+    assertConsistent(mergeLimits(options, kind), 'options', `limits.perKind.${kind}`);
+}

@@ -1,0 +1,130 @@
+import { sliced, turnOfLoop } from '../../os/clock.ts';
+import type { Os, ProcessEntry, ProcessTable, Usage } from '../../os/os.ts';
+
+/** What the sampler needs of a process. */
+export interface Sampled {
+  readonly record: { readonly pid: number };
+  readonly tree: { membersIn(table: ProcessTable): ProcessEntry[] };
+}
+
+/** One process's tree at one moment. */
+export interface Sample {
+  /** Of each member of the tree that could be measured. */
+  readonly usage: readonly (Usage & { readonly pid: number })[];
+  readonly descendants: number;
+  /** Of the process itself, since its start; `undefined` if it could not be measured. */
+  readonly cpuTimeMs: number | undefined;
+}
+
+interface Watcher {
+  readonly process: Sampled;
+  readonly everyMs: number;
+  dueMs: number;
+  take(sample: Sample): void | Promise<void>;
+}
+
+/**
+ * Measures the trees of all processes that somebody watches, in rounds: each takes one look at the
+ * process table and one sample of all their members. There is no timer while nobody watches.
+ */
+export class Sampler {
+  readonly #os: Os;
+  /** Read each time: the host may take another interval. */
+  readonly #sampling: { readonly intervalMs: number };
+  readonly #watchers = new Set<Watcher>();
+  #cancelTimer: (() => void) | undefined;
+  #isInRound = false;
+
+  constructor(os: Os, sampling: { readonly intervalMs: number }) {
+    this.#os = os;
+    this.#sampling = sampling;
+  }
+
+  /**
+   * Measures a process now and again, at least once in `everyMs` and in the interval of all; returns
+   * how to stop. The next round waits until `take` is done.
+   */
+  watch(process: Sampled, everyMs: number | undefined, take: Watcher['take']): () => void {
+    const { intervalMs } = this.#sampling;
+    const watcher = {
+      process,
+      everyMs: Math.min(everyMs ?? intervalMs, intervalMs),
+      dueMs: 0,
+      take,
+    };
+    this.#plan(watcher);
+    this.#watchers.add(watcher);
+    this.#schedule();
+    return () => {
+      this.#watchers.delete(watcher);
+      this.#schedule();
+    };
+  }
+
+  /** On a grid that all share, so that whoever has the same interval has the same rounds. */
+  #plan(watcher: Watcher): void {
+    const { everyMs, dueMs } = watcher;
+    const next = (Math.floor(this.#os.clock.monotonicMs() / everyMs) + 1) * everyMs;
+    // A timer may be a little early, and its round is the one that was due.
+    watcher.dueMs = next <= dueMs ? dueMs + everyMs : next;
+  }
+
+  #schedule(): void {
+    this.#cancelTimer?.();
+    if (this.#isInRound || this.#watchers.size === 0) return;
+    const { clock } = this.#os;
+    const dueMs = Math.min(...Array.from(this.#watchers, (watcher) => watcher.dueMs));
+    this.#cancelTimer = clock.after(dueMs - clock.monotonicMs(), () => void this.#round());
+  }
+
+  async #round(): Promise<void> {
+    this.#isInRound = true;
+    const nowMs = this.#os.clock.monotonicMs();
+    const due = [...this.#watchers].filter(({ dueMs }) => dueMs <= nowMs + 1);
+    try {
+      await this.#measure(due);
+    } catch {
+      // No look, no news: the next round is another chance.
+    }
+    for (const watcher of due) this.#plan(watcher);
+    this.#isInRound = false;
+    this.#schedule();
+  }
+
+  async #measure(due: readonly Watcher[]): Promise<void> {
+    const { clock, processes } = this.#os;
+    const table = await processes.look();
+    const trees = new Map<Sampled, readonly ProcessEntry[]>();
+    // Whoever waits for the same look works first.
+    await turnOfLoop();
+    const rest = sliced(clock);
+    for (const { process } of due) {
+      await rest();
+      if (!trees.has(process)) trees.set(process, process.tree.membersIn(table));
+    }
+    const members = [...trees.values()].flat();
+    const usage = await this.#os.sample([...new Set(members.map(({ pid }) => pid))]);
+    for (const watcher of due) {
+      // It may have gone meanwhile.
+      if (!this.#watchers.has(watcher)) continue;
+      const { process, take } = watcher;
+      await take(sampleOf(process, trees.get(process) ?? [], usage));
+    }
+  }
+}
+
+function sampleOf(
+  { record }: Sampled,
+  members: readonly ProcessEntry[],
+  usage: ReadonlyMap<number, Usage>,
+): Sample {
+  const measured = members.flatMap(({ pid }) => {
+    const one = usage.get(pid);
+    return one === undefined ? [] : [{ pid, ...one }];
+  });
+  return {
+    usage: measured,
+    descendants: members.filter(({ pid }) => pid !== record.pid).length,
+    cpuTimeMs: usage.get(record.pid)?.cpuTimeMs,
+  };
+}

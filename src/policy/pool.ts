@@ -1,0 +1,270 @@
+import { PriorityQueue } from 'p-queue';
+import * as z from 'zod/mini';
+import { durationMs } from '../check.ts';
+import { SupervisorError } from '../errors.ts';
+import { type Clock, queueMicrotask } from '../os/clock.ts';
+
+const DEFAULT_HARD_CAP = 10;
+
+/** @internal */
+export const poolOptions = z.lazy(() =>
+  z
+    .pipe(
+      z.prefault(
+        z.strictObject({
+          concurrency: z._default(z.int().check(z.minimum(1)), 2),
+          hardCap: z.optional(z.int().check(z.minimum(1))),
+          waitTimeoutMs: z._default(durationMs(), 60_000),
+        }),
+        {},
+      ),
+      z.transform(({ hardCap, ...rest }) => ({
+        ...rest,
+        // A pool that was made larger than the default cap means it.
+        hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
+      })),
+    )
+    .check(
+      z.refine(({ hardCap, concurrency }) => hardCap >= concurrency, {
+        error: 'hardCap must be at least concurrency',
+        path: ['hardCap'],
+      }),
+    ),
+);
+
+/** The right to have one agent running; it ends when `release` is called, however often. */
+export interface Slot {
+  release(): void;
+}
+
+/** Someone who wants a slot. Exactly one of `granted` and `refused` is called, once. */
+export interface SlotRequest {
+  readonly sessionId: string | undefined;
+  /** Higher goes first; first come, first served within one. */
+  readonly priority: number;
+  /** `undefined` waits for ever. */
+  readonly timeoutMs: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** It is the next to get a slot, and there is none yet; called once. */
+  readonly atHead?: (() => void) | undefined;
+  granted(slot: Slot): void;
+  refused(error: SupervisorError): void;
+}
+
+/** A request in the queue. */
+export interface Waiter {
+  readonly request: SlotRequest;
+  /** Leaves the queue with `error`; does nothing once the slot is granted or refused. */
+  refuse(error: SupervisorError): void;
+}
+
+/** A request that waits, since when on the monotonic clock. */
+export interface Waiting extends Waiter {
+  readonly sinceMs: number;
+}
+
+/** What a pool and its entries share. */
+interface Ledger {
+  readonly clock: Clock;
+  // p-queue's order without its tasks: these end some microtasks after the release, and until then the
+  // slot would be free and yet not to be had.
+  readonly queue: PriorityQueue;
+  readonly waiting: Set<Entry>;
+  held: number;
+  /** How many of those who wait want to be told that they are next. */
+  curious: number;
+  /** Grants what is free to those who wait, in a microtask. */
+  handOut(): void;
+}
+
+/** Hands out the slots: never more than `concurrency` at once, first come, first served within a priority. */
+export class Pool {
+  #concurrency: number;
+  readonly #ledger: Ledger;
+  #isHandingOut = false;
+  #isOpen = true;
+
+  constructor(concurrency: number, clock: Clock) {
+    this.#concurrency = concurrency;
+    this.#ledger = {
+      clock,
+      queue: new PriorityQueue(),
+      waiting: new Set(),
+      held: 0,
+      curious: 0,
+      handOut: () => this.#handOut(),
+    };
+  }
+
+  get concurrency(): number {
+    return this.#concurrency;
+  }
+
+  /** Takes another size; who holds a slot too many keeps it until its release. */
+  resize(concurrency: number): void {
+    this.#concurrency = concurrency;
+    this.#handOut();
+  }
+
+  /** Grants nothing until `open` is called. */
+  pause(): void {
+    this.#isOpen = false;
+  }
+
+  open(): void {
+    this.#isOpen = true;
+    this.#handOut();
+  }
+
+  get waiting(): ReadonlySet<Waiting> {
+    return this.#ledger.waiting;
+  }
+
+  /** Who waits, in the order in which they get a slot. */
+  get queue(): readonly Waiting[] {
+    return [...this.waiting].sort((a, b) => b.request.priority - a.request.priority);
+  }
+
+  /** How many slots are held now. */
+  get held(): number {
+    return this.#ledger.held;
+  }
+
+  /** Asks for a slot; a free one that nobody waits for is granted before this returns. */
+  request(request: SlotRequest): Waiter {
+    const entry = new Entry(request, this.#ledger);
+    if (request.signal?.aborted) entry.abort();
+    else if (this.waiting.size === 0 && this.#hasFree()) entry.grant();
+    else {
+      entry.wait();
+      this.#tellHead();
+    }
+    return entry;
+  }
+
+  /** Refuses every waiter that `matches`. */
+  refuse(matches: (request: SlotRequest) => boolean, error: () => SupervisorError): void {
+    for (const waiter of [...this.waiting]) if (matches(waiter.request)) waiter.refuse(error());
+  }
+
+  #hasFree(): boolean {
+    return this.#isOpen && this.held < this.concurrency;
+  }
+
+  #handOut(): void {
+    if (this.#isHandingOut || this.waiting.size === 0) return;
+    this.#isHandingOut = true;
+    queueMicrotask(() => {
+      this.#isHandingOut = false;
+      while (this.#hasFree() && this.waiting.size > 0) {
+        void this.#ledger.queue.dequeue()?.();
+      }
+      this.#tellHead();
+    });
+  }
+
+  #tellHead(): void {
+    if (this.#ledger.curious === 0 || !this.#isOpen) return;
+    let head: Entry | undefined;
+    for (const entry of this.#ledger.waiting)
+      if (head === undefined || entry.request.priority > head.request.priority) head = entry;
+    head?.tellHead();
+  }
+}
+
+class Entry implements Waiting, Slot {
+  readonly request: SlotRequest;
+  sinceMs = 0;
+  readonly #ledger: Ledger;
+  #state: 'waiting' | 'held' | 'over' = 'waiting';
+  /** What the queue holds: a function, which it takes for a task. */
+  #turn: (() => Promise<void>) | undefined;
+  #onAbort: (() => void) | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #isCurious = false;
+
+  constructor(request: SlotRequest, ledger: Ledger) {
+    this.request = request;
+    this.#ledger = ledger;
+  }
+
+  grant(): void {
+    this.#leave('held');
+    this.#ledger.held++;
+    this.request.granted(this);
+  }
+
+  release(): void {
+    if (this.#state !== 'held') return;
+    this.#state = 'over';
+    this.#ledger.held--;
+    this.#ledger.handOut();
+  }
+
+  wait(): void {
+    const { queue, waiting, clock } = this.#ledger;
+    const { priority, signal, timeoutMs } = this.request;
+    waiting.add(this);
+    this.sinceMs = clock.monotonicMs();
+    this.#isCurious = this.request.atHead !== undefined;
+    if (this.#isCurious) this.#ledger.curious++;
+    this.#turn = async () => this.grant();
+    queue.enqueue(this.#turn, { priority });
+    if (signal !== undefined) {
+      this.#onAbort = () => this.abort();
+      signal.addEventListener('abort', this.#onAbort, { once: true });
+    }
+    if (timeoutMs !== undefined) {
+      const timeOut = () => this.refuse(timedOut(timeoutMs));
+      this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
+    }
+  }
+
+  tellHead(): void {
+    if (!this.#isCurious) return;
+    this.#satisfy();
+    this.request.atHead?.();
+  }
+
+  refuse(error: SupervisorError): void {
+    if (this.#state !== 'waiting') return;
+    this.#leave('over');
+    if (this.#turn !== undefined) this.#ledger.queue.remove(this.#turn);
+    // Whoever comes next may be at the head now.
+    if (this.#ledger.curious > 0) this.#ledger.handOut();
+    this.request.refused(error);
+  }
+
+  abort(): void {
+    const cause = this.request.signal?.reason;
+    this.refuse(
+      new SupervisorError(
+        'ABORTED',
+        'The request was aborted while it waited for a slot; nothing was started.',
+        { cause },
+      ),
+    );
+  }
+
+  #satisfy(): void {
+    if (this.#isCurious) this.#ledger.curious--;
+    this.#isCurious = false;
+  }
+
+  #leave(state: 'held' | 'over'): void {
+    this.#state = state;
+    this.#ledger.waiting.delete(this);
+    this.#satisfy();
+    this.#cancelTimer?.();
+    if (this.#onAbort !== undefined)
+      this.request.signal?.removeEventListener('abort', this.#onAbort);
+  }
+}
+
+function timedOut(timeoutMs: number): SupervisorError {
+  return new SupervisorError(
+    'POOL_TIMEOUT',
+    `No slot became free within ${timeoutMs} ms. Raise pool.concurrency or pool.waitTimeoutMs, or end what holds the slots (supervisor.list()).`,
+    { data: { timeoutMs } },
+  );
+}

@@ -1,0 +1,146 @@
+import * as z from 'zod/mini';
+import { durationMs } from '../check.ts';
+import { isSupervisorError } from '../errors.ts';
+import type { ExitReport } from '../reports.ts';
+
+/** As long as its restarts are remembered in the state directory. */
+const MAX_WINDOW_MS = 30 * 24 * 3_600_000;
+/** How many ends a run remembers. */
+export const ENDS_KEPT = 100;
+
+/** @internal When a run starts its process again. */
+export const restartPolicy = z.lazy(() =>
+  z
+    .strictObject({
+      maxRestarts: z._default(z.int().check(z.minimum(0)), 5),
+      windowMs: z._default(durationMs().check(z.minimum(1), z.maximum(MAX_WINDOW_MS)), 600_000),
+      backoffMs: z.optional(durationMs()),
+      maxBackoffMs: z.optional(durationMs()),
+      jitter: z._default(z.number().check(z.minimum(0), z.maximum(1)), 0.5),
+      // A single end is like no other.
+      sameCrashLimit: z._default(z.int().check(z.minimum(2), z.maximum(ENDS_KEPT)), 3),
+    })
+    .check(
+      z.refine(
+        ({ backoffMs, maxBackoffMs }) => (backoffMs ?? 0) <= (maxBackoffMs ?? Number.MAX_VALUE),
+        { error: 'backoffMs must be at most maxBackoffMs', path: ['backoffMs'] },
+      ),
+    ),
+);
+
+/** The restart policy with every default filled in. */
+export interface RestartPolicy {
+  readonly maxRestarts: number;
+  readonly windowMs: number;
+  readonly backoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly jitter: number;
+  readonly sameCrashLimit: number;
+}
+
+/** @internal Fills in what is left out of the backoff; whoever states one end of it moves the other's default. */
+export function withBackoff(policy: z.output<typeof restartPolicy>): RestartPolicy {
+  const maxBackoffMs = policy.maxBackoffMs ?? Math.max(60_000, policy.backoffMs ?? 0);
+  const backoffMs = policy.backoffMs ?? Math.min(1000, maxBackoffMs);
+  return { ...policy, backoffMs, maxBackoffMs };
+}
+
+/**
+ * How a run ended: `completed` and `intentional` say how its last process did; `exhausted` and
+ * `same-crash`, that it crashed too often, or always alike; `refused`, that its process could not be
+ * started; `aborted`, that the run itself was ended.
+ */
+export type RunOutcome =
+  | 'completed'
+  | 'intentional'
+  | 'exhausted'
+  | 'same-crash'
+  | 'refused'
+  | 'aborted';
+
+/** What is known of a run when one of its processes has ended. */
+export interface RunHistory {
+  /** The ends before this one, oldest first. */
+  readonly ends: readonly ExitReport[];
+  /** When it was restarted before, by this host or by others; wall clock, ms since 1970. */
+  readonly restartedAt: readonly number[];
+  /** Wall clock, ms since 1970. */
+  readonly now: number;
+  /** Whether this host asked for the end, by `kill` or `terminate`. */
+  readonly asked: boolean;
+  /** By chance, at least 0 and less than 1. */
+  readonly random: number;
+}
+
+export type RestartDecision =
+  | { readonly delayMs: number; readonly outcome?: never }
+  | {
+      readonly outcome: RunOutcome;
+      /** Somebody outside ended the process: whatever else belongs to the run ends with it. */
+      readonly fromOutside?: boolean;
+      readonly delayMs?: never;
+    };
+
+/** Decides whether a process that has ended so is started again, and when. */
+export function decideRestart(
+  report: ExitReport,
+  { ends, restartedAt, now, asked, random }: RunHistory,
+  policy: RestartPolicy,
+): RestartDecision {
+  const { cause, intentional, error } = report;
+  if (cause === 'completed') return { outcome: 'completed' };
+  // One that was taken back before it had a slot is not refused.
+  if (cause === 'not-started' && !intentional) {
+    const isOver = isSupervisorError(error, 'ABORTED') || isSupervisorError(error, 'STOPPING');
+    return { outcome: isOver ? 'aborted' : 'refused' };
+  }
+  if (intentional) return { outcome: 'intentional', fromOutside: cause === 'terminated' && !asked };
+
+  if (countAlike([...ends, report], policy) >= policy.sameCrashLimit)
+    return { outcome: 'same-crash' };
+  const recent = countRecent(restartedAt, now, policy);
+  if (recent >= policy.maxRestarts) return { outcome: 'exhausted' };
+  return { delayMs: backoffAfter(recent, random, policy) };
+}
+
+/** How many restarts the window has already; a stamp in the future is one of a clock that was set back: it counts as now. */
+export function countRecent(
+  restartedAt: readonly number[],
+  now: number,
+  { windowMs }: RestartPolicy,
+): number {
+  return restartedAt.filter((at) => now - at < windowMs).length;
+}
+
+/** How long to wait before the next restart. */
+export function backoffAfter(
+  recent: number,
+  random: number,
+  { backoffMs, maxBackoffMs, jitter }: RestartPolicy,
+): number {
+  // A power beyond this is infinite, and no number when it multiplies 0.
+  const fullMs = Math.min(maxBackoffMs, backoffMs * 2 ** Math.min(recent, 1000));
+  return fullMs * (1 - jitter * random);
+}
+
+/** How many of the last ends have one signature; one that had lived for a whole window starts a new series. */
+export function countAlike(ends: readonly ExitReport[], { windowMs }: RestartPolicy): number {
+  const last = ends.at(-1);
+  let count = 0;
+  for (const end of ends.toReversed()) {
+    if (last === undefined || crashSignature(end) !== crashSignature(last)) break;
+    count++;
+    if (end.durationMs >= windowMs) break;
+  }
+  return count;
+}
+
+/** What two crashes for the same reason have in common: code, signal, and the last line on stderr but for its figures. */
+export function crashSignature({ code, signal, stderrTail }: ExitReport): string {
+  const line = stderrTail.trimEnd().split('\n').at(-1)?.trim() ?? '';
+  return `${code} ${signal} ${line.replaceAll(FIGURES, '#')}`;
+}
+
+/** UUIDs, addresses and hashes, times and dates, pids and other numbers, in this order. */
+const FIGURES =
+  /\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b|\b0x[\da-f]+|\b(?=\d*[a-f])(?=[a-f]*\d)[\da-f]{6,}\b|\d+(?:[.,:/T-]\d+)*Z?/gi;

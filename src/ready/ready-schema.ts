@@ -1,0 +1,49 @@
+import * as z from 'zod/mini';
+import { systemText } from '../check.ts';
+import type { Ready } from '../daemon/options.ts';
+
+const WAYS = ['port', 'url', 'socket', 'check', 'stdout'] as const;
+
+/** Every way to be ready; of a union, zod would complain about each of them. */
+export const readyFields = () => ({
+  port: z.optional(z.int().check(z.minimum(1), z.maximum(65_535))),
+  host: z.optional(systemText().check(z.minLength(1))),
+  url: z.optional(
+    systemText().check(
+      z.refine((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''), {
+        error: 'must be an http or https address',
+      }),
+    ),
+  ),
+  socket: z.optional(
+    z.union([systemText().check(z.minLength(1)), z.string().check(z.regex(/^\0[^\0]+$/))]),
+  ),
+  check: z.optional(
+    z.custom<(context: never) => boolean | PromiseLike<boolean>>(
+      (value) => typeof value === 'function',
+      { error: 'must be a function' },
+    ),
+  ),
+  stdout: z.optional(z.instanceof(RegExp, { error: 'must be a regular expression' })),
+});
+
+type Wish = Readonly<Partial<Record<(typeof WAYS)[number] | 'host', unknown>>>;
+
+/** Refuses what names none of them, or several. */
+export function exactlyOneWay<S extends z.ZodMiniType<Wish>>(schema: S): S {
+  return schema.check(
+    z.refine((wish: Wish) => WAYS.filter((way) => wish[way] !== undefined).length === 1, {
+      error: `must have exactly one of ${WAYS.join(', ')}`,
+    }),
+    z.refine(({ host, port }: Wish) => host === undefined || port !== undefined, {
+      error: 'must come with a port',
+      path: ['host'],
+    }),
+  );
+}
+
+/** The way that was named; ways are told apart by which of them is there. */
+export function waysOf(wish: Wish): Ready {
+  const named = Object.entries(wish).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(named) as unknown as Ready;
+}

@@ -1,0 +1,200 @@
+import * as z from 'zod/mini';
+import { HEARTBEAT_ID } from '../tree/identity.ts';
+
+/**
+ * The number of the format below, in every journal's header. A reader acts on its own number
+ * only, so that an older or newer version of this package never misreads a process's identity.
+ */
+export const FORMAT_VERSION = 1;
+
+const MAX_PID = 2 ** 22;
+
+const identity = () => ({
+  startTime: z.optional(z.string().check(z.minLength(1), z.maxLength(32))),
+  bootId: z.string().check(z.maxLength(64)),
+  pidNamespace: z.string().check(z.maxLength(64)),
+});
+
+const recordSchema = z.lazy(() =>
+  z.object({
+    id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
+    pid: z.int().check(z.minimum(2), z.maximum(MAX_PID)),
+    ...identity(),
+    /** The process leads a group and a session of its own, both with its pid as number. */
+    group: z.boolean(),
+    kind: z.string().check(z.maxLength(256)),
+    sessionId: z.optional(z.string().check(z.maxLength(1024))),
+    command: z.string().check(z.maxLength(256)),
+    cwd: z.string().check(z.maxLength(4096)),
+    startedAt: z.number(),
+    /** Meant to live on when its host ends. */
+    outlivesHost: z.optional(z.boolean()),
+    /** The resource limit that it bears, as all that it starts (tree/rlimit-tag.ts). */
+    tag: z.optional(z.string().check(z.regex(/^\d{19}$/))),
+  }),
+);
+
+const ownerSchema = z.lazy(() =>
+  z.object({
+    instance: z.string().check(z.regex(/^[\w-]{8,64}$/)),
+    machine: z.string().check(z.maxLength(256)),
+    pid: z.int().check(z.minimum(1), z.maximum(MAX_PID)),
+    ...identity(),
+    heartbeat: z.optional(z.string().check(z.regex(HEARTBEAT_ID))),
+  }),
+);
+
+const headerSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    owner: ownerSchema,
+    openedAt: z.number(),
+  }),
+);
+
+const changeSchema = z.lazy(() =>
+  z.union([
+    z.object({ add: recordSchema }),
+    z.object({ remove: z.string().check(z.maxLength(64)) }),
+  ]),
+);
+
+/** A day that no clock reaches: beyond it, dates cannot be written. */
+const MAX_DATE_MS = 8.64e15;
+const stamp = () => z.number().check(z.minimum(0), z.maximum(MAX_DATE_MS));
+
+const spent = () =>
+  z.object({ usd: z.number().check(z.nonnegative()), tokens: z.number().check(z.nonnegative()) });
+
+const sessionLineSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    session: z.string().check(z.minLength(1), z.maxLength(1024)),
+    created: z.object({
+      at: stamp(),
+      machine: z.string().check(z.maxLength(256)),
+      bootId: z.string().check(z.maxLength(64)),
+      sinceBootMs: z.number(),
+    }),
+    at: stamp(),
+    maxWallClockMs: z.optional(z.nullable(z.number().check(z.minimum(1)))),
+    /** A process was started for it. */
+    started: z.optional(z.literal(true)),
+    /** A process of it ended, with this cause. */
+    ended: z.optional(z.string().check(z.maxLength(32))),
+    spent: z.optional(spent()),
+  }),
+);
+
+const spendLineSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    session: z.optional(z.string().check(z.maxLength(1024))),
+    at: stamp(),
+    spent: spent(),
+  }),
+);
+
+const noteSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    at: stamp(),
+    /** `lost`: it is gone, and nobody has seen how. */
+    event: z.enum(['started', 'ended', 'lost']),
+    owner: z.string().check(z.maxLength(64)),
+    id: z.string().check(z.maxLength(64)),
+    pid: z.optional(z.int()),
+    kind: z.string().check(z.maxLength(256)),
+    sessionId: z.optional(z.string().check(z.maxLength(1024))),
+    command: z.optional(z.string().check(z.maxLength(256))),
+    cause: z.optional(z.string().check(z.maxLength(32))),
+    code: z.optional(z.nullable(z.int())),
+    signal: z.optional(z.nullable(z.string().check(z.maxLength(32)))),
+    forced: z.optional(z.boolean()),
+    durationMs: z.optional(z.number()),
+  }),
+);
+
+const orderSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    cause: z.enum(['terminated', 'reaped']),
+  }),
+);
+
+const claimSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    conversation: z.string().check(z.minLength(1), z.maxLength(1024)),
+    owner: ownerSchema,
+    /** Which of the owner's records it is for. */
+    id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
+  }),
+);
+
+/**
+ * What is known of one supervised process. Arguments and environment are not: both hold secrets.
+ */
+export type SupervisionRecord = Readonly<z.infer<typeof recordSchema>>;
+
+/** The first line of a journal: whose it is, in which format. */
+export type JournalHeader = Readonly<z.infer<typeof headerSchema>>;
+
+/** One line of a session's file. */
+export type SessionLine = Readonly<z.infer<typeof sessionLineSchema>>;
+
+/** One line of a day's file. */
+export type SpendLine = Readonly<z.infer<typeof spendLineSchema>>;
+
+/** One line of the history. */
+export type HistoryNote = Readonly<z.infer<typeof noteSchema>>;
+
+/** As what an operator ends a process. */
+export type Order = Readonly<z.infer<typeof orderSchema>>;
+
+/** Who runs a conversation's agent. */
+export type Claim = Readonly<z.infer<typeof claimSchema>>;
+
+export type JournalChange = z.infer<typeof changeSchema>;
+
+/** Reads a journal's first line; `undefined` for one of another format or of no format. */
+export function parseHeader(value: unknown): JournalHeader | undefined {
+  return headerSchema.safeParse(value).data;
+}
+
+/** Reads one later line of a journal; `undefined` for anything this format does not know. */
+export function parseChange(value: unknown): JournalChange | undefined {
+  return changeSchema.safeParse(value).data;
+}
+
+/** Reads one line of a session's file; `undefined` for anything this format does not know. */
+export function parseSessionLine(value: unknown): SessionLine | undefined {
+  return sessionLineSchema.safeParse(value).data;
+}
+
+/** Reads a line of a day's file; `undefined` for anything this format does not know. */
+export function parseSpendLine(value: unknown): SpendLine | undefined {
+  return spendLineSchema.safeParse(value).data;
+}
+
+/** Reads a line of the history; `undefined` for anything this format does not know. */
+export function parseNote(value: unknown): HistoryNote | undefined {
+  return noteSchema.safeParse(value).data;
+}
+
+export function parseOrder(value: unknown): Order | undefined {
+  return orderSchema.safeParse(value).data;
+}
+
+/** `undefined` for what is no JSON: torn, or foreign. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export function parseClaim(value: unknown): Claim | undefined {
+  return claimSchema.safeParse(value).data;
+}

@@ -1,0 +1,132 @@
+import { readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { boundPath } from '../os/liveness-socket.ts';
+import type { Os } from '../os/os.ts';
+import { HEARTBEAT_ID } from '../tree/identity.ts';
+import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './files.ts';
+
+/*
+ * Read by hand: launchers judge pid files, and to load zod for it would take them ten times as long as
+ * all the rest.
+ */
+
+/** The number of the format of heartbeat files; a reader acts on its own number only. */
+const HEARTBEAT_VERSION = 1;
+
+/** What a heartbeat's file says beside that its owner lives. */
+export interface HeartbeatContent {
+  /** Changes with each beat. */
+  readonly beats: number;
+  /** Which socket its owner listens on; `undefined` where none could be made. */
+  readonly socket?: string | undefined;
+  /** For how long that has to refuse before all that the owner's guardian ends is dead; 0 if the guardian holds it as well. */
+  readonly graceMs: number;
+}
+
+export function newHeartbeatId(): string {
+  return crypto.randomUUID().replaceAll('-', '').slice(0, 12);
+}
+
+export function heartbeatPath(folder: string, id: string): string {
+  return join(folder, `heartbeat-${id}.json`);
+}
+
+export function heartbeatSocket(folder: string, id: string): string {
+  return join(folder, `heartbeat-${id}.sock`);
+}
+
+/** What is left of a heartbeat that was given up: its owner, if it lives after all, sees it. */
+function givenUpPath(folder: string, id: string): string {
+  return join(folder, `heartbeat-${id}.given-up`);
+}
+
+/** More than the longest content takes. */
+const TEXT_LENGTH = 160;
+
+/** The text of a heartbeat's file, always as long: it is written over the one before. */
+export function heartbeatText(content: HeartbeatContent): string {
+  return `${JSON.stringify({ version: HEARTBEAT_VERSION, ...content }).padEnd(TEXT_LENGTH)}\n`;
+}
+
+/** Reads what a heartbeat's file says; `undefined` for anything this format does not know. */
+export function parseHeartbeat(text: string): HeartbeatContent | undefined {
+  try {
+    const { version, beats, socket, graceMs } = JSON.parse(text) as Record<string, unknown>;
+    const isOurs = version === HEARTBEAT_VERSION && Number.isFinite(beats);
+    if (!isOurs || !(Number.isFinite(graceMs) && Number(graceMs) >= 0)) return undefined;
+    const known = typeof socket === 'string' ? socket : undefined;
+    return { beats: Number(beats), socket: known, graceMs: Number(graceMs) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The text of a heartbeat's file, if nobody else can have written it; `undefined` where there is none. */
+export function readHeartbeat(
+  folder: string,
+  id: string,
+  os: Pick<Os, 'userId'>,
+): string | undefined {
+  try {
+    return readOwnFile(heartbeatPath(folder, id), os);
+  } catch {
+    return undefined;
+  }
+}
+
+export function isGivenUp(folder: string, id: string, os: Pick<Os, 'userId'>): boolean {
+  try {
+    readOwnFile(givenUpPath(folder, id), os);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Gives a heartbeat up that has said `text` for too long; `false` if it has changed since. From then on
+ * its owner knows, whenever it wakes, that it was taken for dead.
+ */
+export function giveUp(
+  folder: string,
+  id: string,
+  text: string | undefined,
+  os: Pick<Os, 'userId'>,
+): boolean {
+  const [path, marker] = [heartbeatPath(folder, id), givenUpPath(folder, id)];
+  if (isGivenUp(folder, id, os)) return true;
+  try {
+    if (text === undefined) return createWhole(marker, heartbeatText(NONE), crypto.randomUUID());
+    renameSync(path, marker);
+    if (readFileSync(marker, 'utf8') === text) return true;
+    // It has beaten in this very moment.
+    renameSync(marker, path);
+    return false;
+  } catch {
+    // Another host was faster.
+    return isGivenUp(folder, id, os);
+  }
+}
+
+const NONE: HeartbeatContent = { beats: 0, graceMs: 0 };
+
+/** Writes a new heartbeat's file; throws where something stands in its place that is none of ours. */
+export function createHeartbeat(
+  folder: string,
+  id: string,
+  content: HeartbeatContent,
+  os: Pick<Os, 'userId'>,
+): void {
+  const path = heartbeatPath(folder, id);
+  assertReplaceable(path, os.userId());
+  replaceFile(path, heartbeatText(content));
+}
+
+/** Removes what a dead owner's heartbeat has left; what says that it was given up stays, for its owner to see. */
+export function removeHeartbeat(folder: string, id: string | undefined): void {
+  if (id === undefined || !HEARTBEAT_ID.test(id)) return;
+  const socket = heartbeatSocket(folder, id);
+  // It may have died before the socket had its name.
+  for (const path of [heartbeatPath(folder, id), socket, boundPath(socket)])
+    rmSync(path, { force: true });
+}

@@ -1,0 +1,91 @@
+import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Os } from '../os/os.ts';
+import { dayOfFile } from './daily-log.ts';
+import { statOwn } from './files.ts';
+import { type HistoryNote, parseJson, parseNote } from './formats.ts';
+import { HISTORY_PREFIX } from './history.ts';
+
+/** How much is read at once: a thousand notes. */
+const PIECE_BYTES = 256 * 1024;
+
+/** The files of a state directory's history, oldest first. */
+export function historyFiles(stateDir: string): string[] {
+  const names = readdirSync(stateDir).filter(
+    (name) => dayOfFile(HISTORY_PREFIX, name) !== undefined,
+  );
+  return names.sort().map((name) => join(stateDir, name));
+}
+
+/** The notes in the last `bytes` of the history, oldest first. */
+export function recentNotes(
+  stateDir: string,
+  os: Pick<Os, 'userId'>,
+  bytes: number,
+): HistoryNote[] {
+  const notes: HistoryNote[] = [];
+  let left = bytes;
+  for (const path of historyFiles(stateDir).reverse()) {
+    if (left <= 0) break;
+    const reader = new HistoryReader(path, os, left);
+    notes.unshift(...reader.readAll());
+    left -= reader.bytes;
+  }
+  return notes;
+}
+
+/** Reads one file of the history, and what is added to it. */
+export class HistoryReader {
+  readonly path: string;
+  /** How many it has read. */
+  bytes = 0;
+  readonly #os: Pick<Os, 'userId'>;
+  readonly #tailBytes: number;
+  #offset: number | undefined;
+  #torn = '';
+  readonly #decoder = new TextDecoder();
+
+  /** Begins so many bytes before the end. @default all of it */
+  constructor(path: string, os: Pick<Os, 'userId'>, tailBytes = Number.POSITIVE_INFINITY) {
+    this.path = path;
+    this.#os = os;
+    this.#tailBytes = tailBytes;
+  }
+
+  /** All notes that have come since the last call; what is no note is left out. */
+  readAll(): HistoryNote[] {
+    const notes: HistoryNote[] = [];
+    for (let before = -1; before !== this.bytes; ) {
+      before = this.bytes;
+      for (const note of this.read()) notes.push(note);
+    }
+    return notes;
+  }
+
+  /** No more of them than one piece of the file holds. */
+  read(): HistoryNote[] {
+    if (!statOwn(this.path, this.#os).isFile()) return [];
+    const fd = openSync(this.path, 'r');
+    try {
+      const { size } = fstatSync(fd);
+      // It is shorter than it was: another file has its name.
+      if (this.#offset !== undefined && size < this.#offset) [this.#offset, this.#torn] = [0, ''];
+      const isFirst = this.#offset === undefined;
+      const from = this.#offset ?? Math.max(0, size - this.#tailBytes);
+      const piece = Buffer.alloc(Math.min(Math.max(0, size - from), PIECE_BYTES));
+      const length = readSync(fd, piece, 0, piece.length, from);
+      this.#offset = from + length;
+      this.bytes += length;
+      const lines =
+        `${this.#torn}${this.#decoder.decode(piece.subarray(0, length), { stream: true })}`.split(
+          '\n',
+        );
+      this.#torn = lines.pop() ?? '';
+      // The first one of a tail is torn, as a rule.
+      if (isFirst && from > 0) lines.shift();
+      return lines.flatMap((line) => parseNote(parseJson(line)) ?? []);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}

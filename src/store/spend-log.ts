@@ -1,0 +1,31 @@
+import type { Os } from '../os/os.ts';
+import type { DayLedger, Spent } from '../policy/budget.ts';
+import { DailyLedger } from './daily-log.ts';
+import { FORMAT_VERSION, parseSpendLine, type SpendLine } from './formats.ts';
+
+export interface DayFilesOptions {
+  readonly os: Os;
+  stateDir(): string;
+  warn(message: string, cause?: unknown): void;
+}
+
+/** The files of the days: what all hosts of the state directory have spent on each. */
+export class DayFiles implements DayLedger {
+  readonly #os: Os;
+  readonly #days: DailyLedger<SpendLine>;
+
+  constructor(options: DayFilesOptions) {
+    this.#os = options.os;
+    const format = { prefix: 'spend', remembers: true, parse: parseSpendLine };
+    this.#days = new DailyLedger({ ...options, ...format });
+  }
+
+  spentUsd(): number {
+    return this.#days.today.read().reduce((sum, { spent }) => sum + spent.usd, 0);
+  }
+
+  charge(spent: Spent, session: string | undefined): void {
+    const at = this.#os.clock.now();
+    this.#days.today.append({ version: FORMAT_VERSION, session, at, spent });
+  }
+}

@@ -1,0 +1,202 @@
+import { join, resolve } from 'node:path';
+import * as z from 'zod/mini';
+import { durationMs, parseInput, systemText } from '../check.ts';
+import { type EmptyValue, emptyValue } from '../claude-code/arguments.ts';
+import type { Os } from '../os/os.ts';
+import { type Budget, budget } from '../policy/budget.ts';
+import { conversationOptions, type OnDuplicate } from '../policy/conversation-rules.ts';
+import {
+  assertOptionsConsistent,
+  type LimitOptions,
+  limitOptions,
+  samplingOptions,
+} from '../policy/limits/limits.ts';
+import { poolOptions } from '../policy/pool.ts';
+import { sessionOptions } from '../policy/session.ts';
+import { maxDepthOption, type SpawnRateOptions, spawnRateOptions } from '../policy/spawn-rate.ts';
+import { type EnvironmentRules, environmentRules } from '../process/environment.ts';
+import { ladderOptions } from '../tree/ladder.ts';
+
+/** @internal */
+export const supervisorOptions = z.lazy(() =>
+  z.strictObject({
+    stateDir: z.optional(systemText().check(z.minLength(1))),
+    pool: poolOptions,
+    ladder: ladderOptions,
+    session: sessionOptions,
+    conversation: conversationOptions,
+    budget: z.prefault(budget, {}),
+    environment: z.prefault(environmentRules, {}),
+    args: z.prefault(z.strictObject({ emptyValue }), {}),
+    leftovers: z._default(z.enum(['terminate', 'keep']), 'terminate'),
+    maxDepth: maxDepthOption,
+    spawnRate: z.optional(spawnRateOptions),
+    guardian: z._default(z.boolean(), true),
+    rlimitTag: z._default(z.boolean(), true),
+    sweep: z.prefault(
+      z.strictObject({ intervalMs: z._default(durationMs().check(z.minimum(10)), 30_000) }),
+      {},
+    ),
+    limits: limitOptions,
+    sampling: samplingOptions,
+  }),
+);
+
+const count = z.lazy(() =>
+  z.optional(
+    z.pipe(
+      z.string().check(z.regex(/^[1-9]\d{0,8}$/, 'must be a whole number of at least 1')),
+      z.transform(Number),
+    ),
+  ),
+);
+
+const wallClock = z.lazy(() =>
+  z.optional(
+    z.pipe(
+      z
+        .string()
+        .check(z.regex(/^(?:none|[1-9]\d{0,14})$/, 'must be a number of milliseconds, or none')),
+      z.transform((text) => (text === 'none' ? null : Number(text))),
+    ),
+  ),
+);
+
+/** Everything a host may set; all of it is optional. */
+export interface SupervisorOptions {
+  /** Where the registry is kept. Default: `agent-supervisor` in the platform's per-user state folder, or a private folder in `$XDG_RUNTIME_DIR` or the temporary directory where that cannot be written. */
+  stateDir?: string | undefined;
+  pool?:
+    | {
+        /** Agents at once. @default 2 */
+        concurrency?: number | undefined;
+        /** Live processes of all kinds. Default: 10, or `concurrency` if that is more. */
+        hardCap?: number | undefined;
+        /** How long `acquire` waits for a slot, in ms. @default 60_000 */
+        waitTimeoutMs?: number | undefined;
+      }
+    | undefined;
+  ladder?:
+    | {
+        /** From stdin's end to SIGTERM. @default 2000 */
+        stdinEofMs?: number | undefined;
+        /** From SIGTERM to SIGKILL. @default 5000 */
+        termMs?: number | undefined;
+        /** From SIGKILL to the report of survivors. @default 1000 */
+        killMs?: number | undefined;
+      }
+    | undefined;
+  session?:
+    | {
+        /** How long a session may last from its first request on, in ms; `null` is without end. @default 14_400_000 (4 hours) */
+        maxWallClockMs?: number | null | undefined;
+        /** What becomes of its processes then; nothing new starts in either case. @default 'terminate' */
+        onExpire?: 'terminate' | 'refuse' | undefined;
+        /** How long it is remembered after it was last seen, in ms. Default: 30 days, or `maxWallClockMs` if that is more. */
+        retentionMs?: number | undefined;
+      }
+    | undefined;
+  conversation?:
+    | {
+        /** What becomes of a request for a conversation that has a live agent. @default 'replace' */
+        onDuplicate?: OnDuplicate | undefined;
+      }
+    | undefined;
+  /** What may be spent before nothing more is started; a request may set its own. Default: without end. */
+  budget?: Budget | undefined;
+  /** The environment sanitizer's own rules, which come before its built-in lists. */
+  environment?: EnvironmentRules | undefined;
+  /** What the Claude hook makes of `--flag ''`. @default { emptyValue: 'join' } */
+  args?: { emptyValue?: EmptyValue | undefined } | undefined;
+  /** What becomes of descendants that outlive a process that ended by itself. @default 'terminate' */
+  leftovers?: 'terminate' | 'keep' | undefined;
+  /** How deep agents that host supervisors may be nested; an agent of a host that nobody supervises is at depth 1. @default 4 */
+  maxDepth?: number | undefined;
+  /** How many processes may start within a sliding window. Default: any number. */
+  spawnRate?: SpawnRateOptions | undefined;
+  /** Whether a helper process ends what is left if the host itself dies. @default true */
+  guardian?: boolean | undefined;
+  /** Whether what is started bears a number in a resource limit without effect, which it cannot lose as it can its environment (Linux). @default true */
+  rlimitTag?: boolean | undefined;
+  /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */
+  sweep?: { intervalMs?: number | undefined } | undefined;
+  /** What ends a process that is stuck, idle, too large or too old. Default: no limit. */
+  limits?: LimitOptions | undefined;
+  /** How often limits look at memory and CPU time, in ms. @default { intervalMs: 5000 } */
+  sampling?: { intervalMs?: number | undefined } | undefined;
+}
+
+/** @internal The options with every default filled in. */
+export type ResolvedOptions = Readonly<z.output<typeof supervisorOptions>> & {
+  readonly stateDir: string;
+  /** Why the state directory is not in the user's home, where nobody has named another one. */
+  readonly homeless?: string;
+};
+
+const STATE_FOLDER = 'agent-supervisor';
+
+/**
+ * @internal
+ *
+ * Checks what the host wrote and fills in what it did not: the operator's environment
+ * (`AGENT_SUPERVISOR_CONCURRENCY`, `_HARD_CAP`, `_WALL_CLOCK`, `_STATE_DIR`) first, then the defaults.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS` naming the field, the value and the way out
+ */
+export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOptions {
+  const environment = os.environment();
+  const operator = parseInput(
+    z.object({
+      AGENT_SUPERVISOR_CONCURRENCY: count,
+      AGENT_SUPERVISOR_HARD_CAP: count,
+      AGENT_SUPERVISOR_WALL_CLOCK: wallClock,
+    }),
+    {
+      // Empty is how an operator unsets a variable that something else has set.
+      AGENT_SUPERVISOR_CONCURRENCY: environment['AGENT_SUPERVISOR_CONCURRENCY'] || undefined,
+      AGENT_SUPERVISOR_HARD_CAP: environment['AGENT_SUPERVISOR_HARD_CAP'] || undefined,
+      AGENT_SUPERVISOR_WALL_CLOCK: environment['AGENT_SUPERVISOR_WALL_CLOCK'] || undefined,
+    },
+    'environment',
+  );
+  const options = parseInput(
+    supervisorOptions,
+    withOperator(input, {
+      pool: {
+        concurrency: operator.AGENT_SUPERVISOR_CONCURRENCY,
+        hardCap: operator.AGENT_SUPERVISOR_HARD_CAP,
+      },
+      session: { maxWallClockMs: operator.AGENT_SUPERVISOR_WALL_CLOCK },
+    }),
+    'options',
+  );
+  assertOptionsConsistent(options.limits);
+  const named = options.stateDir ?? (environment['AGENT_SUPERVISOR_STATE_DIR'] || undefined);
+  if (named !== undefined) return { ...options, stateDir: resolve(named) };
+  const fallback = os.stateFallback?.(STATE_FOLDER);
+  const stateDir = resolve(fallback?.path ?? join(os.stateHome(), STATE_FOLDER));
+  return { ...options, stateDir, ...(fallback && { homeless: fallback.reason }) };
+}
+
+/** Lays the operator's word under what the host has left out. */
+function withOperator(
+  input: SupervisorOptions,
+  operator: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+): unknown {
+  if (!isObject(input)) return input;
+  const merged: Record<string, unknown> = { ...input };
+  for (const [group, values] of Object.entries(operator)) {
+    const own = merged[group] === undefined ? {} : merged[group];
+    if (!isObject(own)) continue;
+    const entries = Object.entries(values).map(([name, value]) => [
+      name,
+      own[name] === undefined ? value : own[name],
+    ]);
+    merged[group] = { ...own, ...Object.fromEntries(entries) };
+  }
+  return merged;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

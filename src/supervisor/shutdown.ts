@@ -1,0 +1,88 @@
+import type { Clock } from '../os/clock.ts';
+import type { EndReport, ExitCause, ExitReport } from '../reports.ts';
+import type { EndOptions } from '../tree/termination.ts';
+
+/** A live process, as far as ending it goes. */
+export interface Endable {
+  /** Settles when it and its tree are gone. */
+  readonly exited: Promise<ExitReport>;
+  readonly ending: boolean;
+  /** Meant to live on when everything else is ended. */
+  readonly outlivesHost: boolean;
+  end(cause: ExitCause, options: EndOptions, reason: string | undefined): Promise<EndReport>;
+  climbDown(options: EndOptions): Promise<unknown>;
+}
+
+/**
+ * Ends processes in reverse start order: each begins its way down the ladder before those that
+ * started earlier, and all share one deadline.
+ */
+export async function endAll(
+  inStartOrder: Iterable<Endable>,
+  cause: ExitCause,
+  reason: string | undefined,
+  clock: Clock,
+  options: EndOptions = {},
+): Promise<EndReport> {
+  const beganMs = clock.monotonicMs();
+  const newestFirst = [...inStartOrder].reverse();
+  const reports = await Promise.all(newestFirst.map((live) => live.end(cause, options, reason)));
+  return {
+    ended: reports.flatMap((report) => report.ended),
+    survivors: reports.flatMap((report) => report.survivors),
+    unproven: reports.flatMap((report) => report.unproven),
+    durationMs: clock.monotonicMs() - beganMs,
+  };
+}
+
+export interface ShutdownOptions {
+  /** How long what runs may go on by itself. */
+  readonly finishMs: number;
+  readonly deadlineMs?: number | undefined;
+  readonly reason?: string | undefined;
+}
+
+/** The end of everything that runs: by itself for a while, then by the ladder. */
+export class Shutdown {
+  readonly done: Promise<EndReport>;
+  readonly #live: ReadonlyMap<string, Endable>;
+  readonly #clock: Clock;
+  #ladder: EndOptions;
+  #endFinish: () => void = () => undefined;
+
+  constructor(live: ReadonlyMap<string, Endable>, clock: Clock, options: ShutdownOptions) {
+    this.#live = live;
+    this.#clock = clock;
+    this.#ladder = { deadlineMs: options.deadlineMs };
+    this.done = this.#run(options);
+  }
+
+  /** Takes a later, stricter wish into account: what runs has had its time. */
+  hurry(options: EndOptions): void {
+    this.#ladder = { ...this.#ladder, ...options };
+    this.#endFinish();
+    for (const live of this.#live.values()) if (live.ending) void live.climbDown(options);
+  }
+
+  async #run({ finishMs, reason }: ShutdownOptions): Promise<EndReport> {
+    const beganMs = this.#clock.monotonicMs();
+    const ended: ExitReport[] = [];
+    const exits = Array.from(this.#mortal(), async (live) => ended.push(await live.exited));
+    if (finishMs > 0 && exits.length > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#clock.running.after(finishMs, resolve, { keepAlive: true });
+        this.#endFinish = () => {
+          cancel();
+          resolve();
+        };
+        void Promise.all(exits).then(this.#endFinish);
+      });
+    }
+    const rest = await endAll(this.#mortal(), 'shutdown', reason, this.#clock, this.#ladder);
+    return { ...rest, ended, durationMs: this.#clock.monotonicMs() - beganMs };
+  }
+
+  #mortal(): Endable[] {
+    return [...this.#live.values()].filter((live) => !live.outlivesHost);
+  }
+}

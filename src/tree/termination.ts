@@ -1,0 +1,160 @@
+import type { Os, ProcessEntry } from '../os/os.ts';
+import { type LadderOptions, type LadderStep, planLadder } from './ladder.ts';
+import type { ProcessTree } from './tracked-tree.ts';
+
+/** Longest pause between two looks at who is dead. */
+const MAX_POLL_MS = 25;
+/** The same where one look costs a child process (macOS, Windows). */
+const COSTLY_POLL_MS = 100;
+/** How long an unchanged tree is watched before the whole table is looked at again. */
+const RESCAN_MS = 250;
+
+/** What the ladder climbs down. */
+export interface EndTarget {
+  readonly tree: Pick<ProcessTree, 'look' | 'signal' | 'isAlive'> &
+    Partial<Pick<ProcessTree, 'root'>>;
+  /** Whether the process itself still runs. */
+  running(): boolean;
+  endStdin(): void;
+  /** When stdin ended, in running time; `undefined` while it is open. */
+  readonly stdinEndedAtMs: number | undefined;
+}
+
+export interface EndOptions {
+  readonly force?: boolean | undefined;
+  readonly deadlineMs?: number | undefined;
+}
+
+/** What the ladder achieved. */
+export interface EndOutcome {
+  readonly survivors: readonly ProcessEntry[];
+  readonly forced: boolean;
+}
+
+/** One way down the ladder; everyone who wants the same tree to end shares it. */
+export class Ending {
+  readonly done: Promise<EndOutcome>;
+  readonly #os: Os;
+  readonly #target: EndTarget;
+  readonly #killMs: number;
+  readonly #steps: { readonly send: LadderStep['send']; untilMs: number }[];
+  readonly #politelySignalled = new Set<string>();
+  #forced = false;
+  #wake: () => void = () => undefined;
+
+  constructor(os: Os, target: EndTarget, ladder: LadderOptions, options: EndOptions) {
+    this.#os = os;
+    this.#target = target;
+    this.#killMs = ladder.killMs;
+    const nowMs = os.clock.running.monotonicMs();
+    const { stdinEndedAtMs } = target;
+    this.#steps = planLadder(ladder, {
+      stdin: target.running(),
+      politeSignals: os.endTree === undefined,
+      ...(stdinEndedAtMs === undefined ? {} : { stdinEndedForMs: nowMs - stdinEndedAtMs }),
+      force: options.force ?? false,
+      deadlineMs: options.deadlineMs,
+    }).map(({ send, untilMs }) => ({ send, untilMs: nowMs + untilMs }));
+    this.done = this.#climbDown();
+  }
+
+  /** Takes a later, stricter wish into account: force now, or an earlier deadline. */
+  hurry({ force = false, deadlineMs }: EndOptions): void {
+    const nowMs = this.#os.clock.running.monotonicMs();
+    const killByMs = nowMs + (force ? this.#killMs : (deadlineMs ?? Number.POSITIVE_INFINITY));
+    const politeByMs = force ? nowMs : killByMs - this.#killMs;
+    for (const step of this.#steps) {
+      step.untilMs = Math.min(step.untilMs, step.send === 'SIGKILL' ? killByMs : politeByMs);
+    }
+    this.#wake();
+  }
+
+  /** The process itself has died; no need to wait for the next poll. */
+  wake(): void {
+    this.#wake();
+  }
+
+  async #climbDown(): Promise<EndOutcome> {
+    for (const step of this.#steps) {
+      if (step.send === 'stdin-eof') {
+        this.#target.endStdin();
+        while (this.#target.running() && this.#leftMs(step) > 0)
+          await this.#pause(this.#leftMs(step));
+      } else if (await this.#signalUntilDead(step.send, step)) {
+        return { survivors: [], forced: this.#forced };
+      }
+    }
+    const survivors = await this.#target.tree.look();
+    return { survivors, forced: this.#forced };
+  }
+
+  /**
+   * Signals the tree, and whoever joins it, until two looks in a row find nobody; false if time is up
+   * before, however many have died by then: of a tree that goes on forking there are always others.
+   */
+  async #signalUntilDead(
+    signal: 'SIGTERM' | 'SIGKILL',
+    step: { untilMs: number },
+  ): Promise<boolean> {
+    let emptyLooks = 0;
+    for (let pauseMs = 0; ; pauseMs = Math.min(pauseMs + 1, MAX_POLL_MS)) {
+      const members = await this.#target.tree.signal(signal, (member) =>
+        this.#isDue(signal, member),
+      );
+      if (members.length === 0) {
+        // A process may fork and die while a look passes it by; a second look finds its child.
+        if (++emptyLooks === 2) return true;
+        continue;
+      }
+      emptyLooks = 0;
+      this.#forced ||= signal === 'SIGKILL' && members.some(({ alive }) => alive);
+      await this.#untilDead(members, step);
+      const leftMs = this.#leftMs(step);
+      if (leftMs <= 0) return false;
+      // It need not be looked for without a pause where a look is all that comes of it.
+      if (signal === 'SIGTERM' && pauseMs > 2) await this.#pause(Math.min(pauseMs, leftMs));
+    }
+  }
+
+  /** A polite signal goes to each process once; a forced one whenever it is still seen. */
+  #isDue(signal: NodeJS.Signals, member: ProcessEntry): boolean {
+    if (signal === 'SIGKILL') return true;
+    const key = `${member.pid} ${member.startTime}`;
+    if (this.#politelySignalled.has(key)) return false;
+    this.#politelySignalled.add(key);
+    return true;
+  }
+
+  async #untilDead(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
+    const rescanAtMs = this.#os.clock.running.monotonicMs() + RESCAN_MS;
+    const { read } = this.#os.processes;
+    const { root } = this.#target.tree;
+    const isOnlyRoot = root?.held && members.every(({ pid }) => pid === root.pid);
+    for (let pollMs = read ? 1 : COSTLY_POLL_MS; ; pollMs = Math.min(1.5 * pollMs, MAX_POLL_MS)) {
+      const leftMs = Math.min(
+        this.#leftMs(step),
+        rescanAtMs - this.#os.clock.running.monotonicMs(),
+      );
+      // A child that we hold tells of its death by itself.
+      const tells = isOnlyRoot && this.#target.running();
+      if (leftMs <= 0) return;
+      if (!tells && !members.some((member) => this.#target.tree.isAlive(member))) return;
+      await this.#pause(tells ? leftMs : Math.min(pollMs, leftMs));
+      if (read === undefined || (tells && !this.#target.running())) return;
+    }
+  }
+
+  #leftMs(step: { untilMs: number }): number {
+    return step.untilMs - this.#os.clock.running.monotonicMs();
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#os.clock.running.after(ms, resolve, { keepAlive: true });
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}

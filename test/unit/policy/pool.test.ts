@@ -1,0 +1,466 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../kit/fake-clock.ts';
+import { runs } from '../../../kit/property.ts';
+import { SupervisorError, type SupervisorErrorCode } from '../../../src/errors.ts';
+import { Pool, type Slot, type SlotRequest, type Waiter } from '../../../src/policy/pool.ts';
+
+const FUZZ = runs(300);
+
+/** One who asks, and everything it is told. */
+class Asker {
+  readonly outcomes: string[] = [];
+  readonly abort = new AbortController();
+  readonly request: SlotRequest;
+  error: SupervisorError | undefined;
+  slot: Slot | undefined;
+  waiter: Waiter | undefined;
+  readonly name: string;
+
+  constructor(name: string, wish: Partial<SlotRequest>, onGranted: () => void = () => undefined) {
+    this.name = name;
+    this.request = {
+      sessionId: undefined,
+      priority: 0,
+      timeoutMs: undefined,
+      signal: this.abort.signal,
+      granted: (slot) => {
+        this.outcomes.push('granted');
+        this.slot = slot;
+        onGranted();
+      },
+      refused: (error) => {
+        this.outcomes.push(error.code);
+        this.error = error;
+      },
+      ...wish,
+    };
+  }
+
+  get waits(): boolean {
+    return this.outcomes.length === 0;
+  }
+}
+
+/** A pool, who asked it, and in which order they were granted. */
+class Rig {
+  readonly clock = new FakeClock();
+  readonly pool: Pool;
+  readonly granted: string[] = [];
+  readonly askers: Asker[] = [];
+
+  constructor(concurrency: number) {
+    this.pool = new Pool(concurrency, this.clock);
+  }
+
+  ask(name: string, wish: Partial<SlotRequest> = {}, onGranted?: () => void): Asker {
+    const asker = new Asker(name, wish, () => {
+      this.granted.push(name);
+      onGranted?.();
+    });
+    this.askers.push(asker);
+    asker.waiter = this.pool.request(asker.request);
+    return asker;
+  }
+
+  /** Gives back whatever is held, until nobody waits. */
+  async drain(): Promise<void> {
+    while (this.pool.held > 0 || this.pool.waiting.size > 0) {
+      for (const { slot } of this.askers) slot?.release();
+      await this.clock.settle();
+    }
+  }
+}
+
+const stopping = () => new SupervisorError('STOPPING', 'stopping');
+
+describe('Pool', () => {
+  it('grants a free slot in the same tick', () => {
+    const rig = new Rig(2);
+    expect(rig.ask('a').outcomes).toEqual(['granted']);
+    expect(rig.ask('b').outcomes).toEqual(['granted']);
+    expect(rig.ask('c').outcomes).toEqual([]);
+    expect(rig.pool).toMatchObject({ held: 2, concurrency: 2 });
+    expect([...rig.pool.waiting]).toHaveLength(1);
+  });
+
+  it('is first come, first served within a priority, and higher priorities go first', async () => {
+    const rig = new Rig(1);
+    const first = rig.ask('first');
+    for (const name of ['a', 'b', 'c']) rig.ask(name);
+    for (const name of ['x', 'y']) rig.ask(name, { priority: 5 });
+    for (const name of ['low']) rig.ask(name, { priority: -1 });
+    rig.ask('d');
+    first.slot?.release();
+    await rig.drain();
+    expect(rig.granted).toEqual(['first', 'x', 'y', 'a', 'b', 'c', 'd', 'low']);
+  });
+
+  it('does not let a newcomer pass those who wait for a slot that was just released', async () => {
+    const rig = new Rig(1);
+    const holder = rig.ask('holder');
+    rig.ask('waiter');
+    holder.slot?.release();
+    const newcomer = rig.ask('newcomer');
+    expect(newcomer.outcomes).toEqual([]);
+    await rig.clock.settle();
+    expect(rig.granted).toEqual(['holder', 'waiter']);
+  });
+
+  it('grants nothing while it is paused, and what it has when it is open again', async () => {
+    const rig = new Rig(1);
+    rig.pool.pause();
+    const [first, second] = [rig.ask('first'), rig.ask('second')];
+    await rig.clock.settle();
+    expect([first.waits, second.waits, rig.pool.held]).toEqual([true, true, 0]);
+    rig.pool.open();
+    await rig.clock.settle();
+    expect([first.waits, second.waits]).toEqual([false, true]);
+    await rig.drain();
+  });
+
+  it('tells who waits in the order in which they get a slot', async () => {
+    const rig = new Rig(1);
+    rig.ask('holder');
+    rig.ask('a');
+    rig.ask('b', { priority: 2 });
+    rig.ask('c');
+    rig.ask('d', { priority: -1 });
+    const order = rig.pool.queue.map(({ request }) =>
+      rig.askers.find((of) => of.request === request),
+    );
+    await rig.drain();
+    expect(order.map((asker) => asker?.name)).toEqual(['b', 'a', 'c', 'd']);
+    expect(rig.granted.slice(1)).toEqual(['b', 'a', 'c', 'd']);
+  });
+
+  it('tells the first of those who wait that it is, once, and whoever becomes it', async () => {
+    const rig = new Rig(1);
+    const told: string[] = [];
+    const curious = (name: string, priority = 0) =>
+      rig.ask(name, { priority, atHead: () => void told.push(name) });
+    const holder = rig.ask('holder');
+    const first = curious('first');
+    curious('second');
+    rig.ask('other');
+    expect(told).toEqual(['first']);
+    curious('urgent', 1);
+    expect(told).toEqual(['first', 'urgent']);
+    holder.slot?.release();
+    await rig.clock.settle();
+    expect(rig.granted).toEqual(['holder', 'urgent']);
+    expect(told).toEqual(['first', 'urgent']);
+    first.abort.abort();
+    await rig.clock.settle();
+    expect(told).toEqual(['first', 'urgent', 'second']);
+    await rig.drain();
+    expect(told).toHaveLength(3);
+  });
+
+  it('has a released slot that nobody waits for free in the same tick', () => {
+    const rig = new Rig(1);
+    rig.ask('a').slot?.release();
+    expect(rig.ask('b').outcomes).toEqual(['granted']);
+  });
+
+  it('grants many in a row that give their slot back at once, without going deeper each time', async () => {
+    const rig = new Rig(1);
+    const holder = rig.ask('holder');
+    const crowd = Array.from({ length: 20_000 }, (_, index) => {
+      const asker: Asker = rig.ask(`${index}`, {}, () => asker.slot?.release());
+      return asker;
+    });
+    holder.slot?.release();
+    await rig.clock.settle();
+    expect(crowd.every(({ outcomes }) => outcomes[0] === 'granted')).toBe(true);
+    expect(rig.pool.held).toBe(0);
+  });
+
+  it('takes a slot back once, however often it is released', async () => {
+    const rig = new Rig(1);
+    const first = rig.ask('first');
+    const [second, third] = [rig.ask('second'), rig.ask('third')];
+    first.slot?.release();
+    first.slot?.release();
+    await rig.clock.settle();
+    first.slot?.release();
+    await rig.clock.settle();
+    expect(rig.pool.held).toBe(1);
+    expect([second.outcomes, third.outcomes]).toEqual([['granted'], []]);
+  });
+
+  describe('gives up waiting', () => {
+    const WAYS: {
+      what: string;
+      code: SupervisorErrorCode;
+      wish?: Partial<SlotRequest>;
+      giveUp: (rig: Rig, asker: Asker) => unknown;
+    }[] = [
+      {
+        what: 'at its time-out',
+        code: 'POOL_TIMEOUT',
+        wish: { timeoutMs: 1000 },
+        giveUp: ({ clock }) => clock.advance(1000),
+      },
+      {
+        what: 'when it is aborted',
+        code: 'ABORTED',
+        giveUp: (_, { abort }) => abort.abort(new Error('never mind')),
+      },
+      {
+        what: 'when the supervisor stops',
+        code: 'STOPPING',
+        giveUp: ({ pool }) => pool.refuse(() => true, stopping),
+      },
+      {
+        what: 'when it is refused by name',
+        code: 'HARD_CAP',
+        giveUp: (_, { waiter }) => waiter?.refuse(new SupervisorError('HARD_CAP', 'no')),
+      },
+    ];
+
+    it.each(WAYS)('$what: $code, and nothing else changes', async ({ code, wish, giveUp }) => {
+      const rig = new Rig(1);
+      const holder = rig.ask('holder');
+      const asker = rig.ask('asker', wish);
+      const next = rig.ask('next', { signal: undefined });
+      if (code === 'STOPPING') {
+        rig.pool.refuse((request) => request === asker.request, stopping);
+      } else {
+        await giveUp(rig, asker);
+      }
+      expect(asker.outcomes).toEqual([code]);
+      expect(asker.error?.message).toMatch(/\w/);
+      expect([...rig.pool.waiting].map(({ request }) => request)).toEqual([next.request]);
+      expect(rig.pool.held).toBe(1);
+      expect(rig.clock.timers).toEqual([]);
+
+      holder.slot?.release();
+      await rig.clock.settle();
+      expect(rig.granted).toEqual(['holder', 'next']);
+      expect(asker.outcomes).toEqual([code]);
+    });
+
+    it.each(WAYS)('$what, and not once it has its slot', async ({ wish, giveUp }) => {
+      const rig = new Rig(1);
+      const asker = rig.ask('asker', wish);
+      await giveUp(rig, asker);
+      await rig.clock.advance(10_000);
+      expect(asker.outcomes).toEqual(['granted']);
+      expect(rig.pool.held).toBe(1);
+    });
+
+    it('names the way out of a time-out', async () => {
+      const rig = new Rig(1);
+      rig.ask('holder');
+      const asker = rig.ask('asker', { timeoutMs: 250 });
+      await rig.clock.advance(250);
+      expect(asker.error).toMatchObject({ code: 'POOL_TIMEOUT', data: { timeoutMs: 250 } });
+      expect(asker.error?.message).toMatch(/250 ms.*pool\.concurrency.*pool\.waitTimeoutMs/);
+    });
+
+    it('carries the reason of an abort as its cause', () => {
+      const rig = new Rig(1);
+      rig.ask('holder');
+      const asker = rig.ask('asker');
+      const reason = new Error('the user left');
+      asker.abort.abort(reason);
+      expect(asker.error?.cause).toBe(reason);
+    });
+
+    it('is refused at once when it was aborted before, and takes no slot', async () => {
+      const rig = new Rig(1);
+      const early = rig.ask('early', { signal: AbortSignal.abort() });
+      expect(early.outcomes).toEqual(['ABORTED']);
+      expect(rig.ask('next').outcomes).toEqual(['granted']);
+      expect(rig.pool.waiting.size).toBe(0);
+    });
+
+    it('listens to a signal only while it waits', async () => {
+      const rig = new Rig(1);
+      const shared = new AbortController();
+      const counts = { added: 0, removed: 0 };
+      const { signal } = shared;
+      const add = signal.addEventListener.bind(signal);
+      const remove = signal.removeEventListener.bind(signal);
+      signal.addEventListener = (...args: Parameters<typeof add>) => {
+        counts.added++;
+        add(...args);
+      };
+      signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+        counts.removed++;
+        remove(...args);
+      };
+      for (const name of ['a', 'b', 'c']) rig.ask(name, { signal, timeoutMs: 100 });
+      await rig.clock.advance(100);
+      // The first one did not wait.
+      expect(counts).toEqual({ added: 2, removed: 2 });
+    });
+  });
+
+  it('keeps a host alive while someone waits with a time-out, and not afterwards', async () => {
+    const rig = new Rig(1);
+    const holder = rig.ask('holder', { timeoutMs: 500 });
+    rig.ask('waiter', { timeoutMs: 500 });
+    expect(rig.clock.timers).toEqual([{ inMs: 500, keepAlive: true }]);
+    holder.slot?.release();
+    await rig.clock.settle();
+    expect(rig.clock.timers).toEqual([]);
+  });
+
+  it('refuses only those that match', () => {
+    const rig = new Rig(1);
+    rig.ask('holder', { sessionId: 'a' });
+    const [a, b] = [rig.ask('a', { sessionId: 'a' }), rig.ask('b', { sessionId: 'b' })];
+    rig.pool.refuse(({ sessionId }) => sessionId === 'a', stopping);
+    expect([a.outcomes, b.outcomes]).toEqual([['STOPPING'], []]);
+    expect(rig.pool.held).toBe(1);
+  });
+
+  it('lets one that is told of its refusal ask anew, without being refused again', () => {
+    const rig = new Rig(1);
+    rig.ask('holder');
+    let again: Asker | undefined;
+    rig.ask('asker', {
+      refused: () => {
+        again = rig.ask('again');
+      },
+    });
+    rig.pool.refuse(() => true, stopping);
+    expect(again?.outcomes).toEqual([]);
+  });
+
+  it('gives exactly one outcome to one who is granted, aborted, timed out and drained in the same tick', () => {
+    const happenings = ['release', 'abort', 'timeout', 'drain'] as const;
+    const orders = fc.shuffledSubarray([...happenings], { minLength: 1 });
+    return fc.assert(
+      fc.asyncProperty(orders, async (order) => {
+        const rig = new Rig(1);
+        const holder = rig.ask('holder');
+        const asker = rig.ask('asker', { timeoutMs: 100 });
+        for (const happening of order) {
+          if (happening === 'release') holder.slot?.release();
+          if (happening === 'abort') asker.abort.abort();
+          if (happening === 'timeout') rig.clock.advanceInOneTick(100);
+          if (happening === 'drain') rig.pool.refuse(() => true, stopping);
+        }
+        await rig.clock.settle();
+        // Only what happens alone is granted: a release takes effect after the tick.
+        const gaveUp = order.find((happening) => happening !== 'release');
+        const code = { abort: 'ABORTED', timeout: 'POOL_TIMEOUT', drain: 'STOPPING' };
+        const expected =
+          gaveUp !== undefined ? [code[gaveUp]] : order.includes('release') ? ['granted'] : [];
+        expect(asker.outcomes).toEqual(expected);
+        // Whatever came of it, the slot is not lost.
+        holder.slot?.release();
+        asker.slot?.release();
+        await rig.clock.settle();
+        expect(rig.pool.held).toBe(0);
+        expect(rig.ask('after').outcomes).toEqual(['granted']);
+      }),
+      FUZZ,
+    );
+  });
+
+  it('keeps its promises under whatever is asked of it', () => {
+    const step = fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          do: fc.constant('ask' as const),
+          priority: fc.integer({ min: -1, max: 1 }),
+          timeoutMs: fc.option(fc.integer({ min: 0, max: 50 }), { nil: undefined }),
+          sessionId: fc.constantFrom('s', 't'),
+          aborted: fc.boolean(),
+          releaseAtOnce: fc.boolean(),
+        }),
+      },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('release' as const), who: fc.nat(40) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('abort' as const), who: fc.nat(40) }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant('refuse' as const),
+          who: fc.constantFrom('s', 't'),
+        }),
+      },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.nat(30) }) },
+      // Between two of these, everything happens in one and the same tick.
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
+    );
+    return fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 3 }),
+        fc.array(step, { maxLength: 40 }),
+        async (concurrency, steps) => {
+          const rig = new Rig(concurrency);
+          const holders = () =>
+            rig.askers.filter(({ slot }) => slot !== undefined && !released.has(slot));
+          const released = new Set<Slot>();
+          const release = (slot: Slot | undefined): void => {
+            if (slot === undefined) return;
+            released.add(slot);
+            slot.release();
+          };
+          const assertFirst = (granted: Asker): void => {
+            const better = rig.askers.filter(
+              (other) =>
+                other.waits &&
+                rig.askers.indexOf(other) < rig.askers.indexOf(granted) &&
+                other.request.priority >= granted.request.priority,
+            );
+            expect(better.map(({ name }) => name)).toEqual([]);
+            const higher = rig.askers.filter(
+              (other) => other.waits && other.request.priority > granted.request.priority,
+            );
+            expect(higher.map(({ name }) => name)).toEqual([]);
+          };
+          for (const [index, one] of steps.entries()) {
+            if (one.do === 'ask') {
+              const name = `${index}`;
+              const asker = new Asker(
+                name,
+                {
+                  priority: one.priority,
+                  timeoutMs: one.timeoutMs,
+                  sessionId: one.sessionId,
+                  ...(one.aborted && { signal: AbortSignal.abort() }),
+                },
+                () => {
+                  assertFirst(asker);
+                  if (one.releaseAtOnce) release(asker.slot);
+                },
+              );
+              rig.askers.push(asker);
+              asker.waiter = rig.pool.request(asker.request);
+            } else if (one.do === 'release') {
+              release(rig.askers[one.who % rig.askers.length]?.slot);
+            } else if (one.do === 'abort') {
+              rig.askers[one.who % rig.askers.length]?.abort.abort();
+            } else if (one.do === 'refuse') {
+              rig.pool.refuse(({ sessionId }) => sessionId === one.who, stopping);
+            } else if (one.do === 'pass') {
+              rig.clock.advanceInOneTick(one.ms);
+            } else {
+              await rig.clock.settle();
+              const waiting = rig.askers.filter(({ waits }) => waits);
+              // Nobody waits while a slot is free.
+              expect(holders().length === concurrency || waiting.length === 0).toBe(true);
+            }
+            expect(holders().length).toBeLessThanOrEqual(concurrency);
+            expect(rig.pool.held).toBe(holders().length);
+            expect(rig.pool.waiting.size).toBe(rig.askers.filter(({ waits }) => waits).length);
+          }
+          while (rig.pool.held > 0 || rig.pool.waiting.size > 0) {
+            for (const { slot } of holders()) release(slot);
+            await rig.clock.settle();
+          }
+          for (const { outcomes } of rig.askers) expect(outcomes).toHaveLength(1);
+          expect(rig.pool).toMatchObject({ held: 0 });
+          expect(rig.clock.timers).toEqual([]);
+        },
+      ),
+      FUZZ,
+    );
+  });
+});

@@ -1,0 +1,258 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { exitReport } from '../../../kit/exit-report.ts';
+import { runs } from '../../../kit/property.ts';
+import { SupervisorError, type SupervisorErrorCode } from '../../../src/errors.ts';
+import {
+  crashSignature,
+  decideRestart,
+  type RestartPolicy,
+  type RunHistory,
+  withBackoff,
+} from '../../../src/policy/restart-policy.ts';
+import type { ExitCause, ExitReport } from '../../../src/reports.ts';
+
+const DEFAULTS = {
+  maxRestarts: 5,
+  windowMs: 600_000,
+  backoffMs: undefined,
+  maxBackoffMs: undefined,
+  jitter: 0.5,
+  sameCrashLimit: 3,
+};
+const POLICY: RestartPolicy = withBackoff(DEFAULTS);
+const NOW = Date.UTC(2026, 10, 24);
+const decide = (
+  report: ExitReport,
+  history: Partial<RunHistory> = {},
+  policy: Partial<RestartPolicy> = {},
+) =>
+  decideRestart(
+    report,
+    { ends: [], restartedAt: [], now: NOW, asked: false, random: 0, ...history },
+    { ...POLICY, ...policy },
+  );
+const refused = (code: SupervisorErrorCode, intentional = false) =>
+  exitReport({
+    cause: 'not-started',
+    code: null,
+    intentional,
+    error: new SupervisorError(code, 'no'),
+  });
+
+describe('an end', () => {
+  const RESTART = { delayMs: 1000 };
+  const outside = { outcome: 'intentional', fromOutside: true };
+  const CASES: [what: string, report: ExitReport, decision: object][] = [
+    ['with code 0', exitReport({ code: 0 }), { outcome: 'completed' }],
+    ['with code 1', exitReport({ code: 1 }), RESTART],
+    ['with code 255', exitReport({ code: 255 }), RESTART],
+    ['by SIGSEGV', exitReport({ code: null, signal: 'SIGSEGV' }), RESTART],
+    ['by a SIGKILL of others', exitReport({ code: null, signal: 'SIGKILL' }), RESTART],
+    ['as a shell tells of a crash', exitReport({ code: 139 }), RESTART],
+    ['by a SIGTERM of others', exitReport({ code: null, signal: 'SIGTERM' }), outside],
+    ['by a SIGINT of others', exitReport({ code: null, signal: 'SIGINT' }), outside],
+    ['by a SIGHUP of others', exitReport({ code: null, signal: 'SIGHUP' }), outside],
+    ['as claude ends on SIGTERM', exitReport({ code: 143 }), outside],
+    ['that was taken back in the queue', refused('ABORTED', true), { outcome: 'intentional' }],
+    ['before the start, with its session', refused('ABORTED'), { outcome: 'aborted' }],
+    ['before the start, with its supervisor', refused('STOPPING'), { outcome: 'aborted' }],
+    ['before the start, for HARD_CAP', refused('HARD_CAP'), { outcome: 'refused' }],
+    ['before the start, for SPAWN_RATE', refused('SPAWN_RATE'), { outcome: 'refused' }],
+    ['before the start, for DEPTH_EXCEEDED', refused('DEPTH_EXCEEDED'), { outcome: 'refused' }],
+    ['before the start, for its command', refused('COMMAND_NOT_FOUND'), { outcome: 'refused' }],
+  ];
+  it.each(CASES)('%s', (_what, report, decision) => {
+    expect(decide(report)).toMatchObject(decision);
+  });
+
+  const OURS: ExitCause[] = [
+    ...(['aborted', 'reaped', 'wall-clock', 'startup', 'idle', 'memory'] as const),
+    ...(['lifetime', 'budget', 'duplicate', 'shutdown'] as const),
+  ];
+  it.each(OURS)('of our own making (%s) restarts nothing and is from nobody outside', (cause) => {
+    for (const how of [{ code: 1 }, { code: null, signal: 'SIGKILL' as const }])
+      expect(decide(exitReport({ ...how, cause, intentional: true }))).toEqual({
+        outcome: 'intentional',
+        fromOutside: false,
+      });
+  });
+
+  it('by a SIGTERM that this host asked for is not from outside', () => {
+    const report = exitReport({ code: null, signal: 'SIGTERM' });
+    expect(decide(report, { asked: true })).toEqual({ outcome: 'intentional', fromOutside: false });
+  });
+
+  it('that was intentional never restarts, whatever else is known', () => {
+    const reports = fc.record({
+      code: fc.option(fc.integer({ min: 0, max: 255 })),
+      signal: fc.constantFrom(null, 'SIGTERM' as const, 'SIGSEGV' as const),
+      cause: fc.constantFrom<ExitCause>(...OURS, 'terminated', 'not-started', 'failed'),
+      stderrTail: fc.string(),
+    });
+    fc.assert(
+      fc.property(reports, fc.boolean(), fc.double({ min: 0, max: 1, noNaN: true }), (...of) => {
+        const [fields, asked, random] = of;
+        const decision = decide(exitReport({ ...fields, intentional: true }), { asked, random });
+        expect(decision.outcome).toBe('intentional');
+      }),
+      runs(100),
+    );
+  });
+});
+
+describe('the budget', () => {
+  const different = (n: number) => exitReport({ code: n });
+
+  it.each([
+    ['none', 0, 'exhausted'],
+    ['one', 1, undefined],
+  ])('of %s', (_what, maxRestarts, outcome) => {
+    expect(decide(exitReport(), {}, { maxRestarts }).outcome).toBe(outcome);
+  });
+
+  it('is what the window holds', () => {
+    const at = (...ages: number[]) => ({ restartedAt: ages.map((age) => NOW - age) });
+    const policy = { maxRestarts: 2, windowMs: 1000 };
+    expect(decide(exitReport(), at(10), policy).outcome).toBeUndefined();
+    expect(decide(exitReport(), at(10, 20), policy).outcome).toBe('exhausted');
+    expect(decide(exitReport(), at(10, 999), policy).outcome).toBe('exhausted');
+    expect(decide(exitReport(), at(10, 1000), policy).outcome).toBeUndefined();
+    expect(decide(exitReport(), at(10, -99_999), policy).outcome).toBe('exhausted');
+  });
+
+  it('never lets a window have more, whenever the crashes come', () => {
+    const gaps = fc.array(fc.integer({ min: 0, max: 600 }), { maxLength: 100 });
+    fc.assert(
+      fc.property(gaps, fc.integer({ min: 0, max: 6 }), (waits, maxRestarts) => {
+        const windowMs = 1000;
+        const restartedAt: number[] = [];
+        let now = NOW;
+        for (const [n, wait] of waits.entries()) {
+          now += wait;
+          const decision = decide(
+            different(n),
+            { restartedAt, now },
+            { maxRestarts, windowMs, sameCrashLimit: 100 },
+          );
+          if (decision.outcome === undefined) restartedAt.push(now);
+        }
+        for (const at of restartedAt) {
+          const within = restartedAt.filter((other) => other >= at && other - at < windowMs);
+          expect(within.length).toBeLessThanOrEqual(maxRestarts);
+        }
+      }),
+      runs(100),
+    );
+  });
+});
+
+describe('the backoff', () => {
+  const delays = (policy: Partial<RestartPolicy>, random = 0) =>
+    Array.from({ length: 8 }, (_, n) => {
+      const restartedAt = Array.from({ length: n }, () => NOW - 1);
+      return decide(exitReport(), { restartedAt, random }, { maxRestarts: 99, ...policy }).delayMs;
+    });
+
+  it('doubles up to its end', () => {
+    const full = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
+    expect(delays({})).toEqual(full);
+    expect(delays({ jitter: 0 }, 0.9)).toEqual(full);
+  });
+
+  it('is shortened by chance, never lengthened', () => {
+    expect(delays({ jitter: 0.5 }, 0.5).slice(0, 3)).toEqual([750, 1500, 3000]);
+    expect(delays({ jitter: 1 }, 0.999).every((ms) => ms !== undefined && ms < 61)).toBe(true);
+  });
+
+  it('stays a number, however often', () => {
+    const restartedAt = Array.from({ length: 5000 }, () => NOW);
+    const policy = { maxRestarts: 1e6, jitter: 0 };
+    expect(decide(exitReport(), { restartedAt }, policy).delayMs).toBe(60_000);
+    expect(decide(exitReport(), { restartedAt }, { ...policy, backoffMs: 0 }).delayMs).toBe(0);
+  });
+
+  it.each([
+    [{}, 1000, 60_000],
+    [{ backoffMs: 90_000 }, 90_000, 90_000],
+    [{ maxBackoffMs: 200 }, 200, 200],
+    [{ backoffMs: 5, maxBackoffMs: 7 }, 5, 7],
+  ])('%j means from %d to %d ms', (given, backoffMs, maxBackoffMs) => {
+    expect(withBackoff({ ...DEFAULTS, ...given })).toMatchObject({ backoffMs, maxBackoffMs });
+  });
+});
+
+describe('crashes that look the same', () => {
+  const crash = (stderrTail: string, more: Partial<ExitReport> = {}) =>
+    exitReport({ stderrTail, ...more });
+
+  it.each<[why: string, before: ExitReport[], last: ExitReport, outcome: string | undefined]>([
+    ['two', [crash('x')], crash('x'), undefined],
+    ['three', [crash('x'), crash('x')], crash('x'), 'same-crash'],
+    ['three without a word', [crash(''), crash('')], crash(''), 'same-crash'],
+    ['three, but another code', [crash('x', { code: 2 }), crash('x')], crash('x'), undefined],
+    [
+      'three, but another signal',
+      [crash('x', { code: null, signal: 'SIGSEGV' }), crash('x')],
+      crash('x', { code: null, signal: 'SIGABRT' }),
+      undefined,
+    ],
+    ['three, but another last line', [crash('x'), crash('y\nx')], crash('x\ny'), undefined],
+    ['three with one between', [crash('x'), crash('x'), crash('y')], crash('x'), undefined],
+    [
+      'three, of which the second lived for a whole window',
+      [crash('x'), crash('x', { durationMs: POLICY.windowMs })],
+      crash('x'),
+      undefined,
+    ],
+    [
+      'three, of which the first did',
+      [crash('x', { durationMs: POLICY.windowMs }), crash('x')],
+      crash('x'),
+      'same-crash',
+    ],
+  ])('%s', (_why, ends, last, outcome) => {
+    expect(decide(last, { ends }).outcome).toBe(outcome);
+  });
+
+  it('are told before the budget is', () => {
+    const ends = [crash('x'), crash('x')];
+    expect(decide(crash('x'), { ends }, { maxRestarts: 2 }).outcome).toBe('same-crash');
+  });
+
+  const signature = (stderrTail: string) => crashSignature(crash(stderrTail));
+  it.each([
+    ['a pid', 'worker 4711 died', 'worker 99 died'],
+    ['an address', 'fault at 0x7ffeDEAD00', 'fault at 0x1'],
+    ['a time', '2026-11-24T03:32:10.123Z fatal', '2026-12-01T23:59:59Z fatal'],
+    ['a time of another kind', '[24/11/2026 03:32:10] fatal', '[1/12/2026 23:59:59] fatal'],
+    ['a duration', 'timed out after 1.53 s', 'timed out after 2 s'],
+    ['a long number', 'allocated 123456789.25 bytes', 'allocated 12 bytes'],
+    [
+      'a request',
+      'request deadbeef-0000-4000-8000-00000000abcd',
+      'request 00112233-4455-4677-8899-aabbccddeeff',
+    ],
+    ['a hash', 'at commit 0a1b2c3d4e', 'at commit ffff00001111'],
+    ['blanks and line ends', 'a\nfatal\n\n  \n', 'b\n  fatal\r\n'],
+  ])('look the same but for %s', (_what, a, b) => {
+    expect(signature(a)).toBe(signature(b));
+  });
+
+  it.each([
+    ['words', 'cannot read config', 'cannot read cache'],
+    ['words of hex letters', 'decade', 'facade'],
+    ['the last line', 'x\ny', 'y\nx'],
+  ])('differ in %s', (_what, a, b) => {
+    expect(signature(a)).not.toBe(signature(b));
+  });
+
+  it('are read in time that grows with the tail only', () => {
+    const HOSTILE = ['a', '1', 'a1', '1.', '0x', 'f-', '1a-', ' 1', 'deadbeef-'];
+    for (const piece of HOSTILE) {
+      const beganMs = performance.now();
+      signature(piece.repeat(50_000));
+      expect(performance.now() - beganMs, piece).toBeLessThan(500);
+    }
+  });
+});
