@@ -1,0 +1,193 @@
+// The house: rooms in their order, imports that lead down, and one room that touches the system.
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { DECIDING_MODULES, FOLDERS, importReader, readArrows } from '../../../kit/architecture.ts';
+
+const ROOT = join(import.meta.dirname, '../../..');
+const reader = await importReader();
+
+/** What the code had when the rules came: this list only shrinks. */
+const KNOWN: readonly string[] = [
+  'a surface imports no other, but what inspect reads: src/cli/slot.ts -> src/daemon/spawn-lock.ts',
+  'a surface imports no other, but what inspect reads: src/inspect/services.ts -> src/service/service-file.ts',
+  'a surface imports no other, but what inspect reads: src/service/definition.ts -> src/daemon/options.ts',
+  'a surface imports no other, but what inspect reads: src/service/index.ts -> src/daemon/options.ts',
+  'claude-code and ready import what is below: src/ready/await-ready.ts -> src/daemon/log-file.ts',
+  'claude-code and ready import what is below: src/ready/await-ready.ts -> src/daemon/options.ts',
+  'claude-code and ready import what is below: src/ready/readiness.ts -> src/daemon/options.ts',
+  'claude-code and ready import what is below: src/ready/ready-schema.ts -> src/daemon/options.ts',
+  'cli imports the rooms that it names: src/cli/registry.ts -> src/supervisor/options.ts',
+  'containment import what is below: src/containment/sweep.ts -> src/supervisor/shutdown.ts',
+  'daemon imports the rooms that it names: src/daemon/run.ts -> src/supervisor/host-signals.ts',
+  'inspect imports the rooms that it names: src/inspect/doctor.ts -> src/supervisor/options.ts',
+  'inspect imports the rooms that it names: src/inspect/doctor.ts -> src/supervisor/supervisor.ts',
+  'inspect imports the rooms that it names: src/inspect/services.ts -> src/supervisor/supervisor.ts',
+  'inspect imports the rooms that it names: src/inspect/sessions.ts -> src/supervisor/options.ts',
+  'no circle: src/claude/bookkeeping.ts -> src/claude/tied-query.ts',
+  'no circle: src/cli/completion.ts -> src/cli/execute.ts',
+  'no circle: src/cli/doctor.ts -> src/cli/execute.ts',
+  'no circle: src/cli/events.ts -> src/cli/execute.ts',
+  'no circle: src/cli/execute.ts -> src/cli/ps.ts',
+  'no circle: src/cli/execute.ts -> src/cli/reap.ts',
+  'no circle: src/cli/execute.ts -> src/cli/recover.ts',
+  'no circle: src/cli/execute.ts -> src/cli/run.ts',
+  'no circle: src/cli/execute.ts -> src/cli/stop.ts',
+  'no circle: src/cli/execute.ts -> src/cli/top.ts',
+  'no circle: src/containment/dead-locks.ts -> src/containment/recovery.ts',
+  'no circle: src/containment/recovery.ts -> src/containment/takeover.ts',
+  'no circle: src/containment/takeover.ts -> src/containment/dead-locks.ts',
+  'no circle: src/os/linux-usage.ts -> src/os/usage.ts',
+  'no circle: src/os/os.ts -> src/os/state-home.ts',
+  'no circle: src/policy/limits/idle.ts -> src/policy/limits/limiter.ts',
+  'no circle: src/policy/limits/lifetime.ts -> src/policy/limits/limiter.ts',
+  'no circle: src/policy/limits/limiter.ts -> src/policy/limits/memory.ts',
+  'no circle: src/policy/limits/limiter.ts -> src/policy/limits/startup.ts',
+  'no circle: src/process/activity.ts -> src/process/supervision.ts',
+  'no circle: src/testing/agent-run.ts -> src/testing/fake-agent.ts',
+  'policy import what is below: src/policy/limits/idle.ts -> src/process/activity.ts',
+  'policy import what is below: src/policy/limits/limiter.ts -> src/process/activity.ts',
+  'process import what is below: src/process/managed-process.ts -> src/supervisor/shutdown.ts',
+  'service imports the rooms that it names: src/service/definition.ts -> src/supervisor/supervisor.ts',
+  'service imports the rooms that it names: src/service/pace.ts -> src/supervisor/restart-loop.ts',
+  'service imports the rooms that it names: src/service/readiness.ts -> src/supervisor/supervisor.ts',
+  'service imports the rooms that it names: src/service/service.ts -> src/supervisor/supervisor.ts',
+  'store import what is below: src/store/conversation-lock.ts -> src/containment/judge.ts',
+  'store import what is below: src/store/conversation-lock.ts -> src/containment/orphans.ts',
+  'store import what is below: src/store/conversation-lock.ts -> src/containment/recovery.ts',
+  'store import what is below: src/store/conversation-lock.ts -> src/policy/conversation-rules.ts',
+  'store import what is below: src/store/conversation-lock.ts -> src/policy/conversations.ts',
+  'store import what is below: src/store/pid-file.ts -> src/containment/judge.ts',
+  'store import what is below: src/store/pid-file.ts -> src/containment/recovery.ts',
+  'store import what is below: src/store/restart-log.ts -> src/supervisor/restart-loop.ts',
+  'store import what is below: src/store/session-file.ts -> src/policy/session.ts',
+  'store import what is below: src/store/spend-log.ts -> src/policy/budget.ts',
+  'testing imports the rooms that it names: src/testing/leaks.ts -> src/supervisor/supervisor.ts',
+  'testing imports the rooms that it names: src/testing/setup.ts -> src/supervisor/supervisor.ts',
+  'testing imports the rooms that it names: src/testing/test-supervisor.ts -> src/supervisor/options.ts',
+  'words import words: src/events.ts -> src/os/clock.ts',
+];
+
+describe('src', async () => {
+  const { violations, imports } = await readArrows(reader, ROOT);
+
+  it('is read', () => {
+    expect(imports).toBeGreaterThan(1_000);
+  });
+
+  it('has a room for every file', async () => {
+    const entries = await readdir(join(ROOT, 'src'), { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    expect(folders.filter((name) => !FOLDERS.includes(name))).toEqual([]);
+    const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+    const words = ['check.ts', 'errors.ts', 'events.ts', 'reports.ts'];
+    expect(files.sort()).toEqual([...words, 'index.ts'].sort());
+  });
+
+  it('has the deciding modules where the rules look for them', async () => {
+    const paths = await readdir(join(ROOT, 'src'), { recursive: true });
+    const found = new Set(paths.map((path) => `src/${path.replaceAll('\\', '/')}`));
+    expect(DECIDING_MODULES.filter((path) => !found.has(path))).toEqual([]);
+  });
+
+  it('breaks no rule', () => {
+    expect(violations.sort()).toEqual([...KNOWN].sort());
+  });
+});
+
+describe('each rule can fail', async () => {
+  const folders: string[] = [];
+  afterAll(() => Promise.all(folders.map((path) => rm(path, { recursive: true }))));
+
+  const read = async (files: Readonly<Record<string, string>>): Promise<string[]> => {
+    const root = await mkdtemp(join(tmpdir(), 'agent-supervisor-arrows-'));
+    folders.push(root);
+    for (const [path, text] of Object.entries(files)) {
+      await mkdir(dirname(join(root, 'src', path)), { recursive: true });
+      await writeFile(join(root, 'src', path), text);
+    }
+    return (await readArrows(reader, root)).violations;
+  };
+
+  it.each([
+    ['os import what is below', 'os/a.ts', 'tree/b.ts'],
+    ['tree import what is below', 'tree/a.ts', 'store/b.ts'],
+    ['store import what is below', 'store/a.ts', 'policy/limits/b.ts'],
+    ['claude-code and ready import what is below', 'ready/a.ts', 'daemon/b.ts'],
+    ['policy import what is below', 'policy/limits/a.ts', 'process/b.ts'],
+    ['containment import what is below', 'containment/a.ts', 'process/b.ts'],
+    ['process import what is below', 'process/a.ts', 'supervisor/b.ts'],
+    ['supervisor import what is below', 'supervisor/a.ts', 'index.ts'],
+    ['the main entry imports no surface', 'index.ts', 'mcp/b.ts'],
+    ['words import words', 'events.ts', 'os/b.ts'],
+    ['a surface imports no other, but what inspect reads', 'service/a.ts', 'daemon/b.ts'],
+    ['inspect is read by those that show', 'testing/a.ts', 'inspect/b.ts'],
+    ['otel imports the rooms that it names', 'otel/a.ts', 'store/b.ts'],
+    ['testing imports the rooms that it names', 'testing/a.ts', 'supervisor/supervisor.ts'],
+  ])('%s', async (rule, from, to) => {
+    const target = `${'../'.repeat(from.split('/').length - 1) || './'}${to}`;
+    const broken = [`${rule}: src/${from} -> src/${to}`];
+    const sources = [
+      `import { b } from '${target}'; console.log(b);`,
+      `import type { B } from '${target}'; export const a = {} as B;`,
+      `export const a = () => import('${target}');`,
+    ];
+    for (const source of sources)
+      expect(
+        await read({ [from]: source, [to]: 'export const b = 1; export type B = 1;' }),
+      ).toEqual(broken);
+  });
+
+  it('lets imports lead down', async () => {
+    const b = 'export const b = 1;';
+    const files = {
+      'cli/a.ts': `import { b } from '../inspect/b.ts'; import { c } from '../index.ts'; console.log(b, c);`,
+      'inspect/b.ts': `export { b } from '../supervisor/internals.ts';`,
+      'index.ts': `export { b as c } from './supervisor/internals.ts';`,
+      'supervisor/internals.ts': `export { b } from '../os/os.ts';`,
+      'os/os.ts': b,
+    };
+    expect(await read(files)).toEqual([]);
+  });
+
+  it('no circle, of types either', async () => {
+    const files = {
+      'tree/a.ts': `import type { B } from './b.ts'; export type A = B;`,
+      'tree/b.ts': `import type { A } from './a.ts'; export type B = A;`,
+    };
+    expect(await read(files)).toEqual(['no circle: src/tree/a.ts -> src/tree/b.ts']);
+  });
+
+  it('every import leads somewhere', async () => {
+    expect(await read({ 'os/a.ts': `import './gone.ts';` })).toEqual([
+      'every import leads somewhere: src/os/a.ts -> ./gone.ts',
+    ]);
+  });
+
+  it.each([
+    `import { spawn } from 'node:child_process'; spawn('true');`,
+    `export const f = () => builtin('node:child_process');`,
+    `export const f = () => process.getBuiltinModule('node:child_process');`,
+  ])('only os touches the system: %s', async (source) => {
+    const rule = 'only os touches the system: src/process/a.ts -> child_process';
+    expect(await read({ 'process/a.ts': source })).toEqual([rule]);
+    expect(await read({ 'os/a.ts': source })).toEqual([]);
+    const type = `import type { ChildProcess } from 'node:child_process'; export type A = ChildProcess;`;
+    expect(await read({ 'process/a.ts': type })).toEqual([]);
+  });
+
+  it('a deciding module reaches nothing of Node, itself or by another', async () => {
+    const rule = 'a deciding module reaches nothing of Node';
+    const files = {
+      'tree/ladder.ts': `import { a } from './a.ts'; console.log(a);`,
+      'tree/cookie.ts': `import { hash } from 'node:crypto'; console.log(hash);`,
+      'tree/tree.ts': `import type { A } from './a.ts'; export type T = A;`,
+      'tree/a.ts': `import { readFileSync } from 'node:fs'; export const a = readFileSync; export type A = 1;`,
+    };
+    expect((await read(files)).sort()).toEqual([
+      `${rule}: src/tree/cookie.ts -> crypto`,
+      `${rule}: src/tree/ladder.ts -> fs`,
+    ]);
+  });
+});
