@@ -19,6 +19,7 @@ export const ERROR_CODES = [
   'ALREADY_RUNNING',
   'STATE_DIR_UNSAFE',
   'UNSUPPORTED_RUNTIME',
+  'SERVER_EXITED',
 ] as const;
 
 export type SupervisorErrorCode = (typeof ERROR_CODES)[number];

@@ -4,6 +4,7 @@ import { getSupervisor, type SupervisedProcess, SupervisorError } from '../index
 import { systemClock } from '../os/clock.ts';
 import { type Channel, channelOf, type Party } from './channel.ts';
 import { safeEnvironment } from './environment.ts';
+import { serverExited } from './exit.ts';
 import type { JsonRpcMessage } from './messages.ts';
 import {
   type CheckedParameters,
@@ -19,6 +20,9 @@ const QUESTION_END_MS = 2000;
 
 /** How long the last words of a dead server may take to their file. */
 const WRITTEN_MS = 5000;
+
+/** How long `onclose` waits for the report of a server that exited: its leftovers may take longer. */
+const REPORT_MS = 1000;
 
 /** Declared as a method is, so that a handler may take the SDK's own message type. */
 type MessageHandler = {
@@ -42,7 +46,10 @@ type MessageHandler = {
 export class SupervisedStdioTransport {
   /** Called once, when the server has ended or the transport was closed, whichever comes first. */
   onclose?: (() => void) | undefined;
-  /** Called for what stops nothing by itself: a line that is no message, a handler that throws, survivors of `close`. */
+  /**
+   * Called for what stops nothing by itself: a line that is no message, a handler that throws, survivors of
+   * `close`. A server that exits is told here as `SERVER_EXITED`, before `onclose`.
+   */
   onerror?: ((error: Error) => void) | undefined;
   onmessage?: MessageHandler | undefined;
   readonly #parameters: CheckedParameters;
@@ -65,7 +72,7 @@ export class SupervisedStdioTransport {
         this.#report(error);
         if (isFatal) void this.close();
       },
-      closed: () => this.#end(),
+      closed: () => void this.#serverExited(),
     };
   }
 
@@ -175,6 +182,16 @@ export class SupervisedStdioTransport {
     return process;
   }
 
+  /** A client drops its handlers with `onclose`, so the reason comes first. */
+  async #serverExited(): Promise<void> {
+    const process = this.#process;
+    if (process !== undefined && this.#closing === undefined) {
+      const report = await within(REPORT_MS, process.exited);
+      if (this.#closing === undefined) this.#report(serverExited(process, report));
+    }
+    this.#end();
+  }
+
   async #close(deadlineMs?: number): Promise<void> {
     if (isServer(this.#parameters) && this.#process !== undefined) {
       await this.#terminate(this.#process, deadlineMs);
@@ -218,12 +235,12 @@ function isServer(parameters: CheckedParameters): parameters is CheckedServer {
   return parameters.service === undefined;
 }
 
-function within(ms: number, work: Promise<void>): Promise<void> {
+function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
   return new Promise((resolve) => {
-    const cancel = systemClock.running.after(ms, resolve, { keepAlive: true });
-    void work.then(() => {
+    const cancel = systemClock.running.after(ms, () => resolve(undefined), { keepAlive: true });
+    void work.then((value) => {
       cancel();
-      resolve();
+      resolve(value);
     });
   });
 }

@@ -127,6 +127,7 @@ describe('the main entry', () => {
       'ALREADY_RUNNING',
       'STATE_DIR_UNSAFE',
       'UNSUPPORTED_RUNTIME',
+      'SERVER_EXITED',
     ]);
   });
 
