@@ -92,15 +92,32 @@ export function decideRestart(
   // One that was taken back before it had a slot is not refused.
   if (cause === 'not-started' && !intentional) {
     const isOver = isSupervisorError(error, 'ABORTED') || isSupervisorError(error, 'STOPPING');
-    return { outcome: isOver ? 'aborted' : 'refused' };
-  }
-  if (intentional) return { outcome: 'intentional', fromOutside: cause === 'terminated' && !asked };
+    if (isOver) return { outcome: 'aborted' };
+    // A program that never ran is more likely to be wrong than to be away.
+    if (!isPassing(error) || !ends.some(hasRun)) return { outcome: 'refused' };
+  } else if (intentional)
+    return { outcome: 'intentional', fromOutside: cause === 'terminated' && !asked };
 
-  if (countAlike([...ends, report], policy) >= policy.sameCrashLimit)
+  if (hasRun(report) && countAlike([...ends, report], policy) >= policy.sameCrashLimit)
     return { outcome: 'same-crash' };
   const recent = countRecent(restartedAt, now, policy);
   if (recent >= policy.maxRestarts) return { outcome: 'exhausted' };
   return { delayMs: backoffAfter(recent, random, policy) };
+}
+
+const PASSING_CODES: readonly unknown[] = ['COMMAND_NOT_FOUND', 'HARD_CAP', 'SPAWN_RATE'];
+/** Of the system: no room for one more process, and a program that is being written. */
+const PASSING_ERRNOS: readonly unknown[] = ['EAGAIN', 'ETXTBSY'];
+
+/** Tells whether a refusal may pass by itself, as while an updater replaces the program. */
+function isPassing(error: unknown): boolean {
+  if (!isSupervisorError(error)) return false;
+  const { code } = (error.cause ?? {}) as { code?: unknown };
+  return PASSING_CODES.includes(error.code) || PASSING_ERRNOS.includes(code);
+}
+
+function hasRun({ cause }: ExitReport): boolean {
+  return cause !== 'not-started';
 }
 
 /** How many restarts the window has already; a stamp in the future is one of a clock that was set back: it counts as now. */
@@ -125,9 +142,10 @@ export function backoffAfter(
 
 /** How many of the last ends have one signature; one that had lived for a whole window starts a new series. */
 export function countAlike(ends: readonly ExitReport[], { windowMs }: RestartPolicy): number {
-  const last = ends.at(-1);
+  const crashes = ends.filter(hasRun);
+  const last = crashes.at(-1);
   let count = 0;
-  for (const end of ends.toReversed()) {
+  for (const end of crashes.toReversed()) {
     if (last === undefined || crashSignature(end) !== crashSignature(last)) break;
     count++;
     if (end.durationMs >= windowMs) break;

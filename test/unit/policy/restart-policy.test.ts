@@ -182,6 +182,46 @@ describe('the backoff', () => {
   });
 });
 
+describe('a refused start', () => {
+  const ran = exitReport({ code: 1 });
+  const bySystem = (code: string) =>
+    exitReport({
+      ...{ cause: 'not-started', code: null, intentional: false },
+      error: new SupervisorError('SPAWN_FAILED', 'no', { cause: { code } }),
+    });
+  const passing = [
+    ...(['COMMAND_NOT_FOUND', 'HARD_CAP', 'SPAWN_RATE'] as const).map((code) => refused(code)),
+    ...['ETXTBSY', 'EAGAIN'].map(bySystem),
+  ];
+  const lasting = [refused('BUDGET_EXCEEDED'), refused('SESSION_EXPIRED'), bySystem('EACCES')];
+
+  it('is tried again if one has run before and the reason may pass', () => {
+    for (const report of passing)
+      expect(decide(report, { ends: [ran] })).toEqual({ delayMs: 1000 });
+    for (const report of lasting)
+      expect(decide(report, { ends: [ran] })).toEqual({ outcome: 'refused' });
+  });
+
+  it('ends the run if none has run before', () => {
+    for (const report of passing) {
+      expect(decide(report)).toEqual({ outcome: 'refused' });
+      expect(decide(report, { ends: [report] })).toEqual({ outcome: 'refused' });
+    }
+  });
+
+  it('uses up the budget, and is no crash', () => {
+    const [report = ran] = passing;
+    expect(decide(report, { ends: [ran, report, report, report] })).toEqual({ delayMs: 1000 });
+    expect(decide(ran, { ends: [ran, report] })).toEqual({ delayMs: 1000 });
+    expect(decide(ran, { ends: [ran, report, ran] })).toEqual({ outcome: 'same-crash' });
+    expect(
+      decide(report, { ends: [ran], restartedAt: [1, 2, 3, 4, 5].map((at) => NOW - at) }),
+    ).toEqual({
+      outcome: 'exhausted',
+    });
+  });
+});
+
 describe('crashes that look the same', () => {
   const crash = (stderrTail: string, more: Partial<ExitReport> = {}) =>
     exitReport({ stderrTail, ...more });
