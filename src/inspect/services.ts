@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
-import { readServiceFile } from '../service/service-file.ts';
 import { namesIn } from '../store/files.ts';
+import { readServiceFile } from '../store/service-file.ts';
 import type { DefinedService } from '../supervisor/supervisor.ts';
 import type { PublicText } from './public-text.ts';
 import type { ServiceHealth } from './report.ts';

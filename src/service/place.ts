@@ -4,10 +4,10 @@ import type { RecoveryContext } from '../containment/recovery.ts';
 import type { Supervisor } from '../index.ts';
 import { canConnect } from '../os/probe.ts';
 import { PROBE_MS, socketPath } from '../ready/readiness.ts';
+import type { ServiceFile } from '../store/service-file.ts';
 import { isOver } from '../tree/identity.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { assertFree, localEndpointOf } from './endpoint.ts';
-import type { ServiceFile } from './service-file.ts';
 
 /** An abstract socket, or a named pipe of Windows. */
 const NO_FILE = /^(?:\0|\\\\[.?]\\pipe\\)/i;

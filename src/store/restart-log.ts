@@ -2,7 +2,6 @@ import { lstatSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import type { RestartBudget } from '../supervisor/restart-loop.ts';
 import { namesIn } from './files.ts';
 import { Ledger } from './ledger.ts';
 import type { Retention } from './retention.ts';
@@ -18,6 +17,13 @@ export interface RestartFileOptions {
   /** Whose restarts they are. */
   readonly of: string;
   warn(message: string, cause?: unknown): void;
+}
+
+/** Where the restarts of a run are remembered. */
+export interface RestartBudget {
+  /** When it was restarted; wall clock, ms since 1970. */
+  read(): readonly number[];
+  add(at: number): void;
 }
 
 /** The restarts of a run in a file, so that a host which is itself started again goes on counting. */

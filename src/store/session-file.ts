@@ -2,7 +2,6 @@ import { lstatSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import type { SessionCreation, SessionLedger } from '../policy/session.ts';
 import type { ExitCause, SessionEnd } from '../reports.ts';
 import { namesIn } from './files.ts';
 import { FORMAT_VERSION, parseSessionLine, type SessionLine } from './formats.ts';
@@ -22,6 +21,28 @@ export interface SessionFilesOptions {
   /** `''` until it is known. */
   bootId(): string;
   warn(message: string, cause?: unknown): void;
+}
+
+/** What is known of a session from its own file, whichever host wrote it. */
+export interface SessionLedger {
+  /** When it was created; the first call creates it. */
+  readonly created: SessionCreation;
+  /** Its own limit, if one was ever set. */
+  readonly maxWallClockMs: number | null | undefined;
+  readonly processes: number;
+  readonly lastEnd: SessionEnd | undefined;
+  readonly spent: { readonly usd: number; readonly tokens: number };
+  limit(maxWallClockMs: number | null): void;
+  started(): void;
+  ended(cause: ExitCause): void;
+  charge(spent: { readonly usd: number; readonly tokens: number }): void;
+}
+
+/** When a session was created, and how old it was when this host first saw it. */
+export interface SessionCreation {
+  /** Wall clock, ms since 1970. */
+  readonly at: number;
+  readonly ageMs: number;
 }
 
 /** The files of the sessions: one each, shared by all hosts of the state directory. */

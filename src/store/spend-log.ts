@@ -1,7 +1,18 @@
 import type { Os } from '../os/os.ts';
-import type { DayLedger, Spent } from '../policy/budget.ts';
 import { DailyLedger } from './daily-log.ts';
 import { FORMAT_VERSION, parseSpendLine, type SpendLine } from './formats.ts';
+
+/** Money and tokens of all kinds. */
+export interface Spent {
+  readonly usd: number;
+  readonly tokens: number;
+}
+
+/** What all hosts of the state directory have spent today. */
+export interface DayLedger {
+  spentUsd(): number;
+  charge(spent: Spent, sessionId: string | undefined): void;
+}
 
 export interface DayFilesOptions {
   readonly os: Os;

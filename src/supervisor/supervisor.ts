@@ -15,7 +15,7 @@ import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
-import { charge, Spending, type Spent } from '../policy/budget.ts';
+import { charge, Spending } from '../policy/budget.ts';
 import { Conversations } from '../policy/conversations.ts';
 import { Limiter } from '../policy/limits/limiter.ts';
 import {
@@ -61,14 +61,15 @@ import type {
 import type { SupervisionRecord } from '../store/formats.ts';
 import { restartFile } from '../store/restart-log.ts';
 import { SessionFiles } from '../store/session-file.ts';
-import { DayFiles } from '../store/spend-log.ts';
+import { DayFiles, type Spent } from '../store/spend-log.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
+import { endAll } from '../tree/termination.ts';
 import { type HostSignalOptions, HostSignals, hostSignalOptions } from './host-signals.ts';
 import { Lease } from './lease.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import { changesBetween, describeChanges } from './replace-options.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './restart-loop.ts';
-import { endAll, Shutdown } from './shutdown.ts';
+import { Shutdown } from './shutdown.ts';
 import { Turns } from './turns.ts';
 
 /** A slot in the caller's hands. */

@@ -4,10 +4,9 @@ import * as z from 'zod/mini';
 import type { Clock } from '../os/clock.ts';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import { readOwnFile, replaceFile } from '../store/files.ts';
-import { FORMAT_VERSION, parseJson } from '../store/formats.ts';
 import { HEARTBEAT_ID, type Owner } from '../tree/identity.ts';
-import type { BreakerMemory, BreakerState } from './breaker.ts';
+import { readOwnFile, replaceFile } from './files.ts';
+import { FORMAT_VERSION, parseJson } from './formats.ts';
 
 const stamp = () =>
   z.object({
@@ -50,6 +49,21 @@ const content = z.object({
 
 /** The last process of a service that was ready, and the files that it had made by then. */
 export type Instance = Readonly<z.output<ReturnType<typeof instance>>>;
+
+/** What a breaker remembers, and its file with it. */
+export interface BreakerState {
+  /** Failures in a row. */
+  readonly failures: number;
+  /** For how much longer nothing is started. */
+  readonly openForMs: number;
+}
+
+/** Where a breaker's state is kept. */
+export interface BreakerMemory {
+  /** As it is now, with what other hosts have added. */
+  read(): BreakerState;
+  write(state: BreakerState): void;
+}
 
 export interface ServiceFileOptions {
   readonly os: Os;
