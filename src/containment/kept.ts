@@ -9,9 +9,9 @@ import { readSafely } from '../store/journal-reader.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, judgeOwner } from '../tree/identity.ts';
 import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
-import { removeClaims } from './dead-locks.ts';
+import type { RecoveryContext } from './context.ts';
+import { removeConversationLocks } from './dead-locks.ts';
 import { isNamespaceDead } from './judge.ts';
-import type { RecoveryContext } from './recovery.ts';
 
 /** `kept-OWNER.ID.jsonl` */
 const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;
@@ -162,7 +162,7 @@ export async function findKept(
       rmSync(path, { force: true });
       history?.lost(owner, record);
       // Its host could be judged by it as long as this file was there.
-      if (isOfDeadNamespace) removeClaims(owner, context);
+      if (isOfDeadNamespace) removeConversationLocks(owner, context);
       if (isOver(judgeOwner(header.owner, self, (pid) => table.get(pid))) || isOfDeadNamespace)
         removeHeartbeat(stateDir, header.owner.heartbeat);
     } else unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });

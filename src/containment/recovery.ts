@@ -3,13 +3,12 @@ import { join } from 'node:path';
 import type { ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { namesIn } from '../store/files.ts';
-import type { History } from '../store/history.ts';
 import { contentOf, headerOf, readSafely } from '../store/journal-reader.ts';
 import { isOver, isSameProcess, type Owner } from '../tree/identity.ts';
+import type { RecoveryContext } from './context.ts';
 import { reviveJournals } from './dead-locks.ts';
-import type { FailureDetector } from './failure-detector.ts';
 import { type Judgement, judgeBy, readerOf } from './judge.ts';
-import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
+import { endOrphans, type OrphanReport } from './orphans.ts';
 import { forget, takeJournal } from './takeover.ts';
 
 /** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
@@ -21,15 +20,6 @@ export interface RecoveryReport extends OrphanReport {
   readonly recovered: readonly string[];
   /** What was left alone, and why. */
   readonly unproven: readonly Unproven[];
-}
-
-export interface RecoveryContext extends OrphanContext {
-  /** Where the ends of what dead hosts left are noted. */
-  readonly history?: Pick<History, 'ended' | 'lost'>;
-  readonly stateDir: string;
-  readonly self: Owner;
-  /** Tells who of another container or machine is dead; without it they are left alone. */
-  readonly detector?: FailureDetector;
 }
 
 /**

@@ -7,9 +7,9 @@ import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { headerOf } from '../store/journal-reader.ts';
 import { removeOrders } from '../store/operator-requests.ts';
 import type { Owner, OwnerVerdict } from '../tree/identity.ts';
-import { removeClaims } from './dead-locks.ts';
+import type { RecoveryContext } from './context.ts';
+import { removeConversationLocks } from './dead-locks.ts';
 import type { OrphanReport } from './orphans.ts';
-import type { RecoveryContext } from './recovery.ts';
 
 /** An owner that is dead, of another boot, or given up. */
 export interface Finished {
@@ -43,7 +43,7 @@ export async function forget(
 ): Promise<void> {
   const { instance, heartbeat } = owner;
   // One that was given up may have locked anew, under another heartbeat.
-  removeClaims(instance, context, verdict === 'given-up' ? heartbeat : undefined);
+  removeConversationLocks(instance, context, verdict === 'given-up' ? heartbeat : undefined);
   // What lives on is judged by it.
   const isKept = namesIn(context.stateDir).some((name) => name.startsWith(`kept-${instance}.`));
   if (!isKept) removeHeartbeat(context.stateDir, heartbeat);

@@ -3,7 +3,7 @@ import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
-import type { SessionEnd, SessionInfo } from '../reports.ts';
+import type { ExitCause, SessionInfo } from '../reports.ts';
 import type { SessionCreation, SessionLedger } from '../store/session-file.ts';
 
 const HOUR_MS = 3_600_000;

@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import type { RecoveryContext } from '../containment/context.ts';
 import { judgeHere } from '../containment/judge.ts';
-import type { RecoveryContext } from '../containment/recovery.ts';
 import type { Supervisor } from '../index.ts';
 import { canConnect } from '../os/probe.ts';
 import { PROBE_MS, socketPath } from '../ready/readiness.ts';

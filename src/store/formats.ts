@@ -122,7 +122,7 @@ const orderSchema = z.lazy(() =>
   }),
 );
 
-const claimSchema = z.lazy(() =>
+const conversationLockSchema = z.lazy(() =>
   z.object({
     version: z.literal(FORMAT_VERSION),
     conversation: z.string().check(z.minLength(1), z.maxLength(1024)),
@@ -153,7 +153,7 @@ export type HistoryNote = Readonly<z.infer<typeof noteSchema>>;
 export type Order = Readonly<z.infer<typeof orderSchema>>;
 
 /** Who runs a conversation's agent. */
-export type Claim = Readonly<z.infer<typeof claimSchema>>;
+export type ConversationLock = Readonly<z.infer<typeof conversationLockSchema>>;
 
 export type JournalChange = z.infer<typeof changeSchema>;
 
@@ -195,6 +195,6 @@ export function parseJson(text: string): unknown {
   }
 }
 
-export function parseClaim(value: unknown): Claim | undefined {
-  return claimSchema.safeParse(value).data;
+export function parseConversationLock(value: unknown): ConversationLock | undefined {
+  return conversationLockSchema.safeParse(value).data;
 }

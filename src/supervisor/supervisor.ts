@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { definedOnly, durationMs, made, parseInput } from '../check.ts';
-import type { RecoveryContext } from '../containment/recovery.ts';
+import type { RecoveryContext } from '../containment/context.ts';
 import { Registry } from '../containment/registry.ts';
 import { sweep } from '../containment/sweep.ts';
 import { SupervisorError } from '../errors.ts';
@@ -650,7 +650,7 @@ export class Supervisor {
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
     this.#corridor.sessions.close();
-    // Our claims count as long as our journal does.
+    // Our conversation locks count as long as our journal does.
     await Promise.all([this.#sweeps.over, this.#adoptions.over]);
     this.#registry?.close();
     this.#registry = undefined;
@@ -907,7 +907,7 @@ export class Supervisor {
           return takeoverPatienceMs(options.ladder);
         },
         // While we stop, an agent may still tell which conversation it runs.
-        claims: () => (this.#registry ?? this.#open()).claims,
+        locks: () => (this.#registry ?? this.#open()).conversationLocks,
       }),
       holders: () =>
         [...this.#live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),
