@@ -1,15 +1,14 @@
 import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Holder } from '../policy/conversation-rules.ts';
 import type { ConversationLocks } from '../policy/conversations.ts';
 import {
   ConversationLockFiles,
   type ConversationLockOptions,
   readConversationLock,
-  takeoverNotePath,
 } from '../store/conversation-lock.ts';
 import { replaceFile } from '../store/files.ts';
 import { readSafely } from '../store/journal-reader.ts';
+import { journalPath, keptPath, takeoverNotePath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import type { OwnerVerdict } from '../tree/identity.ts';
 import type { RecoveryContext } from './context.ts';
@@ -55,7 +54,7 @@ export class SharedConversationLocks extends ConversationLockFiles implements Co
     const context = await this.#options.recovery();
     const { verdict, aliveAtMs } = await judgeHere(owner, context);
     const kept = cookieSegment({ owner: owner.instance, id, kept: true });
-    const livesOn = existsSync(join(this.stateDir, `kept-${owner.instance}.${id}.jsonl`));
+    const livesOn = existsSync(keptPath(this.stateDir, owner.instance, id));
     if (
       (verdict === 'dead' && (await isCarried([kept], context.os))) ||
       (verdict === 'given-up' && livesOn)
@@ -79,15 +78,16 @@ export class SharedConversationLocks extends ConversationLockFiles implements Co
     const lock = readConversationLock(path, this.os);
     if (lock === undefined || lock === 'unreadable') return false;
     const { owner, id } = lock;
-    const files = [`host-${owner.instance}.jsonl`, `kept-${owner.instance}.${id}.jsonl`];
-    for (const name of files) {
-      const record = (await readSafely(join(this.stateDir, name), this.os, []))?.records.get(id);
+    const { instance } = owner;
+    const journals = [journalPath(this.stateDir, instance), keptPath(this.stateDir, instance, id)];
+    for (const journal of journals) {
+      const record = (await readSafely(journal, this.os, []))?.records.get(id);
       if (record === undefined) continue;
       // Before the first signal: its host tells by it why its agent ends.
-      const note = JSON.stringify({ of: cookieSegment({ owner: owner.instance, id }) });
+      const note = JSON.stringify({ of: cookieSegment({ owner: instance, id }) });
       replaceFile(takeoverNotePath(path), note, this.instance);
       const context = await this.#options.recovery();
-      return (await endRecorded(owner.instance, record, context)).length === 0;
+      return (await endRecorded(instance, record, context)).length === 0;
     }
     return false;
   }

@@ -1,9 +1,9 @@
 import { closeSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { lockPaths, readConversationLock, takeoverNotePath } from '../store/conversation-lock.ts';
-import { createFile, namesIn } from '../store/files.ts';
+import { lockPaths, readConversationLock } from '../store/conversation-lock.ts';
+import { createFile, filesIn } from '../store/files.ts';
 import { type ConversationLock, FORMAT_VERSION } from '../store/formats.ts';
 import { journalLine } from '../store/journal.ts';
+import { journalPath, takeoverNotePath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, type Owner } from '../tree/identity.ts';
 import type { RecoveryContext } from './context.ts';
@@ -22,7 +22,7 @@ export function removeConversationLocks(
     const lock = readConversationLock(path, os);
     if (typeof lock !== 'object' || lock.owner.instance !== owner) continue;
     if (heartbeat !== undefined && lock.owner.heartbeat !== heartbeat) continue;
-    if (isKept(lock, namesIn(stateDir))) continue;
+    if (isKept(lock, filesIn(stateDir, 'kept'))) continue;
     rmSync(path, { force: true });
     rmSync(takeoverNotePath(path), { force: true });
   }
@@ -36,12 +36,13 @@ export async function reviveJournals(context: RecoveryContext): Promise<void> {
   const { os, self, stateDir } = context;
   const paths = lockPaths(stateDir);
   if (paths.length === 0) return;
-  const names = namesIn(stateDir);
+  const journals = filesIn(stateDir, 'journal', 'claim');
+  const kept = filesIn(stateDir, 'kept');
   for (const path of paths) {
     const lock = readConversationLock(path, os);
     if (typeof lock !== 'object' || lock.owner.instance === self.instance) continue;
     const { owner, id } = lock;
-    if (hasJournal(owner.instance, names) || isKept(lock, names)) continue;
+    if (hasJournal(owner.instance, journals) || isKept(lock, kept)) continue;
     const { verdict } = await judgeHere(owner, context);
     if (!isOver(verdict)) continue;
     const segment = { owner: owner.instance, id };
@@ -53,7 +54,7 @@ export async function reviveJournals(context: RecoveryContext): Promise<void> {
 
 function revive(owner: Owner, { os, stateDir, dryRun }: RecoveryContext): void {
   if (dryRun) return;
-  const path = join(stateDir, `host-${owner.instance}.jsonl`);
+  const path = journalPath(stateDir, owner.instance);
   const header = { version: FORMAT_VERSION, owner, openedAt: os.clock.now() };
   try {
     closeSync(createFile(path, journalLine(header)));
@@ -62,14 +63,16 @@ function revive(owner: Owner, { os, stateDir, dryRun }: RecoveryContext): void {
     return;
   }
   // One that began before may still be at it.
-  const names = namesIn(stateDir).filter((name) => name.startsWith('claim-'));
-  if (hasJournal(owner.instance, names)) rmSync(path, { force: true });
+  if (hasJournal(owner.instance, filesIn(stateDir, 'claim'))) rmSync(path, { force: true });
 }
 
-function hasJournal(owner: string, names: readonly string[]): boolean {
-  return names.some((name) => name === `host-${owner}.jsonl` || name.startsWith(`claim-${owner}+`));
+function hasJournal(instance: string, journals: readonly { readonly owner: string }[]): boolean {
+  return journals.some(({ owner }) => owner === instance);
 }
 
-function isKept({ owner, id }: ConversationLock, names: readonly string[]): boolean {
-  return names.includes(`kept-${owner.instance}.${id}.jsonl`);
+function isKept(
+  { owner, id }: ConversationLock,
+  kept: readonly { readonly owner: string; readonly id: string }[],
+): boolean {
+  return kept.some((file) => file.owner === owner.instance && file.id === id);
 }

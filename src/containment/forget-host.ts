@@ -1,7 +1,6 @@
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { lockPaths, readConversationLock } from '../store/conversation-lock.ts';
-import { namesIn } from '../store/files.ts';
+import { filesIn } from '../store/files.ts';
 import { giveUp, readHeartbeat, removeHeartbeat } from '../store/heartbeat-file.ts';
 import { readSafely } from '../store/journal-reader.ts';
 import { removeOrders } from '../store/operator-requests.ts';
@@ -9,9 +8,6 @@ import { isOver, type Owner } from '../tree/identity.ts';
 import type { RecoveryContext } from './context.ts';
 import { removeConversationLocks } from './dead-locks.ts';
 import { judgeHere } from './judge.ts';
-
-/** `host-OWNER.jsonl`, `claim-OWNER+CLAIMER.jsonl`, `kept-OWNER.ID.jsonl` */
-const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+[\w-]+|kept-([\w-]+)\.[\w-]+)\.jsonl$/;
 
 /** What became of a host that somebody calls gone. */
 export type Forgotten =
@@ -41,8 +37,8 @@ function remove({ instance, heartbeat }: Owner, context: RecoveryContext): void 
   const { os, stateDir } = context;
   if (heartbeat !== undefined)
     giveUp(stateDir, heartbeat, readHeartbeat(stateDir, heartbeat, os), os);
-  for (const file of namesIn(stateDir))
-    if (ownerOf(file) === instance) rmSync(join(stateDir, file), { force: true });
+  for (const { path, owner } of journalsIn(stateDir))
+    if (owner === instance) rmSync(path, { force: true });
   removeConversationLocks(instance, context);
   removeOrders(stateDir, { owner: instance });
   removeHeartbeat(stateDir, heartbeat);
@@ -54,15 +50,13 @@ async function findOwners({ os, stateDir }: RecoveryContext): Promise<Map<string
     const lock = readConversationLock(path, os);
     if (typeof lock === 'object') owners.set(lock.owner.instance, lock.owner);
   }
-  for (const file of namesIn(stateDir)) {
-    if (ownerOf(file) === undefined) continue;
-    const owner = (await readSafely(join(stateDir, file), os, []))?.header?.owner;
+  for (const { path } of journalsIn(stateDir)) {
+    const owner = (await readSafely(path, os, []))?.header?.owner;
     if (owner !== undefined) owners.set(owner.instance, owner);
   }
   return owners;
 }
 
-function ownerOf(file: string): string | undefined {
-  const [, host, claimed, keeper] = FILE.exec(file) ?? [];
-  return host ?? claimed ?? keeper;
+function journalsIn(stateDir: string) {
+  return filesIn(stateDir, 'journal', 'claim', 'kept');
 }

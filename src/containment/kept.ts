@@ -1,20 +1,17 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Unproven } from '../reports.ts';
-import { assertReplaceable, namesIn, replaceFile } from '../store/files.ts';
+import { assertReplaceable, filesIn, replaceFile } from '../store/files.ts';
 import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from '../store/formats.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { journalLine } from '../store/journal.ts';
 import { readSafely } from '../store/journal-reader.ts';
+import { keptPath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, judgeOwner } from '../tree/identity.ts';
 import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
 import type { RecoveryContext } from './context.ts';
 import { removeConversationLocks } from './dead-locks.ts';
 import { isNamespaceDead } from './judge.ts';
-
-/** `kept-OWNER.ID.jsonl` */
-const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;
 
 export interface KeptFilesOptions {
   readonly stateDir: string;
@@ -97,7 +94,7 @@ export class KeptFiles {
   }
 
   #pathOf(id: string): string {
-    return join(this.#options.stateDir, `kept-${this.#owner.instance}.${id}.jsonl`);
+    return keptPath(this.#options.stateDir, this.#owner.instance, id);
   }
 
   #attempt(change: () => void): void {
@@ -131,13 +128,11 @@ export async function findKept(
   const kept: KeptFile[] = [];
   let forgotten = 0;
   // Listed before the look: what is written down during it may not be in it.
-  const names = namesIn(stateDir).filter((name) => KEPT_FILE.test(name));
-  if (names.length === 0) return { kept, forgotten, unproven };
+  const files = filesIn(stateDir, 'kept');
+  if (files.length === 0) return { kept, forgotten, unproven };
   const table = await os.processes.look();
   const claims = new Set([...table.values()].flatMap(claimsOfProcess));
-  for (const name of names) {
-    const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
-    const path = join(stateDir, name);
+  for (const { path, owner, id } of files) {
     const { header, records } = (await readSafely(path, os, unproven)) ?? {};
     const record = records?.get(id);
     if (header === undefined) continue;

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { Os } from '../os/os.ts';
-import { namesIn, statOwn } from '../store/files.ts';
+import { filesIn, statOwn } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { contentOf, holds } from '../store/pid-file.ts';
 import { isOver } from '../tree/identity.ts';
@@ -16,9 +16,10 @@ export async function removeStaleFiles(context: RecoveryContext): Promise<string
   const { os, stateDir, dryRun } = context;
   const removed: string[] = [];
   // Read before the look: a process that writes its file during it may not be in it.
-  const found = namesIn(stateDir)
-    .filter((name) => name.endsWith('.pid'))
-    .map((name) => ({ path: join(stateDir, name), file: contentOf(join(stateDir, name), os) }));
+  const found = filesIn(stateDir, 'pid-file').map(({ path }) => ({
+    path,
+    file: contentOf(path, os),
+  }));
   if (found.length === 0) return removed;
   const table = await os.processes.look();
   for (const { path, file } of found) {

@@ -1,7 +1,6 @@
 import { renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { sliced } from '../os/clock.ts';
-import { namesIn } from '../store/files.ts';
+import { filesIn } from '../store/files.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { headerOf } from '../store/journal-reader.ts';
@@ -45,7 +44,7 @@ export async function forget(
   // One that was given up may have locked anew, under another heartbeat.
   removeConversationLocks(instance, context, verdict === 'given-up' ? heartbeat : undefined);
   // What lives on is judged by it.
-  const isKept = namesIn(context.stateDir).some((name) => name.startsWith(`kept-${instance}.`));
+  const isKept = filesIn(context.stateDir, 'kept').some((file) => file.owner === instance);
   if (!isKept) removeHeartbeat(context.stateDir, heartbeat);
   if (verdict !== 'given-up') removeHalfWritten(instance, context.stateDir);
   removeOrders(context.stateDir, { owner: instance });
@@ -71,10 +70,8 @@ async function note(
 
 /** Removes what a host was writing in the moment of its death. */
 function removeHalfWritten(owner: string, stateDir: string): void {
-  for (const name of namesIn(stateDir)) {
-    if (name.endsWith('.tmp') && name.includes(owner))
-      rmSync(join(stateDir, name), { force: true });
-  }
+  for (const { name, path } of filesIn(stateDir, 'half-written'))
+    if (name.includes(owner)) rmSync(path, { force: true });
 }
 
 function rename(from: string, to: string): boolean {

@@ -6,6 +6,7 @@ import { neededBy, sanitize } from '../process/environment.ts';
 import { socketPath } from '../ready/readiness.ts';
 import { createWhole } from '../store/files.ts';
 import { newHeartbeatId } from '../store/heartbeat-file.ts';
+import { logPath } from '../store/layout.ts';
 import { contentOf, pidFileText } from '../store/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile } from '../store/pid-record.ts';
 import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../tree/cookie.ts';
@@ -15,7 +16,7 @@ import { treeOfDaemon } from './handover.ts';
 import { heartbeatIn } from './heartbeats.ts';
 import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
-import { type DaemonLog, logFileOf, openLog } from './log-file.ts';
+import { type DaemonLog, openLog } from './log-file.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** A daemon that has just been started. */
@@ -44,7 +45,7 @@ export async function launchDaemon(
   options: CheckedOptions,
   { pidFile, nonce, os }: { pidFile: string; nonce: string; os: Os },
 ): Promise<{ readonly started: StartedDaemon; readonly written: boolean }> {
-  const { logFile = logFileOf(pidFile) } = options;
+  const { logFile = logPath(pidFile) } = options;
   const mark = markOf(nonce);
   const cookie = cookieSegment(mark);
   const env = environmentOf(options, pidFile, mark, os);

@@ -1,14 +1,12 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { hashName } from '../os/hash.ts';
+import { basename } from 'node:path';
 import type { Os } from '../os/os.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import type { Owner } from '../tree/identity.ts';
-import { assertReplaceable, createWhole, namesIn, readOwnFile, replaceFile } from './files.ts';
+import { assertReplaceable, createWhole, filesIn, readOwnFile, replaceFile } from './files.ts';
 import { type ConversationLock, FORMAT_VERSION, parseConversationLock } from './formats.ts';
 import { journalLine } from './journal.ts';
-
-const FILE = /^conversation-[0-9a-f]{32}\.json$/;
+import { conversationLockPath, takeoverNotePath } from './layout.ts';
 
 /**
  * How long a conversation is left to the host that has just taken it over from us. A caller that starts
@@ -16,21 +14,10 @@ const FILE = /^conversation-[0-9a-f]{32}\.json$/;
  */
 const CEDED_MS = 500;
 
-/** A conversation may have any name; its file has one of a fixed form. */
-export function lockFileName(conversation: string): string {
-  return `conversation-${hashName(conversation)}.json`;
-}
-
 /** The paths of all conversation locks in a state directory. */
 export function lockPaths(stateDir: string): string[] {
-  return namesIn(stateDir)
-    .filter((name) => FILE.test(name))
-    .map((name) => join(stateDir, name));
-}
-
-/** The note of a host that ends another host's agent to run the conversation itself. */
-export function takeoverNotePath(lockPath: string): string {
-  return lockPath.replace(/\.json$/, '.takeover');
+  const files = filesIn(stateDir, 'conversation');
+  return files.filter(({ ending }) => ending === 'json').map(({ path }) => path);
 }
 
 /** Reads a conversation lock that nobody else can have written; `undefined` where there is none. */
@@ -41,10 +28,14 @@ export function readConversationLock(
   try {
     const lock = parseConversationLock(JSON.parse(readOwnFile(path, os)));
     // A lock of another conversation proves nothing about this one.
-    return lock && lockFileName(lock.conversation) === basename(path) ? lock : 'unreadable';
+    return lock && isLockOf(lock, path) ? lock : 'unreadable';
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
   }
+}
+
+function isLockOf({ conversation }: ConversationLock, path: string): boolean {
+  return basename(conversationLockPath('', conversation)) === basename(path);
 }
 
 export interface ConversationLockOptions {
@@ -177,7 +168,7 @@ export class ConversationLockFiles {
   }
 
   protected pathOf(key: string): string {
-    return join(this.stateDir, lockFileName(key));
+    return conversationLockPath(this.stateDir, key);
   }
 
   #isAnothers(path: string): boolean {

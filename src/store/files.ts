@@ -15,8 +15,9 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Os } from '../os/os.ts';
+import { type FileKind, type ParsedName, parseName, temporaryPath } from './layout.ts';
 
 const FILE_MODE = 0o600;
 /** Far more than a claim, a pid file or the like has. */
@@ -75,7 +76,7 @@ export function createWhole(
   owner: string,
   link: (existing: string, path: string) => void = linkSync,
 ): boolean {
-  const temporary = `${path}.${owner}.tmp`;
+  const temporary = temporaryPath(path, owner);
   try {
     writeFileSync(temporary, text, { mode: FILE_MODE });
     link(temporary, path);
@@ -126,7 +127,7 @@ export function openForAppends(path: string): number {
 
 /** Puts a file in the place of the one before, whole or not at all; `writer` where there may be several at once. */
 export function replaceFile(path: string, text: string, writer?: string): void {
-  const temporary = `${path}${writer === undefined ? '' : `.${writer}`}.tmp`;
+  const temporary = temporaryPath(path, writer);
   try {
     writeFileSync(temporary, text, { mode: FILE_MODE });
     renameSync(temporary, path);
@@ -164,4 +165,15 @@ export function namesIn(folder: string): string[] {
   } catch {
     return [];
   }
+}
+
+/** Lists the files of some kinds; without `kinds`, of all that {@link parseName} knows. */
+export function filesIn<Kind extends FileKind = FileKind>(
+  stateDir: string,
+  ...kinds: readonly Kind[]
+): (ParsedName<Kind> & { readonly path: string })[] {
+  return namesIn(stateDir).flatMap((name) => {
+    const parsed = parseName(name, ...kinds);
+    return parsed === undefined ? [] : [{ ...parsed, path: join(stateDir, name) }];
+  });
 }

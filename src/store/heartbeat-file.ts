@@ -1,9 +1,9 @@
 import { readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { boundPath } from '../os/liveness-socket.ts';
 import type { Os } from '../os/os.ts';
 import { HEARTBEAT_ID } from '../tree/identity.ts';
 import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './files.ts';
+import { givenUpPath, heartbeatPath, heartbeatSocket } from './layout.ts';
 
 /*
  * Read by hand: launchers judge pid files, and to load zod for it would take them ten times as long as
@@ -25,19 +25,6 @@ export interface HeartbeatContent {
 
 export function newHeartbeatId(): string {
   return crypto.randomUUID().replaceAll('-', '').slice(0, 12);
-}
-
-export function heartbeatPath(folder: string, id: string): string {
-  return join(folder, `heartbeat-${id}.json`);
-}
-
-export function heartbeatSocket(folder: string, id: string): string {
-  return join(folder, `heartbeat-${id}.sock`);
-}
-
-/** What is left of a heartbeat that was given up: its owner, if it lives after all, sees it. */
-function givenUpPath(folder: string, id: string): string {
-  return join(folder, `heartbeat-${id}.given-up`);
 }
 
 /** More than the longest content takes. */

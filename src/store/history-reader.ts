@@ -1,20 +1,16 @@
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Os } from '../os/os.ts';
-import { dayOfFile } from './daily-log.ts';
-import { statOwn } from './files.ts';
+import { filesIn, statOwn } from './files.ts';
 import { type HistoryNote, parseJson, parseNote } from './formats.ts';
-import { HISTORY_PREFIX } from './history.ts';
 
 /** How much is read at once: a thousand notes. */
 const PIECE_BYTES = 256 * 1024;
 
 /** The files of a state directory's history, oldest first. */
 export function historyFiles(stateDir: string): string[] {
-  const names = readdirSync(stateDir).filter(
-    (name) => dayOfFile(HISTORY_PREFIX, name) !== undefined,
-  );
-  return names.sort().map((name) => join(stateDir, name));
+  return filesIn(stateDir, 'history')
+    .map(({ path }) => path)
+    .sort();
 }
 
 /** The notes in the last `bytes` of the history, oldest first. */

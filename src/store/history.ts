@@ -3,9 +3,6 @@ import type { ExitReport } from '../reports.ts';
 import { DailyLedger } from './daily-log.ts';
 import { FORMAT_VERSION, type HistoryNote, parseNote } from './formats.ts';
 
-/** The files are `history-YYYY-MM-DD.jsonl`. */
-export const HISTORY_PREFIX = 'history';
-
 export interface HistoryOptions {
   readonly os: Os;
   readonly stateDir: string;
@@ -29,7 +26,7 @@ export class History {
   constructor({ os, stateDir, warn }: HistoryOptions) {
     this.#os = os;
     this.#days = new DailyLedger({
-      ...{ os, prefix: HISTORY_PREFIX, remembers: false },
+      ...{ os, kind: 'history' as const, remembers: false },
       stateDir: () => stateDir,
       parse: parseNote,
       warn,

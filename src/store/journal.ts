@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, lstatSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { SupervisorError } from '../errors.ts';
 import {
   append,
@@ -15,6 +14,7 @@ import {
   parseJson,
   type SupervisionRecord,
 } from './formats.ts';
+import { journalPath } from './layout.ts';
 
 /** A journal is rewritten when it holds this many dead lines, or three times its live ones if that is more. */
 const MIN_DEAD_LINES = 4096;
@@ -56,7 +56,7 @@ export class Journal {
   constructor(options: JournalOptions) {
     const { stateDir, owner, openedAt, userId, warn } = options;
     this.#options = options;
-    this.path = join(stateDir, `host-${owner.instance}.jsonl`);
+    this.path = journalPath(stateDir, owner.instance);
     this.#openedAt = openedAt;
     this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt });
     this.#warn = warn;

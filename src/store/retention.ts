@@ -1,11 +1,9 @@
-import { join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from './files.ts';
 import { FORMAT_VERSION, parseJson } from './formats.ts';
+import { clockPath } from './layout.ts';
 
-/** What the hosts of a state directory have seen of its machine's clock. */
-export const CLOCK_FILE = 'clock.json';
 /** A clock that is slewed, and files that are stamped by another one, may differ by so much. */
 const TOLERANCE_MS = 600_000;
 /** For how long a clock that was found ahead must go on before it is believed. */
@@ -63,7 +61,7 @@ export interface RetentionContext {
  * found there and was not contradicted for a day.
  */
 export function observeClock({ os, stateDir, bootId, dryRun }: RetentionContext): Retention {
-  const path = join(stateDir, CLOCK_FILE);
+  const path = clockPath(stateDir);
   const known = read(path, os);
   const now = { at: os.clock.now(), bootId, sinceBootMs: os.clock.sinceBootMs() };
   const seen = look(known, now);

@@ -1,12 +1,11 @@
 import { utimesSync } from 'node:fs';
-import { join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Clock } from '../os/clock.ts';
-import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { HEARTBEAT_ID, type Owner } from '../tree/identity.ts';
 import { readOwnFile, replaceFile } from './files.ts';
 import { FORMAT_VERSION, parseJson } from './formats.ts';
+import { servicePath } from './layout.ts';
 
 const stamp = () =>
   z.object({
@@ -117,7 +116,7 @@ export class ServiceFile implements BreakerMemory {
   constructor(options: ServiceFileOptions) {
     this.#options = options;
     this.#self = { ...options.os.identify(), instance: crypto.randomUUID() };
-    this.#path = join(options.stateDir, `service-${hashName(options.name)}.json`);
+    this.#path = servicePath(options.stateDir, options.name);
   }
 
   /** Takes an identity that has become known. */

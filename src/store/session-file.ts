@@ -1,15 +1,14 @@
 import { lstatSync, rmSync, utimesSync } from 'node:fs';
-import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import type { ExitCause, SessionEnd } from '../reports.ts';
-import { namesIn } from './files.ts';
+import { filesIn } from './files.ts';
 import { FORMAT_VERSION, parseSessionLine, type SessionLine } from './formats.ts';
+import { sessionPath } from './layout.ts';
 import { Ledger } from './ledger.ts';
 import { observeClock } from './retention.ts';
 import { removeWorkingFolders } from './working-folders.ts';
 
-const FILE = /^session-([0-9a-f]{32})\.jsonl$/;
 /** How far the boot clocks of two hosts may be apart: some runtimes tell the uptime in whole seconds. */
 const SKEW_MS = 2000;
 /** A file that is younger may be one that another host is just about to write to. */
@@ -68,10 +67,7 @@ export class SessionFiles {
     const retention = observeClock({ os, stateDir, bootId, dryRun: false });
     for (const id of inUse) touch(this.#pathOf(id), nowMs);
     const forgotten = new Set<string>();
-    for (const name of namesIn(stateDir)) {
-      const hash = FILE.exec(name)?.[1];
-      if (hash === undefined) continue;
-      const path = join(stateDir, name);
+    for (const { path, hash } of filesIn(stateDir, 'session')) {
       const seenMs = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs;
       if (!retention.isOver(seenMs, retentionMs)) continue;
       rmSync(path, { force: true });
@@ -81,9 +77,7 @@ export class SessionFiles {
   }
 
   #pathOf(id: string): string {
-    // Ids are the host's: they may be long, or hold what no file name can.
-    const name = hashName(id);
-    return join(this.#options.stateDir(), `session-${name}.jsonl`);
+    return sessionPath(this.#options.stateDir(), hashName(id));
   }
 }
 

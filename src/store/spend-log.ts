@@ -27,7 +27,7 @@ export class DayFiles implements DayLedger {
 
   constructor(options: DayFilesOptions) {
     this.#os = options.os;
-    const format = { prefix: 'spend', remembers: true, parse: parseSpendLine };
+    const format = { kind: 'day' as const, remembers: true, parse: parseSpendLine };
     this.#days = new DailyLedger({ ...options, ...format });
   }
 

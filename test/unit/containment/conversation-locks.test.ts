@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeOs, HOST_PID } from '../../../kit/fake-os.ts';
 import { SharedConversationLocks } from '../../../src/containment/conversation-locks.ts';
-import { lockFileName, takeoverNotePath } from '../../../src/store/conversation-lock.ts';
+import { conversationLockPath, takeoverNotePath } from '../../../src/store/layout.ts';
 import { cookieSegment } from '../../../src/tree/cookie.ts';
 import type { Owner } from '../../../src/tree/identity.ts';
 
@@ -36,7 +36,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(stateDir, { recursive: true, force: true }));
 
-const pathOf = (key = KEY) => join(stateDir, lockFileName(key));
+const pathOf = (key = KEY) => conversationLockPath(stateDir, key);
 const written = (key = KEY) => JSON.parse(readFileSync(pathOf(key), 'utf8'));
 /** Puts a file in the place of the lock. */
 function write(text: string): string {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
 import type { RecoveryContext } from '../../../src/containment/context.ts';
 import { removeConversationLocks, reviveJournals } from '../../../src/containment/dead-locks.ts';
-import { lockFileName, takeoverNotePath } from '../../../src/store/conversation-lock.ts';
+import { conversationLockPath, takeoverNotePath } from '../../../src/store/layout.ts';
 import type { Owner } from '../../../src/tree/identity.ts';
 
 let os: FakeOs;
@@ -35,7 +35,7 @@ const put = (name: string, text = ''): void =>
   writeFileSync(join(stateDir, name), text, { mode: 0o600 });
 
 function claim(owner: Owner, conversation: string = owner.instance): string {
-  const name = lockFileName(conversation);
+  const name = conversationLockPath('', conversation);
   put(name, JSON.stringify({ version: 1, conversation, owner, id: 'a-1' }));
   return name;
 }
@@ -61,9 +61,9 @@ describe('the claims of an owner that was proven dead', () => {
   });
 
   it.each([
-    ['what cannot be read', lockFileName('them-0001'), '{'],
-    ['what is named like none', `${lockFileName('them-0001')}.bak`, ''],
-    ['what only ends like one', `old-${lockFileName('them-0001')}`, ''],
+    ['what cannot be read', conversationLockPath('', 'them-0001'), '{'],
+    ['what is named like none', `${conversationLockPath('', 'them-0001')}.bak`, ''],
+    ['what only ends like one', `old-${conversationLockPath('', 'them-0001')}`, ''],
   ])('are not %s', (_what, name, text) => {
     put(name, text);
     removeConversationLocks('them-0001', context);
@@ -92,7 +92,7 @@ describe('an owner of whom nothing but a claim is left', () => {
     ['lives', () => claim({ ...os.identify(), instance: 'them-0001' })],
     ['cannot be judged from here', () => claim(dead('them-0001', { pidNamespace: 'pid:[2]' }))],
     ['is this host', () => claim(dead('ours-0001'))],
-    ['has left a lock that cannot be read', () => put(lockFileName('them-0001'), '{')],
+    ['has left a lock that cannot be read', () => put(conversationLockPath('', 'them-0001'), '{')],
     [
       'is acted for already',
       () => [claim(dead('them-0001')), put('claim-them-0001+others-01.jsonl')],
