@@ -2,7 +2,7 @@ import { closeSync, rmSync } from 'node:fs';
 import { lockPaths, readConversationLock } from '../store/conversation-lock.ts';
 import { createFile, filesIn } from '../store/files.ts';
 import { type ConversationLock, FORMAT_VERSION } from '../store/formats.ts';
-import { journalLine } from '../store/journal.ts';
+import { jsonLine } from '../store/jsonl.ts';
 import { journalPath, takeoverNotePath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, type Owner } from '../tree/identity.ts';
@@ -57,7 +57,7 @@ function revive(owner: Owner, { os, stateDir, dryRun }: RecoveryContext): void {
   const path = journalPath(stateDir, owner.instance);
   const header = { version: FORMAT_VERSION, owner, openedAt: os.clock.now() };
   try {
-    closeSync(createFile(path, journalLine(header)));
+    closeSync(createFile(path, jsonLine(header)));
   } catch {
     // Another host was faster.
     return;

@@ -3,8 +3,8 @@ import type { Unproven } from '../reports.ts';
 import { assertReplaceable, filesIn, replaceFile } from '../store/files.ts';
 import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from '../store/formats.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
-import { journalLine } from '../store/journal.ts';
 import { readSafely } from '../store/journal-reader.ts';
+import { jsonLine } from '../store/jsonl.ts';
 import { keptPath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, judgeOwner } from '../tree/identity.ts';
@@ -90,7 +90,7 @@ export class KeptFiles {
   #textOf(record: SupervisionRecord): string {
     const { openedAt } = this.#options;
     const header = { version: FORMAT_VERSION, owner: this.#owner, openedAt };
-    return journalLine(header) + journalLine({ add: record });
+    return jsonLine(header) + jsonLine({ add: record });
   }
 
   #pathOf(id: string): string {

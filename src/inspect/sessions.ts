@@ -1,10 +1,11 @@
-import { closeSync, lstatSync, openSync, readSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import type { SessionInfo } from '../index.ts';
 import { sliced } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { Sessions } from '../policy/session.ts';
 import { filesIn } from '../store/files.ts';
-import { parseJson, parseSessionLine } from '../store/formats.ts';
+import { parseSessionLine } from '../store/formats.ts';
+import { readFirstLine } from '../store/jsonl.ts';
 import { SessionFiles } from '../store/session-file.ts';
 import type { ResolvedOptions } from '../supervisor/options.ts';
 import type { PublicText } from './public-text.ts';
@@ -93,15 +94,8 @@ async function lastSeen(stateDir: string, rest: ReturnType<typeof sliced>): Prom
 }
 
 function idIn(path: string): string | undefined {
-  const head = Buffer.alloc(MAX_LINE_BYTES);
   try {
-    const fd = openSync(path, 'r');
-    try {
-      const [first = ''] = head.toString('utf8', 0, readSync(fd, head)).split('\n', 1);
-      return parseSessionLine(parseJson(first))?.session;
-    } finally {
-      closeSync(fd);
-    }
+    return parseSessionLine(readFirstLine(path, MAX_LINE_BYTES))?.session;
   } catch {
     return undefined;
   }

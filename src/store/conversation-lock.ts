@@ -5,7 +5,7 @@ import { cookieSegment } from '../tree/cookie.ts';
 import type { Owner } from '../tree/identity.ts';
 import { assertReplaceable, createWhole, filesIn, readOwnFile, replaceFile } from './files.ts';
 import { type ConversationLock, FORMAT_VERSION, parseConversationLock } from './formats.ts';
-import { journalLine } from './journal.ts';
+import { jsonLine } from './jsonl.ts';
 import { conversationLockPath, takeoverNotePath } from './layout.ts';
 
 /**
@@ -180,7 +180,7 @@ export class ConversationLockFiles {
   #text(conversation: string, id: string): string {
     const owner = this.#options.owner();
     const lock: ConversationLock = { version: FORMAT_VERSION, conversation, owner, id };
-    return journalLine(lock);
+    return jsonLine(lock);
   }
 
   #attempt(key: string, change: () => void): void {

@@ -186,15 +186,6 @@ export function parseOrder(value: unknown): Order | undefined {
   return orderSchema.safeParse(value).data;
 }
 
-/** `undefined` for what is no JSON: torn, or foreign. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 export function parseConversationLock(value: unknown): ConversationLock | undefined {
   return conversationLockSchema.safeParse(value).data;
 }

@@ -8,12 +8,8 @@ import {
   openForAppends,
   replaceFile,
 } from './files.ts';
-import {
-  FORMAT_VERSION,
-  type JournalHeader,
-  parseJson,
-  type SupervisionRecord,
-} from './formats.ts';
+import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './formats.ts';
+import { jsonLine, linesOf } from './jsonl.ts';
 import { journalPath } from './layout.ts';
 
 /** A journal is rewritten when it holds this many dead lines, or three times its live ones if that is more. */
@@ -58,7 +54,7 @@ export class Journal {
     this.#options = options;
     this.path = journalPath(stateDir, owner.instance);
     this.#openedAt = openedAt;
-    this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt });
+    this.#header = jsonLine({ version: FORMAT_VERSION, owner, openedAt });
     this.#warn = warn;
     try {
       makePrivateFolder(stateDir, userId);
@@ -83,13 +79,13 @@ export class Journal {
     if (!this.#records.delete(id)) return;
     this.#lines.delete(id);
     this.#deadLines += 2;
-    this.#write(journalLine({ remove: id }));
+    this.#write(jsonLine({ remove: id }));
   }
 
   /** Writes the file anew with an identity that has become known, in the header and in every record. */
   identify(owner: JournalHeader['owner']): void {
     const { bootId, pidNamespace } = owner;
-    this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt: this.#openedAt });
+    this.#header = jsonLine({ version: FORMAT_VERSION, owner, openedAt: this.#openedAt });
     for (const record of [...this.#records.values()])
       this.#keep({ ...record, bootId, pidNamespace });
     this.#attempt(() => this.#rewrite());
@@ -131,7 +127,7 @@ export class Journal {
   }
 
   #keep(record: SupervisionRecord): string {
-    const line = journalLine({ add: record });
+    const line = jsonLine({ add: record });
     this.#records.set(record.id, record);
     this.#lines.set(record.id, line);
     return line;
@@ -191,8 +187,8 @@ export class Journal {
   #says(text: string): boolean {
     if (!text.startsWith(this.#header)) return false;
     const told = new Map<string, string>();
-    for (const line of text.slice(this.#header.length).split('\n').slice(0, -1)) {
-      const change = parseJson(line) as { add?: { id: string }; remove?: string } | undefined;
+    for (const { text: line, value } of linesOf(text.slice(this.#header.length))) {
+      const change = value as { add?: { id: string }; remove?: string } | undefined;
       if (change?.add !== undefined) told.set(change.add.id, `${line}\n`);
       else told.delete(change?.remove ?? '');
     }
@@ -206,11 +202,6 @@ export class Journal {
     this.#fd = -1;
     if (fd >= 0) closeSync(fd);
   }
-}
-
-/** One line of a journal. */
-export function journalLine(value: object): string {
-  return `${JSON.stringify(value)}\n`;
 }
 
 function unusable(stateDir: string, cause: unknown): SupervisorError {

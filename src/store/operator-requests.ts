@@ -1,7 +1,8 @@
 import { existsSync, rmSync } from 'node:fs';
 import type { Os } from '../os/os.ts';
 import { filesIn, readOwnFile, replaceFile } from './files.ts';
-import { FORMAT_VERSION, type Order, parseJson, parseOrder } from './formats.ts';
+import { FORMAT_VERSION, type Order, parseOrder } from './formats.ts';
+import { parseJson } from './jsonl.ts';
 import { orderPath, parseName } from './layout.ts';
 
 /** One process of an owner. */

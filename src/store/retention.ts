@@ -1,7 +1,8 @@
 import * as z from 'zod/mini';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from './files.ts';
-import { FORMAT_VERSION, parseJson } from './formats.ts';
+import { FORMAT_VERSION } from './formats.ts';
+import { parseJson } from './jsonl.ts';
 import { clockPath } from './layout.ts';
 
 /** A clock that is slewed, and files that are stamped by another one, may differ by so much. */

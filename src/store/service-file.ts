@@ -4,7 +4,8 @@ import type { Clock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { HEARTBEAT_ID, type Owner } from '../tree/identity.ts';
 import { readOwnFile, replaceFile } from './files.ts';
-import { FORMAT_VERSION, parseJson } from './formats.ts';
+import { FORMAT_VERSION } from './formats.ts';
+import { parseJson } from './jsonl.ts';
 import { servicePath } from './layout.ts';
 
 const stamp = () =>

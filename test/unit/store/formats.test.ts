@@ -7,13 +7,13 @@ import {
   parseChange,
   parseConversationLock,
   parseHeader,
-  parseJson,
   parseNote,
   parseOrder,
   parseSessionLine,
   parseSpendLine,
   type SupervisionRecord,
 } from '../../../src/store/formats.ts';
+import { parseJson } from '../../../src/store/jsonl.ts';
 
 const FUZZ = runs(1000);
 
