@@ -1,6 +1,7 @@
-import { closeSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { lockPaths, readConversationLock } from '../store/conversation-lock.ts';
-import { createFile, filesIn } from '../store/files.ts';
+import { createExclusive } from '../store/exclusive.ts';
+import { filesIn } from '../store/files.ts';
 import { type ConversationLock, FORMAT_VERSION } from '../store/formats.ts';
 import { jsonLine } from '../store/jsonl.ts';
 import { journalPath, takeoverNotePath } from '../store/layout.ts';
@@ -52,14 +53,14 @@ export async function reviveJournals(context: RecoveryContext): Promise<void> {
   }
 }
 
-function revive(owner: Owner, { os, stateDir, dryRun }: RecoveryContext): void {
+function revive(owner: Owner, { os, self, stateDir, dryRun }: RecoveryContext): void {
   if (dryRun) return;
   const path = journalPath(stateDir, owner.instance);
   const header = { version: FORMAT_VERSION, owner, openedAt: os.clock.now() };
   try {
-    closeSync(createFile(path, jsonLine(header)));
+    if (!createExclusive(path, jsonLine(header), self.instance)) return;
   } catch {
-    // Another host was faster.
+    // Nothing can be written here.
     return;
   }
   // One that began before may still be at it.

@@ -1,5 +1,6 @@
-import { renameSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { sliced } from '../os/clock.ts';
+import { takeIf } from '../store/exclusive.ts';
 import { filesIn } from '../store/files.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
@@ -26,11 +27,11 @@ export function takeJournal(
   const { heartbeat } = owner;
   const isSilent = verdict === 'given-up' && heartbeat !== undefined;
   if (isSilent && !detector?.giveUp(heartbeat)) return false;
-  if (!rename(path, claim)) return false;
   // It may have woken in between, with a new heartbeat and a journal that says so.
-  const isSame = !isSilent || headerOf(claim, os, [])?.owner.heartbeat === heartbeat;
-  if (!isSame) rename(claim, path);
-  return isSame;
+  const isIts = (journal: string) =>
+    !isSilent || headerOf(journal, os, [])?.owner.heartbeat === heartbeat;
+  // This host may have begun before, and left survivors.
+  return path === claim ? isIts(path) : takeIf(path, claim, isIts);
 }
 
 /** Removes all that an owner had locked and left in the state directory; nothing of it lives here. */
@@ -72,13 +73,4 @@ async function note(
 function removeHalfWritten(owner: string, stateDir: string): void {
   for (const { name, path } of filesIn(stateDir, 'half-written'))
     if (name.includes(owner)) rmSync(path, { force: true });
-}
-
-function rename(from: string, to: string): boolean {
-  try {
-    renameSync(from, to);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -6,7 +6,8 @@ import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { awaitReady, pause, type ReadyOutcome } from '../ready/await-ready.ts';
 import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
-import { createWhole, makeFolder } from '../store/files.ts';
+import { createExclusive } from '../store/exclusive.ts';
+import { makeFolder } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { logPath, spawnLockPath } from '../store/layout.ts';
 import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
@@ -239,7 +240,7 @@ class Ensuring {
     const { starting: _, ...settled } = { ...now, ...successor };
     const isOurs = contentOf(pidFile, os)?.cookie === file.cookie;
     if (isOurs && removeIfUnchanged(pidFile, now, os))
-      createWhole(pidFile, pidFileText(settled), crypto.randomUUID());
+      createExclusive(pidFile, pidFileText(settled), crypto.randomUUID());
     return reportOf(settled.pid, started, settled.daemonVersion);
   }
 

@@ -4,10 +4,11 @@ import type { Heartbeat } from '../containment/heartbeat.ts';
 import { SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { createWhole, makeFolder } from '../store/files.ts';
+import { createExclusive, takeIf } from '../store/exclusive.ts';
+import { makeFolder } from '../store/files.ts';
 import { newHeartbeatId, removeHeartbeat } from '../store/heartbeat-file.ts';
 import { asidePath, unfinishedKind } from '../store/layout.ts';
-import { contentOf, holds, pidFileText, setAside } from '../store/pid-file.ts';
+import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../store/pid-record.ts';
 import { parseCookie } from '../tree/cookie.ts';
 import { heartbeatIn } from './heartbeats.ts';
@@ -76,7 +77,7 @@ export async function claimPidFile(
     }
     try {
       makeFolder(dirname(path));
-      if (!createWhole(path, pidFileText({ ...file, starting }), writer)) continue;
+      if (!createExclusive(path, pidFileText({ ...file, starting }), writer)) continue;
     } catch (error) {
       throw unusable(path, (error as Error).message, error);
     }
@@ -110,7 +111,7 @@ export function removeIfUnchanged(
   writer: string = crypto.randomUUID(),
 ): boolean {
   const aside = asidePath(path, writer);
-  if (!setAside(path, aside, (each) => holds(each, file, os))) return false;
+  if (!takeIf(path, aside, (each) => holds(each, file, os))) return false;
   rmSync(aside, { force: true });
   return true;
 }

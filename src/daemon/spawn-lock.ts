@@ -4,7 +4,8 @@ import type { Heartbeat } from '../containment/heartbeat.ts';
 import { SupervisorError } from '../index.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { createWhole, statOwn } from '../store/files.ts';
+import { createExclusive } from '../store/exclusive.ts';
+import { statOwn } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { nonceOfTaken, takenPath } from '../store/layout.ts';
 import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../store/pid-record.ts';
@@ -136,7 +137,7 @@ class Contender implements HeldLock {
         // Asked first: to look costs a waiter less than to try.
         const obstacle = await this.#overcome();
         if (obstacle !== undefined) return obstacle;
-        if (!createWhole(this.#path, this.#text, this.nonce)) continue;
+        if (!createExclusive(this.#path, this.#text, this.nonce)) continue;
         this.#held = true;
         const id = this.#heartbeatId;
         this.#heartbeat =
@@ -182,7 +183,7 @@ class Contender implements HeldLock {
       if (verdict === 'alive') return name;
       if (!isOver(verdict)) return `${name}, which cannot be judged from here`;
       dead.push(holder.nonce);
-      if (!createWhole(this.#takenPath(holder.nonce), this.#text, this.nonce)) continue;
+      if (!createExclusive(this.#takenPath(holder.nonce), this.#text, this.nonce)) continue;
       removeHeartbeat(dirname(this.#path), holder.heartbeat);
       this.#remove(dead[0] ?? '');
       return undefined;

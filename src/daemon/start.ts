@@ -4,7 +4,7 @@ import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { neededBy, sanitize } from '../process/environment.ts';
 import { socketPath } from '../ready/readiness.ts';
-import { createWhole } from '../store/files.ts';
+import { createExclusive } from '../store/exclusive.ts';
 import { newHeartbeatId } from '../store/heartbeat-file.ts';
 import { logPath } from '../store/layout.ts';
 import { contentOf, pidFileText } from '../store/pid-file.ts';
@@ -96,7 +96,7 @@ export async function launchDaemon(
   };
   try {
     const written =
-      createWhole(pidFile, pidFileText(content), nonce) ||
+      createExclusive(pidFile, pidFileText(content), nonce) ||
       // On a busy machine the daemon itself may have been faster: it wrote the same mark.
       contentOf(pidFile, os)?.cookie === cookie;
     return { started, written };

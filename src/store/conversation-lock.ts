@@ -3,7 +3,8 @@ import { basename } from 'node:path';
 import type { Os } from '../os/os.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import type { Owner } from '../tree/identity.ts';
-import { assertReplaceable, createWhole, filesIn, readOwnFile, replaceFile } from './files.ts';
+import { createExclusive } from './exclusive.ts';
+import { assertReplaceable, filesIn, readOwnFile, replaceFile } from './files.ts';
 import { type ConversationLock, FORMAT_VERSION, parseConversationLock } from './formats.ts';
 import { jsonLine } from './jsonl.ts';
 import { conversationLockPath, takeoverNotePath } from './layout.ts';
@@ -68,7 +69,7 @@ export class ConversationLockFiles {
     if (this.isCeded(key)) return false;
     this.#options.catchUp?.();
     try {
-      if (!createWhole(path, this.#text(key, id), this.instance)) return false;
+      if (!createExclusive(path, this.#text(key, id), this.instance)) return false;
       rmSync(takeoverNotePath(path), { force: true });
     } catch (error) {
       // What cannot be written may still be read.
@@ -137,7 +138,7 @@ export class ConversationLockFiles {
         const lock = readConversationLock(path, this.os);
         if (typeof lock === 'object') return [];
         if (lock === undefined)
-          return createWhole(path, this.#text(key, id), this.instance) ? [path] : [];
+          return createExclusive(path, this.#text(key, id), this.instance) ? [path] : [];
         // A torn one of our own; anything but a file stays where it is.
         assertReplaceable(path, this.os.userId());
         replaceFile(path, this.#text(key, id), this.instance);

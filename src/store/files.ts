@@ -1,7 +1,6 @@
 import {
   closeSync,
   constants,
-  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -11,7 +10,6 @@ import {
   rmSync,
   type Stats,
   statSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -19,12 +17,9 @@ import { dirname, join } from 'node:path';
 import type { Os } from '../os/os.ts';
 import { type FileKind, type ParsedName, parseName, temporaryPath } from './layout.ts';
 
-const FILE_MODE = 0o600;
+export const FILE_MODE = 0o600;
 /** Far more than a claim, a pid file or the like has. */
 const MAX_SMALL_BYTES = 64 * 1024;
-/** What a file system says that knows no second name for a file. */
-const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
-
 /** Makes the folder if there is none, and refuses one in which someone else could plant a file. */
 export function makePrivateFolder(path: string, userId: number | undefined): void {
   makeFolder(path);
@@ -69,29 +64,8 @@ export function createFile(path: string, text: string): number {
   }
 }
 
-/** Creates a file that must be new, with all of its content at once; `false` if there is one. */
-export function createWhole(
-  path: string,
-  text: string,
-  owner: string,
-  link: (existing: string, path: string) => void = linkSync,
-): boolean {
-  const temporary = temporaryPath(path, owner);
-  try {
-    writeFileSync(temporary, text, { mode: FILE_MODE });
-    link(temporary, path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return false;
-    if (!NO_LINKS.has(code)) throw error;
-    return createAtOnce(path, text);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-  return true;
-}
-
-function createAtOnce(path: string, text: string): boolean {
+/** {@link createFile}, closed at once; `false` if there is a file already. */
+export function createNew(path: string, text: string): boolean {
   try {
     closeSync(createFile(path, text));
     return true;
@@ -151,11 +125,6 @@ export function readOwnFile(path: string, os: Pick<Os, 'userId'>): string {
   if (!stat.isFile()) throw new Error('is no regular file');
   if (stat.size > MAX_SMALL_BYTES) throw new Error(`has ${stat.size} bytes, and is none of ours`);
   return readFileSync(path, 'utf8');
-}
-
-/** Removes a file: of all who try it at once one succeeds (`rmSync` looks first, and lets all believe it). */
-export function takeFile(path: string): void {
-  unlinkSync(path);
 }
 
 /** What lies in a folder; nothing in one that is not there or cannot be read. */

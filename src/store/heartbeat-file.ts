@@ -1,8 +1,9 @@
-import { readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { boundPath } from '../os/liveness-socket.ts';
 import type { Os } from '../os/os.ts';
 import { HEARTBEAT_ID } from '../tree/identity.ts';
-import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './files.ts';
+import { createExclusive, takeIf } from './exclusive.ts';
+import { assertReplaceable, readOwnFile, replaceFile } from './files.ts';
 import { givenUpPath, heartbeatPath, heartbeatSocket } from './layout.ts';
 
 /*
@@ -83,16 +84,14 @@ export function giveUp(
   const [path, marker] = [heartbeatPath(folder, id), givenUpPath(folder, id)];
   if (isGivenUp(folder, id, os)) return true;
   try {
-    if (text === undefined) return createWhole(marker, heartbeatText(NONE), crypto.randomUUID());
-    renameSync(path, marker);
-    if (readFileSync(marker, 'utf8') === text) return true;
-    // It has beaten in this very moment.
-    renameSync(marker, path);
-    return false;
+    if (text === undefined)
+      return createExclusive(marker, heartbeatText(NONE), crypto.randomUUID());
+    // It may beat in this very moment.
+    if (takeIf(path, marker, (each) => readFileSync(each, 'utf8') === text)) return true;
   } catch {
     // Another host was faster.
-    return isGivenUp(folder, id, os);
   }
+  return isGivenUp(folder, id, os);
 }
 
 const NONE: HeartbeatContent = { beats: 0, graceMs: 0 };

@@ -1,4 +1,4 @@
-import { linkSync, lstatSync, readFileSync, renameSync, rmSync, type Stats } from 'node:fs';
+import { lstatSync, readFileSync, type Stats } from 'node:fs';
 import type { Os } from '../os/os.ts';
 import { replaceFile } from './files.ts';
 import { PID_FILE_VERSION, type PidFile, parsePidFile } from './pid-record.ts';
@@ -60,34 +60,6 @@ export function pidFileText(content: Omit<PidFile, 'version'>): string {
 /** Puts a pid file in the place of the one before, whole or not at all. */
 export function replacePidFile(path: string, content: Omit<PidFile, 'version'>): void {
   replaceFile(path, pidFileText(content));
-}
-
-/**
- * Moves a file to a name of our own if it still is what the caller has read (`isIt`), and nothing else:
- * what somebody has put there since goes back. Of all who try it at once one succeeds.
- */
-export function setAside(path: string, aside: string, isIt: (path: string) => boolean): boolean {
-  try {
-    if (!isIt(path)) return false;
-    renameSync(path, aside);
-  } catch {
-    return false;
-  }
-  if (isIt(aside)) return true;
-  putBack(aside, path);
-  return false;
-}
-
-function putBack(aside: string, path: string): void {
-  try {
-    // Not over one that has come meanwhile.
-    linkSync(aside, path);
-    rmSync(aside, { force: true });
-  } catch (error) {
-    // A file system without second names.
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') renameSync(aside, path);
-    else rmSync(aside, { force: true });
-  }
 }
 
 /** What a pid file says; `undefined` for one that is not there or cannot be trusted. */
