@@ -95,9 +95,9 @@ export class SharedConversationLocks extends ConversationLockFiles implements Co
 
 const HOLDERS: Readonly<Record<OwnerVerdict, Holder>> = {
   alive: 'another',
-  dead: 'the dead',
-  rebooted: 'the dead',
-  'given-up': 'the dead',
+  dead: 'dead host',
+  rebooted: 'dead host',
+  'given-up': 'dead host',
   elsewhere: 'unproven',
   unproven: 'unproven',
 };

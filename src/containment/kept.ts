@@ -7,7 +7,7 @@ import { readSafely } from '../store/journal-reader.ts';
 import { jsonLine } from '../store/jsonl.ts';
 import { keptPath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
-import { isOver, judgeOwner } from '../tree/identity.ts';
+import { isOver, judgeOwner, type Owner } from '../tree/identity.ts';
 import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
 import type { RecoveryContext } from './context.ts';
 import { removeConversationLocks } from './dead-locks.ts';
@@ -131,7 +131,8 @@ export async function findKept(
   const files = filesIn(stateDir, 'kept');
   if (files.length === 0) return { kept, forgotten, unproven };
   const table = await os.processes.look();
-  const claims = new Set([...table.values()].flatMap(claimsOfProcess));
+  const judge = (owner: Owner) => judgeOwner(owner, self, (pid) => table.get(pid));
+  const marks = new Set([...table.values()].flatMap(claimsOfProcess));
   for (const { path, owner, id } of files) {
     const { header, records } = (await readSafely(path, os, unproven)) ?? {};
     const record = records?.get(id);
@@ -142,14 +143,14 @@ export async function findKept(
     }
     // Without a start time of its own it is unproven, whenever its owner started.
     const identity = { ...header.owner, ...record, startTime: record.startTime };
-    const seen = judgeOwner(identity, self, (pid) => table.get(pid));
+    const seen = judge(identity);
     const isOfDeadNamespace =
       seen === 'elsewhere' && (await isNamespaceDead(header.owner, context));
     const isOld = seen === 'elsewhere' && os.isOfEarlierBoot?.(path) === true;
     const verdict = isOfDeadNamespace || isOld ? 'rebooted' : seen;
     const segment = cookieSegment({ owner, id, kept: true });
-    if (verdict === 'alive' || (verdict === 'dead' && isClaimed(marksOf(segment), claims))) {
-      const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
+    if (verdict === 'alive' || (verdict === 'dead' && isBorne(marksOf(segment), marks))) {
+      const ownerIsAlive = judge(header.owner) === 'alive';
       kept.push({ path, record, segment, ownerIsAlive });
     } else if (verdict === 'dead' || verdict === 'rebooted') {
       forgotten++;
@@ -158,13 +159,13 @@ export async function findKept(
       history?.lost(owner, record);
       // Its host could be judged by it as long as this file was there.
       if (isOfDeadNamespace) removeConversationLocks(owner, context);
-      if (isOver(judgeOwner(header.owner, self, (pid) => table.get(pid))) || isOfDeadNamespace)
+      if (isOver(judge(header.owner)) || isOfDeadNamespace)
         removeHeartbeat(stateDir, header.owner.heartbeat);
     } else unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
   }
   return { kept, forgotten, unproven };
 }
 
-function isClaimed({ cookie, tag = '' }: TreeMarks, claims: ReadonlySet<string>): boolean {
-  return claims.has(cookie) || claims.has(tag);
+function isBorne({ cookie, tag = '' }: TreeMarks, marks: ReadonlySet<string>): boolean {
+  return marks.has(cookie) || marks.has(tag);
 }

@@ -116,8 +116,8 @@ describe('who holds a conversation', () => {
 
   it.each([
     ['lives', {}, 'another'],
-    ['is dead', { pid: 32_000 }, 'the dead'],
-    ['is of another boot', { bootId: 'before' }, 'the dead'],
+    ['is dead', { pid: 32_000 }, 'dead host'],
+    ['is of another boot', { bootId: 'before' }, 'dead host'],
     ['is of another machine', { machine: 'another', bootId: 'another' }, 'unproven'],
     ['lives, under another name', { machine: 'another' }, 'another'],
     ['is of another PID namespace', { pidNamespace: 'pid:[2]' }, 'unproven'],
@@ -133,7 +133,7 @@ describe('who holds a conversation', () => {
   it('is the process that its host has left to live on', async () => {
     theirs({ pid: 32_000 });
     os.add({ ppid: 1, cookie: 'them-0001.a-7' });
-    expect(await locks.holder(KEY)).toMatchObject({ holder: 'the dead' });
+    expect(await locks.holder(KEY)).toMatchObject({ holder: 'dead host' });
     os.add({ ppid: 1, cookie: 'them-0001.a-7.kept' });
     const { holder, name } = await locks.holder(KEY);
     expect(holder).toBe('unproven');
