@@ -22,9 +22,9 @@ export interface RecoveryReport extends OrphanReport {
 /**
  * Ends what dead owners left, and forgets what is gone.
  *
- * Acts only for an owner that is proven dead, or whose heartbeat was given up: then it signals nobody.
- * Each journal is claimed by an atomic rename, so that of two starting hosts one acts; a dead claimer's
- * claim can be claimed. Everything else is reported and left alone.
+ * Acts only for a host that is proven dead, or whose heartbeat was given up: then it signals nobody. Each
+ * journal is taken by an atomic rename, so that of two starting hosts one acts. A host that dies over it
+ * is taken over in its turn. Everything else is reported and left alone.
  */
 export async function recover(context: RecoveryContext): Promise<RecoveryReport> {
   const unproven: Unproven[] = [];

@@ -115,7 +115,7 @@ export class ConversationLockFiles {
     return this.#held.size;
   }
 
-  /** Whether another host has just ended this process of ours, to run the conversation itself. */
+  /** Tells that another host has just ended this process of ours, to run the conversation itself. */
   wasTakenOver(key: string, id: string): boolean {
     try {
       const { of } = JSON.parse(readFileSync(takeoverNotePath(this.pathOf(key)), 'utf8'));
@@ -158,7 +158,7 @@ export class ConversationLockFiles {
     return this.#held.has(key);
   }
 
-  /** Whether the conversation is left to the host that has just taken it over. */
+  /** Tells that the conversation is left to the host that has just taken it over. */
   protected isCeded(key: string): boolean {
     return this.os.clock.monotonicMs() < (this.#cededUntilMs.get(key) ?? 0);
   }

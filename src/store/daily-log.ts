@@ -8,7 +8,7 @@ import type { Retention } from './retention.ts';
 export interface DailyLedgerOptions<Line> {
   readonly os: Os;
   readonly kind: 'day' | 'history';
-  /** Whether a line that cannot be written counts as long as this host lives. */
+  /** Counts a line that cannot be written as long as this host lives. */
   readonly remembers: boolean;
   stateDir(): string;
   parse(value: unknown): Line | undefined;

@@ -7,7 +7,7 @@ import { temporaryPath } from './layout.ts';
  * that only one caller can win, so that nothing is lost by whoever dies or is stopped between two steps.
  */
 
-/** What a file system says that knows no second name for a file. */
+/** Errors of a file system that has no hard links. */
 const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /** Creates a file with all of its content at once; `false` if there is one already. */

@@ -18,9 +18,9 @@ import type { Os } from '../os/os.ts';
 import { type FileKind, type ParsedName, parseName, temporaryPath } from './layout.ts';
 
 export const FILE_MODE = 0o600;
-/** Far more than a claim, a pid file or the like has. */
+/** Far more than a lock, a pid file or the like has. */
 const MAX_SMALL_BYTES = 64 * 1024;
-/** Makes the folder if there is none, and refuses one in which someone else could plant a file. */
+/** Makes a folder if there is none, and refuses one in which another user could plant a file. */
 export function makePrivateFolder(path: string, userId: number | undefined): void {
   makeFolder(path);
   const { uid, mode } = statSync(path);
@@ -30,7 +30,7 @@ export function makePrivateFolder(path: string, userId: number | undefined): voi
   if (mode & 0o022) throw new Error(`others can write it (mode ${(mode & 0o777).toString(8)})`);
 }
 
-/** Whether a folder is there in which nobody else could plant a file. */
+/** Tells that a folder exists in which nobody else could plant a file. */
 export function isPrivateFolder(path: string, userId: number | undefined): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat?.isDirectory() !== true) return false;
@@ -84,7 +84,7 @@ export function append(fd: number, text: string): void {
   while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
 }
 
-/** Throws if something stands at a path that is no file of our own: it is nobody's to replace. */
+/** Throws if anything but a file of our own stands at a path. */
 export function assertReplaceable(path: string, userId: number | undefined): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
@@ -99,7 +99,7 @@ export function openForAppends(path: string): number {
   return openSync(path, O_WRONLY | O_APPEND | O_NOFOLLOW, FILE_MODE);
 }
 
-/** Puts a file in the place of the one before, whole or not at all; `writer` where there may be several at once. */
+/** Replaces a file, whole or not at all; `writer` where several may do so at once. */
 export function replaceFile(path: string, text: string, writer?: string): void {
   const temporary = temporaryPath(path, writer);
   try {
@@ -111,7 +111,7 @@ export function replaceFile(path: string, text: string, writer?: string): void {
   }
 }
 
-/** What is at a path, unfollowed if it is a link; throws if somebody else can have put it there. */
+/** Looks at a path without following a link; throws if somebody else can have put it there. */
 export function statOwn(path: string, os: Pick<Os, 'userId'>): Stats {
   const stat = lstatSync(path);
   const own = os.userId();
@@ -127,7 +127,7 @@ export function readOwnFile(path: string, os: Pick<Os, 'userId'>): string {
   return readFileSync(path, 'utf8');
 }
 
-/** What lies in a folder; nothing in one that is not there or cannot be read. */
+/** Lists a folder; a folder that is missing or cannot be read is empty. */
 export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);

@@ -127,7 +127,7 @@ const conversationLockSchema = z.lazy(() =>
     version: z.literal(FORMAT_VERSION),
     conversation: z.string().check(z.minLength(1), z.maxLength(1024)),
     owner: ownerSchema,
-    /** Which of the owner's records it is for. */
+    /** The id of the owner's record that it is for. */
     id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
   }),
 );
@@ -152,7 +152,7 @@ export type HistoryNote = Readonly<z.infer<typeof noteSchema>>;
 /** As what an operator ends a process. */
 export type Order = Readonly<z.infer<typeof orderSchema>>;
 
-/** Who runs a conversation's agent. */
+/** The host and the process that run a conversation's agent. */
 export type ConversationLock = Readonly<z.infer<typeof conversationLockSchema>>;
 
 export type JournalChange = z.infer<typeof changeSchema>;

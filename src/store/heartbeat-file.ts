@@ -14,11 +14,11 @@ import { givenUpPath, heartbeatPath, heartbeatSocket } from './layout.ts';
 /** The number of the format of heartbeat files; a reader acts on its own number only. */
 const HEARTBEAT_VERSION = 1;
 
-/** What a heartbeat's file says beside that its owner lives. */
+/** The content of a heartbeat's file. */
 export interface HeartbeatContent {
   /** Changes with each beat. */
   readonly beats: number;
-  /** Which socket its owner listens on; `undefined` where none could be made. */
+  /** The socket that its owner listens on; `undefined` where none could be made. */
   readonly socket?: string | undefined;
   /** For how long that has to refuse before all that the owner's guardian ends is dead; 0 if the guardian holds it as well. */
   readonly graceMs: number;

@@ -4,7 +4,7 @@ import { filesIn, statOwn } from './files.ts';
 import { type HistoryNote, parseNote } from './formats.ts';
 import { JsonlReader } from './jsonl.ts';
 
-/** How much is read at once: a thousand notes. */
+/** Read at once: a thousand notes. */
 const PIECE_BYTES = 256 * 1024;
 
 /** The files of a state directory's history, oldest first. */
@@ -34,7 +34,7 @@ export function recentNotes(
 /** Reads one file of the history, and what is added to it. */
 export class HistoryReader {
   readonly path: string;
-  /** How many it has read. */
+  /** Bytes read so far. */
   bytes = 0;
   readonly #os: Pick<Os, 'userId'>;
   readonly #reader: JsonlReader;

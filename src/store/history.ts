@@ -9,7 +9,7 @@ export interface HistoryOptions {
   warn(message: string, cause?: unknown): void;
 }
 
-/** What is noted of an owner's process; arguments, folders and output are not. */
+/** The noted facts of a process; arguments, folders and output are left out. */
 interface Noted {
   readonly id: string;
   readonly kind: string;
@@ -18,7 +18,7 @@ interface Noted {
   readonly sessionId?: string | undefined;
 }
 
-/** What was started and how it ended, in a file a day: what is known when host and journal are gone. */
+/** Notes starts and ends in a file a day. It still tells of them when host and journal are gone. */
 export class History {
   readonly #os: Os;
   readonly #days: DailyLedger<HistoryNote>;

@@ -14,12 +14,12 @@ import { type JsonLine, JsonlReader, readFirstLine } from './jsonl.ts';
 
 /** More than the longest header takes. */
 const MAX_HEADER_BYTES = 4096;
-/** How much is read before the event loop is let go: some 150 records. */
+/** Read before the event loop is let go: some 150 records. */
 const SLICE_BYTES = 32 * 1024;
 /** Far more than ten thousand records: a file beyond that is none of ours. */
 const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
-/** What a journal file holds, and what in it could not be read. */
+/** The records of a journal, with a warning for each line that could not be read. */
 export interface JournalContent {
   /** `undefined` when the file is empty, foreign or of another format version. */
   readonly header: JournalHeader | undefined;
@@ -27,7 +27,7 @@ export interface JournalContent {
   readonly warnings: readonly string[];
 }
 
-/** Reads whose journal it is, if nobody else can have written it; reports any other. */
+/** Reads a journal's header, if nobody else can have written the file; reports any other file. */
 export function headerOf(path: string, os: Os, unproven: Unproven[]): JournalHeader | undefined {
   const refuse = (reason: string): undefined => {
     unproven.push({ pid: undefined, reason: `${path}: ${reason}` });

@@ -21,7 +21,7 @@ export interface JournalOptions {
   readonly stateDir: string;
   readonly owner: JournalHeader['owner'];
   readonly openedAt: number;
-  /** Whose the folder must be; `undefined` where the system has no user ids. */
+  /** The owner that the folder must have; `undefined` where the system has no user ids. */
   readonly userId: number | undefined;
   readonly warn: (message: string, error: unknown) => void;
 }
@@ -43,7 +43,7 @@ export class Journal {
   #fd: number;
   #deadLines = 0;
   #intact = true;
-  /** How long the file is, and what it looked like when its content was last read. */
+  /** The file's length, and its state when its content was last read. */
   #bytes: number;
   #seen = '';
   readonly #options: JournalOptions;
@@ -91,7 +91,7 @@ export class Journal {
     this.#attempt(() => this.#rewrite());
   }
 
-  /** Whether what was written last stands in the file. */
+  /** Tells that the last change stands in the file. */
   get isIntact(): boolean {
     return this.#intact;
   }
@@ -169,7 +169,7 @@ export class Journal {
     this.#deadLines = 0;
   }
 
-  /** What somebody has done to the file; `undefined` if it is as we have left it. */
+  /** Says how somebody has changed the file; `undefined` if it is as we have left it. */
   #findFlaw(): string | undefined {
     const there = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
     if (there === undefined) return 'it was removed';
@@ -183,7 +183,7 @@ export class Journal {
     return undefined;
   }
 
-  /** Whether a text tells of just the records that are live. */
+  /** Tells that a text holds exactly the live records. */
   #says(text: string): boolean {
     if (!text.startsWith(this.#header)) return false;
     const told = new Map<string, string>();

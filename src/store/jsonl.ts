@@ -51,7 +51,7 @@ class LineSplitter {
   }
 }
 
-/** What has been added to a file. */
+/** The lines that have been added to a file. */
 export interface JsonlPiece {
   readonly lines: readonly JsonLine[];
   /** 0 at the end of the file. */
@@ -75,7 +75,7 @@ export class JsonlReader {
     this.#tailBytes = tailBytes;
   }
 
-  /** Whether the file ends within a line: the next line has to begin with a newline, or both are lost. */
+  /** Tells that the file ends within a line. The next line has to begin with a newline, or both are lost. */
   get isTorn(): boolean {
     return this.#isTorn;
   }

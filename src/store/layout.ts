@@ -128,7 +128,7 @@ export function heartbeatSocket(folder: string, id: string): string {
   return join(folder, `heartbeat-${id}.sock`);
 }
 
-/** What is left of a heartbeat that was given up: its owner, if it lives after all, sees it. */
+/** The rest of a heartbeat that was given up: its owner, if it lives after all, sees it. */
 export function givenUpPath(folder: string, id: string): string {
   return join(folder, `heartbeat-${id}.given-up`);
 }

@@ -6,11 +6,11 @@ const MAX_LEDGER_BYTES = 16 * 1024 * 1024;
 
 export interface LedgerOptions<Line> {
   readonly path: string;
-  /** Whose the file must be; `undefined` where the system has no user ids. */
+  /** The owner that the file must have; `undefined` where the system has no user ids. */
   readonly userId: number | undefined;
   /** Reads one line; `undefined` for what this format does not know. */
   parse(value: unknown): Line | undefined;
-  /** Whether a line that cannot be written counts as long as this host lives. @default true */
+  /** Counts a line that cannot be written as long as this host lives. @default true */
   readonly remembers?: boolean;
   warn(message: string, cause?: unknown): void;
 }
@@ -24,10 +24,10 @@ export interface LedgerOptions<Line> {
 export class Ledger<Line extends object> {
   readonly #options: LedgerOptions<Line>;
   #lines: Line[] = [];
-  /** What is in no file. */
+  /** Lines that stand in no file. */
   #unwritten: Line[] = [];
   readonly #reader = new JsonlReader();
-  /** What it cannot do, and has said so. */
+  /** The failure that it has warned of. */
   #failing: 'read' | 'written' | undefined;
 
   constructor(options: LedgerOptions<Line>) {

@@ -17,7 +17,7 @@ export function giveOrder(stateDir: string, process: Ordered, cause: Order['caus
   replaceFile(orderPath(stateDir, process.owner, process.id), JSON.stringify(order));
 }
 
-/** What an operator has told of a process that has ended now; it is told once. */
+/** Takes an operator's order for a process that has just ended; it is told once. */
 export function takeOrder(
   stateDir: string,
   process: Ordered,

@@ -5,7 +5,7 @@ import { PID_FILE_VERSION, type PidFile, parsePidFile } from './pid-record.ts';
 
 const MAX_PID_FILE_BYTES = 64 * 1024;
 
-/** What lies at a pid file's path; `corrupt` is a file of our own that is no pid file. */
+/** The thing at a pid file's path; `corrupt` is a file of our own that is no pid file. */
 export type PidFileReading =
   | { readonly found: 'missing' }
   | { readonly found: 'file'; readonly file: PidFile }
@@ -57,18 +57,18 @@ export function pidFileText(content: Omit<PidFile, 'version'>): string {
   return `${JSON.stringify({ ...content, version: PID_FILE_VERSION })}\n`;
 }
 
-/** Puts a pid file in the place of the one before, whole or not at all. */
+/** Replaces a pid file, whole or not at all. */
 export function replacePidFile(path: string, content: Omit<PidFile, 'version'>): void {
   replaceFile(path, pidFileText(content));
 }
 
-/** What a pid file says; `undefined` for one that is not there or cannot be trusted. */
+/** Reads a pid file; `undefined` for one that is missing or cannot be trusted. */
 export function contentOf(path: string, os: Pick<Os, 'userId'>): PidFile | undefined {
   const reading = readPidFile(path, os);
   return reading.found === 'file' ? reading.file : undefined;
 }
 
-/** Whether a pid file still says what was read in it. */
+/** Tells that a pid file still has the content that was read. */
 export function holds(path: string, file: PidFile, os: Pick<Os, 'userId'>): boolean {
   // Read once more, so that both have their fields in the same order.
   return JSON.stringify(contentOf(path, os)) === JSON.stringify(parsePidFile(file));

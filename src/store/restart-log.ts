@@ -10,7 +10,7 @@ const RETENTION_MS = 30 * 24 * 3_600_000;
 export interface RestartFileOptions {
   readonly os: Os;
   readonly stateDir: string;
-  /** Whose restarts they are. */
+  /** The name of the run or the service. */
   readonly of: string;
   warn(message: string, cause?: unknown): void;
 }

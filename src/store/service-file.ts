@@ -50,7 +50,7 @@ const content = z.object({
 /** The last process of a service that was ready, and the files that it had made by then. */
 export type Instance = Readonly<z.output<ReturnType<typeof instance>>>;
 
-/** What a breaker remembers, and its file with it. */
+/** The memory of a breaker, and of its file. */
 export interface BreakerState {
   /** Failures in a row. */
   readonly failures: number;
@@ -58,7 +58,7 @@ export interface BreakerState {
   readonly openForMs: number;
 }
 
-/** Where a breaker's state is kept. */
+/** The store of a breaker's state. */
 export interface BreakerMemory {
   /** As it is now, with what other hosts have added. */
   read(): BreakerState;
@@ -74,7 +74,7 @@ export interface ServiceFileOptions {
   warn(message: string, cause?: unknown): void;
 }
 
-/** What a service's file says, for whoever only looks; `undefined` for one that cannot be read. */
+/** Reads a service's file for a caller that only looks; `undefined` for one that cannot be read. */
 export function readServiceFile(
   path: string,
   os: Os,
@@ -101,7 +101,7 @@ function leftOf(
   return forMs - Math.max(0, sinceMs);
 }
 
-/** What the hosts of a state directory know of a service: its breaker, and its last instance. */
+/** The shared memory of a service on a state directory: its breaker, and its last instance. */
 export class ServiceFile implements BreakerMemory {
   readonly #options: ServiceFileOptions;
   readonly #path: string;
@@ -111,7 +111,7 @@ export class ServiceFile implements BreakerMemory {
   #openUntilMs = 0;
   #instance: Instance | undefined;
   #isIntact = true;
-  /** Who we are, as far as it is known. */
+  /** Our own identity, as far as it is known. */
   #self: Owner;
 
   constructor(options: ServiceFileOptions) {

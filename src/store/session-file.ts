@@ -9,7 +9,7 @@ import { Ledger } from './ledger.ts';
 import { observeClock } from './retention.ts';
 import { removeWorkingFolders } from './working-folders.ts';
 
-/** How far the boot clocks of two hosts may be apart: some runtimes tell the uptime in whole seconds. */
+/** The boot clocks of two hosts may be so far apart: some runtimes tell the uptime in whole seconds. */
 const SKEW_MS = 2000;
 /** A file that is younger may be one that another host is just about to write to. */
 const BIRTH_MS = 1000;
@@ -22,7 +22,7 @@ export interface SessionFilesOptions {
   warn(message: string, cause?: unknown): void;
 }
 
-/** What is known of a session from its own file, whichever host wrote it. */
+/** A session as its own file tells of it, whichever host wrote that. */
 export interface SessionLedger {
   /** When it was created; the first call creates it. */
   readonly created: SessionCreation;
@@ -109,7 +109,7 @@ class SessionFile implements SessionLedger {
     });
   }
 
-  /** Whether the session exists; if not, `create` begins it now. */
+  /** Tells that the session exists; if not, `create` begins it now. */
   isCreated(create: boolean): boolean {
     const isThere = this.#ledger.read().length > 0 || this.#bornAtMs() !== undefined;
     return isThere || create;

@@ -8,7 +8,7 @@ export interface Spent {
   readonly tokens: number;
 }
 
-/** What all hosts of the state directory have spent today. */
+/** The spending of all hosts of the state directory today. */
 export interface DayLedger {
   spentUsd(): number;
   charge(spent: Spent, sessionId: string | undefined): void;
@@ -20,7 +20,7 @@ export interface DayFilesOptions {
   warn(message: string, cause?: unknown): void;
 }
 
-/** The files of the days: what all hosts of the state directory have spent on each. */
+/** The files of the days, one each, shared by all hosts of the state directory. */
 export class DayFiles implements DayLedger {
   readonly #os: Os;
   readonly #days: DailyLedger<SpendLine>;
