@@ -8,7 +8,7 @@ export {
 export type { ProcessSubject, ServiceState, SupervisorEvent, SupervisorEvents } from './events.ts';
 export type { OutputTarget } from './os/os.ts';
 export { isProcessAlive } from './os/system.ts';
-export type { Budget, Spent } from './policy/budget.ts';
+export type { Budget } from './policy/budget.ts';
 export type { OnDuplicate } from './policy/conversation-rules.ts';
 export type { LimitOptions, Limits } from './policy/limits/limits.ts';
 export type { RunOutcome } from './policy/restart-policy.ts';
@@ -41,6 +41,7 @@ export type {
   SweepReport,
   Unproven,
 } from './reports.ts';
+export type { Spent } from './store/spend-log.ts';
 export type { HostSignal, HostSignalOptions } from './supervisor/host-signals.ts';
 export type { SupervisorOptions } from './supervisor/options.ts';
 export type { Run, RunAttempt, RunReport } from './supervisor/restart-loop.ts';

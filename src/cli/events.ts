@@ -81,12 +81,7 @@ class Follower {
   }
 
   #files(): string[] {
-    try {
-      return historyFiles(this.#registry.stateDir);
-    } catch {
-      // The folder has been removed, or there is none yet: it may come.
-      return [];
-    }
+    return historyFiles(this.#registry.stateDir);
   }
 }
 

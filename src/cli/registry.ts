@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { OrphanContext } from '../containment/context.ts';
 import { FailureDetector } from '../containment/failure-detector.ts';
-import type { OrphanContext } from '../containment/orphans.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { type ResolvedOptions, resolveOptions } from '../supervisor/options.ts';

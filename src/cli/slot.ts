@@ -1,10 +1,9 @@
-import { join } from 'node:path';
 import { type HeldLock, holdLock } from '../daemon/spawn-lock.ts';
 import { isSupervisorError } from '../index.ts';
 import { survey } from '../inspect/survey.ts';
-import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { makePrivateFolder } from '../store/files.ts';
+import { slotLockPath } from '../store/layout.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { onlooker, type Registry } from './registry.ts';
@@ -37,7 +36,7 @@ export async function takeSlot(
   for (let isFirst = true; ; isFirst = false) {
     const holders: string[] = [];
     for (let slot = 1; slot <= concurrency; slot++) {
-      const path = join(stateDir, `slot-${hashName(kind)}-${slot}.lock`);
+      const path = slotLockPath(stateDir, kind, slot);
       const lock = await holdLock(path, { timeoutMs: 0 }, os).catch((error) => {
         if (!isSupervisorError(error, 'READY_TIMEOUT')) throw error;
         holders.push(String(error.data['holder']));

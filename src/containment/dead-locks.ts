@@ -1,47 +1,49 @@
-import { closeSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { claimPaths, isCarried, readClaim, takeoverOf } from '../store/claim.ts';
-import { createFile, namesIn } from '../store/files.ts';
-import { type Claim, FORMAT_VERSION } from '../store/formats.ts';
-import { journalLine } from '../store/journal.ts';
+import { rmSync } from 'node:fs';
+import { lockPaths, readConversationLock } from '../store/conversation-lock.ts';
+import { createExclusive } from '../store/exclusive.ts';
+import { filesIn } from '../store/files.ts';
+import { type ConversationLock, FORMAT_VERSION } from '../store/formats.ts';
+import { jsonLine } from '../store/jsonl.ts';
+import { journalPath, takeoverNotePath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, type Owner } from '../tree/identity.ts';
-import { judgeHere } from './judge.ts';
-import type { RecoveryContext } from './recovery.ts';
+import type { RecoveryContext } from './context.ts';
+import { isCarried, judgeHere } from './judge.ts';
 
 /**
- * Removes the claims of an owner that is proven dead, as nothing of it lives, or those under a heartbeat
- * that was given up; the caller alone acts for that owner.
+ * Removes the conversation locks of a host that is proven dead, or those under a heartbeat that was
+ * given up. The caller alone acts for that host.
  */
-export function removeClaims(
+export function removeConversationLocks(
   owner: string,
   { os, stateDir }: RecoveryContext,
   heartbeat?: string,
 ): void {
-  for (const path of claimPaths(stateDir)) {
-    const claim = readClaim(path, os);
-    if (typeof claim !== 'object' || claim.owner.instance !== owner) continue;
-    if (heartbeat !== undefined && claim.owner.heartbeat !== heartbeat) continue;
-    if (isKept(claim, namesIn(stateDir))) continue;
+  for (const path of lockPaths(stateDir)) {
+    const lock = readConversationLock(path, os);
+    if (typeof lock !== 'object' || lock.owner.instance !== owner) continue;
+    if (heartbeat !== undefined && lock.owner.heartbeat !== heartbeat) continue;
+    if (isKept(lock, filesIn(stateDir, 'kept'))) continue;
     rmSync(path, { force: true });
-    rmSync(takeoverOf(path), { force: true });
+    rmSync(takeoverNotePath(path), { force: true });
   }
 }
 
 /**
- * Gives a dead owner a journal again if only a claim still names it (its process lived on by intention,
+ * Gives a dead host a journal again if only a conversation lock still names it (its process lived on by intention,
  * or somebody removed the journal): by that, one host alone can act for it.
  */
 export async function reviveJournals(context: RecoveryContext): Promise<void> {
   const { os, self, stateDir } = context;
-  const paths = claimPaths(stateDir);
+  const paths = lockPaths(stateDir);
   if (paths.length === 0) return;
-  const names = namesIn(stateDir);
+  const journals = filesIn(stateDir, 'journal', 'claim');
+  const kept = filesIn(stateDir, 'kept');
   for (const path of paths) {
-    const claim = readClaim(path, os);
-    if (typeof claim !== 'object' || claim.owner.instance === self.instance) continue;
-    const { owner, id } = claim;
-    if (hasJournal(owner.instance, names) || isKept(claim, names)) continue;
+    const lock = readConversationLock(path, os);
+    if (typeof lock !== 'object' || lock.owner.instance === self.instance) continue;
+    const { owner, id } = lock;
+    if (hasJournal(owner.instance, journals) || isKept(lock, kept)) continue;
     const { verdict } = await judgeHere(owner, context);
     if (!isOver(verdict)) continue;
     const segment = { owner: owner.instance, id };
@@ -51,25 +53,27 @@ export async function reviveJournals(context: RecoveryContext): Promise<void> {
   }
 }
 
-function revive(owner: Owner, { os, stateDir, dryRun }: RecoveryContext): void {
+function revive(owner: Owner, { os, self, stateDir, dryRun }: RecoveryContext): void {
   if (dryRun) return;
-  const path = join(stateDir, `host-${owner.instance}.jsonl`);
+  const path = journalPath(stateDir, owner.instance);
   const header = { version: FORMAT_VERSION, owner, openedAt: os.clock.now() };
   try {
-    closeSync(createFile(path, journalLine(header)));
+    if (!createExclusive(path, jsonLine(header), self.instance)) return;
   } catch {
-    // Another host was faster.
+    // Nothing can be written here.
     return;
   }
   // One that began before may still be at it.
-  const names = namesIn(stateDir).filter((name) => name.startsWith('claim-'));
-  if (hasJournal(owner.instance, names)) rmSync(path, { force: true });
+  if (hasJournal(owner.instance, filesIn(stateDir, 'claim'))) rmSync(path, { force: true });
 }
 
-function hasJournal(owner: string, names: readonly string[]): boolean {
-  return names.some((name) => name === `host-${owner}.jsonl` || name.startsWith(`claim-${owner}+`));
+function hasJournal(instance: string, journals: readonly { readonly owner: string }[]): boolean {
+  return journals.some(({ owner }) => owner === instance);
 }
 
-function isKept({ owner, id }: Claim, names: readonly string[]): boolean {
-  return names.includes(`kept-${owner.instance}.${id}.jsonl`);
+function isKept(
+  { owner, id }: ConversationLock,
+  kept: readonly { readonly owner: string; readonly id: string }[],
+): boolean {
+  return kept.some((file) => file.owner === owner.instance && file.id === id);
 }

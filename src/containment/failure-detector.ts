@@ -1,12 +1,6 @@
 import type { HeartbeatTimes, Os } from '../os/os.ts';
-import {
-  giveUp,
-  heartbeatPath,
-  heartbeatSocket,
-  isGivenUp,
-  parseHeartbeat,
-  readHeartbeat,
-} from '../store/heartbeat-file.ts';
+import { giveUp, isGivenUp, parseHeartbeat, readHeartbeat } from '../store/heartbeat-file.ts';
+import { heartbeatPath, heartbeatSocket } from '../store/layout.ts';
 import type { Identity } from '../tree/identity.ts';
 
 /** For how long after the last question one is looked at. */

@@ -1,17 +1,13 @@
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { claimPaths, readClaim } from '../store/claim.ts';
-import { namesIn } from '../store/files.ts';
+import { lockPaths, readConversationLock } from '../store/conversation-lock.ts';
+import { filesIn } from '../store/files.ts';
 import { giveUp, readHeartbeat, removeHeartbeat } from '../store/heartbeat-file.ts';
 import { readSafely } from '../store/journal-reader.ts';
 import { removeOrders } from '../store/operator-requests.ts';
 import { isOver, type Owner } from '../tree/identity.ts';
-import { removeClaims } from './dead-locks.ts';
+import type { RecoveryContext } from './context.ts';
+import { removeConversationLocks } from './dead-locks.ts';
 import { judgeHere } from './judge.ts';
-import type { RecoveryContext } from './recovery.ts';
-
-/** `host-OWNER.jsonl`, `claim-OWNER+CLAIMER.jsonl`, `kept-OWNER.ID.jsonl` */
-const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+[\w-]+|kept-([\w-]+)\.[\w-]+)\.jsonl$/;
 
 /** What became of a host that somebody calls gone. */
 export type Forgotten =
@@ -41,28 +37,26 @@ function remove({ instance, heartbeat }: Owner, context: RecoveryContext): void 
   const { os, stateDir } = context;
   if (heartbeat !== undefined)
     giveUp(stateDir, heartbeat, readHeartbeat(stateDir, heartbeat, os), os);
-  for (const file of namesIn(stateDir))
-    if (ownerOf(file) === instance) rmSync(join(stateDir, file), { force: true });
-  removeClaims(instance, context);
+  for (const { path, owner } of journalsIn(stateDir))
+    if (owner === instance) rmSync(path, { force: true });
+  removeConversationLocks(instance, context);
   removeOrders(stateDir, { owner: instance });
   removeHeartbeat(stateDir, heartbeat);
 }
 
 async function findOwners({ os, stateDir }: RecoveryContext): Promise<Map<string, Owner>> {
   const owners = new Map<string, Owner>();
-  for (const path of claimPaths(stateDir)) {
-    const claim = readClaim(path, os);
-    if (typeof claim === 'object') owners.set(claim.owner.instance, claim.owner);
+  for (const path of lockPaths(stateDir)) {
+    const lock = readConversationLock(path, os);
+    if (typeof lock === 'object') owners.set(lock.owner.instance, lock.owner);
   }
-  for (const file of namesIn(stateDir)) {
-    if (ownerOf(file) === undefined) continue;
-    const owner = (await readSafely(join(stateDir, file), os, []))?.header?.owner;
+  for (const { path } of journalsIn(stateDir)) {
+    const owner = (await readSafely(path, os, []))?.header?.owner;
     if (owner !== undefined) owners.set(owner.instance, owner);
   }
   return owners;
 }
 
-function ownerOf(file: string): string | undefined {
-  const [, host, claimed, keeper] = FILE.exec(file) ?? [];
-  return host ?? claimed ?? keeper;
+function journalsIn(stateDir: string) {
+  return filesIn(stateDir, 'journal', 'claim', 'kept');
 }

@@ -1,7 +1,7 @@
 // The guardian where there is no POSIX shell: sent as a text (os/guard.ts), imported by nobody.
 import { hostPipe } from '../os/host-pipe.ts';
 import { systemOs } from '../os/system.ts';
-import { Estate } from './host-remains.ts';
+import { HostRemains } from './host-remains.ts';
 
 const os = systemOs();
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const)
@@ -9,17 +9,17 @@ for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const)
 
 const { args, lines, ready } = hostPipe();
 const [owner = '', politeMs, forcedMs, hostPid, tag] = args;
-const estate = new Estate(os, { owner, hostPid: Number(hostPid), tag });
+const remains = new HostRemains(os, { owner, hostPid: Number(hostPid), tag });
 ready();
 if (await outlivesHost())
-  await estate.end({ politeMs: Number(politeMs), forcedMs: Number(forcedMs) });
+  await remains.end({ politeMs: Number(politeMs), forcedMs: Number(forcedMs) });
 
 /** Listens to the host until it is gone; false if it sends us home before. */
 async function outlivesHost(): Promise<boolean> {
   for await (const line of lines) {
     const [change, pid, startTime] = line.split(' ');
-    if (change === '+') estate.register(Number(pid), startTime || undefined);
-    else if (change === '-') estate.forget(Number(pid));
+    if (change === '+') remains.register(Number(pid), startTime || undefined);
+    else if (change === '-') remains.forget(Number(pid));
     else if (change === 'disarm') return false;
   }
   return true;

@@ -4,13 +4,12 @@ import type { HeartbeatTimes, Os } from '../os/os.ts';
 import {
   createHeartbeat,
   type HeartbeatContent,
-  heartbeatPath,
-  heartbeatSocket,
   heartbeatText,
   isGivenUp,
   newHeartbeatId,
   removeHeartbeat,
 } from '../store/heartbeat-file.ts';
+import { heartbeatPath, heartbeatSocket } from '../store/layout.ts';
 
 export interface HeartbeatOptions {
   readonly os: Os;

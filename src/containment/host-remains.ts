@@ -5,7 +5,7 @@ import { Ending, type EndOutcome } from '../tree/termination.ts';
 import { ProcessTree } from '../tree/tracked-tree.ts';
 import { idsInCookies } from './orphans.ts';
 
-export interface EstateOptions {
+export interface HostRemainsOptions {
   readonly owner: string;
   readonly hostPid: number;
   /** The owner's eleven digits in the tags of all it started. */
@@ -16,7 +16,7 @@ export interface EstateOptions {
 const KEPT_TAG = /^[1-9][02468]\d{17}$/;
 
 /** What a dead host leaves: all that it told its guardian of, and all that carries its cookie or its tag. */
-export class Estate {
+export class HostRemains {
   readonly #os: Os;
   readonly #owner: string;
   readonly #hostPid: number;
@@ -25,7 +25,7 @@ export class Estate {
   /** By pid, by the id in the cookie, or by the identity of one that is proven by its tag. */
   readonly #trees = new Map<number | string, ProcessTree>();
 
-  constructor(os: Os, { owner, hostPid, tag }: EstateOptions) {
+  constructor(os: Os, { owner, hostPid, tag }: HostRemainsOptions) {
     this.#os = os;
     this.#owner = owner;
     this.#hostPid = hostPid;

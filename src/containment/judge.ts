@@ -1,18 +1,22 @@
 import type { Os } from '../os/os.ts';
 import { judgeOwner, type Owner, type OwnerVerdict } from '../tree/identity.ts';
-import type { Beating, FailureDetector, Pulse } from './failure-detector.ts';
-
-/** Who judges, and by what. */
-export interface JudgeContext {
-  readonly os: Pick<Os, 'processes'>;
-  readonly self: Omit<Owner, 'instance'>;
-  /** Absent for who only looks at processes. */
-  readonly detector?: Pick<FailureDetector, 'observe'> | undefined;
-}
+import { bears, marksOf } from '../tree/marks.ts';
+import type { JudgeContext } from './context.ts';
+import type { Beating, Pulse } from './failure-detector.ts';
 
 /** What is known of an owner, and when it last gave a sign of life from elsewhere. */
 export interface Judgement extends Partial<Pick<Pulse, 'aliveAtMs' | 'silentMs'>> {
   readonly verdict: OwnerVerdict;
+}
+
+/** Whether any live process bears the mark of one of these cookie segments. */
+export async function isCarried(
+  segments: readonly string[],
+  os: JudgeContext['os'],
+): Promise<boolean> {
+  const table = await os.processes.look();
+  const wanted = segments.map(marksOf);
+  return [...table.values()].some((entry) => wanted.some((marks) => bears(entry, marks)));
 }
 
 type Read = NonNullable<Os['processes']['read']>;

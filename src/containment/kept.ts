@@ -1,20 +1,17 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Unproven } from '../reports.ts';
-import { assertReplaceable, namesIn, replaceFile } from '../store/files.ts';
+import { assertReplaceable, filesIn, replaceFile } from '../store/files.ts';
 import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from '../store/formats.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
-import { journalLine } from '../store/journal.ts';
 import { readSafely } from '../store/journal-reader.ts';
+import { jsonLine } from '../store/jsonl.ts';
+import { keptPath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
-import { isOver, judgeOwner } from '../tree/identity.ts';
+import { isOver, judgeOwner, type Owner } from '../tree/identity.ts';
 import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
-import { removeClaims } from './dead-locks.ts';
+import type { RecoveryContext } from './context.ts';
+import { removeConversationLocks } from './dead-locks.ts';
 import { isNamespaceDead } from './judge.ts';
-import type { RecoveryContext } from './recovery.ts';
-
-/** `kept-OWNER.ID.jsonl` */
-const KEPT_FILE = /^kept-([\w-]+)\.([\w-]+)\.jsonl$/;
 
 export interface KeptFilesOptions {
   readonly stateDir: string;
@@ -93,11 +90,11 @@ export class KeptFiles {
   #textOf(record: SupervisionRecord): string {
     const { openedAt } = this.#options;
     const header = { version: FORMAT_VERSION, owner: this.#owner, openedAt };
-    return journalLine(header) + journalLine({ add: record });
+    return jsonLine(header) + jsonLine({ add: record });
   }
 
   #pathOf(id: string): string {
-    return join(this.#options.stateDir, `kept-${this.#owner.instance}.${id}.jsonl`);
+    return keptPath(this.#options.stateDir, this.#owner.instance, id);
   }
 
   #attempt(change: () => void): void {
@@ -131,13 +128,12 @@ export async function findKept(
   const kept: KeptFile[] = [];
   let forgotten = 0;
   // Listed before the look: what is written down during it may not be in it.
-  const names = namesIn(stateDir).filter((name) => KEPT_FILE.test(name));
-  if (names.length === 0) return { kept, forgotten, unproven };
+  const files = filesIn(stateDir, 'kept');
+  if (files.length === 0) return { kept, forgotten, unproven };
   const table = await os.processes.look();
-  const claims = new Set([...table.values()].flatMap(claimsOfProcess));
-  for (const name of names) {
-    const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
-    const path = join(stateDir, name);
+  const judge = (owner: Owner) => judgeOwner(owner, self, (pid) => table.get(pid));
+  const marks = new Set([...table.values()].flatMap(claimsOfProcess));
+  for (const { path, owner, id } of files) {
     const { header, records } = (await readSafely(path, os, unproven)) ?? {};
     const record = records?.get(id);
     if (header === undefined) continue;
@@ -147,14 +143,14 @@ export async function findKept(
     }
     // Without a start time of its own it is unproven, whenever its owner started.
     const identity = { ...header.owner, ...record, startTime: record.startTime };
-    const seen = judgeOwner(identity, self, (pid) => table.get(pid));
+    const seen = judge(identity);
     const isOfDeadNamespace =
       seen === 'elsewhere' && (await isNamespaceDead(header.owner, context));
     const isOld = seen === 'elsewhere' && os.isOfEarlierBoot?.(path) === true;
     const verdict = isOfDeadNamespace || isOld ? 'rebooted' : seen;
     const segment = cookieSegment({ owner, id, kept: true });
-    if (verdict === 'alive' || (verdict === 'dead' && isClaimed(marksOf(segment), claims))) {
-      const ownerIsAlive = judgeOwner(header.owner, self, (pid) => table.get(pid)) === 'alive';
+    if (verdict === 'alive' || (verdict === 'dead' && isBorne(marksOf(segment), marks))) {
+      const ownerIsAlive = judge(header.owner) === 'alive';
       kept.push({ path, record, segment, ownerIsAlive });
     } else if (verdict === 'dead' || verdict === 'rebooted') {
       forgotten++;
@@ -162,14 +158,14 @@ export async function findKept(
       rmSync(path, { force: true });
       history?.lost(owner, record);
       // Its host could be judged by it as long as this file was there.
-      if (isOfDeadNamespace) removeClaims(owner, context);
-      if (isOver(judgeOwner(header.owner, self, (pid) => table.get(pid))) || isOfDeadNamespace)
+      if (isOfDeadNamespace) removeConversationLocks(owner, context);
+      if (isOver(judge(header.owner)) || isOfDeadNamespace)
         removeHeartbeat(stateDir, header.owner.heartbeat);
     } else unproven.push({ pid: record.pid, reason: `${path}: it is ${verdict}` });
   }
   return { kept, forgotten, unproven };
 }
 
-function isClaimed({ cookie, tag = '' }: TreeMarks, claims: ReadonlySet<string>): boolean {
-  return claims.has(cookie) || claims.has(tag);
+function isBorne({ cookie, tag = '' }: TreeMarks, marks: ReadonlySet<string>): boolean {
+  return marks.has(cookie) || marks.has(tag);
 }

@@ -2,8 +2,6 @@ import type { Os, ProcessTable } from '../os/os.ts';
 import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { claimsOf, cookieSegment, KEPT_SUFFIX } from '../tree/cookie.ts';
-import type { Identity } from '../tree/identity.ts';
-import type { LadderOptions } from '../tree/ladder.ts';
 import { isKeptFrom, marksOf } from '../tree/marks.ts';
 import {
   claimOf,
@@ -15,17 +13,10 @@ import {
 } from '../tree/rlimit-tag.ts';
 import { Ending } from '../tree/termination.ts';
 import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
+import type { OrphanContext } from './context.ts';
 
 /** How many trees are looked for at once: all that wait for one look go on in the same turn of the event loop. */
 const TREES_PER_SLICE = 500;
-
-export interface OrphanContext {
-  readonly os: Os;
-  readonly self: Identity;
-  readonly ladder: LadderOptions;
-  /** Says what would be ended, and ends nothing. */
-  readonly dryRun: boolean;
-}
 
 /** What had no purpose any more. */
 export interface OrphanReport {

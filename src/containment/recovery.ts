@@ -1,19 +1,15 @@
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
-import { namesIn } from '../store/files.ts';
-import type { History } from '../store/history.ts';
+import { filesIn } from '../store/files.ts';
 import { contentOf, headerOf, readSafely } from '../store/journal-reader.ts';
+import { claimPath, journalPath } from '../store/layout.ts';
 import { isOver, isSameProcess, type Owner } from '../tree/identity.ts';
+import type { RecoveryContext } from './context.ts';
 import { reviveJournals } from './dead-locks.ts';
-import type { FailureDetector } from './failure-detector.ts';
 import { type Judgement, judgeBy, readerOf } from './judge.ts';
-import { endOrphans, type OrphanContext, type OrphanReport } from './orphans.ts';
+import { endOrphans, type OrphanReport } from './orphans.ts';
 import { forget, takeJournal } from './takeover.ts';
-
-/** `host-OWNER.jsonl`; `claim-OWNER+CLAIMER.jsonl` while somebody acts for a dead owner. */
-const FILE = /^(?:host-([\w-]+)|claim-([\w-]+)\+([\w-]+))\.jsonl$/;
 
 /** What was found in the state directory, and what was done about it. */
 export interface RecoveryReport extends OrphanReport {
@@ -23,21 +19,12 @@ export interface RecoveryReport extends OrphanReport {
   readonly unproven: readonly Unproven[];
 }
 
-export interface RecoveryContext extends OrphanContext {
-  /** Where the ends of what dead hosts left are noted. */
-  readonly history?: Pick<History, 'ended' | 'lost'>;
-  readonly stateDir: string;
-  readonly self: Owner;
-  /** Tells who of another container or machine is dead; without it they are left alone. */
-  readonly detector?: FailureDetector;
-}
-
 /**
  * Ends what dead owners left, and forgets what is gone.
  *
- * Acts only for an owner that is proven dead, or whose heartbeat was given up: then it signals nobody.
- * Each journal is claimed by an atomic rename, so that of two starting hosts one acts; a dead claimer's
- * claim can be claimed. Everything else is reported and left alone.
+ * Acts only for a host that is proven dead, or whose heartbeat was given up: then it signals nobody. Each
+ * journal is taken by an atomic rename, so that of two starting hosts one acts. A host that dies over it
+ * is taken over in its turn. Everything else is reported and left alone.
  */
 export async function recover(context: RecoveryContext): Promise<RecoveryReport> {
   const unproven: Unproven[] = [];
@@ -46,8 +33,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
   await reviveJournals(context);
   const files = filesOfOthers(context);
   const judge = await toJudge(files, context);
-  for (const { name, owner, claimer } of files) {
-    const path = join(context.stateDir, name);
+  for (const { path, owner, recoverer } of files) {
     const header = headerOf(path, context.os, unproven);
     if (header === undefined) continue;
     if (header.owner.instance !== owner) {
@@ -62,10 +48,10 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
       unproven.push({ pid: header.owner.pid, reason: `${path}: ${doubtOf(judgement, context)}` });
       continue;
     }
-    if (claimer !== undefined && (await claimerLives(claimer, context, judge))) continue;
+    if (recoverer !== undefined && (await recovererLives(recoverer, context, judge))) continue;
     const content = await contentOf(path, unproven);
     if (content === undefined) continue;
-    const claim = join(context.stateDir, `claim-${owner}+${context.self.instance}.jsonl`);
+    const claim = claimPath(context.stateDir, owner, context.self.instance);
     if (!context.dryRun && !takeJournal(path, claim, { owner: header.owner, verdict }, context))
       continue;
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
@@ -98,8 +84,8 @@ export async function holderOf(
 ): Promise<string | undefined> {
   const files = filesOfOthers(context);
   const judge = await toJudge(files, context);
-  for (const { name, owner } of files) {
-    const content = await readSafely(join(context.stateDir, name), context.os, []);
+  for (const { path, owner } of files) {
+    const content = await readSafely(path, context.os, []);
     if (content?.header === undefined) continue;
     const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
     if (!holds) continue;
@@ -110,13 +96,11 @@ export async function holderOf(
   return undefined;
 }
 
-/** The journals and claims that are about another owner than ourselves. */
+/** The journals of other owners, with the host that acts for a dead one. */
 function filesOfOthers({ stateDir, self }: RecoveryContext) {
-  return namesIn(stateDir).flatMap((name) => {
-    const [, host, claimed, claimer] = FILE.exec(name) ?? [];
-    const owner = host ?? claimed;
-    return owner === undefined || owner === self.instance ? [] : [{ name, owner, claimer }];
-  });
+  return filesIn(stateDir, 'journal', 'claim')
+    .filter(({ owner }) => owner !== self.instance)
+    .map((file) => ({ ...file, recoverer: file.kind === 'claim' ? file.recoverer : undefined }));
 }
 
 type Judge = (owner: Owner) => Promise<Judgement>;
@@ -135,16 +119,15 @@ function doubtOf({ verdict, silentMs }: Judgement, { os }: RecoveryContext): str
   return `its owner is ${verdict}; its heartbeat was seen unchanged for ${silent}, and is given up after ${enough}`;
 }
 
-/** A claim counts as long as its claimer's own journal says that it is alive, or may be. */
-async function claimerLives(
-  claimer: string,
+/** A recovery counts as long as its host's own journal says that the host is alive, or may be. */
+async function recovererLives(
+  recoverer: string,
   context: RecoveryContext,
   judge: Judge,
 ): Promise<boolean> {
-  if (claimer === context.self.instance) return false;
+  if (recoverer === context.self.instance) return false;
   const unproven: Unproven[] = [];
-  const path = join(context.stateDir, `host-${claimer}.jsonl`);
-  const header = headerOf(path, context.os, unproven);
+  const header = headerOf(journalPath(context.stateDir, recoverer), context.os, unproven);
   if (header === undefined) return unproven.length > 0;
   const { verdict, silentMs } = await judge(header.owner);
   return verdict === 'alive' || (silentMs !== undefined && !isOver(verdict));

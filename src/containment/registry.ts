@@ -1,6 +1,5 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import type { RlimitTagReport } from '../reports.ts';
-import { ClaimFiles } from '../store/conversation-lock.ts';
 import { isPrivateFolder } from '../store/files.ts';
 import type { Order, SupervisionRecord } from '../store/formats.ts';
 import { History } from '../store/history.ts';
@@ -11,11 +10,12 @@ import type { Owner } from '../tree/identity.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { recordNumber, tagOwner } from '../tree/rlimit-tag.ts';
 import { type LaunchTag, Tagging } from '../tree/tagging.ts';
+import type { RecoveryContext } from './context.ts';
+import { SharedConversationLocks } from './conversation-locks.ts';
 import { FailureDetector } from './failure-detector.ts';
 import { Guardian, type GuardianState } from './guardian.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { KeptFiles } from './kept.ts';
-import type { RecoveryContext } from './recovery.ts';
 
 export interface RegistryOptions {
   readonly stateDir: string;
@@ -34,7 +34,7 @@ export interface RegistryOptions {
 
 /** Who we are, what we own, how what we start is marked as ours, and who looks after it if we die. */
 export class Registry {
-  readonly claims: ClaimFiles;
+  readonly conversationLocks: SharedConversationLocks;
   readonly history: History;
   readonly #openedAt: number;
   readonly #openedAtMs: number;
@@ -81,7 +81,7 @@ export class Registry {
       stateDir,
       warn: (message, cause) => warn('HISTORY', message, cause),
     });
-    this.claims = new ClaimFiles({
+    this.conversationLocks = new SharedConversationLocks({
       os,
       stateDir,
       owner: () => this.owner,
@@ -139,16 +139,16 @@ export class Registry {
   #identified(): void {
     this.#journal.identify(this.owner);
     this.#keptFiles.identify(this.owner);
-    this.claims.identify();
+    this.conversationLocks.identify();
   }
 
   get #isBusy(): boolean {
-    return this.#journal.records.size + this.#keptFiles.size + this.claims.held > 0;
+    return this.#journal.records.size + this.#keptFiles.size + this.conversationLocks.heldCount > 0;
   }
 
   /** Goes on under a new heartbeat, without the conversations: whoever gave us up may run them. */
   #beginAnew(silentMs: number): void {
-    const ids = this.claims.forfeit();
+    const ids = this.conversationLocks.forfeit();
     this.#owner = { ...this.owner, heartbeat: this.#heartbeat?.id };
     this.#identified();
     if (this.#isBusy || ids.length > 0) this.#options.forfeited(ids, silentMs);
@@ -213,7 +213,7 @@ export class Registry {
     const flaw = this.#journal.check();
     if (flaw !== undefined) this.#tellRewritten(this.#journal.path, flaw);
     if (!isPrivateFolder(stateDir, this.#os.userId())) return false;
-    for (const path of [...this.#keptFiles.check(), ...this.claims.check()])
+    for (const path of [...this.#keptFiles.check(), ...this.conversationLocks.check()])
       this.#tellRewritten(path, 'it was removed or changed');
     return true;
   }

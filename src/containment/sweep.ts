@@ -3,14 +3,15 @@ import type { Os } from '../os/os.ts';
 import type { KeptProcess, SweepReport } from '../reports.ts';
 import { removeOldDays } from '../store/daily-log.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
-import { removeStaleFiles } from '../store/pid-file.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
-import type { Endable } from '../supervisor/shutdown.ts';
+import type { Endable } from '../tree/termination.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
+import type { RecoveryContext } from './context.ts';
 import { findKept } from './kept.ts';
 import { endStrays } from './orphans.ts';
-import { type RecoveryContext, recover } from './recovery.ts';
+import { recover } from './recovery.ts';
+import { removeStaleFiles } from './stale-files.ts';
 
 /** A process that was to be ended and survived it. */
 export interface Overdue extends Pick<Endable, 'end'> {

@@ -1,15 +1,15 @@
-import { renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { sliced } from '../os/clock.ts';
-import { namesIn } from '../store/files.ts';
+import { takeIf } from '../store/exclusive.ts';
+import { filesIn } from '../store/files.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { headerOf } from '../store/journal-reader.ts';
 import { removeOrders } from '../store/operator-requests.ts';
 import type { Owner, OwnerVerdict } from '../tree/identity.ts';
-import { removeClaims } from './dead-locks.ts';
+import type { RecoveryContext } from './context.ts';
+import { removeConversationLocks } from './dead-locks.ts';
 import type { OrphanReport } from './orphans.ts';
-import type { RecoveryContext } from './recovery.ts';
 
 /** An owner that is dead, of another boot, or given up. */
 export interface Finished {
@@ -27,11 +27,11 @@ export function takeJournal(
   const { heartbeat } = owner;
   const isSilent = verdict === 'given-up' && heartbeat !== undefined;
   if (isSilent && !detector?.giveUp(heartbeat)) return false;
-  if (!rename(path, claim)) return false;
   // It may have woken in between, with a new heartbeat and a journal that says so.
-  const isSame = !isSilent || headerOf(claim, os, [])?.owner.heartbeat === heartbeat;
-  if (!isSame) rename(claim, path);
-  return isSame;
+  const isIts = (journal: string) =>
+    !isSilent || headerOf(journal, os, [])?.owner.heartbeat === heartbeat;
+  // This host may have begun before, and left survivors.
+  return path === claim ? isIts(path) : takeIf(path, claim, isIts);
 }
 
 /** Removes all that an owner had locked and left in the state directory; nothing of it lives here. */
@@ -43,9 +43,9 @@ export async function forget(
 ): Promise<void> {
   const { instance, heartbeat } = owner;
   // One that was given up may have locked anew, under another heartbeat.
-  removeClaims(instance, context, verdict === 'given-up' ? heartbeat : undefined);
+  removeConversationLocks(instance, context, verdict === 'given-up' ? heartbeat : undefined);
   // What lives on is judged by it.
-  const isKept = namesIn(context.stateDir).some((name) => name.startsWith(`kept-${instance}.`));
+  const isKept = filesIn(context.stateDir, 'kept').some((file) => file.owner === instance);
   if (!isKept) removeHeartbeat(context.stateDir, heartbeat);
   if (verdict !== 'given-up') removeHalfWritten(instance, context.stateDir);
   removeOrders(context.stateDir, { owner: instance });
@@ -71,17 +71,6 @@ async function note(
 
 /** Removes what a host was writing in the moment of its death. */
 function removeHalfWritten(owner: string, stateDir: string): void {
-  for (const name of namesIn(stateDir)) {
-    if (name.endsWith('.tmp') && name.includes(owner))
-      rmSync(join(stateDir, name), { force: true });
-  }
-}
-
-function rename(from: string, to: string): boolean {
-  try {
-    renameSync(from, to);
-    return true;
-  } catch {
-    return false;
-  }
+  for (const { name, path } of filesIn(stateDir, 'half-written'))
+    if (name.includes(owner)) rmSync(path, { force: true });
 }

@@ -6,8 +6,10 @@ import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { awaitReady, pause, type ReadyOutcome } from '../ready/await-ready.ts';
 import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
-import { createWhole, makeFolder } from '../store/files.ts';
+import { createExclusive } from '../store/exclusive.ts';
+import { makeFolder } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
+import { logPath, spawnLockPath } from '../store/layout.ts';
 import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
 import { cookieSegment } from '../tree/cookie.ts';
@@ -21,7 +23,7 @@ import {
   treeOfDaemon,
 } from './handover.ts';
 import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
-import { logFileOf, tailOf } from './log-file.ts';
+import { tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
 import { Refusals } from './refusals.ts';
@@ -55,7 +57,7 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
     meanwhile.report = await findReadyDaemon(input);
     return meanwhile.report !== undefined;
   };
-  const lock = await holdLock(`${pidFile}.lock`, { timeoutMs, signal, isMoot }, os);
+  const lock = await holdLock(spawnLockPath(pidFile), { timeoutMs, signal, isMoot }, os);
   if (lock === undefined) return meanwhile.report as DaemonReport;
   try {
     return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock }).run();
@@ -125,7 +127,7 @@ class Ensuring {
   async #await(file: PidFile): Promise<DaemonReport | undefined> {
     const { os, options, pidFile, refusals, untilMs } = this.#parts;
     const tree = treeOfDaemon(os, file);
-    const { logFile = logFileOf(pidFile) } = options;
+    const { logFile = logPath(pidFile) } = options;
     const log = logFile === null ? undefined : { path: logFile, from: file.starting ?? 0 };
     // One that was ready before has said so, and need not again.
     const wasReady = 'stdout' in options.ready && file.starting === undefined;
@@ -238,7 +240,7 @@ class Ensuring {
     const { starting: _, ...settled } = { ...now, ...successor };
     const isOurs = contentOf(pidFile, os)?.cookie === file.cookie;
     if (isOurs && removeIfUnchanged(pidFile, now, os))
-      createWhole(pidFile, pidFileText(settled), crypto.randomUUID());
+      createExclusive(pidFile, pidFileText(settled), crypto.randomUUID());
     return reportOf(settled.pid, started, settled.daemonVersion);
   }
 

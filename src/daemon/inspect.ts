@@ -3,7 +3,9 @@ import { dirname } from 'node:path';
 import { type Judgement, judgeBy, readerOf } from '../containment/judge.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { isAnothersProcess } from '../os/system.ts';
-import { readPidFile, setAside } from '../store/pid-file.ts';
+import { takeIf } from '../store/exclusive.ts';
+import { asidePath, corruptPath } from '../store/layout.ts';
+import { readPidFile } from '../store/pid-file.ts';
 import type { PidFile, RecordedIdentity } from '../store/pid-record.ts';
 import { isOver, type OwnerVerdict } from '../tree/identity.ts';
 import { detectorOf } from './heartbeats.ts';
@@ -106,7 +108,7 @@ function isSameFile(a: Stats, b: Stats): boolean {
 
 /** Keeps a file that is no pid file where somebody may look at it. */
 function moveAside(path: string, stat: Stats): void {
-  const aside = `${path}.${crypto.randomUUID()}.aside`;
-  if (setAside(path, aside, (each) => isSameFile(lstatSync(each), stat)))
-    renameSync(aside, `${path}.corrupt`);
+  const aside = asidePath(path, crypto.randomUUID());
+  if (takeIf(path, aside, (each) => isSameFile(lstatSync(each), stat)))
+    renameSync(aside, corruptPath(path));
 }

@@ -23,11 +23,6 @@ export interface DaemonLog {
   readonly from: number;
 }
 
-/** The log file that belongs to a pid file. */
-export function logFileOf(pidFile: string): string {
-  return `${pidFile.replace(/\.pid$/, '')}.log`;
-}
-
 /**
  * Opens a log file for a daemon that starts, to append to it; one that has grown too large begins anew.
  *

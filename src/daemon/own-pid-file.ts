@@ -1,12 +1,14 @@
 import { readdirSync, rmSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Heartbeat } from '../containment/heartbeat.ts';
 import { SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { createWhole, makeFolder } from '../store/files.ts';
+import { createExclusive, takeIf } from '../store/exclusive.ts';
+import { makeFolder } from '../store/files.ts';
 import { newHeartbeatId, removeHeartbeat } from '../store/heartbeat-file.ts';
-import { contentOf, holds, pidFileText, setAside } from '../store/pid-file.ts';
+import { asidePath, unfinishedKind } from '../store/layout.ts';
+import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../store/pid-record.ts';
 import { parseCookie } from '../tree/cookie.ts';
 import { heartbeatIn } from './heartbeats.ts';
@@ -75,7 +77,7 @@ export async function claimPidFile(
     }
     try {
       makeFolder(dirname(path));
-      if (!createWhole(path, pidFileText({ ...file, starting }), writer)) continue;
+      if (!createExclusive(path, pidFileText({ ...file, starting }), writer)) continue;
     } catch (error) {
       throw unusable(path, (error as Error).message, error);
     }
@@ -108,8 +110,8 @@ export function removeIfUnchanged(
   os: Os,
   writer: string = crypto.randomUUID(),
 ): boolean {
-  const aside = `${path}.${writer}.aside`;
-  if (!setAside(path, aside, (each) => holds(each, file, os))) return false;
+  const aside = asidePath(path, writer);
+  if (!takeIf(path, aside, (each) => holds(each, file, os))) return false;
   rmSync(aside, { force: true });
   return true;
 }
@@ -117,12 +119,11 @@ export function removeIfUnchanged(
 /** Removes what a daemon that was started under `nonce` had under way with its pid file; it is dead. */
 export function removeHalfWritten(path: string, nonce: string, os: Os): void {
   const folder = dirname(path);
-  const beginning = `${basename(path)}.${nonce}.`;
-  for (const name of readdirSync(folder).filter((each) => each.startsWith(beginning))) {
+  for (const name of readdirSync(folder)) {
+    const kind = unfinishedKind(name, path, nonce);
     const half = join(folder, name);
     const isItsOwn = () => parseCookie(contentOf(half, os)?.cookie)[0]?.owner === nonce;
-    if (name.endsWith('.tmp') || (name.endsWith('.aside') && isItsOwn()))
-      rmSync(half, { force: true });
+    if (kind === 'temporary' || (kind === 'aside' && isItsOwn())) rmSync(half, { force: true });
   }
 }
 

@@ -1,11 +1,13 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Heartbeat } from '../containment/heartbeat.ts';
 import { SupervisorError } from '../index.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { createWhole, statOwn } from '../store/files.ts';
+import { createExclusive } from '../store/exclusive.ts';
+import { statOwn } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
+import { nonceOfTaken, takenPath } from '../store/layout.ts';
 import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../store/pid-record.ts';
 import { isOver } from '../tree/identity.ts';
 import { heartbeatIn } from './heartbeats.ts';
@@ -33,7 +35,6 @@ export interface HeldLock extends SpawnLock {
 const POLL_MS = 20;
 const MAX_POLL_MS = 100;
 
-const TAKEN = '.taken';
 const MAX_LOCK_BYTES = 4096;
 
 /** What a system says of a folder in which nothing can be made. */
@@ -136,7 +137,7 @@ class Contender implements HeldLock {
         // Asked first: to look costs a waiter less than to try.
         const obstacle = await this.#overcome();
         if (obstacle !== undefined) return obstacle;
-        if (!createWhole(this.#path, this.#text, this.nonce)) continue;
+        if (!createExclusive(this.#path, this.#text, this.nonce)) continue;
         this.#held = true;
         const id = this.#heartbeatId;
         this.#heartbeat =
@@ -182,7 +183,7 @@ class Contender implements HeldLock {
       if (verdict === 'alive') return name;
       if (!isOver(verdict)) return `${name}, which cannot be judged from here`;
       dead.push(holder.nonce);
-      if (!createWhole(this.#takenPath(holder.nonce), this.#text, this.nonce)) continue;
+      if (!createExclusive(this.#takenPath(holder.nonce), this.#text, this.nonce)) continue;
       removeHeartbeat(dirname(this.#path), holder.heartbeat);
       this.#remove(dead[0] ?? '');
       return undefined;
@@ -197,14 +198,11 @@ class Contender implements HeldLock {
 
   /** The nonces of all locks that were taken over, and of those who died over it. */
   #chain(): string[] {
-    const prefix = `${basename(this.#path)}.`;
-    return readdirSync(dirname(this.#path))
-      .filter((name) => name.startsWith(prefix) && name.endsWith(TAKEN))
-      .map((name) => name.slice(prefix.length, -TAKEN.length));
+    return readdirSync(dirname(this.#path)).flatMap((name) => nonceOfTaken(name, this.#path) ?? []);
   }
 
   #takenPath(nonce: string): string {
-    return `${this.#path}.${nonce}${TAKEN}`;
+    return takenPath(this.#path, nonce);
   }
 }
 

@@ -4,8 +4,9 @@ import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { neededBy, sanitize } from '../process/environment.ts';
 import { socketPath } from '../ready/readiness.ts';
-import { createWhole } from '../store/files.ts';
+import { createExclusive } from '../store/exclusive.ts';
 import { newHeartbeatId } from '../store/heartbeat-file.ts';
+import { logPath } from '../store/layout.ts';
 import { contentOf, pidFileText } from '../store/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile } from '../store/pid-record.ts';
 import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../tree/cookie.ts';
@@ -15,7 +16,7 @@ import { treeOfDaemon } from './handover.ts';
 import { heartbeatIn } from './heartbeats.ts';
 import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
-import { type DaemonLog, logFileOf, openLog } from './log-file.ts';
+import { type DaemonLog, openLog } from './log-file.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** A daemon that has just been started. */
@@ -44,7 +45,7 @@ export async function launchDaemon(
   options: CheckedOptions,
   { pidFile, nonce, os }: { pidFile: string; nonce: string; os: Os },
 ): Promise<{ readonly started: StartedDaemon; readonly written: boolean }> {
-  const { logFile = logFileOf(pidFile) } = options;
+  const { logFile = logPath(pidFile) } = options;
   const mark = markOf(nonce);
   const cookie = cookieSegment(mark);
   const env = environmentOf(options, pidFile, mark, os);
@@ -95,7 +96,7 @@ export async function launchDaemon(
   };
   try {
     const written =
-      createWhole(pidFile, pidFileText(content), nonce) ||
+      createExclusive(pidFile, pidFileText(content), nonce) ||
       // On a busy machine the daemon itself may have been faster: it wrote the same mark.
       contentOf(pidFile, os)?.cookie === cookie;
     return { started, written };

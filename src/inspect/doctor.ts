@@ -1,10 +1,10 @@
 import { join } from 'node:path';
+import { removeStaleFiles } from '../containment/stale-files.ts';
 import type { Supervisor } from '../index.ts';
 import { bundledPackages, packageVersion } from '../os/built.ts';
 import { sliced, turnOfLoop } from '../os/clock.ts';
 import { hostFacts, type Usage } from '../os/host-facts.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import { removeStaleFiles } from '../store/pid-file.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
 import type { ResolvedOptions } from '../supervisor/options.ts';

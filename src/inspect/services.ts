@@ -1,12 +1,9 @@
-import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
-import { readServiceFile } from '../service/service-file.ts';
-import { namesIn } from '../store/files.ts';
+import { filesIn } from '../store/files.ts';
+import { readServiceFile } from '../store/service-file.ts';
 import type { DefinedService } from '../supervisor/supervisor.ts';
 import type { PublicText } from './public-text.ts';
 import type { ServiceHealth } from './report.ts';
-
-const FILE = /^service-[\da-f]{32}\.json$/;
 
 /** @internal The services that this host has defined, and those of which a host has written something down. */
 export function servicesHealth(
@@ -15,9 +12,9 @@ export function servicesHealth(
   defined: ReadonlyMap<string, DefinedService>,
   publicText: PublicText,
 ): ServiceHealth[] {
-  const written = namesIn(stateDir)
-    .filter((name) => FILE.test(name))
-    .flatMap((name) => readServiceFile(join(stateDir, name), os) ?? []);
+  const written = filesIn(stateDir, 'service').flatMap(
+    ({ path }) => readServiceFile(path, os) ?? [],
+  );
   const byName = new Map(written.map((one) => [one.name, one]));
   const names = new Set([...defined.keys(), ...byName.keys()]);
   return [...names].sort().map((name) => {

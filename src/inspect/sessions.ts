@@ -1,17 +1,16 @@
-import { closeSync, lstatSync, openSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync } from 'node:fs';
 import type { SessionInfo } from '../index.ts';
 import { sliced } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { Sessions } from '../policy/session.ts';
-import { namesIn } from '../store/files.ts';
-import { parseJson, parseSessionLine } from '../store/formats.ts';
+import { filesIn } from '../store/files.ts';
+import { parseSessionLine } from '../store/formats.ts';
+import { readFirstLine } from '../store/jsonl.ts';
 import { SessionFiles } from '../store/session-file.ts';
 import type { ResolvedOptions } from '../supervisor/options.ts';
 import type { PublicText } from './public-text.ts';
 import type { SessionHealth } from './report.ts';
 
-const FILE = /^session-[\da-f]{32}\.jsonl$/;
 /** More than the longest line takes. */
 const MAX_LINE_BYTES = 8192;
 /** So many that have no process are shown, those that were seen last. */
@@ -85,9 +84,8 @@ function healthOf(info: SessionInfo, live: number, publicText: PublicText): Sess
 /** The ids of the sessions whose files were written last. */
 async function lastSeen(stateDir: string, rest: ReturnType<typeof sliced>): Promise<string[]> {
   const seen: { path: string; mtimeMs: number }[] = [];
-  for (const name of namesIn(stateDir).filter((name) => FILE.test(name))) {
+  for (const { path } of filesIn(stateDir, 'session')) {
     await rest();
-    const path = join(stateDir, name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isFile()) seen.push({ path, mtimeMs: stat.mtimeMs });
   }
@@ -96,15 +94,8 @@ async function lastSeen(stateDir: string, rest: ReturnType<typeof sliced>): Prom
 }
 
 function idIn(path: string): string | undefined {
-  const head = Buffer.alloc(MAX_LINE_BYTES);
   try {
-    const fd = openSync(path, 'r');
-    try {
-      const [first = ''] = head.toString('utf8', 0, readSync(fd, head)).split('\n', 1);
-      return parseSessionLine(parseJson(first))?.session;
-    } finally {
-      closeSync(fd);
-    }
+    return parseSessionLine(readFirstLine(path, MAX_LINE_BYTES))?.session;
   } catch {
     return undefined;
   }

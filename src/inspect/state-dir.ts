@@ -4,28 +4,11 @@ import { sliced } from '../os/clock.ts';
 import { freeBytes } from '../os/host-facts.ts';
 import type { Os } from '../os/os.ts';
 import { namesIn } from '../store/files.ts';
+import { parseName } from '../store/layout.ts';
 import type { FileGroup, StateDirHealth } from './report.ts';
 
 /** So many unsafe files are named; more would say nothing more. */
 const MAX_UNSAFE = 50;
-
-const KINDS: readonly (readonly [RegExp, FileGroup['kind']])[] = [
-  [/^host-[\w-]+\.jsonl$/, 'journal'],
-  [/^claim-[\w+-]+\.jsonl$/, 'claim'],
-  [/^kept-[\w.-]+\.jsonl$/, 'kept'],
-  [/^session-[\da-f]{32}\.jsonl$/, 'session'],
-  [/^spend-[\d-]{10}\.jsonl$/, 'day'],
-  [/^history-[\d-]{10}\.jsonl$/, 'history'],
-  [/^service-[\da-f]{32}\.json$/, 'service'],
-  [/^restarts-[\da-f]{32}\.jsonl$/, 'restarts'],
-  [/^conversation-[\da-f]{32}\.(?:json|takeover)$/, 'conversation'],
-  [/^order-[\w.-]+\.json$/, 'order'],
-  [/^clock\.json$/, 'clock'],
-  [/^heartbeat-[\da-f]{12}\.(?:json|given-up)$/, 'heartbeat'],
-  [/\.(?:lock|taken)$/, 'lock'],
-  [/\.pid$/, 'pid-file'],
-  [/\.tmp$/, 'half-written'],
-];
 
 interface Seen {
   readonly name: string;
@@ -71,7 +54,7 @@ export async function stateDirHealth(
 function kindOf(name: string, stat: Stats): FileGroup['kind'] {
   if (stat.isDirectory()) return 'folder';
   if (stat.isSocket()) return 'socket';
-  return KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? 'other';
+  return parseName(name)?.kind ?? 'other';
 }
 
 /** What somebody else could do with it, or could have done; `undefined` where the system has no user ids. */

@@ -1,19 +1,15 @@
-import { join } from 'node:path';
 import { FailureDetector } from '../containment/failure-detector.ts';
 import { judgeBy } from '../containment/judge.ts';
 import { treeOf } from '../containment/orphans.ts';
 import { sliced } from '../os/clock.ts';
 import type { Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
-import { namesIn } from '../store/files.ts';
+import { filesIn } from '../store/files.ts';
 import type { JournalHeader, SupervisionRecord } from '../store/formats.ts';
 import { readSafely } from '../store/journal-reader.ts';
 import { isSameProcess, judgeOwner, type Owner } from '../tree/identity.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
 import type { IdentityVerdict, OwnerHealth } from './report.ts';
-
-const JOURNAL = /^(?:host-|claim-)[\w+-]+\.jsonl$/;
-const KEPT = /^kept-[\w.-]+\.jsonl$/;
 
 export interface SurveyContext {
   readonly os: Os;
@@ -52,8 +48,8 @@ export async function survey(context: SurveyContext): Promise<Survey> {
   const unproven: Unproven[] = [];
   const journals = new Map<string, { header: JournalHeader; records: SupervisionRecord[] }>();
   // Before the look: whom it does not show is gone.
-  for (const name of namesIn(stateDir).filter((file) => JOURNAL.test(file) || KEPT.test(file))) {
-    const content = await readSafely(join(stateDir, name), os, unproven);
+  for (const { path } of filesIn(stateDir, 'journal', 'claim', 'kept')) {
+    const content = await readSafely(path, os, unproven);
     if (content?.header === undefined) continue;
     const { instance } = content.header.owner;
     const journal = journals.get(instance) ?? { header: content.header, records: [] };

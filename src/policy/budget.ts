@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { definedOnly } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import type { EndReport, ExitCause } from '../reports.ts';
+import type { DayLedger, Spent } from '../store/spend-log.ts';
 import type { Sessions } from './session.ts';
 
 /** What may be spent before nothing more is started; what is left out is without end. */
@@ -16,12 +17,6 @@ export interface Budget {
   maxTokens?: number | undefined;
   /** Whether a running process is ended too, with the cause `budget`, once it is spent. @default false */
   endRunning?: boolean | undefined;
-}
-
-/** Money and tokens of all kinds. */
-export interface Spent {
-  readonly usd: number;
-  readonly tokens: number;
 }
 
 const sum = () =>
@@ -49,12 +44,6 @@ export const charge = z.lazy(() =>
 /** A request's own budget, over the supervisor's. */
 export function mergeBudgets(base: Budget, own: Budget = {}): Budget {
   return { ...base, ...definedOnly(own) };
-}
-
-/** What all hosts of the state directory have spent today. */
-export interface DayLedger {
-  spentUsd(): number;
-  charge(spent: Spent, sessionId: string | undefined): void;
 }
 
 /** A process that may be ended when its budget is spent. */

@@ -59,7 +59,7 @@ export type Holder =
   | 'nobody'
   | 'us'
   | 'another'
-  | 'the dead'
+  | 'dead host'
   | 'silent'
   | 'out of reach'
   | 'unproven';
@@ -80,7 +80,7 @@ export function judgeDuplicate(
   isNew: boolean,
 ): DuplicateVerdict {
   if (holder === 'nobody') return 'start';
-  if (holder === 'the dead') return 'recover';
+  if (holder === 'dead host') return 'recover';
   if (policy === 'allow' && !isNew) return 'share';
   if (holder === 'silent') return 'wait';
   if (isNew || policy === 'reject') return 'busy';

@@ -3,18 +3,18 @@ import type { Emit } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
 import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-rules.ts';
 
-/** How often a claim is looked at again that somebody else is about to give up. */
+/** How often a lock is looked at again that somebody else is about to give up. */
 const POLL_MS = 20;
 /** The same for one whose owner shows only every few seconds whether it lives. */
 const SILENT_POLL_MS = 200;
 /** How long one is waited for that neither shows itself nor is given up: a stopped host of this kernel. */
 const SILENT_PATIENCE_MS = 75_000;
 
-/** The claims on conversations, as all hosts of the state directory see them. */
-export interface Claims {
+/** The locks of conversations, as all hosts of the state directory see them. */
+export interface ConversationLocks {
   /** Takes a conversation that nobody has for one of our records; `false` if somebody has it. */
   take(key: string, id: string): boolean;
-  /** Hands our claim on to another record of ours; `false` if it is not ours any more. */
+  /** Hands our lock on to another record of ours; `false` if it is not ours any more. */
   pass(key: string, id: string): boolean;
   release(key: string): void;
   /** Who has it, and how to name them; of one out of reach only a sign of life since then counts. */
@@ -22,9 +22,9 @@ export interface Claims {
     key: string,
     askedAtMs: number,
   ): Promise<{ readonly holder: Holder; readonly name: string }>;
-  /** Ends what a dead owner left, its claims last. */
+  /** Ends what a dead owner left, its locks last. */
   recover(): Promise<void>;
-  /** Ends a live owner's agent, which gives its claim up then; says whether it is dead. */
+  /** Ends a live owner's agent, which then gives its lock up; says whether it is dead. */
   takeOver(key: string): Promise<boolean>;
 }
 
@@ -40,7 +40,7 @@ export interface ConversationsContext {
   readonly emit: Emit;
   /** How long another's end may take. */
   readonly patienceMs: number;
-  claims(): Claims;
+  locks(): ConversationLocks;
 }
 
 /** Someone who wants to run a conversation's agent. Exactly one of `granted` and `refused` is called, once. */
@@ -133,9 +133,9 @@ class Conversation {
   readonly #context: ConversationsContext;
   readonly #onUnused: () => void;
   /** Those of our registry as it is. */
-  #claims: Claims;
-  /** Where our claim lies: a survivor may outlive the registry that it was started under. */
-  #claimedIn: Claims | undefined;
+  #locks: ConversationLocks;
+  /** Where our lock lies: a survivor may outlive the registry that it was started under. */
+  #lockedIn: ConversationLocks | undefined;
   readonly #turns = new Set<Turn>();
   readonly #waiting: TurnRequest[] = [];
   #isUnused = false;
@@ -150,11 +150,11 @@ class Conversation {
     this.#key = key;
     this.#context = context;
     this.#onUnused = onUnused;
-    this.#claims = context.claims();
+    this.#locks = context.locks();
   }
 
   request(request: TurnRequest): () => void {
-    this.#claims = this.#context.claims();
+    this.#locks = this.#context.locks();
     this.#waiting.push(request);
     this.#admit();
     return () => {
@@ -189,7 +189,7 @@ class Conversation {
   /** Grants or refuses the request, or says what it waits for. */
   #decide(request: TurnRequest): Promise<void> | undefined {
     if (this.#turns.size === 0) {
-      if (!this.#claim(request.id)) return this.#contend(request);
+      if (!this.#lock(request.id)) return this.#contend(request);
       this.#grant(request);
       return undefined;
     }
@@ -205,12 +205,12 @@ class Conversation {
     }
   }
 
-  #claim(id: string): boolean {
-    if (this.#claimedIn === this.#claims && this.#claims.pass(this.#key, id)) return true;
-    // We have been stopped and started since: a claim counts as long as its owner's journal does.
-    this.#claimedIn?.release(this.#key);
-    this.#claimedIn = this.#claims.take(this.#key, id) ? this.#claims : undefined;
-    return this.#claimedIn !== undefined;
+  #lock(id: string): boolean {
+    if (this.#lockedIn === this.#locks && this.#locks.pass(this.#key, id)) return true;
+    // We have been stopped and started since: a lock counts as long as its owner's journal does.
+    this.#lockedIn?.release(this.#key);
+    this.#lockedIn = this.#locks.take(this.#key, id) ? this.#locks : undefined;
+    return this.#lockedIn !== undefined;
   }
 
   async #endOurs(request: TurnRequest): Promise<void> {
@@ -218,12 +218,12 @@ class Conversation {
     if (left.flat().length > 0) this.#refuse(request, 'its older agent survived its end');
   }
 
-  /** Somebody else has the claim, or had it a moment ago. */
+  /** Somebody else has the lock, or had it a moment ago. */
   async #contend(request: TurnRequest): Promise<void> {
     const { clock, patienceMs } = this.#context;
     this.#askedAtMs ??= clock.monotonicMs();
     this.#givesUpAtMs ??= clock.running.monotonicMs() + patienceMs;
-    const { holder, name } = await this.#claims.holder(this.#key, this.#askedAtMs);
+    const { holder, name } = await this.#locks.holder(this.#key, this.#askedAtMs);
     if (!this.#waiting.includes(request)) return;
     const verdict = judgeDuplicate(holder, request.policy, request.isNew);
     if (verdict === 'share') this.#share(request, name);
@@ -239,15 +239,15 @@ class Conversation {
       await this.#sleep(SILENT_POLL_MS);
       return;
     }
-    // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
+    // Whoever has ended an agent waits for its lock, or in the end nobody would have an agent.
     const moreMs = name === this.#ended ? patienceMs : 0;
     if (clock.running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
       this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
       return;
     }
-    if (verdict === 'recover') await this.#claims.recover();
+    if (verdict === 'recover') await this.#locks.recover();
     else if (!this.#mayStart(request)) return;
-    else if (await this.#claims.takeOver(this.#key)) this.#ended = name;
+    else if (await this.#locks.takeOver(this.#key)) this.#ended = name;
     await this.#sleep(POLL_MS);
   }
 
@@ -309,8 +309,8 @@ class Conversation {
     if (this.#isUnused || this.#turns.size > 0 || this.#waiting.length > 0) return;
     // Another one may be made for the same key from now on.
     this.#isUnused = true;
-    this.#claimedIn?.release(this.#key);
-    this.#claimedIn = undefined;
+    this.#lockedIn?.release(this.#key);
+    this.#lockedIn = undefined;
     this.#onUnused();
   }
 }

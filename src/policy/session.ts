@@ -3,7 +3,8 @@ import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
-import type { ExitCause, SessionEnd, SessionInfo } from '../reports.ts';
+import type { ExitCause, SessionInfo } from '../reports.ts';
+import type { SessionCreation, SessionLedger } from '../store/session-file.ts';
 
 const HOUR_MS = 3_600_000;
 const RETENTION_MS = 30 * 24 * HOUR_MS;
@@ -58,28 +59,6 @@ export function assertRemembered(
     `${subject}: "${fields[0]}" is ${maxWallClockMs}, but must be at most "${fields[1]}", which is ${retentionMs}: a forgotten session would begin anew. Correct one of them.`,
     { data: { fields, values: [maxWallClockMs, retentionMs] } },
   );
-}
-
-/** What is known of a session from its own file, whichever host wrote it. */
-export interface SessionLedger {
-  /** When it was created; the first call creates it. */
-  readonly created: SessionCreation;
-  /** Its own limit, if one was ever set. */
-  readonly maxWallClockMs: number | null | undefined;
-  readonly processes: number;
-  readonly lastEnd: SessionEnd | undefined;
-  readonly spent: { readonly usd: number; readonly tokens: number };
-  limit(maxWallClockMs: number | null): void;
-  started(): void;
-  ended(cause: ExitCause): void;
-  charge(spent: { readonly usd: number; readonly tokens: number }): void;
-}
-
-/** When a session was created, and how old it was when this host first saw it. */
-export interface SessionCreation {
-  /** Wall clock, ms since 1970. */
-  readonly at: number;
-  readonly ageMs: number;
 }
 
 /** What the sessions need of their supervisor. */

@@ -68,10 +68,10 @@ export function learnConversation(
 /** Whether another host has ended our agent, to run its conversation itself. */
 export function wasTakenOver(
   admission: Admission | undefined,
-  { claims }: Registry,
+  { conversationLocks }: Registry,
   id: string,
 ): boolean {
-  return admission?.turns.some(({ key }) => claims.wasTakenOver(key, id)) ?? false;
+  return admission?.turns.some(({ key }) => conversationLocks.wasTakenOver(key, id)) ?? false;
 }
 
 export function budgetOf({ options, request }: Pick<Passage, 'options' | 'request'>): Budget {

@@ -1,9 +1,10 @@
 import * as z from 'zod/mini';
+import type { RecoveryContext } from '../containment/context.ts';
 import { findKept, type KeptFile } from '../containment/kept.ts';
-import { holderOf, type RecoveryContext } from '../containment/recovery.ts';
+import { holderOf } from '../containment/recovery.ts';
 import { SupervisorError } from '../errors.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry, type ProcessTable } from '../os/os.ts';
-import { takeFile } from '../store/files.ts';
+import { takeFile } from '../store/exclusive.ts';
 import { claimsOf } from '../tree/cookie.ts';
 import { isSameProcess } from '../tree/identity.ts';
 import { claimsOfProcess, marksOf } from '../tree/marks.ts';

@@ -16,10 +16,9 @@ import type {
   Survivor,
 } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
-import type { Endable } from '../supervisor/shutdown.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { marksOf } from '../tree/marks.ts';
-import { Ending, type EndOptions, type EndTarget } from '../tree/termination.ts';
+import { type Endable, Ending, type EndOptions, type EndTarget } from '../tree/termination.ts';
 import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
 import type { Traffic } from './activity.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';

@@ -1,17 +1,4 @@
-/** What a breaker remembers, and its file with it. */
-export interface BreakerState {
-  /** Failures in a row. */
-  readonly failures: number;
-  /** For how much longer nothing is started. */
-  readonly openForMs: number;
-}
-
-/** Where a breaker's state is kept. */
-export interface BreakerMemory {
-  /** As it is now, with what other hosts have added. */
-  read(): BreakerState;
-  write(state: BreakerState): void;
-}
+import type { BreakerMemory } from '../store/service-file.ts';
 
 export interface BreakerOptions {
   readonly failures: number;

@@ -7,7 +7,7 @@ import {
   ENDS_KEPT,
   type RestartPolicy,
 } from '../policy/restart-policy.ts';
-import type { RestartBudget } from '../supervisor/restart-loop.ts';
+import type { RestartBudget } from '../store/restart-log.ts';
 import type { Breaker } from './breaker.ts';
 
 /** When the next start may be: after a backoff, or after the breaker has closed, which says why it opened. */

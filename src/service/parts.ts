@@ -1,10 +1,10 @@
 import type { Supervisor } from '../index.ts';
 import { restartFile } from '../store/restart-log.ts';
+import { ServiceFile } from '../store/service-file.ts';
 import { Breaker } from './breaker.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { Pace } from './pace.ts';
 import { Place } from './place.ts';
-import { ServiceFile } from './service-file.ts';
 
 /** What a service decides by, and what it remembers. */
 export interface ServiceParts {

@@ -1,18 +1,17 @@
-import { lstatSync, readdirSync, rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
+import type { RecoveryContext } from '../containment/context.ts';
 import { judgeHere } from '../containment/judge.ts';
-import type { RecoveryContext } from '../containment/recovery.ts';
 import type { Supervisor } from '../index.ts';
 import { canConnect } from '../os/probe.ts';
 import { PROBE_MS, socketPath } from '../ready/readiness.ts';
+import { filesIn } from '../store/files.ts';
+import type { ServiceFile } from '../store/service-file.ts';
 import { isOver } from '../tree/identity.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { assertFree, localEndpointOf } from './endpoint.ts';
-import type { ServiceFile } from './service-file.ts';
 
 /** An abstract socket, or a named pipe of Windows. */
 const NO_FILE = /^(?:\0|\\\\[.?]\\pipe\\)/i;
-/** The journals of hosts, and those that are being acted for. */
-const JOURNAL = /^(?:host|claim)-/;
 
 /** Where a service listens, and the files that it makes. */
 export class Place {
@@ -102,5 +101,5 @@ async function isListenedOn(path: string): Promise<boolean> {
 
 /** Whether hosts other than this one have left their journal, or have it still. */
 function hasOthers(stateDir: string): boolean {
-  return readdirSync(stateDir).filter((name) => JOURNAL.test(name)).length > 1;
+  return filesIn(stateDir, 'journal', 'claim').length > 1;
 }

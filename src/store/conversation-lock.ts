@@ -1,59 +1,80 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { judgeHere } from '../containment/judge.ts';
-import { endRecorded } from '../containment/orphans.ts';
-import type { RecoveryContext } from '../containment/recovery.ts';
+import { readFileSync, rmSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Os } from '../os/os.ts';
-import type { Holder } from '../policy/conversation-rules.ts';
-import type { Claims } from '../policy/conversations.ts';
 import { cookieSegment } from '../tree/cookie.ts';
-import type { Owner, OwnerVerdict } from '../tree/identity.ts';
-import { claimFileName, isCarried, readClaim, takeoverOf } from './claim.ts';
-import { assertReplaceable, createWhole, replaceFile } from './files.ts';
-import { type Claim, FORMAT_VERSION } from './formats.ts';
-import { journalLine } from './journal.ts';
-import { readSafely } from './journal-reader.ts';
+import type { Owner } from '../tree/identity.ts';
+import { createExclusive } from './exclusive.ts';
+import { assertReplaceable, filesIn, readOwnFile, replaceFile } from './files.ts';
+import { type ConversationLock, FORMAT_VERSION, parseConversationLock } from './formats.ts';
+import { jsonLine } from './jsonl.ts';
+import { conversationLockPath, takeoverNotePath } from './layout.ts';
 
 /**
- * How long a conversation is left to the host that has taken it over from us: who starts its agent
- * again at its end would always be faster, and lose it again.
+ * How long a conversation is left to the host that has just taken it over from us. A caller that starts
+ * its agent again as soon as that ends would always be faster, and lose it again.
  */
 const CEDED_MS = 500;
 
-export interface ClaimFilesOptions {
+/** The paths of all conversation locks in a state directory. */
+export function lockPaths(stateDir: string): string[] {
+  const files = filesIn(stateDir, 'conversation');
+  return files.filter(({ ending }) => ending === 'json').map(({ path }) => path);
+}
+
+/** Reads a conversation lock that nobody else can have written; `undefined` where there is none. */
+export function readConversationLock(
+  path: string,
+  os: Os,
+): ConversationLock | 'unreadable' | undefined {
+  try {
+    const lock = parseConversationLock(JSON.parse(readOwnFile(path, os)));
+    // A lock of another conversation proves nothing about this one.
+    return lock && isLockOf(lock, path) ? lock : 'unreadable';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
+  }
+}
+
+function isLockOf({ conversation }: ConversationLock, path: string): boolean {
+  return basename(conversationLockPath('', conversation)) === basename(path);
+}
+
+export interface ConversationLockOptions {
   readonly os: Os;
   readonly stateDir: string;
   owner(): Owner;
-  recovery(): Promise<RecoveryContext>;
-  /** Ends what dead owners left. */
-  sweep(): Promise<unknown>;
   warn(message: string, cause?: unknown): void;
-  /** Called before anything is written: we may have been given up meanwhile. */
+  /** Called before anything is written: this host may have been given up meanwhile. */
   catchUp?(): void;
 }
 
-/** The claims on conversations: one file each, which only one owner at a time can make. */
-export class ClaimFiles implements Claims {
-  readonly #options: ClaimFilesOptions;
+/** The conversation locks of one host: a file each, which only one host at a time can create. */
+export class ConversationLockFiles {
+  protected readonly os: Os;
+  protected readonly stateDir: string;
+  readonly #options: ConversationLockOptions;
+  /** The ids of the records that hold them. */
   readonly #held = new Map<string, string>();
-  /** Until when, on the monotonic clock. */
-  readonly #ceded = new Map<string, number>();
+  /** On the monotonic clock. */
+  readonly #cededUntilMs = new Map<string, number>();
 
-  constructor(options: ClaimFilesOptions) {
+  constructor(options: ConversationLockOptions) {
     this.#options = options;
+    this.os = options.os;
+    this.stateDir = options.stateDir;
   }
 
   take(key: string, id: string): boolean {
-    const path = this.#pathOf(key);
-    if (this.#isCeded(key)) return false;
+    const path = this.pathOf(key);
+    if (this.isCeded(key)) return false;
     this.#options.catchUp?.();
     try {
-      if (!createWhole(path, this.#text(key, id), this.#options.owner().instance)) return false;
-      rmSync(takeoverOf(path), { force: true });
+      if (!createExclusive(path, this.#text(key, id), this.instance)) return false;
+      rmSync(takeoverNotePath(path), { force: true });
     } catch (error) {
       // What cannot be written may still be read.
       if (this.#isAnothers(path)) return false;
-      this.#options.warn(`conversation "${key}" could not be claimed for all hosts`, error);
+      this.#options.warn(`conversation "${key}" could not be locked for all hosts`, error);
     }
     this.#held.set(key, id);
     return true;
@@ -63,130 +84,64 @@ export class ClaimFiles implements Claims {
     this.#options.catchUp?.();
     if (!this.#held.has(key)) return false;
     this.#held.set(key, id);
-    const path = this.#pathOf(key);
-    const { instance } = this.#options.owner();
+    const path = this.pathOf(key);
     this.#attempt(key, () => {
-      if (!this.#isAnothers(path)) replaceFile(path, this.#text(key, id), instance);
+      if (!this.#isAnothers(path)) replaceFile(path, this.#text(key, id), this.instance);
     });
     return true;
   }
 
-  /** How many conversations are ours. */
-  get held(): number {
-    return this.#held.size;
+  release(key: string): void {
+    const path = this.pathOf(key);
+    if (this.wasTakenOver(key, this.#held.get(key) ?? ''))
+      this.#cededUntilMs.set(key, this.os.clock.monotonicMs() + CEDED_MS);
+    this.#held.delete(key);
+    this.#attempt(key, () => {
+      if (this.#isAnothers(path)) return;
+      rmSync(takeoverNotePath(path), { force: true });
+      rmSync(path, { force: true });
+    });
   }
 
-  /** Gives all of them up, and writes nothing: they are somebody else's by now. Returns for which records they were. */
+  /** Gives all locks up and writes nothing: other hosts hold them by now. Returns the ids of their records. */
   forfeit(): string[] {
     const ids = [...this.#held.values()];
     this.#held.clear();
     return ids;
   }
 
-  release(key: string): void {
-    const path = this.#pathOf(key);
-    const { clock } = this.#options.os;
-    if (this.wasTakenOver(key, this.#held.get(key) ?? ''))
-      this.#ceded.set(key, clock.monotonicMs() + CEDED_MS);
-    this.#held.delete(key);
-    this.#attempt(key, () => {
-      if (this.#isAnothers(path)) return;
-      rmSync(takeoverOf(path), { force: true });
-      rmSync(path, { force: true });
-    });
+  /** Number of conversations that this host has locked. */
+  get heldCount(): number {
+    return this.#held.size;
   }
 
-  async holder(
-    key: string,
-    askedAtMs = this.#options.os.clock.monotonicMs(),
-  ): Promise<{ holder: Holder; name: string }> {
-    const path = this.#pathOf(key);
-    const claim = readClaim(path, this.#options.os);
-    if (claim === undefined && this.#isCeded(key))
-      return { holder: 'another', name: 'the host that has just taken it over' };
-    this.#ceded.delete(key);
-    if (claim === undefined) return { holder: 'nobody', name: '' };
-    if (claim === 'unreadable') {
-      const advice = 'remove it if no agent runs that conversation';
-      return { holder: 'unproven', name: `whoever wrote ${path} (unreadable; ${advice})` };
-    }
-    const { owner, id } = claim;
-    if (owner.instance === this.#options.owner().instance) {
-      // Nobody of ours runs it, or nobody would ask: it could not be removed then.
-      if (!this.#held.has(key)) rmSync(path, { force: true });
-      return { holder: 'nobody', name: '' };
-    }
-    const name = `process ${id} of supervisor ${owner.instance} (host pid ${owner.pid})`;
-    const context = await this.#options.recovery();
-    const { verdict, aliveAtMs } = await judgeHere(owner, context);
-    const kept = cookieSegment({ owner: owner.instance, id, kept: true });
-    const livesOn = existsSync(join(this.#options.stateDir, `kept-${owner.instance}.${id}.jsonl`));
-    if (
-      (verdict === 'dead' && (await isCarried([kept], context.os))) ||
-      (verdict === 'given-up' && livesOn)
-    )
-      return { holder: 'unproven', name: `${name}, which it has outlived,` };
-    const holder = HOLDERS[verdict];
-    if (holder !== 'unproven') return { holder, name };
-    // Alive, or silent for long enough: one of both will be seen.
-    if (aliveAtMs !== undefined)
-      return { holder: aliveAtMs >= askedAtMs ? 'out of reach' : 'silent', name };
-    const advice = `cannot be judged from here; if it is gone, run "agent-supervisor recover --forget ${owner.instance}" or remove ${path}`;
-    return { holder, name: `${name} (which ${advice})` };
-  }
-
-  async recover(): Promise<void> {
-    await this.#options.sweep();
-  }
-
-  async takeOver(key: string): Promise<boolean> {
-    const path = this.#pathOf(key);
-    const { os, stateDir } = this.#options;
-    const claim = readClaim(path, os);
-    if (claim === undefined || claim === 'unreadable') return false;
-    const { owner, id } = claim;
-    const files = [`host-${owner.instance}.jsonl`, `kept-${owner.instance}.${id}.jsonl`];
-    for (const name of files) {
-      const record = (await readSafely(join(stateDir, name), os, []))?.records.get(id);
-      if (record === undefined) continue;
-      // Before the first signal: its host tells by it why its agent ends.
-      const note = JSON.stringify({ of: cookieSegment({ owner: owner.instance, id }) });
-      replaceFile(takeoverOf(path), note, this.#options.owner().instance);
-      const context = await this.#options.recovery();
-      return (await endRecorded(owner.instance, record, context)).length === 0;
-    }
-    return false;
-  }
-
-  /** Whether another host has just ended this process of ours, to run the conversation itself. */
+  /** Tells that another host has just ended this process of ours, to run the conversation itself. */
   wasTakenOver(key: string, id: string): boolean {
     try {
-      const { of } = JSON.parse(readFileSync(takeoverOf(this.#pathOf(key)), 'utf8'));
-      return of === cookieSegment({ owner: this.#options.owner().instance, id });
+      const { of } = JSON.parse(readFileSync(takeoverNotePath(this.pathOf(key)), 'utf8'));
+      return of === cookieSegment({ owner: this.instance, id });
     } catch {
       return false;
     }
   }
 
-  /** Writes our claims anew with an identity that has become known. */
+  /** Writes our locks anew with an identity that has become known. */
   identify(): void {
     for (const [key, id] of [...this.#held]) this.pass(key, id);
   }
 
-  /** Writes anew what somebody has removed of our claims; returns the paths. */
+  /** Writes removed and torn locks of ours anew; returns their paths. */
   check(): string[] {
     return [...this.#held].flatMap(([key, id]) => {
-      const path = this.#pathOf(key);
+      const path = this.pathOf(key);
       try {
-        const { os } = this.#options;
-        const { instance } = this.#options.owner();
-        const claim = readClaim(path, os);
-        if (typeof claim === 'object') return [];
-        if (claim === undefined)
-          return createWhole(path, this.#text(key, id), instance) ? [path] : [];
-        // A torn one of our own; what is none stays where it is.
-        assertReplaceable(path, os.userId());
-        replaceFile(path, this.#text(key, id), instance);
+        const lock = readConversationLock(path, this.os);
+        if (typeof lock === 'object') return [];
+        if (lock === undefined)
+          return createExclusive(path, this.#text(key, id), this.instance) ? [path] : [];
+        // A torn one of our own; anything but a file stays where it is.
+        assertReplaceable(path, this.os.userId());
+        replaceFile(path, this.#text(key, id), this.instance);
         return [path];
       } catch {
         // Its folder cannot be written, which the journal tells of.
@@ -195,44 +150,45 @@ export class ClaimFiles implements Claims {
     });
   }
 
-  #isCeded(key: string): boolean {
-    return this.#options.os.clock.monotonicMs() < (this.#ceded.get(key) ?? 0);
+  protected get instance(): string {
+    return this.#options.owner().instance;
+  }
+
+  protected isHeld(key: string): boolean {
+    return this.#held.has(key);
+  }
+
+  /** Tells that the conversation is left to the host that has just taken it over. */
+  protected isCeded(key: string): boolean {
+    return this.os.clock.monotonicMs() < (this.#cededUntilMs.get(key) ?? 0);
+  }
+
+  /** That host has had its turn. */
+  protected reclaim(key: string): void {
+    this.#cededUntilMs.delete(key);
+  }
+
+  protected pathOf(key: string): string {
+    return conversationLockPath(this.stateDir, key);
   }
 
   #isAnothers(path: string): boolean {
-    const claim = readClaim(path, this.#options.os);
-    if (claim === undefined || claim === 'unreadable') return claim !== undefined;
-    return claim.owner.instance !== this.#options.owner().instance;
+    const lock = readConversationLock(path, this.os);
+    if (lock === undefined || lock === 'unreadable') return lock !== undefined;
+    return lock.owner.instance !== this.instance;
   }
 
   #text(conversation: string, id: string): string {
-    const claim: Claim = {
-      version: FORMAT_VERSION,
-      conversation,
-      owner: this.#options.owner(),
-      id,
-    };
-    return journalLine(claim);
-  }
-
-  #pathOf(key: string): string {
-    return join(this.#options.stateDir, claimFileName(key));
+    const owner = this.#options.owner();
+    const lock: ConversationLock = { version: FORMAT_VERSION, conversation, owner, id };
+    return jsonLine(lock);
   }
 
   #attempt(key: string, change: () => void): void {
     try {
       change();
     } catch (error) {
-      this.#options.warn(`the claim on conversation "${key}" could not be written`, error);
+      this.#options.warn(`the lock on conversation "${key}" could not be written`, error);
     }
   }
 }
-
-const HOLDERS: Readonly<Record<OwnerVerdict, Holder>> = {
-  alive: 'another',
-  dead: 'the dead',
-  rebooted: 'the dead',
-  'given-up': 'the dead',
-  elsewhere: 'unproven',
-  unproven: 'unproven',
-};

@@ -1,7 +1,6 @@
 import {
   closeSync,
   constants,
-  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -11,20 +10,17 @@ import {
   rmSync,
   type Stats,
   statSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Os } from '../os/os.ts';
+import { type FileKind, type ParsedName, parseName, temporaryPath } from './layout.ts';
 
-const FILE_MODE = 0o600;
-/** Far more than a claim, a pid file or the like has. */
+export const FILE_MODE = 0o600;
+/** Far more than a lock, a pid file or the like has. */
 const MAX_SMALL_BYTES = 64 * 1024;
-/** What a file system says that knows no second name for a file. */
-const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
-
-/** Makes the folder if there is none, and refuses one in which someone else could plant a file. */
+/** Makes a folder if there is none, and refuses one in which another user could plant a file. */
 export function makePrivateFolder(path: string, userId: number | undefined): void {
   makeFolder(path);
   const { uid, mode } = statSync(path);
@@ -34,7 +30,7 @@ export function makePrivateFolder(path: string, userId: number | undefined): voi
   if (mode & 0o022) throw new Error(`others can write it (mode ${(mode & 0o777).toString(8)})`);
 }
 
-/** Whether a folder is there in which nobody else could plant a file. */
+/** Tells that a folder exists in which nobody else could plant a file. */
 export function isPrivateFolder(path: string, userId: number | undefined): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat?.isDirectory() !== true) return false;
@@ -68,29 +64,8 @@ export function createFile(path: string, text: string): number {
   }
 }
 
-/** Creates a file that must be new, with all of its content at once; `false` if there is one. */
-export function createWhole(
-  path: string,
-  text: string,
-  owner: string,
-  link: (existing: string, path: string) => void = linkSync,
-): boolean {
-  const temporary = `${path}.${owner}.tmp`;
-  try {
-    writeFileSync(temporary, text, { mode: FILE_MODE });
-    link(temporary, path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return false;
-    if (!NO_LINKS.has(code)) throw error;
-    return createAtOnce(path, text);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-  return true;
-}
-
-function createAtOnce(path: string, text: string): boolean {
+/** {@link createFile}, closed at once; `false` if there is a file already. */
+export function createNew(path: string, text: string): boolean {
   try {
     closeSync(createFile(path, text));
     return true;
@@ -109,7 +84,7 @@ export function append(fd: number, text: string): void {
   while (bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
 }
 
-/** Throws if something stands at a path that is no file of our own: it is nobody's to replace. */
+/** Throws if anything but a file of our own stands at a path. */
 export function assertReplaceable(path: string, userId: number | undefined): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
@@ -124,9 +99,9 @@ export function openForAppends(path: string): number {
   return openSync(path, O_WRONLY | O_APPEND | O_NOFOLLOW, FILE_MODE);
 }
 
-/** Puts a file in the place of the one before, whole or not at all; `writer` where there may be several at once. */
+/** Replaces a file, whole or not at all; `writer` where several may do so at once. */
 export function replaceFile(path: string, text: string, writer?: string): void {
-  const temporary = `${path}${writer === undefined ? '' : `.${writer}`}.tmp`;
+  const temporary = temporaryPath(path, writer);
   try {
     writeFileSync(temporary, text, { mode: FILE_MODE });
     renameSync(temporary, path);
@@ -136,7 +111,7 @@ export function replaceFile(path: string, text: string, writer?: string): void {
   }
 }
 
-/** What is at a path, unfollowed if it is a link; throws if somebody else can have put it there. */
+/** Looks at a path without following a link; throws if somebody else can have put it there. */
 export function statOwn(path: string, os: Pick<Os, 'userId'>): Stats {
   const stat = lstatSync(path);
   const own = os.userId();
@@ -152,16 +127,22 @@ export function readOwnFile(path: string, os: Pick<Os, 'userId'>): string {
   return readFileSync(path, 'utf8');
 }
 
-/** Removes a file: of all who try it at once one succeeds (`rmSync` looks first, and lets all believe it). */
-export function takeFile(path: string): void {
-  unlinkSync(path);
-}
-
-/** What lies in a folder; nothing in one that is not there or cannot be read. */
+/** Lists a folder; a folder that is missing or cannot be read is empty. */
 export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
     return [];
   }
+}
+
+/** Lists the files of some kinds; without `kinds`, of all that {@link parseName} knows. */
+export function filesIn<Kind extends FileKind = FileKind>(
+  stateDir: string,
+  ...kinds: readonly Kind[]
+): (ParsedName<Kind> & { readonly path: string })[] {
+  return namesIn(stateDir).flatMap((name) => {
+    const parsed = parseName(name, ...kinds);
+    return parsed === undefined ? [] : [{ ...parsed, path: join(stateDir, name) }];
+  });
 }

@@ -122,12 +122,12 @@ const orderSchema = z.lazy(() =>
   }),
 );
 
-const claimSchema = z.lazy(() =>
+const conversationLockSchema = z.lazy(() =>
   z.object({
     version: z.literal(FORMAT_VERSION),
     conversation: z.string().check(z.minLength(1), z.maxLength(1024)),
     owner: ownerSchema,
-    /** Which of the owner's records it is for. */
+    /** The id of the owner's record that it is for. */
     id: z.string().check(z.regex(/^[\w-]{1,64}$/)),
   }),
 );
@@ -152,8 +152,8 @@ export type HistoryNote = Readonly<z.infer<typeof noteSchema>>;
 /** As what an operator ends a process. */
 export type Order = Readonly<z.infer<typeof orderSchema>>;
 
-/** Who runs a conversation's agent. */
-export type Claim = Readonly<z.infer<typeof claimSchema>>;
+/** The host and the process that run a conversation's agent. */
+export type ConversationLock = Readonly<z.infer<typeof conversationLockSchema>>;
 
 export type JournalChange = z.infer<typeof changeSchema>;
 
@@ -186,15 +186,6 @@ export function parseOrder(value: unknown): Order | undefined {
   return orderSchema.safeParse(value).data;
 }
 
-/** `undefined` for what is no JSON: torn, or foreign. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-export function parseClaim(value: unknown): Claim | undefined {
-  return claimSchema.safeParse(value).data;
+export function parseConversationLock(value: unknown): ConversationLock | undefined {
+  return conversationLockSchema.safeParse(value).data;
 }

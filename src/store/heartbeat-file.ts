@@ -1,9 +1,10 @@
-import { readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
 import { boundPath } from '../os/liveness-socket.ts';
 import type { Os } from '../os/os.ts';
 import { HEARTBEAT_ID } from '../tree/identity.ts';
-import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './files.ts';
+import { createExclusive, takeIf } from './exclusive.ts';
+import { assertReplaceable, readOwnFile, replaceFile } from './files.ts';
+import { givenUpPath, heartbeatPath, heartbeatSocket } from './layout.ts';
 
 /*
  * Read by hand: launchers judge pid files, and to load zod for it would take them ten times as long as
@@ -13,11 +14,11 @@ import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './file
 /** The number of the format of heartbeat files; a reader acts on its own number only. */
 const HEARTBEAT_VERSION = 1;
 
-/** What a heartbeat's file says beside that its owner lives. */
+/** The content of a heartbeat's file. */
 export interface HeartbeatContent {
   /** Changes with each beat. */
   readonly beats: number;
-  /** Which socket its owner listens on; `undefined` where none could be made. */
+  /** The socket that its owner listens on; `undefined` where none could be made. */
   readonly socket?: string | undefined;
   /** For how long that has to refuse before all that the owner's guardian ends is dead; 0 if the guardian holds it as well. */
   readonly graceMs: number;
@@ -25,19 +26,6 @@ export interface HeartbeatContent {
 
 export function newHeartbeatId(): string {
   return crypto.randomUUID().replaceAll('-', '').slice(0, 12);
-}
-
-export function heartbeatPath(folder: string, id: string): string {
-  return join(folder, `heartbeat-${id}.json`);
-}
-
-export function heartbeatSocket(folder: string, id: string): string {
-  return join(folder, `heartbeat-${id}.sock`);
-}
-
-/** What is left of a heartbeat that was given up: its owner, if it lives after all, sees it. */
-function givenUpPath(folder: string, id: string): string {
-  return join(folder, `heartbeat-${id}.given-up`);
 }
 
 /** More than the longest content takes. */
@@ -96,16 +84,14 @@ export function giveUp(
   const [path, marker] = [heartbeatPath(folder, id), givenUpPath(folder, id)];
   if (isGivenUp(folder, id, os)) return true;
   try {
-    if (text === undefined) return createWhole(marker, heartbeatText(NONE), crypto.randomUUID());
-    renameSync(path, marker);
-    if (readFileSync(marker, 'utf8') === text) return true;
-    // It has beaten in this very moment.
-    renameSync(marker, path);
-    return false;
+    if (text === undefined)
+      return createExclusive(marker, heartbeatText(NONE), crypto.randomUUID());
+    // It may beat in this very moment.
+    if (takeIf(path, marker, (each) => readFileSync(each, 'utf8') === text)) return true;
   } catch {
     // Another host was faster.
-    return isGivenUp(folder, id, os);
   }
+  return isGivenUp(folder, id, os);
 }
 
 const NONE: HeartbeatContent = { beats: 0, graceMs: 0 };

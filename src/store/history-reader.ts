@@ -1,20 +1,17 @@
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, openSync } from 'node:fs';
 import type { Os } from '../os/os.ts';
-import { dayOfFile } from './daily-log.ts';
-import { statOwn } from './files.ts';
-import { type HistoryNote, parseJson, parseNote } from './formats.ts';
-import { HISTORY_PREFIX } from './history.ts';
+import { filesIn, statOwn } from './files.ts';
+import { type HistoryNote, parseNote } from './formats.ts';
+import { JsonlReader } from './jsonl.ts';
 
-/** How much is read at once: a thousand notes. */
+/** Read at once: a thousand notes. */
 const PIECE_BYTES = 256 * 1024;
 
 /** The files of a state directory's history, oldest first. */
 export function historyFiles(stateDir: string): string[] {
-  const names = readdirSync(stateDir).filter(
-    (name) => dayOfFile(HISTORY_PREFIX, name) !== undefined,
-  );
-  return names.sort().map((name) => join(stateDir, name));
+  return filesIn(stateDir, 'history')
+    .map(({ path }) => path)
+    .sort();
 }
 
 /** The notes in the last `bytes` of the history, oldest first. */
@@ -37,19 +34,16 @@ export function recentNotes(
 /** Reads one file of the history, and what is added to it. */
 export class HistoryReader {
   readonly path: string;
-  /** How many it has read. */
+  /** Bytes read so far. */
   bytes = 0;
   readonly #os: Pick<Os, 'userId'>;
-  readonly #tailBytes: number;
-  #offset: number | undefined;
-  #torn = '';
-  readonly #decoder = new TextDecoder();
+  readonly #reader: JsonlReader;
 
   /** Begins so many bytes before the end. @default all of it */
-  constructor(path: string, os: Pick<Os, 'userId'>, tailBytes = Number.POSITIVE_INFINITY) {
+  constructor(path: string, os: Pick<Os, 'userId'>, tailBytes?: number) {
     this.path = path;
     this.#os = os;
-    this.#tailBytes = tailBytes;
+    this.#reader = new JsonlReader({ tailBytes });
   }
 
   /** All notes that have come since the last call; what is no note is left out. */
@@ -67,23 +61,9 @@ export class HistoryReader {
     if (!statOwn(this.path, this.#os).isFile()) return [];
     const fd = openSync(this.path, 'r');
     try {
-      const { size } = fstatSync(fd);
-      // It is shorter than it was: another file has its name.
-      if (this.#offset !== undefined && size < this.#offset) [this.#offset, this.#torn] = [0, ''];
-      const isFirst = this.#offset === undefined;
-      const from = this.#offset ?? Math.max(0, size - this.#tailBytes);
-      const piece = Buffer.alloc(Math.min(Math.max(0, size - from), PIECE_BYTES));
-      const length = readSync(fd, piece, 0, piece.length, from);
-      this.#offset = from + length;
-      this.bytes += length;
-      const lines =
-        `${this.#torn}${this.#decoder.decode(piece.subarray(0, length), { stream: true })}`.split(
-          '\n',
-        );
-      this.#torn = lines.pop() ?? '';
-      // The first one of a tail is torn, as a rule.
-      if (isFirst && from > 0) lines.shift();
-      return lines.flatMap((line) => parseNote(parseJson(line)) ?? []);
+      const { lines, bytes } = this.#reader.read(fd, PIECE_BYTES);
+      this.bytes += bytes;
+      return lines.flatMap(({ value }) => parseNote(value) ?? []);
     } finally {
       closeSync(fd);
     }

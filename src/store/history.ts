@@ -3,16 +3,13 @@ import type { ExitReport } from '../reports.ts';
 import { DailyLedger } from './daily-log.ts';
 import { FORMAT_VERSION, type HistoryNote, parseNote } from './formats.ts';
 
-/** The files are `history-YYYY-MM-DD.jsonl`. */
-export const HISTORY_PREFIX = 'history';
-
 export interface HistoryOptions {
   readonly os: Os;
   readonly stateDir: string;
   warn(message: string, cause?: unknown): void;
 }
 
-/** What is noted of an owner's process; arguments, folders and output are not. */
+/** The noted facts of a process; arguments, folders and output are left out. */
 interface Noted {
   readonly id: string;
   readonly kind: string;
@@ -21,7 +18,7 @@ interface Noted {
   readonly sessionId?: string | undefined;
 }
 
-/** What was started and how it ended, in a file a day: what is known when host and journal are gone. */
+/** Notes starts and ends in a file a day. It still tells of them when host and journal are gone. */
 export class History {
   readonly #os: Os;
   readonly #days: DailyLedger<HistoryNote>;
@@ -29,7 +26,7 @@ export class History {
   constructor({ os, stateDir, warn }: HistoryOptions) {
     this.#os = os;
     this.#days = new DailyLedger({
-      ...{ os, prefix: HISTORY_PREFIX, remembers: false },
+      ...{ os, kind: 'history' as const, remembers: false },
       stateDir: () => stateDir,
       parse: parseNote,
       warn,

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { turnOfLoop } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
@@ -8,18 +8,18 @@ import {
   type JournalHeader,
   parseChange,
   parseHeader,
-  parseJson,
   type SupervisionRecord,
 } from './formats.ts';
+import { type JsonLine, JsonlReader, readFirstLine } from './jsonl.ts';
 
 /** More than the longest header takes. */
 const MAX_HEADER_BYTES = 4096;
-/** How much is read before the event loop is let go: some 150 records. */
+/** Read before the event loop is let go: some 150 records. */
 const SLICE_BYTES = 32 * 1024;
 /** Far more than ten thousand records: a file beyond that is none of ours. */
 const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
-/** What a journal file holds, and what in it could not be read. */
+/** The records of a journal, with a warning for each line that could not be read. */
 export interface JournalContent {
   /** `undefined` when the file is empty, foreign or of another format version. */
   readonly header: JournalHeader | undefined;
@@ -27,7 +27,7 @@ export interface JournalContent {
   readonly warnings: readonly string[];
 }
 
-/** Reads whose journal it is, if nobody else can have written it; reports any other. */
+/** Reads a journal's header, if nobody else can have written the file; reports any other file. */
 export function headerOf(path: string, os: Os, unproven: Unproven[]): JournalHeader | undefined {
   const refuse = (reason: string): undefined => {
     unproven.push({ pid: undefined, reason: `${path}: ${reason}` });
@@ -36,7 +36,10 @@ export function headerOf(path: string, os: Os, unproven: Unproven[]): JournalHea
     const stat = statOwn(path, os);
     if (!stat.isFile()) return refuse('not a regular file');
     if (stat.size > MAX_JOURNAL_BYTES) return refuse(`${stat.size} bytes are no journal`);
-    return readHeader(path) ?? refuse(`not a journal of format ${FORMAT_VERSION}`);
+    return (
+      parseHeader(readFirstLine(path, MAX_HEADER_BYTES)) ??
+      refuse(`not a journal of format ${FORMAT_VERSION}`)
+    );
   } catch (error) {
     return isGone(error) ? undefined : refuse((error as Error).message);
   }
@@ -69,19 +72,6 @@ function isGone(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
-/** Reads whose journal it is; `undefined` for a file that is empty, foreign or of another format version. */
-function readHeader(path: string): JournalHeader | undefined {
-  const head = Buffer.alloc(MAX_HEADER_BYTES);
-  const fd = openSync(path, 'r');
-  try {
-    const length = readSync(fd, head);
-    const [first = ''] = head.toString('utf8', 0, length).split('\n', 1);
-    return parseHeader(parseJson(first));
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /**
  * Reads a journal as it is: a torn last line and lines of noise cost a warning each, never the rest.
  * Done in slices that leave the event loop free.
@@ -90,16 +80,13 @@ export async function readJournal(path: string): Promise<JournalContent> {
   const records = new Map<string, SupervisionRecord>();
   const warnings: string[] = [];
   let header: JournalHeader | undefined;
-  let number = 0;
-  for await (const text of linesOf(path)) {
-    number++;
-    if (number === 1) {
-      header = parseHeader(parseJson(text));
+  for await (const { number, value } of linesOf(path)) {
+    if (header === undefined) {
+      header = number === 1 ? parseHeader(value) : undefined;
       if (header === undefined) break;
       continue;
     }
-    if (text === '') continue;
-    const change = parseChange(parseJson(text));
+    const change = parseChange(value);
     if (change === undefined) warnings.push(`${path}:${number}: unreadable line skipped`);
     else if ('add' in change) records.set(change.add.id, change.add);
     else records.delete(change.remove);
@@ -109,21 +96,17 @@ export async function readJournal(path: string): Promise<JournalContent> {
 }
 
 /** The lines of a file, with a turn of the event loop after each piece of it. */
-async function* linesOf(path: string): AsyncGenerator<string> {
-  const piece = Buffer.alloc(SLICE_BYTES);
-  const decoder = new TextDecoder();
+async function* linesOf(path: string): AsyncGenerator<JsonLine> {
+  const reader = new JsonlReader();
   const fd = openSync(path, 'r');
-  let torn = '';
   try {
-    for (let length = readSync(fd, piece); length > 0; length = readSync(fd, piece)) {
-      const lines = decoder.decode(piece.subarray(0, length), { stream: true }).split('\n');
-      // Only the piece was split: a line of 16 MiB would be searched again with each of its pieces.
-      lines[0] = torn + lines[0];
-      torn = lines.pop() ?? '';
-      yield* lines;
+    for (let bytes = -1; bytes !== 0; ) {
+      const piece = reader.read(fd, SLICE_BYTES);
+      yield* piece.lines;
+      bytes = piece.bytes;
       await turnOfLoop();
     }
-    yield torn + decoder.decode();
+    yield* reader.end();
   } finally {
     closeSync(fd);
   }

@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, lstatSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { SupervisorError } from '../errors.ts';
 import {
   append,
@@ -9,12 +8,9 @@ import {
   openForAppends,
   replaceFile,
 } from './files.ts';
-import {
-  FORMAT_VERSION,
-  type JournalHeader,
-  parseJson,
-  type SupervisionRecord,
-} from './formats.ts';
+import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './formats.ts';
+import { jsonLine, linesOf } from './jsonl.ts';
+import { journalPath } from './layout.ts';
 
 /** A journal is rewritten when it holds this many dead lines, or three times its live ones if that is more. */
 const MIN_DEAD_LINES = 4096;
@@ -25,7 +21,7 @@ export interface JournalOptions {
   readonly stateDir: string;
   readonly owner: JournalHeader['owner'];
   readonly openedAt: number;
-  /** Whose the folder must be; `undefined` where the system has no user ids. */
+  /** The owner that the folder must have; `undefined` where the system has no user ids. */
   readonly userId: number | undefined;
   readonly warn: (message: string, error: unknown) => void;
 }
@@ -47,7 +43,7 @@ export class Journal {
   #fd: number;
   #deadLines = 0;
   #intact = true;
-  /** How long the file is, and what it looked like when its content was last read. */
+  /** The file's length, and its state when its content was last read. */
   #bytes: number;
   #seen = '';
   readonly #options: JournalOptions;
@@ -56,9 +52,9 @@ export class Journal {
   constructor(options: JournalOptions) {
     const { stateDir, owner, openedAt, userId, warn } = options;
     this.#options = options;
-    this.path = join(stateDir, `host-${owner.instance}.jsonl`);
+    this.path = journalPath(stateDir, owner.instance);
     this.#openedAt = openedAt;
-    this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt });
+    this.#header = jsonLine({ version: FORMAT_VERSION, owner, openedAt });
     this.#warn = warn;
     try {
       makePrivateFolder(stateDir, userId);
@@ -83,19 +79,19 @@ export class Journal {
     if (!this.#records.delete(id)) return;
     this.#lines.delete(id);
     this.#deadLines += 2;
-    this.#write(journalLine({ remove: id }));
+    this.#write(jsonLine({ remove: id }));
   }
 
   /** Writes the file anew with an identity that has become known, in the header and in every record. */
   identify(owner: JournalHeader['owner']): void {
     const { bootId, pidNamespace } = owner;
-    this.#header = journalLine({ version: FORMAT_VERSION, owner, openedAt: this.#openedAt });
+    this.#header = jsonLine({ version: FORMAT_VERSION, owner, openedAt: this.#openedAt });
     for (const record of [...this.#records.values()])
       this.#keep({ ...record, bootId, pidNamespace });
     this.#attempt(() => this.#rewrite());
   }
 
-  /** Whether what was written last stands in the file. */
+  /** Tells that the last change stands in the file. */
   get isIntact(): boolean {
     return this.#intact;
   }
@@ -131,7 +127,7 @@ export class Journal {
   }
 
   #keep(record: SupervisionRecord): string {
-    const line = journalLine({ add: record });
+    const line = jsonLine({ add: record });
     this.#records.set(record.id, record);
     this.#lines.set(record.id, line);
     return line;
@@ -173,7 +169,7 @@ export class Journal {
     this.#deadLines = 0;
   }
 
-  /** What somebody has done to the file; `undefined` if it is as we have left it. */
+  /** Says how somebody has changed the file; `undefined` if it is as we have left it. */
   #findFlaw(): string | undefined {
     const there = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
     if (there === undefined) return 'it was removed';
@@ -187,12 +183,12 @@ export class Journal {
     return undefined;
   }
 
-  /** Whether a text tells of just the records that are live. */
+  /** Tells that a text holds exactly the live records. */
   #says(text: string): boolean {
     if (!text.startsWith(this.#header)) return false;
     const told = new Map<string, string>();
-    for (const line of text.slice(this.#header.length).split('\n').slice(0, -1)) {
-      const change = parseJson(line) as { add?: { id: string }; remove?: string } | undefined;
+    for (const { text: line, value } of linesOf(text.slice(this.#header.length))) {
+      const change = value as { add?: { id: string }; remove?: string } | undefined;
       if (change?.add !== undefined) told.set(change.add.id, `${line}\n`);
       else told.delete(change?.remove ?? '');
     }
@@ -206,11 +202,6 @@ export class Journal {
     this.#fd = -1;
     if (fd >= 0) closeSync(fd);
   }
-}
-
-/** One line of a journal. */
-export function journalLine(value: object): string {
-  return `${JSON.stringify(value)}\n`;
 }
 
 function unusable(stateDir: string, cause: unknown): SupervisorError {

@@ -1,16 +1,16 @@
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
-import { parseJson } from './formats.ts';
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { type JsonLine, JsonlReader, jsonLine } from './jsonl.ts';
 
 /** Far more than a session writes in its retention: a file beyond that is none of ours. */
 const MAX_LEDGER_BYTES = 16 * 1024 * 1024;
 
 export interface LedgerOptions<Line> {
   readonly path: string;
-  /** Whose the file must be; `undefined` where the system has no user ids. */
+  /** The owner that the file must have; `undefined` where the system has no user ids. */
   readonly userId: number | undefined;
   /** Reads one line; `undefined` for what this format does not know. */
   parse(value: unknown): Line | undefined;
-  /** Whether a line that cannot be written counts as long as this host lives. @default true */
+  /** Counts a line that cannot be written as long as this host lives. @default true */
   readonly remembers?: boolean;
   warn(message: string, cause?: unknown): void;
 }
@@ -24,14 +24,10 @@ export interface LedgerOptions<Line> {
 export class Ledger<Line extends object> {
   readonly #options: LedgerOptions<Line>;
   #lines: Line[] = [];
-  /** What is in no file. */
+  /** Lines that stand in no file. */
   #unwritten: Line[] = [];
-  #number = 0;
-  #offset = 0;
-  /** Which file it was; an inode's number alone is soon given to another. */
-  #file = '';
-  #isTorn = false;
-  /** What it cannot do, and has said so. */
+  readonly #reader = new JsonlReader();
+  /** The failure that it has warned of. */
   #failing: 'read' | 'written' | undefined;
 
   constructor(options: LedgerOptions<Line>) {
@@ -47,7 +43,7 @@ export class Ledger<Line extends object> {
   append(line: Line): void {
     const isWritten = this.#attempt('written', () => {
       // After a torn line a fresh one, or both would be lost.
-      const text = `${this.#isTorn ? '\n' : ''}${JSON.stringify(line)}\n`;
+      const text = `${this.#reader.isTorn ? '\n' : ''}${jsonLine(line)}`;
       const fd = this.#open(constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
       try {
         const bytes = Buffer.byteLength(text);
@@ -65,31 +61,20 @@ export class Ledger<Line extends object> {
   #readOn(): void {
     const fd = this.#open(constants.O_RDONLY);
     try {
-      const { ino, birthtimeNs, size } = fstatSync(fd, { bigint: true });
+      const { size } = fstatSync(fd);
       if (size > MAX_LEDGER_BYTES) throw new Error(`${size} bytes are no ledger`);
-      const file = `${ino} ${birthtimeNs}`;
-      if (file !== this.#file || Number(size) < this.#offset) {
-        this.#file = file;
-        this.#offset = this.#number = 0;
-        this.#lines = [];
-      }
-      const news = Buffer.alloc(Number(size) - this.#offset);
-      const length = readSync(fd, news, 0, news.length, this.#offset);
-      const end = news.lastIndexOf('\n', length - 1) + 1;
-      this.#isTorn = end < length;
-      this.#offset += end;
-      for (const text of news.toString('utf8', 0, end).split('\n').slice(0, -1)) this.#take(text);
+      const { lines, isOther } = this.#reader.read(fd);
+      if (isOther) this.#lines = [];
+      for (const line of lines) this.#take(line);
     } finally {
       closeSync(fd);
     }
   }
 
-  #take(text: string): void {
-    this.#number++;
-    if (text === '') return;
-    const line = this.#options.parse(parseJson(text));
+  #take({ number, value }: JsonLine): void {
+    const line = this.#options.parse(value);
     if (line !== undefined) this.#lines.push(line);
-    else this.#options.warn(`${this.#options.path}:${this.#number}: unreadable line skipped`);
+    else this.#options.warn(`${this.#options.path}:${number}: unreadable line skipped`);
   }
 
   /** Opens the file if nobody else can have written it. */

@@ -1,8 +1,9 @@
 import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
-import { namesIn, readOwnFile, replaceFile } from './files.ts';
-import { FORMAT_VERSION, type Order, parseJson, parseOrder } from './formats.ts';
+import { filesIn, readOwnFile, replaceFile } from './files.ts';
+import { FORMAT_VERSION, type Order, parseOrder } from './formats.ts';
+import { parseJson } from './jsonl.ts';
+import { orderPath, parseName } from './layout.ts';
 
 /** One process of an owner. */
 interface Ordered {
@@ -13,16 +14,16 @@ interface Ordered {
 /** Tells a living host, before the first signal, that an operator ends one of its processes, and as what. */
 export function giveOrder(stateDir: string, process: Ordered, cause: Order['cause']): void {
   const order: Order = { version: FORMAT_VERSION, cause };
-  replaceFile(pathOf(stateDir, process), JSON.stringify(order));
+  replaceFile(orderPath(stateDir, process.owner, process.id), JSON.stringify(order));
 }
 
-/** What an operator has told of a process that has ended now; it is told once. */
+/** Takes an operator's order for a process that has just ended; it is told once. */
 export function takeOrder(
   stateDir: string,
   process: Ordered,
   os: Pick<Os, 'userId'>,
 ): Order['cause'] | undefined {
-  const path = pathOf(stateDir, process);
+  const path = orderPath(stateDir, process.owner, process.id);
   if (!existsSync(path)) return undefined;
   try {
     const order = parseOrder(parseJson(readOwnFile(path, os)));
@@ -39,13 +40,11 @@ export function removeOrders(
   stateDir: string,
   { owner, id }: Pick<Ordered, 'owner'> & { readonly id?: string },
 ): void {
-  for (const name of namesIn(stateDir)) {
-    const isIt =
-      id === undefined ? name.startsWith(`order-${owner}.`) : name === `order-${owner}.${id}.json`;
-    if (isIt) rmSync(join(stateDir, name), { force: true });
+  for (const file of filesIn(stateDir, 'order', 'half-written')) {
+    const order = file.kind === 'order' ? file : parseName(file.of, 'order');
+    if (order?.owner !== owner) continue;
+    // A half-written one of a single process may be another operator's, who writes it now.
+    if (id === undefined || (file.kind === 'order' && order.id === id))
+      rmSync(file.path, { force: true });
   }
-}
-
-function pathOf(stateDir: string, { owner, id }: Ordered): string {
-  return join(stateDir, `order-${owner}.${id}.json`);
 }

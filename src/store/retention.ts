@@ -1,16 +1,15 @@
-import { join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Os } from '../os/os.ts';
 import { readOwnFile, replaceFile } from './files.ts';
-import { FORMAT_VERSION, parseJson } from './formats.ts';
+import { FORMAT_VERSION } from './formats.ts';
+import { parseJson } from './jsonl.ts';
+import { clockPath } from './layout.ts';
 
-/** What the hosts of a state directory have seen of its machine's clock. */
-export const CLOCK_FILE = 'clock.json';
 /** A clock that is slewed, and files that are stamped by another one, may differ by so much. */
 const TOLERANCE_MS = 600_000;
 /** For how long a clock that was found ahead must go on before it is believed. */
 const CONFIRM_MS = 24 * 3_600_000;
-/** What is on disk may be so much older than what was seen last. */
+/** The file may be so much older than the last look. */
 const WRITE_MS = 600_000;
 const MAX_DATE_MS = 8.64e15;
 
@@ -29,21 +28,21 @@ const content = z.lazy(() =>
     last: stamp(),
     /** Since when the clock has not jumped. */
     steadySince: z.number(),
-    /** What was stamped between two times of a clock that has jumped since counts as of another. */
+    /** Stamps between `from` and `to` count as of `as`: the clock has jumped since. */
     shift: z.optional(z.object({ from: z.number(), to: z.number(), as: z.number() })),
   }),
 );
 
 type Stamp = z.output<ReturnType<typeof stamp>>;
 
-/** What is known of the clock, in every host's stead. */
+/** All that the hosts of a state directory know of the clock. */
 export type ClockHistory = Readonly<Omit<z.output<typeof content>, 'version'>>;
 
 /** Judges what is too old to be kept. */
 export interface Retention {
   /** Wall clock, ms since 1970, as far as it is believed; `undefined`: nothing is too old. */
   readonly nowMs: number | undefined;
-  /** Whether what was last stamped then has been kept for long enough. */
+  /** Tells that a file with this stamp has been kept for long enough. */
   isOver(stampMs: number, retentionMs: number): boolean;
 }
 
@@ -63,7 +62,7 @@ export interface RetentionContext {
  * found there and was not contradicted for a day.
  */
 export function observeClock({ os, stateDir, bootId, dryRun }: RetentionContext): Retention {
-  const path = join(stateDir, CLOCK_FILE);
+  const path = clockPath(stateDir);
   const known = read(path, os);
   const now = { at: os.clock.now(), bootId, sinceBootMs: os.clock.sinceBootMs() };
   const seen = look(known, now);
@@ -71,7 +70,7 @@ export function observeClock({ os, stateDir, bootId, dryRun }: RetentionContext)
   return retentionOf(seen);
 }
 
-/** What one more look adds to what is known of the clock. */
+/** Adds one look at the clock to its history. */
 export function look(known: ClockHistory | undefined, now: Stamp): ClockHistory {
   const { trusted, pending } = believe(known ?? {}, now);
   const dueMs = known && dueAt(known.last, now);
@@ -104,7 +103,7 @@ function believe(
   return isDue ? { trusted: now, pending: undefined } : { trusted: pending, pending: now };
 }
 
-/** What the wall clock should show by the clock since boot; `undefined` in another boot. */
+/** The time that the wall clock should show by the clock since boot; `undefined` in another boot. */
 function dueAt(then: Stamp, { bootId, sinceBootMs }: Stamp): number | undefined {
   if (then.bootId === '' || then.bootId !== bootId) return undefined;
   return then.at + sinceBootMs - then.sinceBootMs;
@@ -131,7 +130,7 @@ function read(path: string, os: Os): ClockHistory | undefined {
   }
 }
 
-/** Whether it is worth a write; a sweep comes every few seconds. */
+/** Tells that a look is worth a write; a sweep comes every few seconds. */
 function isNews(known: ClockHistory | undefined, seen: ClockHistory): boolean {
   if (known === undefined || seen.shift !== known.shift) return true;
   if (seen.pending !== known.pending || seen.last.bootId !== known.last.bootId) return true;

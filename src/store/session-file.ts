@@ -1,17 +1,15 @@
 import { lstatSync, rmSync, utimesSync } from 'node:fs';
-import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import type { SessionCreation, SessionLedger } from '../policy/session.ts';
 import type { ExitCause, SessionEnd } from '../reports.ts';
-import { namesIn } from './files.ts';
+import { filesIn } from './files.ts';
 import { FORMAT_VERSION, parseSessionLine, type SessionLine } from './formats.ts';
+import { sessionPath } from './layout.ts';
 import { Ledger } from './ledger.ts';
 import { observeClock } from './retention.ts';
 import { removeWorkingFolders } from './working-folders.ts';
 
-const FILE = /^session-([0-9a-f]{32})\.jsonl$/;
-/** How far the boot clocks of two hosts may be apart: some runtimes tell the uptime in whole seconds. */
+/** The boot clocks of two hosts may be so far apart: some runtimes tell the uptime in whole seconds. */
 const SKEW_MS = 2000;
 /** A file that is younger may be one that another host is just about to write to. */
 const BIRTH_MS = 1000;
@@ -22,6 +20,28 @@ export interface SessionFilesOptions {
   /** `''` until it is known. */
   bootId(): string;
   warn(message: string, cause?: unknown): void;
+}
+
+/** A session as its own file tells of it, whichever host wrote that. */
+export interface SessionLedger {
+  /** When it was created; the first call creates it. */
+  readonly created: SessionCreation;
+  /** Its own limit, if one was ever set. */
+  readonly maxWallClockMs: number | null | undefined;
+  readonly processes: number;
+  readonly lastEnd: SessionEnd | undefined;
+  readonly spent: { readonly usd: number; readonly tokens: number };
+  limit(maxWallClockMs: number | null): void;
+  started(): void;
+  ended(cause: ExitCause): void;
+  charge(spent: { readonly usd: number; readonly tokens: number }): void;
+}
+
+/** When a session was created, and how old it was when this host first saw it. */
+export interface SessionCreation {
+  /** Wall clock, ms since 1970. */
+  readonly at: number;
+  readonly ageMs: number;
 }
 
 /** The files of the sessions: one each, shared by all hosts of the state directory. */
@@ -47,10 +67,7 @@ export class SessionFiles {
     const retention = observeClock({ os, stateDir, bootId, dryRun: false });
     for (const id of inUse) touch(this.#pathOf(id), nowMs);
     const forgotten = new Set<string>();
-    for (const name of namesIn(stateDir)) {
-      const hash = FILE.exec(name)?.[1];
-      if (hash === undefined) continue;
-      const path = join(stateDir, name);
+    for (const { path, hash } of filesIn(stateDir, 'session')) {
       const seenMs = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs;
       if (!retention.isOver(seenMs, retentionMs)) continue;
       rmSync(path, { force: true });
@@ -60,9 +77,7 @@ export class SessionFiles {
   }
 
   #pathOf(id: string): string {
-    // Ids are the host's: they may be long, or hold what no file name can.
-    const name = hashName(id);
-    return join(this.#options.stateDir(), `session-${name}.jsonl`);
+    return sessionPath(this.#options.stateDir(), hashName(id));
   }
 }
 
@@ -94,7 +109,7 @@ class SessionFile implements SessionLedger {
     });
   }
 
-  /** Whether the session exists; if not, `create` begins it now. */
+  /** Tells that the session exists; if not, `create` begins it now. */
   isCreated(create: boolean): boolean {
     const isThere = this.#ledger.read().length > 0 || this.#bornAtMs() !== undefined;
     return isThere || create;

@@ -3,12 +3,8 @@ import { join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
 import { makePrivateFolder, namesIn, statOwn } from './files.ts';
+import { sessionOfFolder, sessionPath, workingFolderPath, workingFoldersPath } from './layout.ts';
 import type { Retention } from './retention.ts';
-
-/** Below the state directory. */
-const HOUSE = 'cwd';
-const SHARED = 'shared';
-const OF_SESSION = /^session-([0-9a-f]{32})$/;
 
 interface FolderContext {
   readonly os: Os;
@@ -18,9 +14,8 @@ interface FolderContext {
 /** Makes the private folder that background agents work in, or a session's own; returns its path, the same each time. */
 export function makeWorkingFolder({ os, stateDir }: FolderContext, session?: string): string {
   // An id may be a path: its hash is none.
-  const name = session === undefined ? SHARED : `session-${hashName(session)}`;
-  const path = join(stateDir, HOUSE, name);
-  for (const folder of [stateDir, join(stateDir, HOUSE), path])
+  const path = workingFolderPath(stateDir, session && hashName(session));
+  for (const folder of [stateDir, workingFoldersPath(stateDir), path])
     makePrivateFolder(folder, os.userId());
   return path;
 }
@@ -37,13 +32,12 @@ export async function removeWorkingFolders(
     retention,
   }: { forgotten: ReadonlySet<string>; retentionMs: number; retention: Retention },
 ): Promise<void> {
-  const house = join(stateDir, HOUSE);
-  for (const name of namesIn(house)) {
-    const hash = OF_SESSION.exec(name)?.[1];
+  const parent = workingFoldersPath(stateDir);
+  for (const name of namesIn(parent)) {
+    const hash = sessionOfFolder(name);
     if (hash === undefined) continue;
-    const path = join(house, name);
-    if (!forgotten.has(hash) && !isForgotten(path, join(stateDir, `session-${hash}.jsonl`)))
-      continue;
+    const path = join(parent, name);
+    if (!forgotten.has(hash) && !isForgotten(path, sessionPath(stateDir, hash))) continue;
     // In turns of the event loop: an agent may have left a great many files. A link in it is removed, and not followed.
     if (!isOwnFolder(path)) continue;
     const { rm } = await import('node:fs/promises');

@@ -9,6 +9,7 @@ import {
   type RunOutcome,
 } from '../policy/restart-policy.ts';
 import type { ExitReport } from '../reports.ts';
+import type { RestartBudget } from '../store/restart-log.ts';
 
 /** What a run is given to start its process with. */
 export interface RunAttempt {
@@ -48,13 +49,6 @@ export interface Attempted {
   readonly exited: Promise<ExitReport>;
   once(event: 'exit', listener: () => void): void;
   terminate(): Promise<unknown>;
-}
-
-/** Where the restarts of a run are remembered. */
-export interface RestartBudget {
-  /** When it was restarted; wall clock, ms since 1970. */
-  read(): readonly number[];
-  add(at: number): void;
 }
 
 /** The restarts of a run without a name: nobody asks for them when its host is gone. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { definedOnly, durationMs, made, parseInput } from '../check.ts';
-import type { RecoveryContext } from '../containment/recovery.ts';
+import type { RecoveryContext } from '../containment/context.ts';
 import { Registry } from '../containment/registry.ts';
 import { sweep } from '../containment/sweep.ts';
 import { SupervisorError } from '../errors.ts';
@@ -15,7 +15,7 @@ import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
-import { charge, Spending, type Spent } from '../policy/budget.ts';
+import { charge, Spending } from '../policy/budget.ts';
 import { Conversations } from '../policy/conversations.ts';
 import { Limiter } from '../policy/limits/limiter.ts';
 import {
@@ -61,14 +61,15 @@ import type {
 import type { SupervisionRecord } from '../store/formats.ts';
 import { restartFile } from '../store/restart-log.ts';
 import { SessionFiles } from '../store/session-file.ts';
-import { DayFiles } from '../store/spend-log.ts';
+import { DayFiles, type Spent } from '../store/spend-log.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
+import { endAll } from '../tree/termination.ts';
 import { type HostSignalOptions, HostSignals, hostSignalOptions } from './host-signals.ts';
 import { Lease } from './lease.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import { changesBetween, describeChanges } from './replace-options.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './restart-loop.ts';
-import { endAll, Shutdown } from './shutdown.ts';
+import { Shutdown } from './shutdown.ts';
 import { Turns } from './turns.ts';
 
 /** A slot in the caller's hands. */
@@ -649,7 +650,7 @@ export class Supervisor {
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
     this.#corridor.sessions.close();
-    // Our claims count as long as our journal does.
+    // Our conversation locks count as long as our journal does.
     await Promise.all([this.#sweeps.over, this.#adoptions.over]);
     this.#registry?.close();
     this.#registry = undefined;
@@ -906,7 +907,7 @@ export class Supervisor {
           return takeoverPatienceMs(options.ladder);
         },
         // While we stop, an agent may still tell which conversation it runs.
-        claims: () => (this.#registry ?? this.#open()).claims,
+        locks: () => (this.#registry ?? this.#open()).conversationLocks,
       }),
       holders: () =>
         [...this.#live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),

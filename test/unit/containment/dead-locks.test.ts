@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
-import { removeClaims, reviveJournals } from '../../../src/containment/dead-locks.ts';
-import type { RecoveryContext } from '../../../src/containment/recovery.ts';
-import { claimFileName, takeoverOf } from '../../../src/store/claim.ts';
+import type { RecoveryContext } from '../../../src/containment/context.ts';
+import { removeConversationLocks, reviveJournals } from '../../../src/containment/dead-locks.ts';
+import { conversationLockPath, takeoverNotePath } from '../../../src/store/layout.ts';
 import type { Owner } from '../../../src/tree/identity.ts';
 
 let os: FakeOs;
@@ -35,7 +35,7 @@ const put = (name: string, text = ''): void =>
   writeFileSync(join(stateDir, name), text, { mode: 0o600 });
 
 function claim(owner: Owner, conversation: string = owner.instance): string {
-  const name = claimFileName(conversation);
+  const name = conversationLockPath('', conversation);
   put(name, JSON.stringify({ version: 1, conversation, owner, id: 'a-1' }));
   return name;
 }
@@ -46,27 +46,27 @@ const journals = () => files().filter((name) => name.startsWith('host-'));
 describe('the claims of an owner that was proven dead', () => {
   it('go, with the notes of who takes them over, and nobody else’s', () => {
     const theirs = claim(dead('them-0001'));
-    put(takeoverOf(theirs));
+    put(takeoverNotePath(theirs));
     claim(dead('them-0001'), 'another conversation');
     const others = claim(dead('others-01'));
-    removeClaims('them-0001', context);
+    removeConversationLocks('them-0001', context);
     expect(files()).toEqual([others]);
   });
 
   it('stay where their process is kept', () => {
     const [theirs, kept] = [claim(dead('them-0001')), 'kept-them-0001.a-1.jsonl'];
     put(kept);
-    removeClaims('them-0001', context);
+    removeConversationLocks('them-0001', context);
     expect(files()).toEqual([theirs, kept].sort());
   });
 
   it.each([
-    ['what cannot be read', claimFileName('them-0001'), '{'],
-    ['what is named like none', `${claimFileName('them-0001')}.bak`, ''],
-    ['what only ends like one', `old-${claimFileName('them-0001')}`, ''],
+    ['what cannot be read', conversationLockPath('', 'them-0001'), '{'],
+    ['what is named like none', `${conversationLockPath('', 'them-0001')}.bak`, ''],
+    ['what only ends like one', `old-${conversationLockPath('', 'them-0001')}`, ''],
   ])('are not %s', (_what, name, text) => {
     put(name, text);
-    removeClaims('them-0001', context);
+    removeConversationLocks('them-0001', context);
     expect(files()).toEqual([name]);
   });
 });
@@ -92,7 +92,7 @@ describe('an owner of whom nothing but a claim is left', () => {
     ['lives', () => claim({ ...os.identify(), instance: 'them-0001' })],
     ['cannot be judged from here', () => claim(dead('them-0001', { pidNamespace: 'pid:[2]' }))],
     ['is this host', () => claim(dead('ours-0001'))],
-    ['has left a claim that cannot be read', () => put(claimFileName('them-0001'), '{')],
+    ['has left a lock that cannot be read', () => put(conversationLockPath('', 'them-0001'), '{')],
     [
       'is acted for already',
       () => [claim(dead('them-0001')), put('claim-them-0001+others-01.jsonl')],

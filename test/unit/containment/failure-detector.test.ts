@@ -14,12 +14,8 @@ import { FakeClock } from '../../../kit/fake-clock.ts';
 import { FailureDetector } from '../../../src/containment/failure-detector.ts';
 import { Heartbeat } from '../../../src/containment/heartbeat.ts';
 import type { HeartbeatTimes, Liveness, Os } from '../../../src/os/os.ts';
-import {
-  heartbeatPath,
-  heartbeatSocket,
-  heartbeatText,
-  parseHeartbeat,
-} from '../../../src/store/heartbeat-file.ts';
+import { heartbeatText, parseHeartbeat } from '../../../src/store/heartbeat-file.ts';
+import { heartbeatPath, heartbeatSocket } from '../../../src/store/layout.ts';
 
 const TIMES: HeartbeatTimes = { beatMs: 10_000, giveUpMs: 60_000, lookMs: 5000 };
 const HERE = { bootId: 'boot' };

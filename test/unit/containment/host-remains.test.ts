@@ -1,13 +1,13 @@
 // What a guardian may end of a dead host's on a system with neither groups nor environments.
 import { describe, expect, it } from 'vitest';
 import { FakeOs, HOST_PID } from '../../../kit/fake-os.ts';
-import { Estate } from '../../../src/containment/host-remains.ts';
+import { HostRemains } from '../../../src/containment/host-remains.ts';
 
 const DEAD_HOST = 40;
 const GRACE = { politeMs: 100, forcedMs: 100 };
 
 function estateOn(os: FakeOs, tag?: string) {
-  const estate = new Estate(os, { owner: 'DeadOwnerOfTests', hostPid: DEAD_HOST, tag });
+  const estate = new HostRemains(os, { owner: 'DeadOwnerOfTests', hostPid: DEAD_HOST, tag });
   return { estate, end: () => os.clock.until(estate.end(GRACE)) };
 }
 

@@ -69,7 +69,7 @@ describe('judgeDuplicate', () => {
     nobody: ['start', 'start', 'start', 'start'],
     us: ['end ours', 'end ours', 'busy', 'share'],
     another: ['busy', 'end theirs', 'busy', 'share'],
-    'the dead': ['recover', 'recover', 'recover', 'recover'],
+    'dead host': ['recover', 'recover', 'recover', 'recover'],
     silent: ['wait', 'wait', 'wait', 'share'],
     'out of reach': ['busy', 'busy', 'busy', 'share'],
     unproven: ['busy', 'busy', 'busy', 'share'],
@@ -83,7 +83,7 @@ describe('judgeDuplicate', () => {
   });
 
   it.each(cases)('held by %s, %s, with an id that is to be new', (holder, policy) => {
-    const free = { nobody: 'start', 'the dead': 'recover', silent: 'wait' }[holder as string];
+    const free = { nobody: 'start', 'dead host': 'recover', silent: 'wait' }[holder as string];
     expect(judgeDuplicate(holder, policy, true)).toBe(free ?? 'busy');
   });
 });

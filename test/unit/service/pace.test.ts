@@ -12,9 +12,9 @@ import type { ExitReport } from '../../../src/index.ts';
 import { Breaker } from '../../../src/service/breaker.ts';
 import { Pace } from '../../../src/service/pace.ts';
 import { sequelOf } from '../../../src/service/sequel.ts';
-import { ServiceFile } from '../../../src/service/service-file.ts';
 import { removeOldRestarts } from '../../../src/store/restart-log.ts';
 import { observeClock } from '../../../src/store/retention.ts';
+import { ServiceFile } from '../../../src/store/service-file.ts';
 import { budgetInMemory } from '../../../src/supervisor/restart-loop.ts';
 
 const DAY_MS = 24 * 3_600_000;

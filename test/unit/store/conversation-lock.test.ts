@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UNKILLABLE } from '../../../kit/fake-os.ts';
 import { type FakeHost, FakeWorld, PATIENCE_MS, type Request } from '../../../kit/fake-world.ts';
-import { createWhole } from '../../../src/store/files.ts';
+import { createExclusive } from '../../../src/store/exclusive.ts';
 
 const IS_ROOT = process.getuid?.() === 0;
 const NOBODY = 65_534;
@@ -514,7 +514,7 @@ describe('a state directory that fails', () => {
   });
 });
 
-describe('createWhole', () => {
+describe('createExclusive', () => {
   const failing = (code: string) => (): void => {
     throw Object.assign(new Error(code), { code });
   };
@@ -525,8 +525,8 @@ describe('createWhole', () => {
     ['on a file system without them (ENOTSUP)', failing('ENOTSUP')],
   ])('makes a file once: %s', (_, link) => {
     using world = new FakeWorld();
-    expect(createWhole(world.claimPath, 'first', 'me', link)).toBe(true);
-    expect(createWhole(world.claimPath, 'second', 'me', link)).toBe(false);
+    expect(createExclusive(world.claimPath, 'first', 'me', link)).toBe(true);
+    expect(createExclusive(world.claimPath, 'second', 'me', link)).toBe(false);
     expect(readFileSync(world.claimPath, 'utf8')).toBe('first');
     expect(lstatSync(world.claimPath).mode & 0o777).toBe(0o600);
     expect(world.files).toHaveLength(1);
@@ -534,7 +534,7 @@ describe('createWhole', () => {
 
   it('throws whatever else goes wrong, and leaves nothing behind', () => {
     using world = new FakeWorld();
-    expect(() => createWhole(world.claimPath, 'text', 'me', failing('EIO'))).toThrow('EIO');
+    expect(() => createExclusive(world.claimPath, 'text', 'me', failing('EIO'))).toThrow('EIO');
     expect(world.files).toEqual([]);
   });
 });

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
-import { DailyLedger, dayOfFile, removeOldDays } from '../../../src/store/daily-log.ts';
+import { DailyLedger, removeOldDays } from '../../../src/store/daily-log.ts';
+import { parseName } from '../../../src/store/layout.ts';
 import { retentionOf } from '../../../src/store/retention.ts';
 
 const DAY_MS = 86_400_000;
@@ -21,7 +22,7 @@ beforeEach(() => {
   stateDir = mkdtempSync(join(tmpdir(), 'agent-supervisor-days-'));
   warnings = [];
   days = new DailyLedger({
-    ...{ os, prefix: 'spend', remembers: true },
+    ...{ os, kind: 'day' as const, remembers: true },
     stateDir: () => stateDir,
     parse: (value) => value as { n: number },
     warn: (message) => warnings.push(message),
@@ -88,5 +89,5 @@ it.each([
   ['spend-x2026-03-10.jsonl', undefined],
   ['history-2026-03-10.jsonl', undefined],
 ])('%s is of %s', (name, day) => {
-  expect(dayOfFile('spend', name)).toBe(day);
+  expect(parseName(name, 'day')?.day).toBe(day);
 });

@@ -5,15 +5,15 @@ import {
   FORMAT_VERSION,
   type JournalHeader,
   parseChange,
-  parseClaim,
+  parseConversationLock,
   parseHeader,
-  parseJson,
   parseNote,
   parseOrder,
   parseSessionLine,
   parseSpendLine,
   type SupervisionRecord,
 } from '../../../src/store/formats.ts';
+import { parseJson } from '../../../src/store/jsonl.ts';
 
 const FUZZ = runs(1000);
 
@@ -232,7 +232,7 @@ describe('the lines of the other files', () => {
         },
       ],
       ['order', parseOrder, order, {}],
-      ['claim', parseClaim, claim, {}],
+      ['conversation lock', parseConversationLock, claim, {}],
     ];
 
   it.each(FORMATS)(
@@ -267,8 +267,8 @@ describe('the lines of the other files', () => {
     [parseNote, note, 'command', 256],
     [parseNote, note, 'cause', 32],
     [parseNote, note, 'signal', 32],
-    [parseClaim, claim, 'conversation', 1024],
-    [parseClaim, claim, 'id', 64],
+    [parseConversationLock, claim, 'conversation', 1024],
+    [parseConversationLock, claim, 'id', 64],
   ] as const)(
     '%o takes of %o a %s of %i characters, and no longer one',
     (parse, line, field, length) => {
@@ -293,10 +293,10 @@ describe('the lines of the other files', () => {
     [parseNote, { ...note, pid: 1.5 }],
     [parseOrder, { ...order, cause: '' }],
     [parseOrder, { ...order, cause: 'crashed' }],
-    [parseClaim, { ...claim, conversation: '' }],
-    [parseClaim, { ...claim, id: 'a/b' }],
-    [parseClaim, { ...claim, id: 'a/' }],
-    [parseClaim, { ...claim, owner: { ...HEADER.owner, pid: 0 } }],
+    [parseConversationLock, { ...claim, conversation: '' }],
+    [parseConversationLock, { ...claim, id: 'a/b' }],
+    [parseConversationLock, { ...claim, id: 'a/' }],
+    [parseConversationLock, { ...claim, owner: { ...HEADER.owner, pid: 0 } }],
   ] as const)('%o does not take %j', (parse, line) => {
     expect(parse(line)).toBeUndefined();
   });

@@ -15,8 +15,9 @@ import { damaged } from '../../../kit/damage.ts';
 import { runs } from '../../../kit/property.ts';
 import type { Os } from '../../../src/os/os.ts';
 import type { Unproven } from '../../../src/reports.ts';
-import { parseJson, type SupervisionRecord } from '../../../src/store/formats.ts';
+import type { SupervisionRecord } from '../../../src/store/formats.ts';
 import { contentOf, headerOf, readJournal, readSafely } from '../../../src/store/journal-reader.ts';
+import { parseJson } from '../../../src/store/jsonl.ts';
 
 const HEADER = {
   version: 1,

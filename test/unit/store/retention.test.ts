@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
 import { runs } from '../../../kit/property.ts';
+import { clockPath } from '../../../src/store/layout.ts';
 import {
-  CLOCK_FILE,
   type ClockHistory,
   look,
   observeClock,
@@ -184,7 +184,7 @@ describe('the file of the clock', () => {
   let stateDir = '';
   let os: FakeOs;
   const observe = (dryRun = false) => observeClock({ os, stateDir, bootId: 'boot', dryRun });
-  const path = () => join(stateDir, CLOCK_FILE);
+  const path = () => clockPath(stateDir);
 
   beforeEach(() => {
     os = new FakeOs();

@@ -1,13 +1,12 @@
 import { utimesSync } from 'node:fs';
-import { join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Clock } from '../os/clock.ts';
-import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import { readOwnFile, replaceFile } from '../store/files.ts';
-import { FORMAT_VERSION, parseJson } from '../store/formats.ts';
 import { HEARTBEAT_ID, type Owner } from '../tree/identity.ts';
-import type { BreakerMemory, BreakerState } from './breaker.ts';
+import { readOwnFile, replaceFile } from './files.ts';
+import { FORMAT_VERSION } from './formats.ts';
+import { parseJson } from './jsonl.ts';
+import { servicePath } from './layout.ts';
 
 const stamp = () =>
   z.object({
@@ -51,6 +50,21 @@ const content = z.object({
 /** The last process of a service that was ready, and the files that it had made by then. */
 export type Instance = Readonly<z.output<ReturnType<typeof instance>>>;
 
+/** The memory of a breaker, and of its file. */
+export interface BreakerState {
+  /** Failures in a row. */
+  readonly failures: number;
+  /** For how much longer nothing is started. */
+  readonly openForMs: number;
+}
+
+/** The store of a breaker's state. */
+export interface BreakerMemory {
+  /** As it is now, with what other hosts have added. */
+  read(): BreakerState;
+  write(state: BreakerState): void;
+}
+
 export interface ServiceFileOptions {
   readonly os: Os;
   readonly stateDir: string;
@@ -60,7 +74,7 @@ export interface ServiceFileOptions {
   warn(message: string, cause?: unknown): void;
 }
 
-/** What a service's file says, for whoever only looks; `undefined` for one that cannot be read. */
+/** Reads a service's file for a caller that only looks; `undefined` for one that cannot be read. */
 export function readServiceFile(
   path: string,
   os: Os,
@@ -87,7 +101,7 @@ function leftOf(
   return forMs - Math.max(0, sinceMs);
 }
 
-/** What the hosts of a state directory know of a service: its breaker, and its last instance. */
+/** The shared memory of a service on a state directory: its breaker, and its last instance. */
 export class ServiceFile implements BreakerMemory {
   readonly #options: ServiceFileOptions;
   readonly #path: string;
@@ -97,13 +111,13 @@ export class ServiceFile implements BreakerMemory {
   #openUntilMs = 0;
   #instance: Instance | undefined;
   #isIntact = true;
-  /** Who we are, as far as it is known. */
+  /** Our own identity, as far as it is known. */
   #self: Owner;
 
   constructor(options: ServiceFileOptions) {
     this.#options = options;
     this.#self = { ...options.os.identify(), instance: crypto.randomUUID() };
-    this.#path = join(options.stateDir, `service-${hashName(options.name)}.json`);
+    this.#path = servicePath(options.stateDir, options.name);
   }
 
   /** Takes an identity that has become known. */
