@@ -1,4 +1,4 @@
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { Refusal } from './refusal.ts';
 import { COMMON, USAGE, type Usage, VERSION } from './usage.ts';
 

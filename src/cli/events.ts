@@ -4,7 +4,7 @@ import { safeJson } from '../inspect/safe-json.ts';
 import type { HistoryNote } from '../store/formats.ts';
 import { HistoryReader, historyFiles } from '../store/history-reader.ts';
 import { countOf } from './arguments.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { duration, type Paint, painter } from './paint.ts';
 import { plain } from './plain.ts';
 import { findRegistry, type Registry } from './registry.ts';

@@ -10,7 +10,7 @@ import {
 import { safeJson } from '../inspect/safe-json.ts';
 import { exitCodeOf, type Terminal } from '../os/terminal.ts';
 import { type Arguments, bytesOf, countOf, durationOf } from './arguments.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { readOptions } from './registry.ts';

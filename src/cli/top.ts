@@ -2,7 +2,7 @@ import type { ProcessHealth } from '../inspect/report.ts';
 import { safeJson } from '../inspect/safe-json.ts';
 import type { Terminal } from '../os/terminal.ts';
 import { durationOf } from './arguments.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { bytes, counted, painter } from './paint.ts';
 import { fit } from './plain.ts';
 import { Refusal } from './refusal.ts';
