@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
+import { builtins } from './builtins.ts';
 import { bundleThirdParty, thirdParty, withoutRequire, writeInAscii } from './third-party.ts';
 
 const { peerDependencies, version } = JSON.parse(readFileSync('package.json', 'utf8')) as {
@@ -76,7 +77,8 @@ const BUNDLES = [
   { input: 'src/claude/index.ts', dir: 'dist/claude', plugins: [mainEntry] },
   // Two parts: a launcher that finds its daemon ready loads the first one only.
   { input: 'src/daemon/index.ts', dir: 'dist/daemon', plugins: [mainEntry] },
-  { input: 'src/cli/main.ts', dir: 'dist/cli', plugins: [mainEntry] },
+  // Whole in itself: it would read all of the main entry, of which most commands need little.
+  { input: 'src/cli/main.ts', dir: 'dist/cli', plugins: [builtins] },
   { input: 'src/doctor/index.ts', dir: 'dist/doctor', plugins: [mainEntry, pageFiles] },
   { input: 'src/mcp/index.ts', dir: 'dist/mcp', plugins: [mainEntry] },
   { input: 'src/otel/index.ts', dir: 'dist/otel', plugins: [mainEntry] },

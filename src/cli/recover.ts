@@ -75,9 +75,9 @@ async function rehearse(registry: Registry): Promise<SweepReport> {
   return sweep(await onlooker(registry), { known: () => [], overdue: [], trees: [] });
 }
 
-async function perform({ stateDir, options }: Registry): Promise<SweepReport> {
+async function perform({ stateDir, ladder }: Registry): Promise<SweepReport> {
   // It starts nothing, so there is nothing to guard.
-  await using supervisor = createSupervisor({ stateDir, ladder: options.ladder, guardian: false });
+  await using supervisor = createSupervisor({ stateDir, ladder, guardian: false });
   return supervisor.start();
 }
 

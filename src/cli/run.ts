@@ -13,7 +13,7 @@ import { type Arguments, bytesOf, countOf, durationOf } from './arguments.ts';
 import type { Command } from './command.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
-import { readOptions } from './registry.ts';
+import { Registry } from './registry.ts';
 import { awaitDeath, type SlotWish, takeSlot } from './slot.ts';
 
 const KIND = 'command';
@@ -36,9 +36,8 @@ export const run: Command = async (args, terminal) => {
   const request = requestOf(args, command, rest);
   if (args.flag('detached')) return await letGo(args, request, terminal);
   const wish = slotWishOf(args);
-  const { os, options } = readOptions(args);
-  const { stateDir, ladder } = options;
-  const registry = { os, stateDir, options, exists: true };
+  const registry = new Registry(args);
+  const { stateDir, ladder } = registry;
   const say = (text: string): void => void terminal.stderr.write(`agent-supervisor: ${text}\n`);
   const slot = wish && (await takeSlot(wish, registry, say));
   try {
@@ -79,7 +78,7 @@ async function letGo(
   const bound = BOUNDS.find((name) => args.flag(name) || args.text(name) !== undefined);
   if (bound !== undefined)
     throw new Refusal(`--detached lets the command live on for good; leave out --${bound}.`);
-  const { stateDir } = readOptions(args).options;
+  const { stateDir } = new Registry(args);
   await using supervisor = createSupervisor({ stateDir, guardian: false });
   await supervisor.start();
   const request = { command, args: rest, kind, sessionId, slot: false, outlivesHost: true };
