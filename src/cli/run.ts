@@ -14,7 +14,7 @@ import type { Command } from './command.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { Registry } from './registry.ts';
-import { awaitDeath, type SlotWish, takeSlot } from './slot.ts';
+import type { SlotWish } from './slot.ts';
 
 const KIND = 'command';
 /** It is one process alone that is measured: more often than a host does. */
@@ -39,7 +39,9 @@ export const run: Command = async (args, terminal) => {
   const registry = new Registry(args);
   const { stateDir, ladder } = registry;
   const say = (text: string): void => void terminal.stderr.write(`agent-supervisor: ${text}\n`);
-  const slot = wish && (await takeSlot(wish, registry, say));
+  // Loaded for those few runs that wait for one.
+  const slots = wish && (await import('./slot.ts'));
+  const slot = wish && (await slots?.takeSlot(wish, registry, say));
   try {
     await using supervisor = createSupervisor({
       stateDir,
@@ -50,7 +52,7 @@ export const run: Command = async (args, terminal) => {
     const uninstall = supervisor.handleSignals();
     try {
       await supervisor.start();
-      if (wish !== undefined) await awaitDeath(wish, registry);
+      if (wish !== undefined) await slots?.awaitDeath(wish, registry);
       const report = await supervise(supervisor, request, terminal);
       const code = tell(report, args.json ? () => undefined : say);
       if (args.json) terminal.stderr.write(`${safeJson(summaryOf(report, code))}\n`);

@@ -121,7 +121,7 @@ export const USAGE = {
       kind: { value: 'label', summary: 'what it is (default: command)' },
       concurrency: {
         value: 'count',
-        summary: 'wait until fewer than this many of its kind are run by such a run',
+        summary: 'run at most this many of the same --kind at once; wait for a free slot',
       },
       wait: {
         value: 'duration',
