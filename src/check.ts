@@ -48,7 +48,7 @@ export function parseInput<S extends z.ZodMiniType>(
   if (isUnknown(issue)) {
     const field = fieldAt([...path, issue.keys[0] ?? '']);
     const known = knownKeys(schema, path);
-    const meant = known.find((name) => isShortFor(issue.keys[0] ?? '', name));
+    const meant = meantBy(issue.keys[0] ?? '', known, schema, path);
     const guess = meant === undefined ? '' : ` Did you mean "${meant}"?`;
     throw invalid(
       `${subject}: unknown option "${field}".${guess} Known here: ${known.join(', ')}.`,
@@ -58,9 +58,7 @@ export function parseInput<S extends z.ZodMiniType>(
   const field = fieldAt(path) || root;
   const at = valueAt(input, path);
   const value = path.some((key) => CONFIDENTIAL.has(key)) ? kindOf(at) : show(at);
-  const advice = isRequired(schema, input, path)
-    ? `${at === undefined ? 'Pass' : 'Correct'} it; it has no default`
-    : 'Correct it, or leave it out for the default';
+  const advice = adviceFor(schema, input, issue);
   throw invalid(`${subject}: "${field}" is ${value}, but ${wish(issue)}. ${advice}.`, {
     field,
     value,
@@ -79,18 +77,42 @@ function isUnknown(issue: z.core.$ZodIssue): issue is z.core.$ZodIssueUnrecogniz
   return issue.code === 'unrecognized_keys';
 }
 
+function adviceFor(schema: z.ZodMiniType, input: unknown, { path, ...issue }: z.core.$ZodIssue) {
+  const isWhole = path.length === 0 && issue.code === 'invalid_type' && issue.expected === 'object';
+  if (isWhole && isRequired(schema, input, path)) {
+    const isCommand = knownKeys(schema, path).includes('command');
+    return `Pass an object${isCommand ? ', such as { command: "ls", args: ["-l"] }' : ''}`;
+  }
+  if (path.length === 1 && isForbidden(schemaOf(schema, path))) return 'Leave it out';
+  if (!isRequired(schema, input, path)) return 'Correct it, or leave it out for the default';
+  return `${valueAt(input, path) === undefined ? 'Pass' : 'Correct'} it; it has no default`;
+}
+
 /** Whether a field cannot be left out: without it, the input is wrong in the same place. */
 function isRequired(schema: z.ZodMiniType, input: unknown, path: readonly PropertyKey[]): boolean {
   const [key, ...rest] = path;
   if (key === undefined) return !schema.safeParse(undefined).success;
   if (rest.length > 0 || typeof input !== 'object' || input === null) return false;
-  const without = schema.safeParse({ ...input, [key]: undefined });
+  const { [key]: _, ...others } = input as Record<PropertyKey, unknown>;
+  const without = schema.safeParse(others);
   return without.error?.issues.some((issue) => issue.path[0] === key) ?? false;
+}
+
+/** The known option that was meant: one that reads alike, or one of that name in a group. */
+function meantBy(
+  name: string,
+  known: readonly string[],
+  schema: z.ZodMiniType,
+  path: readonly PropertyKey[],
+): string | undefined {
+  const alike = known.find((other) => isShortFor(name.toLowerCase(), other.toLowerCase()));
+  const group = known.find((other) => knownKeys(schema, [...path, other]).includes(name));
+  return alike ?? (group && `${fieldAt([...path, group])}.${name}`);
 }
 
 /** `cmd` is short for `command`, `arg` for `args`. */
 function isShortFor(short: string, name: string): boolean {
-  if (short.length < 2 || short[0]?.toLowerCase() !== name[0]?.toLowerCase()) return false;
+  if (short.length < 2 || short[0] !== name[0]) return false;
   let at = 0;
   for (const letter of name) if (letter === short[at]) at += 1;
   return at === short.length;
@@ -127,26 +149,41 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, seen through records, defaults, transforms, unions and z.lazy. */
-function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
-  const {
-    shape,
-    innerType,
-    valueType,
-    in: source,
-    options: members = [],
-    getter,
-  } = (schema as z.ZodMiniType)._zod.def as unknown as {
-    [key: string]: unknown;
-    shape?: Record<string, unknown>;
-    options?: readonly z.ZodMiniType[];
-    getter?: () => unknown;
-  };
-  if (valueType !== undefined) return knownKeys(valueType, path.slice(1));
-  const object = members.find((member) => 'shape' in member._zod.def);
-  if (shape === undefined) return knownKeys(innerType ?? source ?? object ?? getter?.(), path);
+/** What a strict object at `path` knows, but for what must be left out; nothing where there is none. */
+function knownKeys(schema: z.ZodMiniType, path: readonly PropertyKey[]): string[] {
+  const { shape = {} } = definitionOf(schemaOf(schema, path));
+  return Object.keys(shape).filter((key) => !isForbidden(shape[key]));
+}
+
+/** The schema at `path`, seen through records, defaults, transforms, unions and z.lazy; an object's own where there is one. */
+function schemaOf(schema: unknown, path: readonly PropertyKey[]): unknown {
+  if (schema === undefined) return undefined;
   const [key, ...rest] = path;
-  return key === undefined ? Object.keys(shape) : knownKeys(shape[String(key)], rest);
+  const { shape, innerType, valueType, in: source, options = [], getter } = definitionOf(schema);
+  if (shape !== undefined) return key === undefined ? schema : schemaOf(shape[String(key)], rest);
+  if (valueType !== undefined) return schemaOf(valueType, rest);
+  const object = options.find((member) => definitionOf(member).shape !== undefined);
+  return schemaOf(innerType ?? source ?? object ?? getter?.(), path) ?? schema;
+}
+
+/** A field that is known only to say why it must be left out. */
+function isForbidden(schema: unknown): boolean {
+  const { type, innerType } = definitionOf(schema);
+  return type === 'optional' ? isForbidden(innerType) : type === 'undefined';
+}
+
+interface Definition {
+  readonly type?: string;
+  readonly shape?: Readonly<Record<string, unknown>>;
+  readonly innerType?: unknown;
+  readonly valueType?: unknown;
+  readonly in?: unknown;
+  readonly options?: readonly unknown[];
+  readonly getter?: () => unknown;
+}
+
+function definitionOf(schema: unknown): Definition {
+  return ((schema as z.ZodMiniType | undefined)?._zod.def ?? {}) as Definition;
 }
 
 function kindOf(value: unknown): string {

@@ -1,6 +1,14 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { Refusal } from './refusal.ts';
-import { COMMON, type CommandName, USAGE, type Usage } from './usage.ts';
+import {
+  COMMON,
+  type CommandName,
+  type Option,
+  type OptionName,
+  type Options,
+  USAGE,
+  type Usage,
+} from './usage.ts';
 
 /** What a command was called with, as text. */
 export interface Arguments {
@@ -12,8 +20,8 @@ export interface Arguments {
   readonly stateDir: string | undefined;
   readonly json: boolean;
   readonly help: boolean;
-  flag(name: string): boolean;
-  text(name: string): string | undefined;
+  flag(name: OptionName): boolean;
+  text(name: OptionName): string | undefined;
 }
 
 /**
@@ -26,8 +34,7 @@ export function parseArguments(command: CommandName, args: readonly string[]): A
   const own = end === -1 ? args : args.slice(0, end);
   const after = end === -1 ? [] : args.slice(end + 1);
   const { options, operands = 0 }: Usage = USAGE[command];
-  const config = Object.fromEntries([...options, ...COMMON].map(([left]) => optionOf(left)));
-  const { values, positionals: before } = read(command, own, config);
+  const { values, positionals: before } = read(command, own, { ...options, ...COMMON });
   const isRun = command === 'run';
   const positionals = isRun ? before : [...before, ...after];
   const isHelp = values['help'] === true;
@@ -47,15 +54,9 @@ export function parseArguments(command: CommandName, args: readonly string[]): A
   };
 }
 
-/** `-n, --lines <count>` is an option with a value and a short name. */
-function optionOf(left: string): [string, ParseArgsOptionsConfig[string]] {
-  const short = /^-(\w),/.exec(left)?.[1];
-  const name = /--([\w-]+)/.exec(left)?.[1] ?? '';
-  const type = left.includes('<') ? 'string' : 'boolean';
-  return [name, short === undefined ? { type } : { type, short }];
-}
-
-function read(command: CommandName, args: readonly string[], options: ParseArgsOptionsConfig) {
+function read(command: CommandName, args: readonly string[], known: Options) {
+  const entries = Object.entries(known).map(([name, option]) => [name, descriptorOf(option)]);
+  const options: ParseArgsOptionsConfig = Object.fromEntries(entries);
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
@@ -65,6 +66,11 @@ function read(command: CommandName, args: readonly string[], options: ParseArgsO
       `${sentence.replace(/\.$/, '')}. "agent-supervisor ${command} --help" says what it takes.`,
     );
   }
+}
+
+function descriptorOf({ short, value }: Option): ParseArgsOptionsConfig[string] {
+  const type = value === undefined ? 'boolean' : 'string';
+  return short === undefined ? { type } : { type, short };
 }
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -1,59 +1,58 @@
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { Refusal } from './refusal.ts';
-import { COMMON, USAGE, type Usage, VERSION } from './usage.ts';
+import {
+  COMMANDLESS,
+  COMMON,
+  flagsOf,
+  type Option,
+  type Options,
+  USAGE,
+  type Usage,
+} from './usage.ts';
 
-const SHELLS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
+const SHELLS: Readonly<Record<Shell, () => string>> = { bash, zsh, fish };
+
+type Shell = (typeof USAGE)['completion']['words'][number];
 
 export const run: Command = async ({ positionals: [shell = ''] }, { stdout }) => {
-  const script = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
-  if (script === undefined)
+  if (!isShell(shell))
     throw new Refusal(`completion: "${shell}" is no shell known here. Name bash, zsh or fish.`);
-  stdout.write(script());
+  stdout.write(SHELLS[shell]());
   return 0;
 };
 
-interface Option {
-  /** `--name`, with its short name before it. */
-  readonly flags: readonly string[];
-  /** What follows it, if anything does; `'anything'` is what nobody can guess. */
-  readonly value: undefined | 'folder' | 'anything' | readonly string[];
-  readonly meaning: string;
+function isShell(name: string): name is Shell {
+  return Object.hasOwn(SHELLS, name);
 }
 
-interface Completed {
+/** An option as the shells are told of it. */
+interface CompletedOption extends Option {
+  /** `--name`, with its short name before it. */
+  readonly flags: readonly string[];
+}
+
+interface CompletedCommand {
   readonly name: string;
   readonly summary: string;
-  readonly options: readonly Option[];
+  readonly options: readonly CompletedOption[];
   /** The words that it may be called with, besides options. */
   readonly words: readonly string[];
 }
 
-function commands(): Completed[] {
-  return Object.entries<Usage>(USAGE).map(([name, { summary, options }]) => ({
+function commands(): CompletedCommand[] {
+  return Object.entries<Usage>(USAGE).map(([name, { summary, options, words = [] }]) => ({
     name,
     summary,
-    options: [...options, ...COMMON].map(optionOf),
-    words: name === 'completion' ? Object.keys(SHELLS) : [],
+    options: completedOptions({ ...options, ...COMMON }),
+    words,
   }));
 }
 
-/** The options that stand in the place of a command. */
-function commandless(): Option[] {
-  return [VERSION, ...COMMON.slice(-1)].map(optionOf);
-}
-
-function optionOf([left, meaning]: Usage['options'][number]): Option {
-  const value = /<(.+)>/.exec(left)?.[1];
-  return {
-    flags: left.replace(/<.*/, '').match(/--?[a-z][\w-]*/g) ?? [],
-    value: value === undefined ? value : kindOf(value),
-    meaning,
-  };
-}
-
-function kindOf(value: string): Option['value'] {
-  if (value === 'folder') return value;
-  return value.includes('|') ? value.split('|') : 'anything';
+function completedOptions(options: Options): CompletedOption[] {
+  return Object.entries(options).map(([name, option]) => ({
+    ...option,
+    flags: flagsOf(name, option),
+  }));
 }
 
 /** How a shell is told of what follows an option. */
@@ -65,12 +64,13 @@ interface ValueSyntax {
 
 function completed({ value }: Option, syntax: ValueSyntax): string {
   if (value === undefined) return '';
-  return typeof value === 'string' ? syntax[value] : syntax.words(value);
+  if (typeof value !== 'string') return syntax.words(value);
+  return value === 'folder' ? syntax.folder : syntax.anything;
 }
 
 function bash(): string {
   const lines = (words: readonly string[]): string => `$'${words.join('\\n')}'`;
-  const flags = (options: readonly Option[]) => options.flatMap((option) => option.flags);
+  const flags = (options: readonly CompletedOption[]) => options.flatMap((option) => option.flags);
   const values = new Map<string, string>();
   for (const option of commands().flatMap(({ options }) => options)) {
     const complete = completed(option, {
@@ -84,7 +84,7 @@ function bash(): string {
   const cases = commands().map(
     ({ name, words, options }) => `    ${name}) words=${lines([...words, ...flags(options)])} ;;`,
   );
-  const first = [...commands().map(({ name }) => name), ...flags(commandless())];
+  const first = [...commands().map(({ name }) => name), ...flags(completedOptions(COMMANDLESS))];
   return `_agent_supervisor() {
   local word="\${COMP_WORDS[COMP_CWORD]}" words="" one IFS=$'\\n'
   COMPREPLY=()
@@ -108,14 +108,14 @@ complete -F _agent_supervisor agent-supervisor
 
 function zsh(): string {
   const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-  const spec = (option: Option): string => {
-    const { flags, meaning } = option;
+  const spec = (option: CompletedOption): string => {
+    const { flags, summary } = option;
     const value = completed(option, {
       folder: ':folder:_files -/',
       anything: ':value: ',
       words: (words) => `:value:(${words.join(' ')})`,
     });
-    const rest = quoted(`[${meaning.replace(/[[\]]/g, '\\$&')}]${value}`);
+    const rest = quoted(`[${summary.replace(/[[\]]/g, '\\$&')}]${value}`);
     // Of an option with two names, only one is offered and taken.
     return flags.length === 1
       ? `${flags[0]}${rest}`
@@ -128,7 +128,7 @@ function zsh(): string {
     const operand = words.length > 0 ? [quoted(`1:shell:(${words.join(' ')})`)] : [];
     return `    ${name}) _arguments ${[...operand, ...options.map(spec)].join(' \\\n      ')} ;;`;
   });
-  const first = commandless().flatMap(({ flags }) => flags);
+  const first = completedOptions(COMMANDLESS).flatMap(({ flags }) => flags);
   return `#compdef agent-supervisor
 _agent_supervisor() {
   local -a known=(
@@ -162,18 +162,18 @@ function fish(): string {
   const quoted = (text: string) => `'${text.replace(/['\\]/g, '\\$&')}'`;
   const line = (command: string, rest: string, meaning: string): string =>
     `complete -c agent-supervisor -n ${quoted(`__agent_supervisor_is '${command}'`)} ${rest} -d ${quoted(meaning)}`;
-  const option = (command: string, known: Option): string => {
+  const option = (command: string, known: CompletedOption): string => {
     const names = known.flags.map((flag) => flag.replace(/^--/, '-l ').replace(/^-(?=\w$)/, '-s '));
     const value = completed(known, {
       folder: " -x -a '(__fish_complete_directories)'",
       anything: ' -x',
       words: (words) => ` -x -a ${quoted(words.join(' '))}`,
     });
-    return line(command, names.join(' ') + value, known.meaning);
+    return line(command, names.join(' ') + value, known.summary);
   };
   const lines = [
     ...commands().map(({ name, summary }) => line('', `-a ${name}`, summary)),
-    ...commandless().map((known) => option('', known)),
+    ...completedOptions(COMMANDLESS).map((known) => option('', known)),
     ...commands().flatMap(({ name, words, options }) => [
       ...words.map((word) => line(name, `-a ${word}`, `the completion of ${word}`)),
       ...options.map((known) => option(name, known)),

@@ -1,7 +1,7 @@
 import { examine } from '../inspect/doctor.ts';
 import type { Check, DoctorReport } from '../inspect/report.ts';
 import { safeJson } from '../inspect/safe-json.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { bytes, counted, type Paint, painter } from './paint.ts';
 import { plain } from './plain.ts';
 import { findRegistry } from './registry.ts';

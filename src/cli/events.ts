@@ -1,14 +1,14 @@
 import { basename } from 'node:path';
 import { publicText } from '../inspect/public-text.ts';
 import { safeJson } from '../inspect/safe-json.ts';
+import { sleep } from '../os/clock.ts';
 import type { HistoryNote } from '../store/formats.ts';
 import { HistoryReader, historyFiles } from '../store/history-reader.ts';
 import { countOf } from './arguments.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { duration, type Paint, painter } from './paint.ts';
 import { plain } from './plain.ts';
 import { findRegistry, type Registry } from './registry.ts';
-import { Turn } from './turn.ts';
 
 const LINES = 20;
 /** How much of the past is read for each line of it; a note is rarely as long. */
@@ -38,7 +38,7 @@ export const run: Command = async (args, terminal) => {
   while (isFollowing && !terminal.ended.aborted) {
     write(follower.takeNew());
     terminal.checkReader();
-    await new Turn(os, terminal.ended, POLL_MS).over;
+    await sleep(POLL_MS, os.clock, terminal.ended);
   }
   return 0;
 };

@@ -1,11 +1,10 @@
 import type { Terminal } from '../os/terminal.ts';
-import { type Arguments, parseArguments } from './arguments.ts';
+import { parseArguments } from './arguments.ts';
+import type { Command } from './command.ts';
+import { help } from './help.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
-import { type CommandName, help, isCommand, USAGE } from './usage.ts';
-
-/** Carries out a command; resolves to the exit code. */
-export type Command = (args: Arguments, terminal: Terminal) => Promise<number>;
+import { type CommandName, isCommand, USAGE } from './usage.ts';
 
 // Each is loaded when it is called: `--version` and `--help` need none of them.
 const COMMANDS: Readonly<Record<CommandName, () => Promise<{ readonly run: Command }>>> = {

@@ -1,5 +1,5 @@
 import { safeJson } from '../inspect/safe-json.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { painter } from './paint.ts';
 import { plain } from './plain.ts';
 import { findRegistry } from './registry.ts';

@@ -1,5 +1,5 @@
+import type { Command } from './command.ts';
 import { endTargets, findTargets, leftAlone } from './endings.ts';
-import type { Command } from './execute.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { findRegistry } from './registry.ts';

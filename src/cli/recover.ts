@@ -4,8 +4,8 @@ import { createSupervisor, type SweepReport } from '../index.ts';
 import { safeJson } from '../inspect/safe-json.ts';
 import type { Terminal } from '../os/terminal.ts';
 import type { Arguments } from './arguments.ts';
+import type { Command } from './command.ts';
 import { confirm } from './endings.ts';
-import type { Command } from './execute.ts';
 import { counted } from './paint.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
@@ -75,9 +75,9 @@ async function rehearse(registry: Registry): Promise<SweepReport> {
   return sweep(await onlooker(registry), { known: () => [], overdue: [], trees: [] });
 }
 
-async function perform({ stateDir, options }: Registry): Promise<SweepReport> {
+async function perform({ stateDir, ladder }: Registry): Promise<SweepReport> {
   // It starts nothing, so there is nothing to guard.
-  await using supervisor = createSupervisor({ stateDir, ladder: options.ladder, guardian: false });
+  await using supervisor = createSupervisor({ stateDir, ladder, guardian: false });
   return supervisor.start();
 }
 

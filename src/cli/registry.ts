@@ -1,21 +1,41 @@
 import { accessSync, constants, statSync } from 'node:fs';
-import { resolve } from 'node:path';
 import type { OrphanContext } from '../containment/context.ts';
 import { FailureDetector } from '../containment/failure-detector.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { type ResolvedOptions, resolveOptions } from '../supervisor/options.ts';
+import {
+  findStateDir,
+  type ResolvedOptions,
+  resolveOptions,
+  type SupervisorOptions,
+} from '../supervisor/options.ts';
 import type { Owner } from '../tree/identity.ts';
 import { type Arguments, durationOf } from './arguments.ts';
 import { Refusal } from './refusal.ts';
 
-/** The state directory that a command is about, and who looks at it. */
-export interface Registry {
-  readonly os: Os;
+/** The state directory that a command is about. */
+export class Registry {
+  readonly os: Os = systemOs();
   readonly stateDir: string;
-  readonly options: ResolvedOptions;
   /** Whether there is one: without, nothing was ever started. */
   readonly exists: boolean;
+  readonly ladder: NonNullable<SupervisorOptions['ladder']>;
+  #options: ResolvedOptions | undefined;
+
+  constructor(args: Arguments, exists = true) {
+    if (args.stateDir === '')
+      throw new Refusal('--state-dir is empty. Name a folder, or leave it out.');
+    this.stateDir = findStateDir(args.stateDir, this.os).stateDir;
+    this.exists = exists;
+    // Whoever ends something from here has no stdin of it to end, or has waited long enough for that.
+    this.ladder = { stdinEofMs: 0, termMs: durationOf('grace', args.text('grace')) };
+  }
+
+  /** Checked at their first use: to make their schemas takes longer than a whole `ps`. */
+  get options(): ResolvedOptions {
+    this.#options ??= resolveOptions({ stateDir: this.stateDir, ladder: this.ladder }, this.os);
+    return this.#options;
+  }
 }
 
 /**
@@ -24,12 +44,11 @@ export interface Registry {
  * @throws Refusal for one that was named and is not there, that cannot be read, or is another user's
  */
 export function findRegistry(args: Arguments): Registry {
-  const { stateDir: named } = args;
-  const { os, options } = readOptions(args);
-  const { stateDir } = options;
+  const registry = new Registry(args);
+  const { os, stateDir } = registry;
   const stat = statOf(stateDir);
   if (stat === undefined) {
-    if (named === undefined) return { os, stateDir, options, exists: false };
+    if (args.stateDir === undefined) return new Registry(args, false);
     throw new Refusal(
       `There is no state directory ${stateDir}. Look at --state-dir, or at AGENT_SUPERVISOR_STATE_DIR.`,
     );
@@ -45,27 +64,22 @@ export function findRegistry(args: Arguments): Registry {
   } catch (error) {
     throw unreadable(stateDir, error);
   }
-  return { os, stateDir, options, exists: true };
-}
-
-/** What the arguments and the operator's variables say of the supervision. */
-export function readOptions(args: Arguments): Pick<Registry, 'os' | 'options'> {
-  const { stateDir } = args;
-  const os = systemOs();
-  if (stateDir === '') throw new Refusal('--state-dir is empty. Name a folder, or leave it out.');
-  // Whoever ends something from here has no stdin of it to end, or has waited long enough for that.
-  const ladder = { stdinEofMs: 0, termMs: durationOf('grace', args.text('grace')) };
-  const where = stateDir === undefined ? {} : { stateDir: resolve(stateDir) };
-  return { os, options: resolveOptions({ ...where, ladder }, os) };
+  return registry;
 }
 
 /** Who we are, as somebody who looks: of no host, and so the owner of nothing. */
-export async function onlooker({ os, stateDir, options }: Registry): Promise<OnlookerContext> {
+export async function onlooker(registry: Registry): Promise<OnlookerContext> {
+  const { os, stateDir } = registry;
   const identity = (await os.identifyAsync?.()) ?? os.identify();
-  const self: Owner = { ...identity, instance: crypto.randomUUID() };
-  const detector = new FailureDetector(os, stateDir, { looksOnce: true });
-  const context = { os, stateDir, self, detector, ladder: options.ladder };
-  return { ...context, dryRun: true, ownTree: () => undefined };
+  return {
+    ...{ os, stateDir, dryRun: true },
+    self: { ...identity, instance: crypto.randomUUID() },
+    detector: new FailureDetector(os, stateDir, { looksOnce: true }),
+    get ladder() {
+      return registry.options.ladder;
+    },
+    ownTree: () => undefined,
+  };
 }
 
 export interface OnlookerContext extends OrphanContext {

@@ -10,11 +10,11 @@ import {
 import { safeJson } from '../inspect/safe-json.ts';
 import { exitCodeOf, type Terminal } from '../os/terminal.ts';
 import { type Arguments, bytesOf, countOf, durationOf } from './arguments.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
-import { readOptions } from './registry.ts';
-import { awaitDeath, type SlotWish, takeSlot } from './slot.ts';
+import { Registry } from './registry.ts';
+import type { SlotWish } from './slot.ts';
 
 const KIND = 'command';
 /** It is one process alone that is measured: more often than a host does. */
@@ -36,11 +36,12 @@ export const run: Command = async (args, terminal) => {
   const request = requestOf(args, command, rest);
   if (args.flag('detached')) return await letGo(args, request, terminal);
   const wish = slotWishOf(args);
-  const { os, options } = readOptions(args);
-  const { stateDir, ladder } = options;
-  const registry = { os, stateDir, options, exists: true };
+  const registry = new Registry(args);
+  const { stateDir, ladder } = registry;
   const say = (text: string): void => void terminal.stderr.write(`agent-supervisor: ${text}\n`);
-  const slot = wish && (await takeSlot(wish, registry, say));
+  // Loaded for those few runs that wait for one.
+  const slots = wish && (await import('./slot.ts'));
+  const slot = wish && (await slots?.takeSlot(wish, registry, say));
   try {
     await using supervisor = createSupervisor({
       stateDir,
@@ -51,7 +52,7 @@ export const run: Command = async (args, terminal) => {
     const uninstall = supervisor.handleSignals();
     try {
       await supervisor.start();
-      if (wish !== undefined) await awaitDeath(wish, registry);
+      if (wish !== undefined) await slots?.awaitDeath(wish, registry);
       const report = await supervise(supervisor, request, terminal);
       const code = tell(report, args.json ? () => undefined : say);
       if (args.json) terminal.stderr.write(`${safeJson(summaryOf(report, code))}\n`);
@@ -79,7 +80,7 @@ async function letGo(
   const bound = BOUNDS.find((name) => args.flag(name) || args.text(name) !== undefined);
   if (bound !== undefined)
     throw new Refusal(`--detached lets the command live on for good; leave out --${bound}.`);
-  const { stateDir } = readOptions(args).options;
+  const { stateDir } = new Registry(args);
   await using supervisor = createSupervisor({ stateDir, guardian: false });
   await supervisor.start();
   const request = { command, args: rest, kind, sessionId, slot: false, outlivesHost: true };

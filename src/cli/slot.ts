@@ -1,7 +1,7 @@
 import { type HeldLock, holdLock } from '../daemon/spawn-lock.ts';
 import { isSupervisorError } from '../index.ts';
 import { survey } from '../inspect/survey.ts';
-import type { Os } from '../os/os.ts';
+import { sleep } from '../os/clock.ts';
 import { makePrivateFolder } from '../store/files.ts';
 import { slotLockPath } from '../store/layout.ts';
 import { plain } from './plain.ts';
@@ -48,7 +48,7 @@ export async function takeSlot(
     if (os.clock.running.monotonicMs() >= untilMs)
       throw new Refusal(`Nothing was started: ${full}.`, TRY_AGAIN);
     if (isFirst) say(`waiting, for ${full}`);
-    await pause(os);
+    await sleep(POLL_MS, os.clock.running);
   }
 }
 
@@ -80,10 +80,6 @@ export async function awaitDeath(
         TRY_AGAIN,
       );
     }
-    await pause(os);
+    await sleep(POLL_MS, os.clock.running);
   }
-}
-
-function pause({ clock }: Os): Promise<void> {
-  return new Promise((resolve) => void clock.running.after(POLL_MS, resolve, { keepAlive: true }));
 }

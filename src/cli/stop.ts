@@ -1,4 +1,5 @@
 import type { SurveyedOwner } from '../inspect/survey.ts';
+import type { Command } from './command.ts';
 import {
   type Exempt,
   endTargets,
@@ -7,7 +8,6 @@ import {
   leftAlone,
   type Selection,
 } from './endings.ts';
-import type { Command } from './execute.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { findRegistry } from './registry.ts';

@@ -1,13 +1,13 @@
 import type { ProcessHealth } from '../inspect/report.ts';
 import { safeJson } from '../inspect/safe-json.ts';
+import { sleep } from '../os/clock.ts';
 import type { Terminal } from '../os/terminal.ts';
 import { durationOf } from './arguments.ts';
-import type { Command } from './execute.ts';
+import type { Command } from './command.ts';
 import { bytes, counted, painter } from './paint.ts';
 import { fit } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { findRegistry, type Registry } from './registry.ts';
-import { Turn } from './turn.ts';
 import { listLines, takeView, type View } from './view.ts';
 
 const INTERVAL_MS = 1000;
@@ -49,7 +49,7 @@ async function printViews(
 ): Promise<number> {
   while (!terminal.ended.aborted) {
     terminal.stdout.write(`${safeJson(await takeView(registry))}\n`);
-    await new Turn(registry.os, terminal.ended, intervalMs).over;
+    await sleep(intervalMs, registry.os.clock, terminal.ended);
   }
   return 0;
 }
@@ -60,7 +60,7 @@ class Screen {
   readonly #intervalMs: number;
   #order: Order;
   #view: View = { at: 0, owners: [], processes: [] };
-  #turn: Turn | undefined;
+  #wake = new AbortController();
 
   constructor(registry: Registry, terminal: Terminal, intervalMs: number, order: Order) {
     this.#registry = registry;
@@ -83,8 +83,9 @@ class Screen {
       while (!ended.aborted) {
         this.#view = await takeView(this.#registry);
         this.#draw();
-        this.#turn = new Turn(this.#registry.os, ended, this.#intervalMs);
-        await this.#turn.over;
+        this.#wake = new AbortController();
+        const signal = AbortSignal.any([ended, this.#wake.signal]);
+        await sleep(this.#intervalMs, this.#registry.os.clock, signal);
       }
     } finally {
       stdout.write(LEAVE);
@@ -99,7 +100,7 @@ class Screen {
     else if (key === 'c') this.#sort('cpu');
     else if (key === 'm') this.#sort('memory');
     else if (key === 'a') this.#sort('age');
-    else if (key === ' ') this.#turn?.end();
+    else if (key === ' ') this.#wake.abort();
   }
 
   #sort(order: Order): void {

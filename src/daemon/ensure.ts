@@ -1,10 +1,11 @@
 import { dirname, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
+import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
-import { awaitReady, pause, type ReadyOutcome } from '../ready/await-ready.ts';
+import { awaitReady, type ReadyOutcome } from '../ready/await-ready.ts';
 import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
 import { createExclusive } from '../store/exclusive.ts';
 import { makeFolder } from '../store/files.ts';
@@ -101,7 +102,7 @@ class Ensuring {
       } else {
         if (view.doubt !== undefined) {
           if (!this.#isSilent(view, askedAtMs)) throw refusals.unjudged(view.file, view.doubt);
-          await pause(SILENT_POLL_MS, os);
+          await sleep(SILENT_POLL_MS, os.clock.running);
           continue;
         }
         const isRight =
@@ -281,7 +282,7 @@ class Ensuring {
     while (await canConnect(endpoint, PROBE_MS)) {
       if (os.clock.running.monotonicMs() > untilMs)
         throw refusals.stranger(await this.#listeners());
-      await pause(20, os);
+      await sleep(20, os.clock.running);
     }
   }
 

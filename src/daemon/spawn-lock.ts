@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Heartbeat } from '../containment/heartbeat.ts';
 import { SupervisorError } from '../index.ts';
+import { sleep } from '../os/clock.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { createExclusive } from '../store/exclusive.ts';
@@ -79,7 +80,7 @@ export async function holdLock(
     last = holder;
     const leftMs = untilMs - os.clock.running.monotonicMs();
     if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
-    await pause(Math.min(pollMs, leftMs), os);
+    await sleep(Math.min(pollMs, leftMs), os.clock.running);
   }
 }
 
@@ -214,10 +215,6 @@ function read(path: string, os: Os): SpawnLockFile | 'unreadable' | undefined {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
   }
-}
-
-function pause(ms: number, os: Os): Promise<void> {
-  return new Promise((resolve) => void os.clock.running.after(ms, resolve, { keepAlive: true }));
 }
 
 function unusable(path: string, cause: unknown): SupervisorError {

@@ -183,13 +183,13 @@ const ADVICE: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
-/** `ls -la`, where no path with a blank in it was meant. */
-function looksLikeCommandLine(command: string, args: readonly string[]): boolean {
-  return args.length === 0 && /^[^\s/\\]+\s+\S/.test(command);
+/** `ls -la`, `node app.js` or `./app --port 1`, where no path with a blank in it was meant. */
+function looksLikeCommandLine(command: string): boolean {
+  return /^[^\s/\\]+\s+\S|^\S+\s+-/.test(command);
 }
 
 /** Finds out what an error of the system means; its own text confuses a missing folder with a missing program. */
-function explain({ command, args, cwd }: LaunchRequest, cause: unknown): LaunchFailure {
+function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure {
   const { code, message } = cause as NodeJS.ErrnoException;
   // Node hangs the raw arguments on its error, where a log would print them; they can be secrets.
   Reflect.deleteProperty(cause as object, 'spawnargs');
@@ -201,7 +201,7 @@ function explain({ command, args, cwd }: LaunchRequest, cause: unknown): LaunchF
     return { code: 'CWD_NOT_FOUND', message: `${which} is not a folder. ${advice}`, cause };
   }
   if (code === 'ENOENT') {
-    const advice = looksLikeCommandLine(command, args)
+    const advice = looksLikeCommandLine(command)
       ? 'It looks like a whole command line: pass the program as command, and each argument as an item of args.'
       : 'Install it, correct PATH, or pass its absolute path; for a script, check its first line.';
     return {

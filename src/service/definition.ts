@@ -89,7 +89,7 @@ const definition = z
     ),
     lockFiles: z._default(z.readonly(z.array(absolutePath())), []),
     // These are the spawn's to check.
-    command: z.unknown(),
+    command: z.optional(z.unknown()),
     args: z.optional(z.unknown()),
     env: z.optional(z.unknown()),
     cwd: z.optional(z.unknown()),

@@ -171,11 +171,19 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
     'options',
   );
   assertOptionsConsistent(options.limits);
-  const named = options.stateDir ?? (environment['AGENT_SUPERVISOR_STATE_DIR'] || undefined);
-  if (named !== undefined) return { ...options, stateDir: resolve(named) };
+  return { ...options, ...findStateDir(options.stateDir, os) };
+}
+
+/** @internal The folder that was named, by the caller or by the operator, or the platform's own. */
+export function findStateDir(
+  wish: string | undefined,
+  os: Os,
+): Pick<ResolvedOptions, 'stateDir' | 'homeless'> {
+  const named = wish ?? (os.environment()['AGENT_SUPERVISOR_STATE_DIR'] || undefined);
+  if (named !== undefined) return { stateDir: resolve(named) };
   const fallback = os.stateFallback?.(STATE_FOLDER);
   const stateDir = resolve(fallback?.path ?? join(os.stateHome(), STATE_FOLDER));
-  return { ...options, stateDir, ...(fallback && { homeless: fallback.reason }) };
+  return { stateDir, ...(fallback && { homeless: fallback.reason }) };
 }
 
 /** Lays the operator's word under what the host has left out. */

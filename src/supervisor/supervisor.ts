@@ -673,7 +673,7 @@ export class Supervisor {
   }
 
   #check(input: SpawnRequest, subject: string): CheckedRequest {
-    const request = parseInput(limitedRequest, input, subject);
+    const request = parseInput(limitedRequest, input, subject, 'request');
     const limits = this.#assertSensible(request, subject);
     const { stdout, stderr } = pipedOf(request);
     // What is not seen cannot be missed.

@@ -35,6 +35,8 @@ describe('a launch that fails', () => {
 
   it.skipIf(process.platform === 'win32').each([
     ['a whole command line', 'ls -la', [], /looks like a whole command line.*item of args/],
+    ['a program with its script', 'no-node app.js', ['--x'], /looks like a whole command line/],
+    ['a path with an option', './bin/app --port 1', [], /looks like a whole command line/],
     ['a path with a blank', './no such', [], /Install it/],
     ['an argument of 200 KB', 'echo', ['x'.repeat(200_000)], /E2BIG.*128 KB.*stdin \(input\)/],
   ])('says the way out of %s', async (_what, command, args, message) => {

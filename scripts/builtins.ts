@@ -1,0 +1,40 @@
+// Node's own modules without an import: the first `import 'node:fs'` of a process takes 15 ms, as the
+// names that an ES module has of it are read from getters, which load streams and more.
+import { isBuiltin } from 'node:module';
+import { resolve } from 'node:path';
+import type { Plugin } from 'rolldown';
+
+const ESM = '\0builtin:';
+const COMMONJS = '\0builtin-required:';
+const LOADER = resolve('src/os/builtin.ts');
+const NAME = /^(?!default$)[a-z_$][\w$]*$/i;
+
+/** Leads the imports of Node's own modules to `builtin()`; what nobody uses of them is left out. */
+export const builtins: Plugin = {
+  name: 'builtins',
+  resolveId: {
+    order: 'pre',
+    handler(source, importer = '', { kind }) {
+      // The loader's own is for old versions of Bun.
+      if (!isBuiltin(source) || importer === LOADER) return null;
+      return (kind === 'require-call' ? COMMONJS : ESM) + source;
+    },
+  },
+  load(id) {
+    const loader = JSON.stringify(LOADER);
+    if (id.startsWith(COMMONJS)) {
+      const name = JSON.stringify(id.slice(COMMONJS.length));
+      return `module.exports = require(${loader}).builtin(${name});`;
+    }
+    if (!id.startsWith(ESM)) return null;
+    const name = id.slice(ESM.length);
+    const names = Object.keys(process.getBuiltinModule(name) ?? {}).filter((key) => NAME.test(key));
+    return [
+      `import { builtin } from ${loader};`,
+      `const $it = /* @__PURE__ */ builtin(${JSON.stringify(name)});`,
+      'const $read = (key) => $it[key];',
+      'export default $it;',
+      ...names.map((key) => `export const ${key} = /* @__PURE__ */ $read('${key}');`),
+    ].join('\n');
+  },
+};
