@@ -1,4 +1,7 @@
-/** How the guardian's script looks where there is `/proc` (Linux): `stat_of`, `look`, `tell_time`, `spare_ancestors`. */
+/**
+ * The script's functions that read `/proc` (Linux): `stat_of`, `look`, `tell_time`,
+ * `spare_ancestors`.
+ */
 export const LOOK_BY_PROC: string = `
   # Sets ppid, pgid, flags and start of a process; false if it is gone or a zombie.
   stat_of() {

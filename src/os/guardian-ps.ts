@@ -1,4 +1,7 @@
-/** How the guardian's script looks where only `ps` tells (macOS): `stat_of`, `look`, `tell_time`, `spare_ancestors`. */
+/**
+ * The script's functions where there is only `ps` (macOS): `stat_of`, `look`, `tell_time`,
+ * `spare_ancestors`.
+ */
 export const LOOK_BY_PS: string = `
   # It cannot do without forks.
   forkless=

@@ -2,19 +2,22 @@ import { LOOK_BY_PROC } from './guardian-proc.ts';
 import { LOOK_BY_PS } from './guardian-ps.ts';
 
 /**
- * The guardian as a POSIX shell script; `$1` is the owner, `$2` and `$3` the polite and the forced
- * grace in milliseconds, `$4` the owner's eleven digits in the tags of its processes, or nothing.
+ * The guardian as a POSIX shell script.
  *
- * It reads the host's pipe: `+ PGID START [TAG]` registers a group, `- PGID` forgets it, `disarm` ends
- * the guardian. The end of the pipe means that the host is gone, whatever the cause: then everything it
- * left is ended, politely first. It forks nothing until then, so it costs nothing while it waits.
+ * `$1` is the owner, `$2` and `$3` are the polite and the forced grace in milliseconds. `$4` is the
+ * owner's eleven digits in the tags of its processes, or absent.
+ *
+ * It reads the host's pipe: `+ PGID START [TAG]` registers a group, `- PGID` forgets it, `disarm`
+ * ends the guardian. The end of the pipe means that the host is gone, for whatever reason. Then
+ * everything the host left is ended, politely first. Until then the script forks nothing, so
+ * waiting costs nothing.
  *
  * At a process limit nothing can be forked. So the proven groups are signalled by builtins before
- * anything is looked for, a look takes one grep, and builtins look where that cannot be started.
- * `command eval` keeps dash and busybox alive where a fork fails; without it their script would end.
+ * anything is searched. A search takes one grep, and builtins search where grep cannot be started.
+ * `command eval` keeps dash and busybox alive where a fork fails; without it the script would end.
  *
- * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`); a function
- * called `end` is one that zsh does not, which can be macOS's `sh` (sh(1)).
+ * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`). zsh,
+ * which can be macOS's `sh` (sh(1)), does not accept a function called `end`.
  */
 export const GUARDIAN_SCRIPT: string = `
 trap '' HUP INT QUIT TERM
