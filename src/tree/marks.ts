@@ -2,18 +2,18 @@ import type { ProcessEntry } from '../os/os.ts';
 import { claimsOf, parseCookie } from './cookie.ts';
 import { claimOf, claimsOfTags, isKeptTag, isTag, recordNumber, tagOwner } from './rlimit-tag.ts';
 
-/** What a process shows of whose it is. */
+/** The parts of a process that show its owner. */
 export type Marked = Pick<ProcessEntry, 'cookie' | 'tags'>;
 
-/** What marks the tree of one record: each alone is a proof. */
+/** The marks on the processes of one record's tree; each alone is a proof. */
 export interface TreeMarks {
-  /** Its segment in the cookies of its descendants (`owner.id`). */
+  /** The record's segment in the cookies of its descendants (`owner.id`). */
   readonly cookie: string;
-  /** The claim of the tags that they inherit; `undefined` without one. */
+  /** The mark in the tags that descendants inherit; `undefined` without tags. */
   readonly tag?: string | undefined;
 }
 
-/** The marks of the tree whose segment in cookies this is. */
+/** The marks of the tree with this segment in its cookies. */
 export function marksOf(segment: string): TreeMarks {
   const [named] = parseCookie(segment);
   if (named === undefined) return { cookie: segment };
@@ -21,19 +21,19 @@ export function marksOf(segment: string): TreeMarks {
   return { cookie: segment, tag: claimOf(tagOwner(owner), recordNumber(id), kept) };
 }
 
-/** The records that a process answers to, by cookie and by tag. */
+/** The marks of all records that a process belongs to, by cookie and by tag. */
 export function claimsOfProcess({ cookie, tags = [] }: Marked): readonly string[] {
   return tags.length === 0 ? claimsOf(cookie) : [...claimsOf(cookie), ...claimsOfTags(tags)];
 }
 
-/** Whether a process bears one of a tree's marks. */
+/** True if a process has one of a tree's marks. */
 export function bears(process: Marked, { cookie, tag }: TreeMarks): boolean {
   return claimsOfProcess(process).some((claim) => claim === cookie || claim === tag);
 }
 
 /**
- * Whether a process was launched to live on, by this tree's supervisor or by one nested in it. The
- * cookie has the first word, as it tells the whole nesting; where it is silent, the tags have it.
+ * True if a process was launched to live on, by this tree's supervisor or by one nested in it. The
+ * cookie decides first, since it tells the whole nesting; the tags decide if it says nothing.
  */
 export function isKeptFrom({ cookie, tags = [] }: Marked, tree: TreeMarks): boolean {
   if (claimsOf(cookie).includes(tree.cookie)) return false;

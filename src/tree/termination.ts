@@ -2,21 +2,21 @@ import type { Os, ProcessEntry } from '../os/os.ts';
 import { type LadderOptions, type LadderStep, planLadder } from './ladder.ts';
 import type { ProcessTree } from './tracked-tree.ts';
 
-/** Longest pause between two looks at who is dead. */
+/** Longest pause between two checks for exits. */
 const MAX_POLL_MS = 25;
-/** The same where one look costs a child process (macOS, Windows). */
+/** The same where a check takes a child process (macOS, Windows). */
 const COSTLY_POLL_MS = 100;
-/** How long an unchanged tree is watched before the whole table is looked at again. */
+/** Time for which the known members are polled before a new snapshot is taken. */
 const RESCAN_MS = 250;
 
-/** What the ladder climbs down. */
+/** The process whose tree is terminated. */
 export interface EndTarget {
   readonly tree: Pick<ProcessTree, 'look' | 'signal' | 'isAlive'> &
     Partial<Pick<ProcessTree, 'root'>>;
-  /** Whether the process itself still runs. */
+  /** True while the process itself is running. */
   running(): boolean;
   endStdin(): void;
-  /** When stdin ended, in running time; `undefined` while it is open. */
+  /** Running time at which stdin ended; `undefined` while it is open. */
   readonly stdinEndedAtMs: number | undefined;
 }
 
@@ -25,13 +25,13 @@ export interface EndOptions {
   readonly deadlineMs?: number | undefined;
 }
 
-/** What the ladder achieved. */
+/** The result of a termination. */
 export interface EndOutcome {
   readonly survivors: readonly ProcessEntry[];
   readonly forced: boolean;
 }
 
-/** One way down the ladder; everyone who wants the same tree to end shares it. */
+/** One termination of a tree, shared by all callers who ask for it. */
 export class Ending {
   readonly done: Promise<EndOutcome>;
   readonly #os: Os;
@@ -58,7 +58,7 @@ export class Ending {
     this.done = this.#climbDown();
   }
 
-  /** Takes a later, stricter wish into account: force now, or an earlier deadline. */
+  /** Applies a later, stricter request: force now, or an earlier deadline. */
   hurry({ force = false, deadlineMs }: EndOptions): void {
     const nowMs = this.#os.clock.running.monotonicMs();
     const killByMs = nowMs + (force ? this.#killMs : (deadlineMs ?? Number.POSITIVE_INFINITY));
@@ -69,7 +69,7 @@ export class Ending {
     this.#wake();
   }
 
-  /** The process itself has died; no need to wait for the next poll. */
+  /** Ends the current pause, since the process itself has exited. */
   wake(): void {
     this.#wake();
   }
@@ -89,8 +89,8 @@ export class Ending {
   }
 
   /**
-   * Signals the tree, and whoever joins it, until two looks in a row find nobody; false if time is up
-   * before, however many have died by then: of a tree that goes on forking there are always others.
+   * Signals the tree and its new members until two snapshots in a row find nobody. Returns false if
+   * the time is up before, however many have exited: a tree that keeps forking always has more.
    */
   async #signalUntilDead(
     signal: 'SIGTERM' | 'SIGKILL',
@@ -102,7 +102,7 @@ export class Ending {
         this.#isDue(signal, member),
       );
       if (members.length === 0) {
-        // A process may fork and die while a look passes it by; a second look finds its child.
+        // A process may fork and exit while the snapshot is taken; a second one finds its child.
         if (++emptyLooks === 2) return true;
         continue;
       }
@@ -111,12 +111,12 @@ export class Ending {
       await this.#untilDead(members, step);
       const leftMs = this.#leftMs(step);
       if (leftMs <= 0) return false;
-      // It need not be looked for without a pause where a look is all that comes of it.
+      // Skip the pause on SIGKILL, where members that keep forking have to be outrun.
       if (signal === 'SIGTERM' && pauseMs > 2) await this.#pause(Math.min(pauseMs, leftMs));
     }
   }
 
-  /** A polite signal goes to each process once; a forced one whenever it is still seen. */
+  /** A polite signal goes to each process once, a forced one each time the process is seen. */
   #isDue(signal: NodeJS.Signals, member: ProcessEntry): boolean {
     if (signal === 'SIGKILL') return true;
     const key = `${member.pid} ${member.startTime}`;
@@ -135,7 +135,7 @@ export class Ending {
         this.#leftMs(step),
         rescanAtMs - this.#os.clock.running.monotonicMs(),
       );
-      // A child that we hold tells of its death by itself.
+      // Our own child reports its exit by itself.
       const tells = isOnlyRoot && this.#target.running();
       if (leftMs <= 0) return;
       if (!tells && !members.some((member) => this.#target.tree.isAlive(member))) return;
