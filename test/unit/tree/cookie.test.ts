@@ -21,7 +21,7 @@ const join = (list: readonly CookieSegment[]) => list.map(cookieSegment).join('/
 describe('parseCookie', () => {
   it.each([
     ['one segment', 'o1.r1', [{ owner: 'o1', id: 'r1', kept: false }]],
-    ['a kept one', 'o1.r1.kept', [{ owner: 'o1', id: 'r1', kept: true }]],
+    ['a kept segment', 'o1.r1.kept', [{ owner: 'o1', id: 'r1', kept: true }]],
     [
       'a nested supervisor',
       'o1.r1/o2.abc-7',
@@ -30,8 +30,8 @@ describe('parseCookie', () => {
         { owner: 'o2', id: 'abc-7', kept: false },
       ],
     ],
-    ['none at all', undefined, []],
-    ['an empty one', '', []],
+    ['no cookie', undefined, []],
+    ['an empty cookie', '', []],
     ['a separator alone', '/', []],
     ['an empty segment', 'o1.r1/', []],
     ['a segment without an id', 'o1', []],
@@ -46,7 +46,7 @@ describe('parseCookie', () => {
     expect(parseCookie(cookie)).toEqual(expected);
   });
 
-  it('reads back what was written, in order', () => {
+  it('reads back the written segments, in order', () => {
     fc.assert(
       fc.property(segments, (list) => {
         expect(parseCookie(join(list))).toEqual(list);
@@ -55,7 +55,7 @@ describe('parseCookie', () => {
     );
   });
 
-  it('takes any junk without throwing, and never finds what is not there', () => {
+  it('accepts any junk without throwing, and never finds a segment that is not there', () => {
     const junk = fc.oneof(
       fc.string(),
       fc.string({ unit: 'binary' }),
@@ -71,7 +71,7 @@ describe('parseCookie', () => {
     );
   });
 
-  it('reads a damaged one whole as it is, or not at all', () => {
+  it('reads a damaged cookie as a whole or not at all', () => {
     fc.assert(
       fc.property(damaged(segments.map(join)), (bytes) => {
         const cookie = bytes.toString('latin1');
@@ -85,7 +85,7 @@ describe('parseCookie', () => {
     );
   });
 
-  it('reads one of 4096 characters, and none that is longer', () => {
+  it('reads a cookie of 4096 characters, and none that is longer', () => {
     const longest = `o1.${'r'.repeat(4093)}`;
     expect(parseCookie(longest)).toHaveLength(1);
     expect(parseCookie(`${longest}r`)).toEqual([]);
@@ -100,7 +100,7 @@ describe('parseCookie', () => {
 });
 
 describe('extendCookie', () => {
-  it('extends what the host carries, and never replaces it', () => {
+  it("extends the host's own cookie, and never replaces it", () => {
     fc.assert(
       fc.property(segments, segment, (inherited, own) => {
         expect(extendCookie(join(inherited), own)).toBe(`${join(inherited)}/${cookieSegment(own)}`);
@@ -109,7 +109,7 @@ describe('extendCookie', () => {
     );
   });
 
-  it('makes a cookie that names its own segment, whatever the host carries', () => {
+  it("makes a cookie that names its own segment, whatever the host's own cookie", () => {
     fc.assert(
       fc.property(damaged(segments.map(join)), segment, (bytes, own) => {
         const inherited = bytes.toString('latin1');
@@ -138,19 +138,19 @@ describe('claimsOf', () => {
   it.each([
     ['nothing', undefined, []],
     ['every segment', 'o1.r1/o2.r2', ['o1.r1', 'o2.r2']],
-    ['a kept process as what it is', 'o1.r1.kept', ['o1.r1.kept']],
-    ['not what lies before a kept process', 'o1.r1/o2.r2.kept', ['o2.r2.kept']],
-    ['what a kept process starts', 'o1.r1/o2.r2.kept/o3.r3', ['o2.r2.kept', 'o3.r3']],
+    ['a kept process as kept', 'o1.r1.kept', ['o1.r1.kept']],
+    ['nothing before a kept process', 'o1.r1/o2.r2.kept', ['o2.r2.kept']],
+    ['the segments after a kept process', 'o1.r1/o2.r2.kept/o3.r3', ['o2.r2.kept', 'o3.r3']],
     [
-      'only what lies after the last one',
+      'only segments from the last kept one on',
       'o1.r1.kept/o2.r2/o3.r3.kept/o4.r4',
       ['o3.r3.kept', 'o4.r4'],
     ],
-  ])('names %s', (_what, cookie, expected) => {
+  ])('returns %s', (_what, cookie, expected) => {
     expect(claimsOf(cookie)).toEqual(expected);
   });
 
-  it('names nothing that lies before a kept segment, and that as kept', () => {
+  it('returns nothing before a kept segment, which it returns as kept', () => {
     fc.assert(
       fc.property(segments, (list) => {
         const after = list.slice(
