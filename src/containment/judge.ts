@@ -59,8 +59,8 @@ function judgeProcess(
 
 /** Looks a process up now, or in a look that is taken now. */
 export async function readerOf({ processes }: Pick<Os, 'processes'>): Promise<Read> {
-  const { read, look } = processes;
+  const { read, snapshot } = processes;
   if (read !== undefined) return read;
-  const table = await look();
+  const table = await snapshot();
   return (pid) => table.get(pid);
 }

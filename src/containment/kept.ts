@@ -8,7 +8,7 @@ import { journalLine } from '../store/journal.ts';
 import { readSafely } from '../store/journal-reader.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, judgeOwner } from '../tree/identity.ts';
-import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
+import { marksOf, marksOfProcess, type TreeMarks } from '../tree/marks.ts';
 import { removeClaims } from './dead-locks.ts';
 import { isNamespaceDead } from './judge.ts';
 import type { RecoveryContext } from './recovery.ts';
@@ -133,8 +133,8 @@ export async function findKept(
   // Listed before the look: what is written down during it may not be in it.
   const names = namesIn(stateDir).filter((name) => KEPT_FILE.test(name));
   if (names.length === 0) return { kept, forgotten, unproven };
-  const table = await os.processes.look();
-  const claims = new Set([...table.values()].flatMap(claimsOfProcess));
+  const table = await os.processes.snapshot();
+  const claims = new Set([...table.values()].flatMap(marksOfProcess));
   for (const name of names) {
     const [, owner = '', id = ''] = KEPT_FILE.exec(name) ?? [];
     const path = join(stateDir, name);

@@ -33,8 +33,8 @@ let startedAtMs: number | undefined;
  * between the two readings makes a sample too small, so the largest sample is the best.
  */
 function startAfterBootMs(): number {
-  const looks = Array.from({ length: 5 }, () => uptime() * 1000 - performance.now());
-  return Math.max(...looks);
+  const samples = Array.from({ length: 5 }, () => uptime() * 1000 - performance.now());
+  return Math.max(...samples);
 }
 
 /** Longest delay of a runtime's timer; longer ones fire at once. */

@@ -34,7 +34,7 @@ export async function output(file: string, args: readonly string[]): Promise<str
  */
 export function darwinProcesses(): Processes {
   return {
-    async look(): Promise<ProcessTable> {
+    async snapshot(): Promise<ProcessTable> {
       const [plain, withEnvironment] = await Promise.all([
         output('/bin/ps', ['-A', '-ww', '-o', COLUMNS]),
         output('/bin/ps', ['-A', '-E', '-ww', '-o', COLUMNS]),

@@ -142,7 +142,7 @@ export function listPids(): string[] {
  */
 export function linuxProcesses(clock: Clock, { withTags = true } = {}): Processes {
   return {
-    async look(): Promise<ProcessTable> {
+    async snapshot(): Promise<ProcessTable> {
       const table = new Map<number, ProcessEntry>();
       const listed = new Set<string>();
       const rest = sliced(clock);

@@ -134,7 +134,7 @@ export interface Processes {
    * Reads all processes, in slices that leave the event loop free. Rejects rather than return a
    * part of them.
    */
-  look(): Promise<ProcessTable>;
+  snapshot(): Promise<ProcessTable>;
   /**
    * Reads one process at once; `undefined` when it has exited. Throws if the system cannot tell;
    * absent where it would take a child process.

@@ -26,16 +26,16 @@ import { endWindowsTree, windowsProcesses } from './windows.ts';
  * A snapshot that began before a call may have passed the caller's process already. So callers
  * during one share the next.
  */
-function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
+function shareSnapshots(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
   let running: Promise<unknown> = Promise.resolve();
   let next: Promise<ProcessTable> | undefined;
   return () => {
     next ??= running.then(() => {
       next = undefined;
-      const look = take();
+      const snapshot = take();
       // Those who waited for it run first, in their own turn of the event loop.
-      running = look.then(turnOfLoop, turnOfLoop);
-      return look;
+      running = snapshot.then(turnOfLoop, turnOfLoop);
+      return snapshot;
     });
     return next;
   };
@@ -89,7 +89,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
   return {
     platform,
     clock: systemClock,
-    processes: { ...processes, look: shareLooks(processes.look) },
+    processes: { ...processes, snapshot: shareSnapshots(processes.snapshot) },
     identify() {
       self ??= identify();
       return self;
@@ -167,9 +167,9 @@ function composeSystem(): Os {
 }
 
 function composeLinux(): Os {
-  const { look, ...processes } = linuxProcesses(systemClock);
+  const { snapshot, ...processes } = linuxProcesses(systemClock);
   return {
-    ...compose('linux', { ...processes, look: withSupply(look) }, linuxIdentity),
+    ...compose('linux', { ...processes, snapshot: withSupply(snapshot) }, linuxIdentity),
     hasGroup,
     pidSupply: { now: readPidSupply, recent: recentPidSupply },
     startedAt: ticksMs,
@@ -195,7 +195,7 @@ function withLateIdentity(os: Os, bootId: () => Promise<string>): Os {
   return {
     ...os,
     async identifyAsync() {
-      const [table, boot] = await Promise.all([os.processes.look(), bootId()]);
+      const [table, boot] = await Promise.all([os.processes.snapshot(), bootId()]);
       const self = os.identify();
       return { ...self, startTime: table.get(self.pid)?.startTime || undefined, bootId: boot };
     },

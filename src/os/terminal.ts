@@ -36,7 +36,7 @@ export interface Terminal {
   end(): void;
 }
 
-const FOREGROUND_LOOK_MS = 300;
+const FOREGROUND_POLL_MS = 300;
 
 /** The terminal, pipe or file that this process was started with. */
 export function systemTerminal(): Terminal {
@@ -84,21 +84,21 @@ export function systemTerminal(): Terminal {
 function feed(to: Writable): () => void {
   const { stdin } = process;
   let again: NodeJS.Timeout | undefined;
-  const look = (): void => {
+  const update = (): void => {
     clearTimeout(again);
     stdin.unpipe(to);
     if (isForeground()) stdin.pipe(to);
     else {
       stdin.pause();
       // No shell tells when it moves a running job to the foreground.
-      again = setTimeout(look, FOREGROUND_LOOK_MS).unref();
+      again = setTimeout(update, FOREGROUND_POLL_MS).unref();
     }
   };
-  look();
-  process.on('SIGCONT', look);
+  update();
+  process.on('SIGCONT', update);
   return () => {
     clearTimeout(again);
-    process.off('SIGCONT', look);
+    process.off('SIGCONT', update);
     stdin.unpipe(to).destroy();
   };
 }

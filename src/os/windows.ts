@@ -68,7 +68,7 @@ export async function query(script: string): Promise<string> {
  */
 export function windowsProcesses(): Processes {
   return {
-    async look(): Promise<ProcessTable> {
+    async snapshot(): Promise<ProcessTable> {
       const table = new Map(parseCim(await query(QUERY)).map((entry) => [entry.pid, entry]));
       // A process that is missing from the table counts as dead, so an incomplete table is worse
       // than none.

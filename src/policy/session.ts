@@ -212,12 +212,12 @@ export class Session {
     const limitMs = this.maxWallClockMs;
     if (!this.isExpired) this.#announced.delete(this.id);
     if (this.#announced.has(this.id) || limitMs === null) return;
-    const look = (): void => {
+    const check = (): void => {
       if (this.isExpired) this.#announce();
       else this.watch();
     };
     // 1 ms more: exactly the limit is allowed, and timers may fire slightly early.
-    this.#cancel = this.#context.clock.after(Math.max(0, limitMs - this.ageMs) + 1, look);
+    this.#cancel = this.#context.clock.after(Math.max(0, limitMs - this.ageMs) + 1, check);
   }
 
   /** @throws SupervisorError `SESSION_EXPIRED` */

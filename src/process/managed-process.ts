@@ -19,7 +19,7 @@ import type { SupervisionRecord } from '../store/formats.ts';
 import type { Endable } from '../supervisor/shutdown.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { marksOf } from '../tree/marks.ts';
-import { Ending, type EndOptions, type EndTarget } from '../tree/termination.ts';
+import { type EndOptions, Termination, type TerminationTarget } from '../tree/termination.ts';
 import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
 import type { Traffic } from './activity.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
@@ -42,7 +42,7 @@ export interface LiveContext {
 }
 
 /** One process from its launch to the death of its tree. */
-export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker, Spender {
+export class LiveProcess implements TerminationTarget, Endable, HandleControls, Speaker, Spender {
   readonly handle: Handle;
   readonly subject: ProcessSubject;
   /** `undefined` for one that others have started. */
@@ -72,7 +72,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   stdinEndedAtMs: number | undefined;
   readonly #context: LiveContext;
   readonly #signal: AbortSignal | undefined;
-  #ending: Ending | undefined;
+  #ending: Termination | undefined;
   #killedByCaller = false;
   readonly #onSeenDead: (() => void) | undefined;
   #lookAgain: () => void = () => undefined;
@@ -181,7 +181,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
     if (this.#ending !== undefined) {
       this.#ending.hurry(options);
     } else {
-      this.#ending = new Ending(os, this, defaults.ladder, options);
+      this.#ending = new Termination(os, this, defaults.ladder, options);
       const ending = this.#ending;
       void ending.done.then(({ survivors, forced }) => {
         this.forced ||= forced;
@@ -205,7 +205,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
 
   /** Learns the start time from the process table, where the spawn's own tick could not tell it. */
   async identify(registry: Pick<Registry, 'add'>): Promise<void> {
-    const table = await this.#context.os.processes.look().catch(() => undefined);
+    const table = await this.#context.os.processes.snapshot().catch(() => undefined);
     const found = table?.get(this.record.pid);
     if (!found?.startTime || !this.running()) return;
     this.tree.root.startTime = found.startTime;
@@ -226,7 +226,9 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   async treeDeath(): Promise<void> {
     const { os, options } = this.#context;
     for (;;) {
-      const alive = this.#ending ? (await this.#ending.done).survivors : await this.tree.look();
+      const alive = this.#ending
+        ? (await this.#ending.done).survivors
+        : await this.tree.liveMembers();
       if (alive.length === 0) return;
       if (this.#ending !== undefined) continue;
       await new Promise<void>((resolve) => {

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path';
 import { hashName } from '../os/hash.ts';
 import type { Os } from '../os/os.ts';
-import { bears, marksOf } from '../tree/marks.ts';
+import { hasMark, marksOf } from '../tree/marks.ts';
 import { namesIn, readOwnFile } from './files.ts';
 import { type Claim, parseClaim } from './formats.ts';
 
@@ -9,9 +9,9 @@ const FILE = /^conversation-[0-9a-f]{32}\.json$/;
 
 /** Whether anything that lives bears the mark of one of these segments. */
 export async function isCarried(segments: readonly string[], os: Os): Promise<boolean> {
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   const wanted = segments.map(marksOf);
-  return [...table.values()].some((entry) => wanted.some((marks) => bears(entry, marks)));
+  return [...table.values()].some((entry) => wanted.some((marks) => hasMark(entry, marks)));
 }
 
 /** A conversation may have any name; its file has one of a fixed form. */

@@ -107,7 +107,7 @@ export async function removeStaleFiles(context: RecoveryContext): Promise<string
     .filter((name) => name.endsWith('.pid'))
     .map((name) => ({ path: join(stateDir, name), file: contentOf(join(stateDir, name), os) }));
   if (found.length === 0) return removed;
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   for (const { path, file } of found) {
     if (file === undefined) continue;
     const { verdict } = await judgeBy(file, context, (pid) => table.get(pid));

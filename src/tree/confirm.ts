@@ -1,6 +1,6 @@
 import type { BareProcess, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { isSameProcess } from './identity.ts';
-import { mayBeGivenOut } from './number-reuse.ts';
+import { mayBeReused } from './number-reuse.ts';
 import { lineage } from './tree.ts';
 
 /** The pids, groups and sessions of these processes. */
@@ -12,7 +12,7 @@ function numbersOf(members: readonly ProcessEntry[]): ReadonlySet<number> {
 export function isSettled({ supply }: ProcessTable, members: readonly ProcessEntry[]): boolean {
   if (supply === undefined) return members.length === 0;
   const { before, after } = supply;
-  return ![...numbersOf(members)].some((number) => mayBeGivenOut(number, before, after));
+  return ![...numbersOf(members)].some((number) => mayBeReused(number, before, after));
 }
 
 /**

@@ -38,7 +38,7 @@ export function extendCookie(inherited: string | undefined, segment: CookieSegme
  * The cookie's segments (`owner.id`) that mark a process. These are the last kept segment
  * (`owner.id.kept`) and those after it, or all if none is kept.
  */
-export function claimsOf(cookie: string | undefined): readonly string[] {
+export function marksInCookie(cookie: string | undefined): readonly string[] {
   const segments = parseCookie(cookie);
   const lastKept = segments.findLastIndex((segment) => segment.kept);
   return segments.slice(Math.max(0, lastKept)).map(cookieSegment);

@@ -1,6 +1,6 @@
 import type { ProcessEntry } from '../os/os.ts';
-import { claimsOf, parseCookie } from './cookie.ts';
-import { claimOf, claimsOfTags, isKeptTag, isTag, recordNumber, tagOwner } from './rlimit-tag.ts';
+import { marksInCookie, parseCookie } from './cookie.ts';
+import { isKeptTag, isTag, marksInTags, recordMark, recordNumber, tagOwner } from './rlimit-tag.ts';
 
 /** The parts of a process that show its owner. */
 export type Marked = Pick<ProcessEntry, 'cookie' | 'tags'>;
@@ -18,17 +18,19 @@ export function marksOf(segment: string): TreeMarks {
   const [named] = parseCookie(segment);
   if (named === undefined) return { cookie: segment };
   const { owner, id, kept = false } = named;
-  return { cookie: segment, tag: claimOf(tagOwner(owner), recordNumber(id), kept) };
+  return { cookie: segment, tag: recordMark(tagOwner(owner), recordNumber(id), kept) };
 }
 
 /** The marks of all records that a process belongs to, by cookie and by tag. */
-export function claimsOfProcess({ cookie, tags = [] }: Marked): readonly string[] {
-  return tags.length === 0 ? claimsOf(cookie) : [...claimsOf(cookie), ...claimsOfTags(tags)];
+export function marksOfProcess({ cookie, tags = [] }: Marked): readonly string[] {
+  return tags.length === 0
+    ? marksInCookie(cookie)
+    : [...marksInCookie(cookie), ...marksInTags(tags)];
 }
 
 /** True if a process has one of a tree's marks. */
-export function bears(process: Marked, { cookie, tag }: TreeMarks): boolean {
-  return claimsOfProcess(process).some((claim) => claim === cookie || claim === tag);
+export function hasMark(process: Marked, { cookie, tag }: TreeMarks): boolean {
+  return marksOfProcess(process).some((mark) => mark === cookie || mark === tag);
 }
 
 /**
@@ -36,8 +38,8 @@ export function bears(process: Marked, { cookie, tag }: TreeMarks): boolean {
  * cookie decides first, since it tells the whole nesting; the tags decide if it says nothing.
  */
 export function isKeptFrom({ cookie, tags = [] }: Marked, tree: TreeMarks): boolean {
-  if (claimsOf(cookie).includes(tree.cookie)) return false;
+  if (marksInCookie(cookie).includes(tree.cookie)) return false;
   if (parseCookie(cookie).some((segment) => segment.kept)) return true;
   const isKept = tags.some((tag) => isTag(tag) && isKeptTag(tag));
-  return isKept && !(tree.tag !== undefined && claimsOfTags(tags).includes(tree.tag));
+  return isKept && !(tree.tag !== undefined && marksInTags(tags).includes(tree.tag));
 }

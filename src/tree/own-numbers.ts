@@ -1,5 +1,5 @@
 import type { PidSupply } from '../os/os.ts';
-import { mayBeGivenOut } from './number-reuse.ts';
+import { mayBeReused } from './number-reuse.ts';
 
 /**
  * The group and session ids of one tree, each with a reading up to which it belonged to the tree.
@@ -23,9 +23,7 @@ export class OwnNumbers {
   /** The ids that cannot have been assigned to others up to this reading. */
   at(reading: PidSupply | undefined): Set<number> {
     if (reading === undefined) return new Set();
-    const ours = [...this.#since].filter(
-      ([number, since]) => !mayBeGivenOut(number, since, reading),
-    );
+    const ours = [...this.#since].filter(([number, since]) => !mayBeReused(number, since, reading));
     return new Set(ours.map(([number]) => number));
   }
 

@@ -61,13 +61,13 @@ export function isTag(value: string): boolean {
  * The mark that a tag stands for: `tag:OWNER.RECORD`, with `.kept` for processes that live on. All
  * processes with the tag have the same mark.
  */
-export function tagClaim(tag: string): string {
+export function markOfTag(tag: string): string {
   const [, lead, owner = '', record] = TAG.exec(tag) ?? [];
-  return claimOf(owner, Number(record), Number(lead) % 2 === 0);
+  return recordMark(owner, Number(record), Number(lead) % 2 === 0);
 }
 
 /** The mark of an owner's record, in any generation. */
-export function claimOf(owner: string, record: number, kept: boolean): string {
+export function recordMark(owner: string, record: number, kept: boolean): string {
   return `tag:${owner}.${record}${kept ? KEPT : ''}`;
 }
 
@@ -85,17 +85,17 @@ export function recordOfTag(tag: string): number {
 
 /** True if a tag says that its process was launched to live on. */
 export function isKeptTag(tag: string): boolean {
-  return tagClaim(tag).endsWith(KEPT);
+  return markOfTag(tag).endsWith(KEPT);
 }
 
 /**
  * The marks in a process's tags. They are those of the last generation that was launched to live on
  * and of later ones, or all if there is none. Later generations have lower leading digits.
  */
-export function claimsOfTags(values: readonly string[]): readonly string[] {
+export function marksInTags(values: readonly string[]): readonly string[] {
   const tags = values.filter(isTag);
   const lastKept = Math.min(...tags.filter(isKeptTag).map(leadOf));
-  return tags.filter((tag) => leadOf(tag) <= lastKept).map(tagClaim);
+  return tags.filter((tag) => leadOf(tag) <= lastKept).map(markOfTag);
 }
 
 /** True if a tag is one of this owner's, for a process that ends with its record. */

@@ -10,8 +10,8 @@ const COSTLY_POLL_MS = 100;
 const RESCAN_MS = 250;
 
 /** The process whose tree is terminated. */
-export interface EndTarget {
-  readonly tree: Pick<ProcessTree, 'look' | 'signal' | 'isAlive'> &
+export interface TerminationTarget {
+  readonly tree: Pick<ProcessTree, 'liveMembers' | 'signal' | 'isAlive'> &
     Partial<Pick<ProcessTree, 'root'>>;
   /** True while the process itself is running. */
   running(): boolean;
@@ -26,23 +26,23 @@ export interface EndOptions {
 }
 
 /** The result of a termination. */
-export interface EndOutcome {
+export interface TerminationOutcome {
   readonly survivors: readonly ProcessEntry[];
   readonly forced: boolean;
 }
 
 /** One termination of a tree, shared by all callers who ask for it. */
-export class Ending {
-  readonly done: Promise<EndOutcome>;
+export class Termination {
+  readonly done: Promise<TerminationOutcome>;
   readonly #os: Os;
-  readonly #target: EndTarget;
+  readonly #target: TerminationTarget;
   readonly #killMs: number;
   readonly #steps: { readonly send: LadderStep['send']; untilMs: number }[];
   readonly #politelySignalled = new Set<string>();
   #forced = false;
   #wake: () => void = () => undefined;
 
-  constructor(os: Os, target: EndTarget, ladder: LadderOptions, options: EndOptions) {
+  constructor(os: Os, target: TerminationTarget, ladder: LadderOptions, options: EndOptions) {
     this.#os = os;
     this.#target = target;
     this.#killMs = ladder.killMs;
@@ -55,7 +55,7 @@ export class Ending {
       force: options.force ?? false,
       deadlineMs: options.deadlineMs,
     }).map(({ send, untilMs }) => ({ send, untilMs: nowMs + untilMs }));
-    this.done = this.#climbDown();
+    this.done = this.#run();
   }
 
   /** Applies a later, stricter request: force now, or an earlier deadline. */
@@ -74,17 +74,17 @@ export class Ending {
     this.#wake();
   }
 
-  async #climbDown(): Promise<EndOutcome> {
+  async #run(): Promise<TerminationOutcome> {
     for (const step of this.#steps) {
       if (step.send === 'stdin-eof') {
         this.#target.endStdin();
         while (this.#target.running() && this.#leftMs(step) > 0)
           await this.#pause(this.#leftMs(step));
-      } else if (await this.#signalUntilDead(step.send, step)) {
+      } else if (await this.#signalUntilGone(step.send, step)) {
         return { survivors: [], forced: this.#forced };
       }
     }
-    const survivors = await this.#target.tree.look();
+    const survivors = await this.#target.tree.liveMembers();
     return { survivors, forced: this.#forced };
   }
 
@@ -92,23 +92,23 @@ export class Ending {
    * Signals the tree and its new members until two snapshots in a row find nobody. Returns false if
    * the time is up before, however many have exited: a tree that keeps forking always has more.
    */
-  async #signalUntilDead(
+  async #signalUntilGone(
     signal: 'SIGTERM' | 'SIGKILL',
     step: { untilMs: number },
   ): Promise<boolean> {
-    let emptyLooks = 0;
+    let emptySnapshots = 0;
     for (let pauseMs = 0; ; pauseMs = Math.min(pauseMs + 1, MAX_POLL_MS)) {
       const members = await this.#target.tree.signal(signal, (member) =>
         this.#isDue(signal, member),
       );
       if (members.length === 0) {
         // A process may fork and exit while the snapshot is taken; a second one finds its child.
-        if (++emptyLooks === 2) return true;
+        if (++emptySnapshots === 2) return true;
         continue;
       }
-      emptyLooks = 0;
+      emptySnapshots = 0;
       this.#forced ||= signal === 'SIGKILL' && members.some(({ alive }) => alive);
-      await this.#untilDead(members, step);
+      await this.#untilGone(members, step);
       const leftMs = this.#leftMs(step);
       if (leftMs <= 0) return false;
       // Skip the pause on SIGKILL, where members that keep forking have to be outrun.
@@ -125,7 +125,7 @@ export class Ending {
     return true;
   }
 
-  async #untilDead(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
+  async #untilGone(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
     const rescanAtMs = this.#os.clock.running.monotonicMs() + RESCAN_MS;
     const { read } = this.#os.processes;
     const { root } = this.#target.tree;

@@ -9,7 +9,7 @@ import { type FoundTree, findTree, inGroup, type TreeRoot, wholeGroups } from '.
 const MANY = 512;
 
 /** A tree as one snapshot shows it. */
-interface Look {
+interface TreeSnapshot {
   /** Absent when no snapshot could be taken. */
   readonly table?: ProcessTable;
   /** The live members; if there are none, the dead ones that prove that others must be alive. */
@@ -24,13 +24,13 @@ export class ProcessTree {
   readonly #os: Os;
   readonly #known = new Map<number, ProcessEntry>();
   readonly #numbers: OwnNumbers;
-  /** The result per snapshot. Callers that share one must not count its new members twice. */
-  readonly #looks = new WeakMap<ProcessTable, Look>();
+  /** The result per snapshot: callers who share one get the same new members. */
+  readonly #snapshots = new WeakMap<ProcessTable, TreeSnapshot>();
   /** The members in the last snapshot, the dead ones included. */
   #seen: ReadonlySet<string> | undefined;
   /** True if the last signal was a forced one. */
   #wasKilled = false;
-  #heldForLooks = Number.POSITIVE_INFINITY;
+  #heldForSnapshots = Number.POSITIVE_INFINITY;
   #denied: readonly ProcessEntry[] = [];
   #manyKnown = MANY;
 
@@ -49,7 +49,7 @@ export class ProcessTree {
   letGo(): void {
     this.root.reaped = this.root.held;
     // Windows has no pid counters; there it takes two snapshots to find the root's orphans.
-    if (this.#os.platform === 'win32') this.#heldForLooks = 2;
+    if (this.#os.platform === 'win32') this.#heldForSnapshots = 2;
     else this.root.held = false;
     this.#numbers.prove(this.#os.pidSupply?.now());
   }
@@ -59,14 +59,14 @@ export class ProcessTree {
    * a row. If the tree forks faster than snapshots are taken, the result has the members that died
    * meanwhile.
    */
-  async look(): Promise<ProcessEntry[]> {
-    let look = await this.#find();
+  async liveMembers(): Promise<ProcessEntry[]> {
+    let found = await this.#find();
     // Members that died before the first snapshot prove nothing about now.
-    for (let more = 2; more > 0 && !isFound(look); more--) {
-      look = await this.#find();
-      if (look.members.length === 0) return [];
+    for (let more = 2; more > 0 && !isFound(found); more--) {
+      found = await this.#find();
+      if (found.members.length === 0) return [];
     }
-    return look.members;
+    return found.members;
   }
 
   /**
@@ -168,12 +168,12 @@ export class ProcessTree {
     return this.#numbers.at(this.#os.pidSupply?.now()).has(pgid);
   }
 
-  async #find(): Promise<Look> {
+  async #find(): Promise<TreeSnapshot> {
     let table: ProcessTable;
     let found: FoundTree;
     try {
-      table = await this.#os.processes.look();
-      const shared = this.#looks.get(table);
+      table = await this.#os.processes.snapshot();
+      const shared = this.#snapshots.get(table);
       if (shared !== undefined) return { table, ...shared };
       found = this.#take(table);
     } catch {
@@ -182,13 +182,13 @@ export class ProcessTree {
       const members = [...known.values()].filter((member) => this.isAlive(member));
       return { members, isGrowing: false };
     }
-    if (--this.#heldForLooks <= 0) this.root.held = false;
-    const look = this.#judge(table, found.members);
-    this.#looks.set(table, look);
-    return { table, ...look };
+    if (--this.#heldForSnapshots <= 0) this.root.held = false;
+    const judged = this.#judge(table, found.members);
+    this.#snapshots.set(table, judged);
+    return { table, ...judged };
   }
 
-  #judge(table: ProcessTable, found: readonly ProcessEntry[]): Look {
+  #judge(table: ProcessTable, found: readonly ProcessEntry[]): TreeSnapshot {
     const all = found.filter((member) => member.alive);
     this.#denied = all.filter((member) => this.#isDenied(member));
     const alive = all.filter((member) => !this.#denied.includes(member));
@@ -273,6 +273,6 @@ export function refusedSignal({ pid, command }: Pick<ProcessEntry, 'pid' | 'comm
   return { pid, reason: `the system refuses a signal to ${command}, another user's: it lives on` };
 }
 
-const isFound = ({ members }: Look): boolean => members.some(({ alive }) => alive);
+const isFound = ({ members }: TreeSnapshot): boolean => members.some(({ alive }) => alive);
 
 const keyOf = ({ pid, startTime }: ProcessEntry): string => `${pid} ${startTime}`;

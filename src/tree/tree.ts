@@ -1,6 +1,6 @@
 import type { ProcessEntry, ProcessTable } from '../os/os.ts';
 import { startedBefore } from '../os/parse.ts';
-import { claimsOfProcess, isKeptFrom, type TreeMarks } from './marks.ts';
+import { isKeptFrom, marksOfProcess, type TreeMarks } from './marks.ts';
 
 /** The root of a tree, and the proofs that a process belongs to it. */
 export interface TreeRoot extends TreeMarks {
@@ -105,13 +105,13 @@ class TreeSearch {
     if (isThere && (root.held || root.startTime !== undefined)) this.#include(leader);
     // A held child is no proof alone: the runtime reaps several children at once and reports them
     // one by one.
-    const wholes = [...(root.numbers ?? [])].filter((number) => this.#isUnclaimed(number));
+    const wholes = [...(root.numbers ?? [])].filter((number) => this.#isNotReused(number));
     if (root.leadsGroup && root.held && isThere) wholes.push(root.pid);
     for (const number of wholes)
       for (const by of [index.byGroup, index.bySession]) this.#includeAll(number, by);
     if (leader === undefined) for (const orphan of orphansOf(root, index)) this.#include(orphan);
-    for (const entry of index.byClaim.get(root.cookie) ?? []) this.#include(entry);
-    for (const entry of bearersOfTag(root, index)) this.#include(entry);
+    for (const entry of index.byMark.get(root.cookie) ?? []) this.#include(entry);
+    for (const entry of taggedProcesses(root, index)) this.#include(entry);
     for (const [pid, { startTime }] of this.#known) {
       const entry = this.#table.get(pid);
       if (entry?.startTime === startTime) this.#include(entry);
@@ -143,8 +143,8 @@ class TreeSearch {
     for (const entry of entries) this.#include(entry);
   }
 
-  /** True if no other process in the table leads with an id that is ours. */
-  #isUnclaimed(number: number): boolean {
+  /** True if no other process in the table has an id of ours as its pid. */
+  #isNotReused(number: number): boolean {
     if (number <= 1 || this.#hostNumbers.has(number)) return false;
     if (number === this.#root.pid) return !this.#isRecycled;
     const now = this.#table.get(number);
@@ -180,9 +180,9 @@ function isOlder(entry: ProcessEntry, { startTime }: TreeRoot): boolean {
 }
 
 /** The processes with the root's tag, except older ones, which somebody gave the tag by hand. */
-function bearersOfTag(root: TreeRoot, { byClaim }: TableIndex): readonly ProcessEntry[] {
-  const bearers = root.tag === undefined ? [] : (byClaim.get(root.tag) ?? []);
-  return bearers.filter((entry) => !isOlder(entry, root));
+function taggedProcesses(root: TreeRoot, { byMark }: TableIndex): readonly ProcessEntry[] {
+  const tagged = root.tag === undefined ? [] : (byMark.get(root.tag) ?? []);
+  return tagged.filter((entry) => !isOlder(entry, root));
 }
 
 /**
@@ -214,7 +214,7 @@ interface TableIndex {
   readonly byParent: ReadonlyMap<number, ProcessEntry[]>;
   readonly byGroup: ReadonlyMap<number, ProcessEntry[]>;
   readonly bySession: ReadonlyMap<number, ProcessEntry[]>;
-  readonly byClaim: ReadonlyMap<string, ProcessEntry[]>;
+  readonly byMark: ReadonlyMap<string, ProcessEntry[]>;
 }
 
 // Many trees are found in one shared snapshot, so each snapshot is indexed once.
@@ -228,19 +228,19 @@ function indexOf(table: ProcessTable): TableIndex {
       byParent: Map.groupBy(entries, (entry) => entry.ppid),
       byGroup: Map.groupBy(entries, (entry) => entry.pgid),
       bySession: Map.groupBy(entries, (entry) => entry.sid),
-      byClaim: groupByClaim(entries),
+      byMark: groupByMark(entries),
     };
     indexes.set(table, index);
   }
   return index;
 }
 
-function groupByClaim(entries: readonly ProcessEntry[]): Map<string, ProcessEntry[]> {
+function groupByMark(entries: readonly ProcessEntry[]): Map<string, ProcessEntry[]> {
   const groups = new Map<string, ProcessEntry[]>();
   for (const entry of entries) {
-    for (const claim of claimsOfProcess(entry)) {
-      const group = groups.get(claim);
-      if (group === undefined) groups.set(claim, [entry]);
+    for (const mark of marksOfProcess(entry)) {
+      const group = groups.get(mark);
+      if (group === undefined) groups.set(mark, [entry]);
       else group.push(entry);
     }
   }

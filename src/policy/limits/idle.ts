@@ -5,9 +5,9 @@ import type { Limit } from './limiter.ts';
 import type { Sampler } from './sampler.ts';
 
 /**
- * Polling interval as a part of the limit. A change is noticed up to one interval late, and that
- * nothing has changed another one. So an end comes at most a quarter of the limit late, with time
- * to spare on a busy machine.
+ * Polling interval as a part of the limit. To notice a change takes up to one interval, and to
+ * notice that the limit is reached another one. So an end comes at most a quarter of the limit
+ * late, with time to spare on a busy machine.
  */
 const POLL_PART = 1 / 10;
 const MIN_POLL_MS = 10;

@@ -6,15 +6,15 @@ import { SupervisorError } from '../../errors.ts';
 const IDLE_MS = 60_000;
 
 const above0 = (unit: string, more = '') => {
-  const wish = { error: `must be a number of ${unit} above 0${more}, or null for no limit` };
-  return [z.number(wish).check(z.positive(wish)), z.null(), wish] as const;
+  const params = { error: `must be a number of ${unit} above 0${more}, or null for no limit` };
+  return [z.number(params).check(z.positive(params)), z.null(), params] as const;
 };
 const amount = (unit: string) => {
-  const [number, none, wish] = above0(unit);
-  return z.optional(z.union([number, none], wish));
+  const [number, none, params] = above0(unit);
+  return z.optional(z.union([number, none], params));
 };
 const idle = () => {
-  const [number, none, wish] = above0('milliseconds', `, true for ${IDLE_MS}`);
+  const [number, none, params] = above0('milliseconds', `, true for ${IDLE_MS}`);
   return z.optional(
     z.union(
       [
@@ -25,7 +25,7 @@ const idle = () => {
           z.transform(() => IDLE_MS),
         ),
       ],
-      wish,
+      params,
     ),
   );
 };
@@ -80,7 +80,7 @@ export interface LimitOptions extends Limits {
 }
 
 /** @internal */
-type Wishes = z.output<typeof processLimits>;
+type LimitInput = z.output<typeof processLimits>;
 /** The limits of one process after merging; `null` is no limit. */
 export type ProcessLimits = Readonly<
   Record<'startupMs' | 'idleMs' | 'memoryBytes' | 'lifetimeMs', number | null>
@@ -93,15 +93,15 @@ export type ProcessLimits = Readonly<
 export function mergeLimits(
   { perKind, ...everywhere }: z.output<typeof limitOptions>,
   kind: string,
-  ofSpawn: Wishes = {},
+  ofSpawn: LimitInput = {},
 ): ProcessLimits {
   // Any text may be a kind, even `constructor`.
-  const ofKind: Wishes = (Object.hasOwn(perKind, kind) && perKind[kind]) || {};
+  const ofKind: LimitInput = (Object.hasOwn(perKind, kind) && perKind[kind]) || {};
   const { idleMs: ofAgents, ...ofAll } = everywhere;
-  const inherited: Wishes = kind === 'agent' ? { ...ofAll, idleMs: ofAgents } : ofAll;
+  const inherited: LimitInput = kind === 'agent' ? { ...ofAll, idleMs: ofAgents } : ofAll;
   const first = (name: keyof ProcessLimits): number | null =>
     [ofSpawn, ofKind, inherited]
-      .map((wishes) => wishes[name])
+      .map((inputs) => inputs[name])
       .find((value) => value !== undefined) ?? null;
   return {
     startupMs: first('startupMs'),

@@ -93,7 +93,7 @@ export class Sampler {
 
   async #measure(due: readonly Watcher[]): Promise<void> {
     const { clock, processes } = this.#os;
-    const table = await processes.look();
+    const table = await processes.snapshot();
     const trees = new Map<Sampled, readonly ProcessEntry[]>();
     // Other callers who wait for the same snapshot run first.
     await turnOfLoop();

@@ -34,7 +34,7 @@ const NOBODY = 65534;
 
 describe.runIf(process.platform === 'linux')('on Linux', () => {
   const os = systemOs();
-  const look = () => os.processes.look();
+  const snapshot = () => os.processes.snapshot();
   const read = (pid: number) => os.processes.read?.(pid);
   let folder = '';
   let marker = '';
@@ -77,7 +77,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
       await eventually(() => sleeps(findByMarker(MARKER, marker)).length === 3);
       await eventually(() => findByMarker(MARKER, marker).length === 5);
       const rows = findByMarker(MARKER, marker);
-      const table = await look();
+      const table = await snapshot();
       for (const row of rows) {
         const { pid, ppid, pgid, sid, startTime, command } = row;
         const expected = { pid, ppid, pgid, sid, startTime, command, alive: true };
@@ -92,14 +92,14 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
   });
 
   it('contains its own process, its parent and pid 1', async () => {
-    const table = await look();
+    const table = await snapshot();
     expect(table.get(process.pid)).toMatchObject({ pid: process.pid, ppid: process.ppid });
     expect(table.has(1)).toBe(true);
     expect([...table].every(([pid, entry]) => pid === entry.pid)).toBe(true);
   });
 
   it('contains no threads', async () => {
-    const table = await look();
+    const table = await snapshot();
     const threads = readdirSync('/proc/self/task').map(Number);
     expect(threads.length).toBeGreaterThan(1);
     expect(threads.filter((tid) => table.has(tid))).toEqual([process.pid]);
@@ -124,7 +124,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
         async ({ pid }) => {
           // The environment is the program's own once it has started.
           await eventually(() => readRow(pid)?.command === 'sleep');
-          entry = (await look()).get(pid);
+          entry = (await snapshot()).get(pid);
         },
         { env },
       );
@@ -171,7 +171,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
             const found = sleeps(findByMarker(MARKER, marker));
             return found.length === 1 && found;
           });
-          const entry = (await look()).get(orphan?.pid ?? 0);
+          const entry = (await snapshot()).get(orphan?.pid ?? 0);
           expect(entry).toMatchObject({ cookie: 'o1.r1', command: 'sleep' });
         },
         { env },
@@ -186,11 +186,11 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
         script,
         [],
         async ({ pid }) => {
-          const cookie = async () => (await look()).get(pid)?.cookie;
+          const cookie = async () => (await snapshot()).get(pid)?.cookie;
           const seen = new Set<string | undefined>();
           // Two in a row, as before a tree counts as dead: a busy machine may keep the process in
           // execve longer than one snapshot waits.
-          for (let looks = 0; looks < 150; looks++) seen.add((await cookie()) ?? (await cookie()));
+          for (let count = 0; count < 150; count++) seen.add((await cookie()) ?? (await cookie()));
           expect([...seen]).toEqual(['o1.r1']);
         },
         { env },
@@ -207,7 +207,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
             const found = sleeps(findByMarker(MARKER, marker));
             return found.length === 1 && found;
           });
-          expect((await look()).get(bare?.pid ?? 0)).toMatchObject({
+          expect((await snapshot()).get(bare?.pid ?? 0)).toMatchObject({
             ppid: pid,
             cookie: undefined,
           });
@@ -226,7 +226,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
         await eventually(() => readRow(pid)?.args[0] === program);
         const row = readRow(pid);
         expect(read(pid)).toMatchObject({ pid, ppid: process.pid, startTime: row?.startTime });
-        expect((await look()).get(pid)).toMatchObject({ pid, alive: true });
+        expect((await snapshot()).get(pid)).toMatchObject({ pid, alive: true });
       });
     },
   );
@@ -238,7 +238,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
       const pid = Number(String(line));
       await eventually(() => /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1')));
       expect(read(pid)).toMatchObject({ pid, alive: false });
-      expect((await look()).get(pid)).toMatchObject({ alive: false, cookie: undefined });
+      expect((await snapshot()).get(pid)).toMatchObject({ alive: false, cookie: undefined });
       expect(isProcessAlive(pid)).toBe(false);
       // Negative control: the usual system call says otherwise.
       expect(process.kill(pid, 0)).toBe(true);
@@ -292,7 +292,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
       await once(child, 'exit');
     });
     expect(read(gone)).toBeUndefined();
-    expect((await look()).has(gone)).toBe(false);
+    expect((await snapshot()).has(gone)).toBe(false);
     expect(isProcessAlive(gone)).toBe(false);
   });
 
@@ -328,10 +328,10 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
   });
 
   it('shares one snapshot among all callers before it begins, and none that has begun', async () => {
-    const [first, second] = [look(), look()];
+    const [first, second] = [snapshot(), snapshot()];
     expect(second).toBe(first);
     await Promise.resolve();
-    const third = look();
+    const third = snapshot();
     expect(third).not.toBe(first);
     expect(await third).not.toBe(await first);
   });

@@ -38,7 +38,7 @@ esac`;
     'that %s makes a snapshot fail with a message that names the way out',
     async (_what, script) => {
       if (script !== undefined) standIn(script);
-      await expect(windowsProcesses().look()).rejects.toMatchObject({
+      await expect(windowsProcesses().snapshot()).rejects.toMatchObject({
         code: 'SPAWN_FAILED',
         message: expect.stringContaining(`run ${folder}/C:\\${PATH};`),
         cause: expect.any(Error),

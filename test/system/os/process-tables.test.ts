@@ -59,7 +59,7 @@ describe.runIf(process.platform === 'darwin')('the process table of macOS', () =
   it("contains this process, and a child's cookie that is only in its environment", async () => {
     const marked = await startChild({ ...process.env, AGENT_SUPERVISOR_COOKIE: 'o1.r1' });
     const quoting = await startChild({}, 'AGENT_SUPERVISOR_COOKIE=o1.r1');
-    const table = await darwinProcesses().look();
+    const table = await darwinProcesses().snapshot();
     expect(table.get(process.pid)).toMatchObject({ ppid: process.ppid, alive: true });
     expect(table.get(marked.pid)).toMatchObject({ ppid: process.pid, cookie: 'o1.r1' });
     expect(table.get(quoting.pid)).toMatchObject({ ppid: process.pid, cookie: undefined });
@@ -76,11 +76,11 @@ describe.runIf(process.platform === 'win32')('the process table of Windows', () 
   it("contains this process and its child, and shows the child's end", async () => {
     const child = await startChild(process.env);
     const processes = windowsProcesses();
-    const table = await processes.look();
+    const table = await processes.snapshot();
     expect(table.get(process.pid)).toMatchObject({ ppid: process.ppid, alive: true });
     expect(table.get(child.pid)).toMatchObject({ ppid: process.pid });
     await endWindowsTree(child.pid);
-    expect((await processes.look()).has(child.pid)).toBe(false);
+    expect((await processes.snapshot()).has(child.pid)).toBe(false);
   }, 60_000);
 });
 
@@ -88,7 +88,7 @@ describe.runIf(systemOs().identifyAsync)('the identity of this host', () => {
   it('is that of a snapshot, and stays the same', async () => {
     const { processes, identifyAsync } = systemOs();
     const identity = await identifyAsync?.();
-    const startTime = (await processes.look()).get(process.pid)?.startTime;
+    const startTime = (await processes.snapshot()).get(process.pid)?.startTime;
     expect(identity).toMatchObject({ pid: process.pid, startTime });
     expect(await identifyAsync?.()).toEqual(identity);
   }, 60_000);
@@ -96,8 +96,8 @@ describe.runIf(systemOs().identifyAsync)('the identity of this host', () => {
 
 describe.skipIf(process.platform === 'darwin' || process.platform === 'win32')('elsewhere', () => {
   it('a snapshot fails rather than show an empty table', async () => {
-    await expect(darwinProcesses().look()).rejects.toThrow();
-    await expect(windowsProcesses().look()).rejects.toThrow();
+    await expect(darwinProcesses().snapshot()).rejects.toThrow();
+    await expect(windowsProcesses().snapshot()).rejects.toThrow();
     expect(await darwinBootId()).toBe('');
   });
 });

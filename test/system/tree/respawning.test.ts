@@ -85,12 +85,12 @@ describe.runIf(CAN_CONTAIN)('a chain of processes', () => {
     area,
   }) => {
     const { pidSupply: _, ...system } = systemOs();
-    const look = async () => {
-      const table = await system.processes.look();
+    const snapshot = async () => {
+      const table = await system.processes.snapshot();
       const alive = [...table].filter(([, entry]) => entry.alive);
       return new Map(alive.map(([pid, entry]) => [pid, { ...entry, cookie: undefined, tags: [] }]));
     };
-    const os = { ...system, processes: { ...system.processes, look } };
+    const os = { ...system, processes: { ...system.processes, snapshot } };
     let lost = false;
     // Now and then a snapshot catches a link together with its parent.
     for (let tries = 0; tries < 5 && !lost; tries++) {

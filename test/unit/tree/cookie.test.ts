@@ -4,10 +4,10 @@ import { damaged } from '../../../kit/damage.ts';
 import { runs } from '../../../kit/property.ts';
 import {
   type CookieSegment,
-  claimsOf,
   cookieSegment,
   depthOf,
   extendCookie,
+  marksInCookie,
   parseCookie,
 } from '../../../src/tree/cookie.ts';
 
@@ -78,8 +78,8 @@ describe('parseCookie', () => {
         const found = parseCookie(cookie);
         if (found.length > 0) expect(join(found)).toBe(cookie);
         expect(depthOf(cookie)).toBeLessThanOrEqual(found.length);
-        const claims = claimsOf(cookie);
-        expect(found.map(cookieSegment).slice(found.length - claims.length)).toEqual(claims);
+        const marks = marksInCookie(cookie);
+        expect(found.map(cookieSegment).slice(found.length - marks.length)).toEqual(marks);
       }),
       FUZZ,
     );
@@ -95,7 +95,7 @@ describe('parseCookie', () => {
     const long = Array.from({ length: 1000 }, (_, index) => `o${index}.r`).join('/');
     expect(long.length).toBeGreaterThan(4096);
     expect(parseCookie(long)).toEqual([]);
-    expect(claimsOf(long)).toEqual([]);
+    expect(marksInCookie(long)).toEqual([]);
   });
 });
 
@@ -115,7 +115,7 @@ describe('extendCookie', () => {
         const inherited = bytes.toString('latin1');
         const cookie = extendCookie(inherited, own);
         expect(parseCookie(cookie)).toEqual([...parseCookie(inherited), own]);
-        expect(claimsOf(cookie).at(-1)).toBe(cookieSegment(own));
+        expect(marksInCookie(cookie).at(-1)).toBe(cookieSegment(own));
       }),
       FUZZ,
     );
@@ -130,11 +130,11 @@ describe('extendCookie', () => {
       owner: 'o3',
       id: 'r3',
     });
-    expect(claimsOf(cookie)).toEqual(['o1.r1', 'o2.r2', 'o3.r3']);
+    expect(marksInCookie(cookie)).toEqual(['o1.r1', 'o2.r2', 'o3.r3']);
   });
 });
 
-describe('claimsOf', () => {
+describe('marksInCookie', () => {
   it.each([
     ['nothing', undefined, []],
     ['every segment', 'o1.r1/o2.r2', ['o1.r1', 'o2.r2']],
@@ -147,7 +147,7 @@ describe('claimsOf', () => {
       ['o3.r3.kept', 'o4.r4'],
     ],
   ])('returns %s', (_what, cookie, expected) => {
-    expect(claimsOf(cookie)).toEqual(expected);
+    expect(marksInCookie(cookie)).toEqual(expected);
   });
 
   it('returns nothing before a kept segment, which it returns as kept', () => {
@@ -159,7 +159,7 @@ describe('claimsOf', () => {
             list.findLastIndex(({ kept }) => kept),
           ),
         );
-        expect(claimsOf(join(list))).toEqual(after.map(cookieSegment));
+        expect(marksInCookie(join(list))).toEqual(after.map(cookieSegment));
       }),
       FUZZ,
     );

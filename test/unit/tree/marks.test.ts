@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bears, claimsOfProcess, isKeptFrom, marksOf } from '../../../src/tree/marks.ts';
+import { hasMark, isKeptFrom, marksOf, marksOfProcess } from '../../../src/tree/marks.ts';
 import { rlimitTag, tagOwner } from '../../../src/tree/rlimit-tag.ts';
 
 const tagOf = (owner: string, record: number, lead = 91): string =>
@@ -31,13 +31,13 @@ describe('a process belongs to a record', () => {
       false,
     ],
   ])('%s', (_, process, expected) => {
-    expect(bears(process, tree)).toBe(expected);
+    expect(hasMark(process, tree)).toBe(expected);
   });
 
   it('has all the marks in its cookie and tags', () => {
     const process = { cookie: `${HOST}.abc-7/${INNER}.def-1`, tags: [tagOf(INNER, 1)] };
     const inner = marksOf(`${INNER}.def-1`);
-    expect(claimsOfProcess(process)).toEqual([tree.cookie, inner.cookie, inner.tag]);
+    expect(marksOfProcess(process)).toEqual([tree.cookie, inner.cookie, inner.tag]);
   });
 });
 
@@ -67,6 +67,6 @@ describe('a process is kept from a tree', () => {
     ['by its tag', { cookie: undefined, tags: [tagOf(DAEMON, 0, 90)] }],
   ])('but a daemon is never kept from its own tree: %s', (_, process) => {
     expect(isKeptFrom(process, daemon)).toBe(false);
-    expect(bears(process, daemon)).toBe(true);
+    expect(hasMark(process, daemon)).toBe(true);
   });
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { PidSupply } from '../../../src/os/os.ts';
-import { mayBeGivenOut } from '../../../src/tree/number-reuse.ts';
+import { mayBeReused } from '../../../src/tree/number-reuse.ts';
 import { OwnNumbers } from '../../../src/tree/own-numbers.ts';
 
 const at = (forks: number, last: number, more: Partial<PidSupply> = {}): PidSupply => ({
@@ -34,7 +34,7 @@ describe('a pid', () => {
     ['with a second reading that is older', 5000, at(10, 1000), at(9, 1000), true],
     ['with a changed maximum', 5000, at(0, 1000), at(1, 1001, { max: 4_194_304 }), true],
   ] as const)('%s', (_what, number, from, to, may) => {
-    expect(mayBeGivenOut(number, from, to)).toBe(may);
+    expect(mayBeReused(number, from, to)).toBe(may);
   });
 });
 
@@ -111,7 +111,7 @@ describe('in any history of a kernel', () => {
         for (const one of between) take(kernel, one);
         const to = kernel.reading;
         for (let number = 2; number < max; number += 7) {
-          if (mayBeGivenOut(number, from, to)) continue;
+          if (mayBeReused(number, from, to)) continue;
           proven++;
           expect(kernel.given.get(number) ?? 0).toBeLessThanOrEqual(since);
         }
@@ -125,7 +125,7 @@ describe('in any history of a kernel', () => {
   it('an id that is ours in each snapshot has not been reassigned since', () => {
     let proven = 0;
     fc.assert(
-      fc.property(max, steps, fc.array(steps, { maxLength: 6 }), (max, before, looks) => {
+      fc.property(max, steps, fc.array(steps, { maxLength: 6 }), (max, before, readings) => {
         const kernel = new Kernel(max);
         for (const one of before) take(kernel, one);
         const launched = kernel.reading;
@@ -133,7 +133,7 @@ describe('in any history of a kernel', () => {
         if (root === undefined) return;
         const born = kernel.clock;
         const numbers = new OwnNumbers(root, launched);
-        for (const between of looks) {
+        for (const between of readings) {
           for (const one of between) take(kernel, one);
           numbers.prove(kernel.reading);
           if (!numbers.at(kernel.reading).has(root)) continue;
@@ -152,7 +152,7 @@ describe('in any history of a kernel', () => {
     const from = kernel.reading;
     kernel.live.delete(root);
     for (let left = 1500; left > 0; left--) take(kernel, 'refused');
-    expect(mayBeGivenOut(root, from, kernel.reading)).toBe(true);
+    expect(mayBeReused(root, from, kernel.reading)).toBe(true);
   });
 });
 

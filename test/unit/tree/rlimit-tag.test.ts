@@ -3,16 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { Rlimits, TagLimit } from '../../../src/os/os.ts';
 import {
-  claimsOfTags,
   isKeptTag,
   isTag,
   isTagOf,
   keptLimits,
+  markOfTag,
+  marksInTags,
   recordNumber,
   recordOfTag,
   rlimitTag,
   TAG_LIMITS,
-  tagClaim,
   tagOwner,
   tagPlaces,
 } from '../../../src/tree/rlimit-tag.ts';
@@ -141,7 +141,7 @@ describe('a process that is launched to live on', () => {
         for (const [at, kept] of chain.entries()) {
           const owner = tagOwner(`supervisor-${at}`);
           const [place] = tagPlaces(own);
-          const before = claimsOfTags(tagsOf(own));
+          const before = marksInTags(tagsOf(own));
           if (kept) {
             const launch = keptLimits(own, place, owner, at);
             for (const [limit, value] of Object.entries(launch)) {
@@ -150,16 +150,16 @@ describe('a process that is launched to live on', () => {
               if (was !== 'unlimited') expect(BigInt(value)).toBeLessThan(BigInt(was));
             }
             own = inherit(own, launch);
-            const claims = new Set(claimsOfTags(tagsOf(own)));
-            expect([...claims].every((claim) => claim.endsWith('.kept'))).toBe(true);
-            expect(claims.size).toBeLessThanOrEqual(1);
+            const marks = new Set(marksInTags(tagsOf(own)));
+            expect([...marks].every((mark) => mark.endsWith('.kept'))).toBe(true);
+            expect(marks.size).toBeLessThanOrEqual(1);
           } else if (place !== undefined) {
             own = inherit(own, { [place.limit]: rlimitTag(place.lead, owner, at) });
-            const claims = claimsOfTags(tagsOf(own));
-            expect(claims).toContain(tagClaim(rlimitTag(place.lead, owner, at)));
+            const marks = marksInTags(tagsOf(own));
+            expect(marks).toContain(markOfTag(rlimitTag(place.lead, owner, at)));
             // The supervisor above still has its mark.
-            if (!before.some((claim) => claim.endsWith('.kept')))
-              for (const claim of before) expect(claims).toContain(claim);
+            if (!before.some((mark) => mark.endsWith('.kept')))
+              for (const mark of before) expect(marks).toContain(mark);
           }
         }
       }),

@@ -3,10 +3,10 @@ import { FakeOs, type FakeProcess, HOST_PID, UNKILLABLE } from '../../../kit/fak
 import type { Platform } from '../../../src/os/os.ts';
 import type { LadderOptions } from '../../../src/tree/ladder.ts';
 import {
-  Ending,
   type EndOptions,
-  type EndOutcome,
-  type EndTarget,
+  Termination,
+  type TerminationOutcome,
+  type TerminationTarget,
 } from '../../../src/tree/termination.ts';
 import { ProcessTree } from '../../../src/tree/tracked-tree.ts';
 
@@ -18,7 +18,7 @@ const STUBBORN = { SIGTERM: 'ignore' } as const;
 let os: FakeOs;
 let root: FakeProcess;
 let tree: ProcessTree;
-let target: EndTarget;
+let target: TerminationTarget;
 
 /** Adds the root of a tree to the table, and returns its tree and target to the test. */
 function plant(process: Partial<FakeProcess> = {}, platform?: Platform): void {
@@ -34,9 +34,11 @@ function plant(process: Partial<FakeProcess> = {}, platform?: Platform): void {
   };
 }
 
-const begin = (options: EndOptions = {}): Ending => new Ending(os, target, LADDER, options);
-const end = (options: EndOptions = {}): Promise<EndOutcome> => os.clock.until(begin(options).done);
-const pids = ({ survivors }: EndOutcome) => survivors.map(({ pid }) => pid);
+const begin = (options: EndOptions = {}): Termination =>
+  new Termination(os, target, LADDER, options);
+const end = (options: EndOptions = {}): Promise<TerminationOutcome> =>
+  os.clock.until(begin(options).done);
+const pids = ({ survivors }: TerminationOutcome) => survivors.map(({ pid }) => pid);
 
 beforeEach(() => plant());
 
@@ -509,7 +511,7 @@ describe('where the process table cannot be read', () => {
     const { pid, startTime } = adopted;
     tree = new ProcessTree(os, { pid, startTime, leadsGroup: false, held: false, cookie: 'o1.r7' });
     target = { ...target, tree, running: () => true };
-    expect((await tree.look()).map((member) => member.pid)).toEqual([pid]);
+    expect((await tree.liveMembers()).map((member) => member.pid)).toEqual([pid]);
     os.lookError = new Error('EMFILE');
     await end({ force: true });
     expect(os.received(adopted)).toContain('SIGKILL');
@@ -520,7 +522,7 @@ describe('where the process table cannot be read', () => {
   it('signals no descendant that it cannot prove', async () => {
     plant({ on: UNKILLABLE });
     const child = os.fork(root.pid, { pgid: 300, sid: 300, on: UNKILLABLE });
-    expect((await tree.look()).map(({ pid }) => pid)).toEqual([root.pid, child.pid]);
+    expect((await tree.liveMembers()).map(({ pid }) => pid)).toEqual([root.pid, child.pid]);
     os.lookError = os.readError = new Error('EMFILE');
     const outcome = await end({ force: true });
     expect(os.received(child)).toEqual([]);

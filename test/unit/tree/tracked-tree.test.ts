@@ -24,7 +24,7 @@ function plant(known: Partial<TreeRoot> = {}, platform: Platform = 'linux'): voi
   });
 }
 
-const found = async () => (await tree.look()).map(({ pid }) => pid);
+const found = async () => (await tree.liveMembers()).map(({ pid }) => pid);
 const signal = (name: NodeJS.Signals) => tree.signal(name, () => true);
 
 /** A member that only its group proves. */
@@ -145,7 +145,7 @@ describe('a root that is dead', () => {
 
   it('still has the members that a snapshot has proven while it lived', async () => {
     const child = os.fork(root.pid, { pgid: 300, sid: 300, cookie: undefined, on: DEAF });
-    tree.membersIn(await os.processes.look());
+    tree.membersIn(await os.processes.snapshot());
     os.die(root.pid);
     comeRound();
     tree.letGo();
@@ -160,7 +160,7 @@ describe('a root that is dead', () => {
   });
 
   it('keeps its pid until it is released', async () => {
-    for (let look = 0; look < 4; look++) expect(await found()).toEqual([root.pid]);
+    for (let count = 0; count < 4; count++) expect(await found()).toEqual([root.pid]);
     expect(tree.root.held).toBe(true);
   });
 
@@ -265,7 +265,7 @@ describe('a tree that forks faster than a snapshot', () => {
     os.die(root.pid);
     tree.letGo();
     Object.assign(os, { hasGroup: (pgid: number) => pgid === root.pid });
-    expect(await tree.look()).toMatchObject([{ pid: root.pid, alive: false }]);
+    expect(await tree.liveMembers()).toMatchObject([{ pid: root.pid, alive: false }]);
     await signal('SIGKILL');
     expect(os.log).toEqual([`SIGKILL -${root.pid}`]);
   });
@@ -276,8 +276,8 @@ describe('a tree that forks faster than a snapshot', () => {
     os.afterLook = () => {
       inGroup().alive = false;
     };
-    expect((await tree.look()).every(({ alive }) => !alive)).toBe(true);
-    expect(await tree.look()).not.toEqual([]);
+    expect((await tree.liveMembers()).every(({ alive }) => !alive)).toBe(true);
+    expect(await tree.liveMembers()).not.toEqual([]);
   });
 
   it('is found by all callers who share a snapshot', async () => {
@@ -286,9 +286,9 @@ describe('a tree that forks faster than a snapshot', () => {
     os.afterLook = () => {
       inGroup().alive = false;
     };
-    await tree.look();
-    const table = await os.processes.look();
-    Object.assign(os.processes, { look: async () => table });
+    await tree.liveMembers();
+    const table = await os.processes.snapshot();
+    Object.assign(os.processes, { snapshot: async () => table });
     const [one, other] = await Promise.all([signal('SIGKILL'), signal('SIGKILL')]);
     expect(one).not.toEqual([]);
     expect(other).toEqual(one);
@@ -298,7 +298,7 @@ describe('a tree that forks faster than a snapshot', () => {
     inGroup().alive = false;
     os.die(root.pid);
     tree.letGo();
-    for (let look = 0; look < 3; look++) expect(await tree.look()).toEqual([]);
+    for (let count = 0; count < 3; count++) expect(await tree.liveMembers()).toEqual([]);
     expect(await signal('SIGKILL')).toEqual([]);
   });
 });
@@ -386,7 +386,7 @@ describe('without a snapshot', () => {
 
   it('a known member that cannot be read counts as alive', async () => {
     os.lookError = os.readError = UNREADABLE;
-    expect(await tree.look()).toMatchObject([{ pid: root.pid, alive: true }]);
+    expect(await tree.liveMembers()).toMatchObject([{ pid: root.pid, alive: true }]);
   });
 });
 

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { ProcessEntry, ProcessTable } from '../../../src/os/os.ts';
-import { claimsOf, parseCookie } from '../../../src/tree/cookie.ts';
-import { tagClaim } from '../../../src/tree/rlimit-tag.ts';
+import { marksInCookie, parseCookie } from '../../../src/tree/cookie.ts';
+import { markOfTag } from '../../../src/tree/rlimit-tag.ts';
 import { lineage, type TreeRoot, treeOf, wholeGroups } from '../../../src/tree/tree.ts';
 
 const FUZZ = runs(3000);
@@ -53,7 +53,7 @@ const root: TreeRoot = {
 const gone: TreeRoot = { ...root, held: false };
 /** The same, but its id cannot have been reassigned since. */
 const ungiven: TreeRoot = { ...gone, reaped: true, numbers: new Set([ROOT]) };
-const tagged: TreeRoot = { ...gone, tag: tagClaim(TAG) };
+const tagged: TreeRoot = { ...gone, tag: markOfTag(TAG) };
 const adopted: TreeRoot = { ...root, leadsGroup: false, held: false };
 
 interface Looking {
@@ -525,7 +525,7 @@ describe('treeOf', () => {
         .array(fc.constantFrom(ROOT, 2, 3, 4, 5, 0, 1, HOST), { maxLength: 3 })
         .map((list) => new Set(list)),
       cookie: fc.constant(COOKIE),
-      tag: fc.constantFrom(undefined, tagClaim(TAG)),
+      tag: fc.constantFrom(undefined, markOfTag(TAG)),
     });
     const anyKnown = fc.dictionary(fc.integer({ min: 2, max: 14 }).map(String), startTime, {
       maxKeys: 2,
@@ -548,7 +548,7 @@ describe('treeOf', () => {
 
     /** True if any mark says that it was launched to live on. */
     function isKept(entry: ProcessEntry, from: TreeRoot): boolean {
-      if (claimsOf(entry.cookie).includes(from.cookie)) return false;
+      if (marksInCookie(entry.cookie).includes(from.cookie)) return false;
       if (parseCookie(entry.cookie).some((segment) => segment.kept)) return true;
       return !bearsTag(entry, from) && (entry.tags ?? []).some(isKeptTag);
     }
@@ -557,7 +557,7 @@ describe('treeOf', () => {
      * True if a cookie proves it, or a tag that it cannot have been given before the root existed.
      */
     function isMarked(entry: ProcessEntry, from: TreeRoot): boolean {
-      if (claimsOf(entry.cookie).includes(from.cookie)) return true;
+      if (marksInCookie(entry.cookie).includes(from.cookie)) return true;
       const wasBefore = from.startTime !== undefined && isOlder(entry.startTime, from.startTime);
       return bearsTag(entry, from) && !wasBefore;
     }
