@@ -47,7 +47,7 @@ interface Asker {
   readonly told: string[];
 }
 
-interface Wish {
+interface SpawnOptions {
   readonly conversation: number | undefined;
   readonly session: number | undefined;
   readonly policy: (typeof POLICIES)[number];
@@ -105,10 +105,11 @@ class Model {
     this.host.supervisor.on('ending', ({ id }) => this.#ending.add(id));
   }
 
-  spawn(wish: Wish, via?: Model['leases'][number]): void {
+  spawn(options: SpawnOptions, via?: Model['leases'][number]): void {
     const abort = new AbortController();
     const name = `${this.askers.length}`;
-    const { conversation, session, policy, priority, nature, slot, limits, endsWhenSpent } = wish;
+    const { conversation, session, policy, priority, nature, slot, limits, endsWhenSpent } =
+      options;
     this.host.os.reactions = nature;
     const request: SpawnRequest = {
       command: `${name} ${conversation ?? '-'} ${policy}`,
@@ -292,7 +293,7 @@ const maybe = (max: number) => fc.option(fc.nat({ max }), { nil: undefined, freq
 const nature = fc.constantFrom(...NATURES);
 const priority = fc.constantFrom(0, 0, 0, 1);
 const ms = fc.constantFrom(0, 1, 5, 10, 20, 40, 61, 2500);
-const wish: fc.Arbitrary<Wish> = fc.record({
+const options: fc.Arbitrary<SpawnOptions> = fc.record({
   conversation: maybe(CONVERSATIONS - 1),
   session: fc.option(fc.nat({ max: 1 }), { nil: undefined, freq: 1 }),
   policy: fc.constantFrom(...POLICIES),
@@ -309,7 +310,7 @@ const say = (what: string, act: Command[1]): Command => {
   return Object.assign(command, { [fc.toStringMethod]: () => what });
 };
 
-const spawn = wish.map((one) => say(`spawn ${fc.stringify(one)}`, (model) => model.spawn(one)));
+const spawn = options.map((one) => say(`spawn ${fc.stringify(one)}`, (model) => model.spawn(one)));
 const onOne = (what: string, act: (model: Model, index: number) => unknown) =>
   index.map((at) => say(`${what} ${at}`, (model) => act(model, at)));
 const command: fc.Arbitrary<Command> = fc.oneof(
@@ -326,7 +327,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   {
     weight: 2,
-    arbitrary: fc.tuple(index, wish).map(([at, one]) =>
+    arbitrary: fc.tuple(index, options).map(([at, one]) =>
       say(`lease ${at} spawns ${fc.stringify(one)}`, (model) => {
         const via = model.at(model.leases, at);
         if (via) model.spawn(one, via);

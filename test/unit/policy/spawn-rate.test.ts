@@ -39,12 +39,12 @@ describe('the window', () => {
 
   it('allows exactly the starts that a complete record would, and remembers no more than the window', () => {
     fc.assert(
-      fc.property(limits, steps, (options, wishes) => {
+      fc.property(limits, steps, (options, requests) => {
         let nowMs = 0;
         const rate = new SpawnRate(options, { monotonicMs: () => nowMs });
         const { max, windowMs, maxPerSession = max } = options;
         const starts: { atMs: number; session: string | undefined }[] = [];
-        for (const { waitMs, session } of wishes) {
+        for (const { waitMs, session } of requests) {
           nowMs += waitMs;
           const recent = starts.filter(({ atMs }) => nowMs - atMs < windowMs);
           const own = recent.filter((start) => session !== undefined && start.session === session);
@@ -65,10 +65,10 @@ describe('the window', () => {
 
   it('opens at the time its message says, and not before', () => {
     fc.assert(
-      fc.property(limits, steps, (options, wishes) => {
+      fc.property(limits, steps, (options, requests) => {
         let nowMs = 0;
         const rate = new SpawnRate(options, { monotonicMs: () => nowMs });
-        for (const { waitMs, session } of wishes) {
+        for (const { waitMs, session } of requests) {
           nowMs += waitMs;
           const error = refusal(rate, session);
           if (error !== undefined) {
