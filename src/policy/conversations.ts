@@ -3,54 +3,61 @@ import type { Emit } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
 import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-rules.ts';
 
-/** How often a claim is looked at again that somebody else is about to give up. */
+/** Polling interval for a lock that its owner is about to release. */
 const POLL_MS = 20;
-/** The same for one whose owner shows only every few seconds whether it lives. */
+/** Polling interval for a lock whose owner shows only every few seconds that it is alive. */
 const SILENT_POLL_MS = 200;
-/** How long one is waited for that neither shows itself nor is given up: a stopped host of this kernel. */
+/** Longest wait for an owner that is neither alive nor given up: a stopped host of this kernel. */
 const SILENT_PATIENCE_MS = 75_000;
 
-/** The claims on conversations, as all hosts of the state directory see them. */
+/** The locks on conversations, shared by all hosts of the state directory. */
 export interface Claims {
-  /** Takes a conversation that nobody has for one of our records; `false` if somebody has it. */
+  /** Locks a free conversation for one of this host's records; `false` if it is locked. */
   take(key: string, id: string): boolean;
-  /** Hands our claim on to another record of ours; `false` if it is not ours any more. */
+  /** Passes this host's lock on to another of its records; `false` if the lock is lost. */
   pass(key: string, id: string): boolean;
   release(key: string): void;
-  /** Who has it, and how to name them; of one out of reach only a sign of life since then counts. */
+  /**
+   * Returns the owner of a lock and its name. For an owner out of reach only a sign of life after
+   * `askedAtMs` counts.
+   */
   holder(
     key: string,
     askedAtMs: number,
   ): Promise<{ readonly holder: Holder; readonly name: string }>;
-  /** Ends what a dead owner left, its claims last. */
+  /** Recovers what a dead owner left; releases its locks last. */
   recover(): Promise<void>;
-  /** Ends a live owner's agent, which gives its claim up then; says whether it is dead. */
+  /**
+   * Ends a live owner's agent, so that it releases its lock; resolves to true if the agent is dead.
+   */
   takeOver(key: string): Promise<boolean>;
 }
 
-/** A running agent, as far as its conversation needs to know. */
+/** The parts of a running agent that its conversation uses. */
 export interface Speaker {
   readonly holdsSlot: boolean;
-  /** Ends it with its tree, and says who survived. */
+  /** Ends the agent with its tree; resolves to the survivors. */
   endAsDuplicate(): Promise<readonly unknown[]>;
 }
 
 export interface ConversationsContext {
   readonly clock: Clock;
   readonly emit: Emit;
-  /** How long another's end may take. */
+  /** Longest wait for another agent to exit. */
   readonly patienceMs: number;
   claims(): Claims;
 }
 
-/** Someone who wants to run a conversation's agent. Exactly one of `granted` and `refused` is called, once. */
+/**
+ * A request to run a conversation's agent. Exactly one of `granted` and `refused` is called, once.
+ */
 export interface TurnRequest {
   readonly key: string;
-  /** Of the record that will run it. */
+  /** The id of the record that will run it. */
   readonly id: string;
   readonly policy: OnDuplicate;
   readonly isNew: boolean;
-  /** Throws what would refuse its start anyway: nobody is ended for that. */
+  /** Throws if the start would be refused anyway: then no agent is ended for it. */
   assertMayStart(): void;
   granted(turn: Turn): void;
   refused(error: SupervisorError): void;
@@ -59,7 +66,7 @@ export interface TurnRequest {
 /** The right to run a conversation's agent, from its grant to its release. */
 export class Turn {
   readonly key: string;
-  /** Resolves once the agent runs; to nobody if it never does. */
+  /** Resolves once the agent runs; to `undefined` if it never does. */
   readonly #attached = Promise.withResolvers<Speaker | undefined>();
   readonly #over = Promise.withResolvers<void>();
   readonly #onRelease: (turn: Turn) => void;
@@ -69,12 +76,15 @@ export class Turn {
     this.#onRelease = onRelease;
   }
 
-  /** The agent runs. */
+  /** Records that the agent runs. */
   attach(speaker: Speaker): void {
     this.#attached.resolve(speaker);
   }
 
-  /** Ends its agent as soon as it runs, if it `isDue` then; resolves to who survived, or when the turn is over. */
+  /**
+   * Ends the agent as soon as it runs, if `isDue` is then true. Resolves to the survivors, or when
+   * the right is released.
+   */
   async end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
     const speaker = await this.#attached.promise;
     if (speaker === undefined || !isDue(speaker)) return [];
@@ -83,7 +93,7 @@ export class Turn {
     return survivors;
   }
 
-  /** Its agent and the whole tree of it are dead, or were never started. */
+  /** Called when the agent and its whole tree are dead, or were never started. */
   release(): void {
     this.#onRelease(this);
     this.#attached.resolve(undefined);
@@ -91,7 +101,7 @@ export class Turn {
   }
 }
 
-/** Lets one agent at a time run each conversation: one after the other, each when the one before is dead. */
+/** Lets one agent at a time run each conversation; the next starts when the one before is dead. */
 export class Conversations {
   readonly #context: ConversationsContext;
   readonly #conversations = new Map<string, Conversation>();
@@ -100,7 +110,10 @@ export class Conversations {
     this.#context = context;
   }
 
-  /** Asks for a turn, which is granted before this returns if nobody has it; returns how to take the request back. */
+  /**
+   * Asks for a conversation; a free one is granted before this returns. Returns a function that
+   * withdraws the request.
+   */
   request(request: TurnRequest): () => void {
     const { key } = request;
     let conversation = this.#conversations.get(key);
@@ -111,7 +124,7 @@ export class Conversations {
     return conversation.request(request);
   }
 
-  /** Frees the slot that a request waits for, if the agent that it is to replace holds it. */
+  /** Frees the slot that a request waits for, if the agent it is to replace holds that slot. */
   prepare(
     { key, policy, isNew, assertMayStart }: Omit<TurnRequest, 'granted' | 'refused'>,
     waits: () => boolean,
@@ -120,30 +133,32 @@ export class Conversations {
     try {
       assertMayStart();
     } catch {
-      // It is told when its turn comes, if that is still so.
+      // The request is refused when its turn comes, if the reason still holds.
       return;
     }
     void this.#conversations.get(key)?.end(({ holdsSlot }) => holdsSlot && waits());
   }
 }
 
-/** One conversation: who runs its agent, and who wants to. */
+/** One conversation: the agent that runs it, and the requests for it. */
 class Conversation {
   readonly #key: string;
   readonly #context: ConversationsContext;
   readonly #onUnused: () => void;
-  /** Those of our registry as it is. */
+  /** The locks of the current registry. */
   #claims: Claims;
-  /** Where our claim lies: a survivor may outlive the registry that it was started under. */
+  /**
+   * The registry that has our lock: a survivor may outlive the registry that it was started under.
+   */
   #claimedIn: Claims | undefined;
   readonly #turns = new Set<Turn>();
   readonly #waiting: TurnRequest[] = [];
   #isUnused = false;
   #isAdmitting = false;
-  /** When the first of those who wait began to ask whether somebody else has it. */
+  /** Time at which the first request in the queue began to ask for another host's lock. */
   #askedAtMs: number | undefined;
   #givesUpAtMs: number | undefined;
-  /** Whom we have ended, and who is about to give the conversation up. */
+  /** The owner whose agent we have ended, and who is about to release the lock. */
   #ended: string | undefined;
 
   constructor(key: string, context: ConversationsContext, onUnused: () => void) {
@@ -167,7 +182,7 @@ class Conversation {
     return Promise.all(Array.from(this.#turns, (turn) => turn.end(isDue)));
   }
 
-  /** Goes through those who wait, in order, until one has to wait for somebody's death. */
+  /** Handles the requests in order, until one has to wait for an exit. */
   #admit(): void {
     if (this.#isAdmitting) return;
     this.#isAdmitting = true;
@@ -186,7 +201,7 @@ class Conversation {
     this.#leaveUnused();
   }
 
-  /** Grants or refuses the request, or says what it waits for. */
+  /** Grants or refuses the request, or returns a promise of what it waits for. */
   #decide(request: TurnRequest): Promise<void> | undefined {
     if (this.#turns.size === 0) {
       if (!this.#claim(request.id)) return this.#contend(request);
@@ -207,7 +222,8 @@ class Conversation {
 
   #claim(id: string): boolean {
     if (this.#claimedIn === this.#claims && this.#claims.pass(this.#key, id)) return true;
-    // We have been stopped and started since: a claim counts as long as its owner's journal does.
+    // The supervisor was stopped and started since: a lock counts as long as its owner's journal
+    // does.
     this.#claimedIn?.release(this.#key);
     this.#claimedIn = this.#claims.take(this.#key, id) ? this.#claims : undefined;
     return this.#claimedIn !== undefined;
@@ -218,7 +234,7 @@ class Conversation {
     if (left.flat().length > 0) this.#refuse(request, 'its older agent survived its end');
   }
 
-  /** Somebody else has the claim, or had it a moment ago. */
+  /** Deals with another host's lock, which may have been released a moment ago. */
   async #contend(request: TurnRequest): Promise<void> {
     const { clock, patienceMs } = this.#context;
     this.#askedAtMs ??= clock.monotonicMs();
@@ -230,7 +246,7 @@ class Conversation {
     else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
     if (verdict === 'wait') {
-      // Our patience with those who end begins when they do.
+      // The patience with owners that end their agent begins when they do.
       this.#givesUpAtMs = undefined;
       if (clock.monotonicMs() - this.#askedAtMs >= SILENT_PATIENCE_MS) {
         this.#refuse(request, `${name} runs it, and gives no sign of life or death`);
@@ -239,7 +255,8 @@ class Conversation {
       await this.#sleep(SILENT_POLL_MS);
       return;
     }
-    // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
+    // A host that has ended an agent waits longer for its lock, or in the end nobody would have an
+    // agent.
     const moreMs = name === this.#ended ? patienceMs : 0;
     if (clock.running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
       this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
@@ -300,14 +317,14 @@ class Conversation {
   #drop(request: TurnRequest): boolean {
     const at = this.#waiting.indexOf(request);
     if (at >= 0) this.#waiting.splice(at, 1);
-    // Each has its own time.
+    // Each request has its own times.
     if (at === 0) this.#askedAtMs = this.#givesUpAtMs = this.#ended = undefined;
     return at >= 0;
   }
 
   #leaveUnused(): void {
     if (this.#isUnused || this.#turns.size > 0 || this.#waiting.length > 0) return;
-    // Another one may be made for the same key from now on.
+    // From now on another object may be created for the same key.
     this.#isUnused = true;
     this.#claimedIn?.release(this.#key);
     this.#claimedIn = undefined;
