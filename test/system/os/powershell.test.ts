@@ -33,9 +33,9 @@ esac`;
 
   it.each([
     ['does not exist', undefined],
-    ['a policy forbids', 'echo "This program is blocked" >&2; exit 1'],
+    ['is forbidden by a policy', 'echo "This program is blocked" >&2; exit 1'],
   ])(
-    'that %s makes a snapshot fail with a message that names the way out',
+    'makes a snapshot fail with a message that names the way out if it %s',
     async (_what, script) => {
       if (script !== undefined) standIn(script);
       await expect(windowsProcesses().snapshot()).rejects.toMatchObject({
@@ -46,12 +46,12 @@ esac`;
     },
   );
 
-  it('whose query is refused gives no listeners', async () => {
+  it('returns undefined for listeners if its query is refused', async () => {
     standIn(failing);
     expect(await windowsListeners({ port: 8080 })).toBeUndefined();
   });
 
-  it('that finds no listener says so, and finds one if there is one', async () => {
+  it('returns the listeners, or an empty list if there are none', async () => {
     standIn('exit 0');
     expect(await windowsListeners({ port: 8080 })).toEqual([]);
     standIn(`printf '4412 node\\r\\n'`);

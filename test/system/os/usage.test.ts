@@ -57,7 +57,7 @@ describe('the share of a core', () => {
     expect(percent(7, 700, 1400)).toBe(50);
   });
 
-  it('of a later process with the same pid starts anew', async () => {
+  it('starts anew for a later process with the same pid', async () => {
     const { clock, percent } = setUp();
     percent(7, 500, 100_000);
     await clock.advance(1000);

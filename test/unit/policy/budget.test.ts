@@ -48,7 +48,7 @@ async function refusal(process: SupervisedProcess): Promise<string | undefined> 
 
 const usd = (sum: number) => ({ usd: sum, tokens: 0 });
 
-describe('a spent budget refuses the next start', () => {
+describe('a spent budget', () => {
   it.each<[keyof Budget, string]>([
     [
       'perSessionUsd',
@@ -66,7 +66,7 @@ describe('a spent budget refuses the next start', () => {
       'maxTokens',
       'Session "s" has spent 2 tokens, and budget.maxTokens is 2 tokens. Begin a new session, or raise budget.maxTokens.',
     ],
-  ])('%s', async (name, message) => {
+  ])('refuses the next start: %s', async (name, message) => {
     const { supervisor } = await host({ budget: { [name]: 2 } });
     const start = () => supervisor.spawn({ command: 'a', sessionId: 's' });
     supervisor.charge('s', { usd: 1.999999, tokens: 1 });
@@ -80,7 +80,7 @@ describe('a spent budget refuses the next start', () => {
     expect(await refusal(free.spawn('a', { sessionId: 's' }))).toBeUndefined();
   });
 
-  it('of a session lets other sessions start, and processes without one', async () => {
+  it('lets other sessions start if it is a session’s, and processes without one', async () => {
     const { supervisor } = await host({ budget: { perSessionUsd: 1, maxTokens: 1 } });
     supervisor.charge('s', { usd: 5, tokens: 5 });
     supervisor.charge(undefined, { usd: 5, tokens: 5 });
@@ -99,7 +99,7 @@ describe('a spent budget refuses the next start', () => {
     expect(one.os.alive).toEqual([]);
   });
 
-  it("of a request overrides the supervisor's, field by field", async () => {
+  it('comes from the request before the supervisor, field by field', async () => {
     const { supervisor } = await host({ budget: { perSessionUsd: 1, perHostUsd: 3 } });
     const start = (budget?: Budget) => supervisor.spawn({ command: 'a', sessionId: 's', budget });
     supervisor.charge('s', usd(2));
@@ -144,7 +144,7 @@ describe('spending', () => {
     expect(await refusal(one.spawn('a'))).toBeUndefined();
   });
 
-  it('of a day is forgotten after 30 days, and nothing else is', async () => {
+  it('is forgotten 30 days after its day, and nothing else is', async () => {
     const others = ['spend-x.jsonl', 'spend-2020-01-01.json', 'my-spend-2020-01-01.jsonl'];
     const old = ['spend-2026-10-24.jsonl', 'spend-2020-01-01.jsonl'];
     const young = ['spend-2026-10-25.jsonl', 'spend-2026-11-22.jsonl'];

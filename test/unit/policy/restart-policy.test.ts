@@ -75,7 +75,7 @@ describe('an exit', () => {
     ...(['lifetime', 'budget', 'duplicate', 'shutdown'] as const),
   ];
   it.each(OURS)(
-    'with our own cause %s restarts nothing and does not count as from outside',
+    'restarts nothing with our own cause %s, and does not count as from outside',
     (cause) => {
       for (const how of [{ code: 1 }, { code: null, signal: 'SIGKILL' as const }])
         expect(decide(exitReport({ ...how, cause, intentional: true }))).toEqual({
@@ -85,12 +85,12 @@ describe('an exit', () => {
     },
   );
 
-  it('by a SIGTERM that this host asked for does not count as from outside', () => {
+  it('does not count as from outside if this host asked for its SIGTERM', () => {
     const report = exitReport({ code: null, signal: 'SIGTERM' });
     expect(decide(report, { asked: true })).toEqual({ outcome: 'intentional', fromOutside: false });
   });
 
-  it('that was intentional never causes a restart, whatever else is known', () => {
+  it('never causes a restart if it was intentional, whatever else is known', () => {
     const reports = fc.record({
       code: fc.option(fc.integer({ min: 0, max: 255 })),
       signal: fc.constantFrom(null, 'SIGTERM' as const, 'SIGSEGV' as const),

@@ -62,7 +62,7 @@ describe('a tag', () => {
     );
   });
 
-  it('of an owner is the same for every host that knows the instance, and no other owner has it', () => {
+  it('has the same owner digits on every host that knows the instance, and others for other owners', () => {
     fc.assert(
       fc.property(instance, instance, (a, b) => {
         expect(tagOwner(a)).toMatch(/^\d{11}$/);

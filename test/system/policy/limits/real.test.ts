@@ -139,7 +139,7 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
     return child;
   };
 
-  it('of a tree over the limit ends it', async ({ supervisor, request, marker, endings }) => {
+  it('ends a tree over the limit', async ({ supervisor, request, marker, endings }) => {
     const child = supervisor.spawn({
       ...request('', { memoryBytes: 220 * MIB }),
       command: process.execPath,
@@ -161,7 +161,7 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
   it.for<[string, Limits]>([
     ['without a limit', {}],
     ['with a limit that it does not reach', { memoryBytes: 600 * MIB }],
-  ])('lives on %s', async ([, limits], { supervisor, request, marker, endings }) => {
+  ])('lets a tree live on %s', async ([, limits], { supervisor, request, marker, endings }) => {
     const child = await run(supervisor, request('', limits));
     expect(findByMarker(MARKER, marker)).toHaveLength(2);
     // Some rounds of the sampler.
@@ -172,7 +172,7 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
     expect(await child.exited).toMatchObject({ cause: 'terminated' });
   });
 
-  it('that many processes share counts once', async ({ supervisor, request, marker, endings }) => {
+  it('counts once if many processes share it', async ({ supervisor, request, marker, endings }) => {
     // Every fork of a large process has a resident set as large, and almost none of it its own.
     const script =
       'x=$(head -c 40000000 /dev/zero | tr "\\0" x); i=0; while [ $i -lt 9 ]; do (read x) & i=$((i+1)); done; echo ready; wait';

@@ -146,7 +146,7 @@ describe('limits that contradict each other', () => {
     expect(() => supervise({ limits })).toThrow(message);
   });
 
-  it('of a spawn and its supervisor start nothing', () => {
+  it('start nothing if one is the spawn’s and one the supervisor’s', () => {
     const { supervisor, os } = supervise({ limits: { lifetimeMs: 1000 } });
     const spawn = () => supervisor.spawn({ command: 'a', limits: { startupMs: 5000 } });
     expect(spawn).toThrow(/"limits\.startupMs" is 5000, .*"limits\.lifetimeMs", which is 1000/);
