@@ -73,8 +73,8 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
 
 /** Launches the process with its limits, where this system can set them. */
 function launchLimited(request: LaunchRequest, platform: Platform): Launched {
-  const lossy = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
-  if (lossy && platform === 'win32') {
+  const dropsArguments = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
+  if (dropsArguments && platform === 'win32') {
     const cause = new Error('this Bun loses empty arguments; use Bun 1.2.3 or later, or Node');
     return { failure: Promise.resolve(explain(request, cause)) };
   }
@@ -82,15 +82,15 @@ function launchLimited(request: LaunchRequest, platform: Platform): Launched {
     const cause = Object.assign(new Error('no such program'), { code: 'ENOENT' });
     return { failure: Promise.resolve(explain(request, cause)) };
   }
-  const whole = ({ command, args }: Pick<LaunchRequest, 'command' | 'args'>) =>
-    lossy ? throughShell(command, args) : { command, args };
+  const asCommandLine = ({ command, args }: Pick<LaunchRequest, 'command' | 'args'>) =>
+    dropsArguments ? throughShell(command, args) : { command, args };
   const limited = limitedLaunch(request);
   if (limited !== undefined) {
-    const launched = start({ ...request, ...whole(limited) }, request, platform);
+    const launched = start({ ...request, ...asCommandLine(limited) }, request, platform);
     // If the start with limits fails, try without: the system's own refusal is the true one.
     if (launched.child !== undefined) return withoutWrapper(launched.child, request);
   }
-  return start({ ...request, ...whole(request) }, request, platform);
+  return start({ ...request, ...asCommandLine(request) }, request, platform);
 }
 
 /**
@@ -127,7 +127,7 @@ function start(
     const cause = loadingError ?? new Error('loadLauncher() has not resolved');
     return { failure: Promise.resolve(explain(request, cause)) };
   }
-  const usual = outlivesHost ? 'ignore' : 'pipe';
+  const defaultStream = outlivesHost ? 'ignore' : 'pipe';
   try {
     const launcher = execa;
     const options = {
@@ -137,10 +137,10 @@ function start(
       // A group and session of its own makes the tree provable. On Windows it would open a console,
       // but a process that outlives its host needs it.
       detached: platform !== 'win32' || outlivesHost === true,
-      stdin: stdin ?? usual,
+      stdin: stdin ?? defaultStream,
       // execa takes any open file, whatever its types say.
-      stdout: (stdout ?? usual) as 'pipe',
-      stderr: (stderr ?? usual) as 'pipe',
+      stdout: (stdout ?? defaultStream) as 'pipe',
+      stderr: (stderr ?? defaultStream) as 'pipe',
       buffer: false,
       reject: false,
       cleanup: false,
