@@ -12,7 +12,7 @@ export function withEndlessNumbers(os: Os): Os {
     pidSupply: { now: () => ENDLESS, recent: () => ENDLESS },
     processes: {
       ...os.processes,
-      look: async () => Object.assign(new Map(await os.processes.look()), { supply }),
+      snapshot: async () => Object.assign(new Map(await os.processes.snapshot()), { supply }),
     },
   };
 }

@@ -116,9 +116,9 @@ export class FakeOs implements Os {
 
   constructor(platform: Platform = 'linux') {
     this.platform = platform;
-    const look = () => this.#look();
+    const snapshot = () => this.#snapshot();
     this.processes =
-      platform === 'linux' ? { look, read: (pid: number) => this.#read(pid) } : { look };
+      platform === 'linux' ? { snapshot, read: (pid: number) => this.#read(pid) } : { snapshot };
     if (platform !== 'linux') this.identifyAsync = () => this.#identifyAsync();
     if (platform === 'linux')
       this.pidSupply = { now: () => this.supply, recent: () => this.supply };
@@ -129,7 +129,7 @@ export class FakeOs implements Os {
     this.add({ pid: HOST_PID, ppid: 1, pgid: HOST_PID, sid: HOST_PID, command: 'host' });
   }
 
-  async #look(): Promise<ProcessTable> {
+  async #snapshot(): Promise<ProcessTable> {
     this.looks++;
     if (this.lookError !== undefined) throw this.lookError;
     const before = this.supply;
@@ -296,7 +296,7 @@ export class FakeOs implements Os {
   }
 
   async #identifyAsync(): Promise<SelfIdentity> {
-    const startTime = (await this.processes.look()).get(HOST_PID)?.startTime;
+    const startTime = (await this.processes.snapshot()).get(HOST_PID)?.startTime;
     const bootId = this.platform === 'win32' ? '' : this.bootId;
     return { ...this.identify(), startTime, bootId };
   }

@@ -29,8 +29,8 @@ function blurred(os: Os): Os {
     ...os,
     identify: () => blur(os.identify()),
     processes: {
-      look: async () => {
-        const table = await processes.look();
+      snapshot: async () => {
+        const table = await processes.snapshot();
         return new Map([...table].map(([pid, row]) => [pid, blur(row)]));
       },
       read: (pid) => {

@@ -40,7 +40,7 @@ export const row: Row = {
             blocksMs.push(await probe.longestBlockMs());
             worksMs.push(probe.longestWorkMs());
           }),
-        look: () => timed(() => systemOs().processes.look()),
+        look: () => timed(() => systemOs().processes.snapshot()),
         pidusage: () => timed(() => pidusage(pids)),
       },
       { warmUp: 3 },

@@ -33,7 +33,7 @@ export const row: Row = {
             const children = countChildren();
             const probe = probeLoop();
             const beganMs = performance.now();
-            const table = await processes.look();
+            const table = await processes.snapshot();
             const tookMs = performance.now() - beganMs;
             blocksMs.push(await probe.longestBlockMs());
             started += children.started();
@@ -42,7 +42,7 @@ export const row: Row = {
           },
           async without() {
             const beganMs = performance.now();
-            await untagged.look();
+            await untagged.snapshot();
             return performance.now() - beganMs;
           },
           async ps() {

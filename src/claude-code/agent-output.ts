@@ -1,14 +1,14 @@
-/** How much of a key or of a text is remembered: what we look for is shorter. */
+/** Longest part of a key or text that is remembered; all expected texts are shorter. */
 const MAX_TEXT_BYTES = 128;
 
 const [QUOTE, BACKSLASH, NEWLINE, COLON, COMMA] = [0x22, 0x5c, 0x0a, 0x3a, 0x2c];
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d];
-/** What JSON allows around a value, but for the line break: blank, tab and carriage return. */
+/** Whitespace in JSON except the line feed: blank, tab and carriage return. */
 const BLANKS: ReadonlySet<number> = new Set([0x20, 0x09, 0x0d]);
 
 const TASKS_CHANGED = 'background_tasks_changed';
 
-/** Frames that are written only while the agent works; all others may come at any time. */
+/** Messages that are written only while the agent works; all others may come at any time. */
 const WORK: ReadonlySet<string> = new Set([
   ...['assistant', 'user', 'stream_event', 'system init', 'system session_state_changed running'],
 ]);
@@ -19,16 +19,16 @@ const FIELDS: ReadonlySet<string> = new Set<Field>([
 ]);
 
 /**
- * Reads what an agent says on its stdout, one JSON object a line (`--output-format stream-json`), as
- * far as it tells whether the agent works. A frame may have many megabytes, in any number of chunks:
- * nothing of it is kept but a few short fields of its outermost object, in whatever order they come.
+ * Parses an agent's stdout (`--output-format stream-json`) only to tell whether it works. Each line
+ * is one JSON object, a message. It may have many megabytes, in any number of chunks. Only a few
+ * short fields of its outermost object are kept, in whatever order they come.
  *
- * What comes after a result (measured, SDK 0.3.330): `session_state_changed idle`, answers to the
- * host's control requests, and, while something runs in the background, frames of the system that
- * tell of it, until the agent starts a turn of its own about it.
+ * After a result come (measured, SDK 0.3.330): `session_state_changed idle`, answers to the host's
+ * control requests, and system messages about background tasks while they run. Then the agent
+ * starts a new turn of its own about them.
  */
 export class Frames {
-  /** A result has come, and since then neither work nor a background task that still runs. */
+  /** True if a result was the last sign of work and no background task is running. */
   get turnOver(): boolean {
     return this.#resultIsLast && !this.#hasTasks;
   }
@@ -37,9 +37,9 @@ export class Frames {
   #hasTasks = false;
   #onSessionId: ((id: string) => void) | undefined;
 
-  // Of the line that is being read:
+  // State of the current line:
   readonly #fields = new Map<string, string>();
-  /** The rest of the line says nothing more that we want to know. */
+  /** The rest of the line has no fields of interest. */
   #skip = false;
   #depth = 0;
   #inString = false;
@@ -47,7 +47,7 @@ export class Frames {
   /** The next text on the outermost level is a key. */
   #keyIsNext = false;
   #key = '';
-  /** The text that is being read, if it is wanted. */
+  /** The buffer for the current text, if the text is wanted. */
   #text: Uint8Array | undefined;
   #length = 0;
   readonly #buffer = new Uint8Array(MAX_TEXT_BYTES);
@@ -55,8 +55,8 @@ export class Frames {
   readonly #watchesTurns: boolean;
 
   /**
-   * `onSessionId` is called once, for the first frame that carries the agent's own id of its session.
-   * Without `watchesTurns`, nothing else is looked for.
+   * `onSessionId` is called once, for the first message with the agent's own session id. Without
+   * `watchesTurns` nothing else is parsed.
    */
   constructor(onSessionId?: (id: string) => void, watchesTurns = true) {
     this.#onSessionId = onSessionId;
@@ -72,19 +72,20 @@ export class Frames {
       this.#read(chunk);
       return;
     }
-    // A reader as fast as the agent gets hundreds of frames at once, and would be slowed down by all of them.
+    // From a fast agent hundreds of messages arrive at once; parsing them all would slow the host
+    // down.
     this.#read(chunk.subarray(0, first));
     if (this.#watchesTurns) this.#readBackwards(between);
     this.#read(chunk.subarray(last));
   }
 
-  /** Whether every single one of these lines has to be read. */
+  /** True if each of these lines has to be parsed. */
   #isWantedIn(lines: Buffer): boolean {
     if (this.#watchesTurns && lines.includes(TASKS_CHANGED)) return true;
     return this.#onSessionId !== undefined && lines.includes('"session_id"');
   }
 
-  /** Whether the agent works is told by the last line that tells anything of it. */
+  /** Parses lines from the last one back, until one tells whether the agent works. */
   #readBackwards(lines: Uint8Array): void {
     let isTold = false;
     for (let end = lines.length; end > 0 && !isTold; ) {
@@ -94,7 +95,7 @@ export class Frames {
     }
   }
 
-  /** Returns whether a line that has ended in it tells whether the agent works. */
+  /** Parses a chunk; returns true if a line completed in it tells whether the agent works. */
   #read(chunk: Uint8Array): boolean {
     let isTold = false;
     for (let at = 0; at < chunk.length; ) {
@@ -107,7 +108,7 @@ export class Frames {
     return isTold;
   }
 
-  /** Reads a line, or a part of one. */
+  /** Parses a line, or a part of one. */
   #readLine(chunk: Uint8Array, from: number, end: number): void {
     for (let at = from; at < end && !this.#skip; at++) {
       if (!this.#inString) this.#readStructure(chunk[at] as number);
@@ -116,12 +117,12 @@ export class Frames {
     }
   }
 
-  /** Finds the end of a text that nobody wants; returns where it is. */
+  /** Skips a text that is not wanted; returns the position of its end. */
   #passText(chunk: Uint8Array, from: number, end: number): number {
     const isEscaped = (at: number): boolean => {
       let before = at;
       while (before > from && chunk[before - 1] === BACKSLASH) before--;
-      // As many backslashes as there are escape the next of them, and the last what comes here.
+      // Backslashes escape each other in pairs; an odd one escapes this byte.
       return ((at - before) % 2 === 1) !== (before === from && this.#escaped);
     };
     for (let at = from; ; at++) {
@@ -173,7 +174,7 @@ export class Frames {
         this.#depth--;
         return;
       default:
-        // What is no frame is a line of somebody else's.
+        // A line that is no JSON object is not the agent's message.
         if (this.#depth === 0 && !BLANKS.has(byte)) this.#skip = true;
     }
   }
@@ -183,7 +184,7 @@ export class Frames {
       this.#skip = byte !== OPEN_OBJECT;
       this.#keyIsNext = true;
     }
-    // The list itself, and whatever is in it.
+    // The list itself, and its first level.
     if (this.#key === 'tasks' && !this.#keyIsNext && this.#depth <= 2)
       this.#fields.set('tasks', this.#depth === 1 ? 'none' : 'some');
     this.#depth++;
@@ -200,14 +201,14 @@ export class Frames {
     this.#skip = this.#isEnough();
   }
 
-  /** Most of the bytes are in the rest of such frames. */
+  /** Most bytes of a message come after the fields that matter, so the rest is skipped. */
   #isEnough(): boolean {
     const type = this.#fields.get('type');
     if (type === undefined || type === 'system') return false;
     return this.#onSessionId === undefined || this.#fields.has('session_id');
   }
 
-  /** Returns whether the line tells whether the agent works. */
+  /** Ends a line; returns true if it tells whether the agent works. */
   #endLine(): boolean {
     const isTold = this.#takeFrame();
     this.#fields.clear();

@@ -1,7 +1,9 @@
 import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
 
-/** What becomes of a long flag with an empty value: `--flag=`, nothing, or `--flag ''` as it is. */
+/**
+ * The treatment of a long flag with an empty value: `--flag=`, removed, or `--flag ''` unchanged.
+ */
 export type EmptyValue = 'join' | 'drop' | 'keep';
 
 /** @internal */
@@ -9,17 +11,17 @@ export const emptyValue = z.lazy(() => z._default(z.enum(['join', 'drop', 'keep'
 
 const inputSchema = z.lazy(() => z.strictObject({ args: z.array(z.string()), emptyValue }));
 
-// Neither `--` nor `--name=value`, nor a text that merely begins with dashes.
+// Neither `--`, nor `--name=value`, nor a text that merely begins with dashes.
 const LONG_FLAG = /^--[^-=\s][^=\s]*$/;
 
 /**
- * Rewrites each pair `--flag ''` so that no runtime can lose the empty value and leave the flag to
- * take its neighbour for it (Bun up to 1.2.2 drops empty arguments).
+ * Rewrites each pair `--flag ''` so that no runtime can drop the empty value. Bun up to 1.2.2 drops
+ * empty arguments; the flag would then take the next argument as its value.
  *
- * `'join'` (the default) is what Claude Code reads as the original; `'drop'` removes the pair, which
- * for `--setting-sources ''` and `--tools ''` means the *defaults* and not "none"; `'keep'` changes
- * nothing. An empty argument that follows no long flag is positional and stays, as does everything
- * after `--`.
+ * `'join'` (the default) writes `--flag=`, which Claude Code reads the same. `'drop'` removes the
+ * pair, which for `--setting-sources ''` and `--tools ''` means the *defaults* and not "none".
+ * `'keep'` changes nothing. An empty argument after anything but a long flag is positional and
+ * stays, as does everything after `--`.
  *
  * @returns a new array
  * @throws SupervisorError `INVALID_OPTIONS` for an argument that is no string or an unknown option

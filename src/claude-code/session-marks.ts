@@ -1,12 +1,12 @@
-/** What one agent leaves in the environment of what it starts. */
+/** Environment variables that an agent sets for its child processes. */
 interface AgentMarks {
   readonly agent: 'Claude Code' | 'Codex' | 'Gemini CLI' | 'opencode' | 'Cursor';
   readonly names: readonly string[];
-  /** Where the agent sets them. */
+  /** The place in the agent's code that sets them. */
   readonly source: string;
 }
 
-/** The marks of a session: inside one, and only there, an agent sets them for its own children. */
+/** The variables of a session: an agent sets them for its own children only. */
 const SESSION_MARKS: readonly AgentMarks[] = [
   {
     agent: 'Claude Code',
@@ -64,15 +64,15 @@ const SESSION_MARKS: readonly AgentMarks[] = [
   { agent: 'Cursor', names: ['CURSOR_AGENT'], source: 'cursor.com/docs/agent/terminal' },
 ];
 
-/** All of them. */
+/** The variables of all agents. */
 export const AGENT_MARKS: readonly string[] = SESSION_MARKS.flatMap(({ names }) => names);
 
-/** Claude Code's alone. */
+/** The variables of Claude Code. */
 export const CLAUDE_MARKS: readonly string[] = SESSION_MARKS.filter(
   ({ agent }) => agent === 'Claude Code',
 ).flatMap(({ names }) => names);
 
-/** What a debugger or an editor has set for the host alone; no agent need be near. */
+/** Variables that a debugger or an editor set for the host alone, without any agent. */
 export const HOST_ONLY: readonly string[] = [
   // github.com/microsoft/vscode-js-debug src/targets/node/bootloader/environment.ts
   'VSCODE_INSPECTOR_OPTIONS',

@@ -1,7 +1,7 @@
 import type { GuardRequest, Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { startedBefore } from '../os/parse.ts';
 import { parseCookie } from '../tree/cookie.ts';
-import { Ending, type EndOutcome } from '../tree/termination.ts';
+import { Termination, type TerminationOutcome } from '../tree/termination.ts';
 import { ProcessTree } from '../tree/tracked-tree.ts';
 import { idsInCookies } from './orphans.ts';
 
@@ -41,17 +41,17 @@ export class HostRemains {
   }
 
   /** Ends what can be proven of it, all under one grace; the host is dead. */
-  async end({ politeMs, forcedMs }: Omit<GuardRequest, 'owner'>): Promise<EndOutcome> {
+  async end({ politeMs, forcedMs }: Omit<GuardRequest, 'owner'>): Promise<TerminationOutcome> {
     const table = await this.#look();
     for (const [pid, startTime] of this.#registered) this.#claim(pid, startTime, table);
     this.#claimProven(table);
     const ladder = { stdinEofMs: 0, termMs: politeMs, killMs: forcedMs };
     const target = { running: () => false, endStdin: () => undefined, stdinEndedAtMs: undefined };
-    return new Ending(this.#os, { ...target, tree: this }, ladder, {}).done;
+    return new Termination(this.#os, { ...target, tree: this }, ladder, {}).done;
   }
 
-  async look(): Promise<ProcessEntry[]> {
-    const found = await Promise.all([...this.#trees.values()].map((tree) => tree.look()));
+  async liveMembers(): Promise<ProcessEntry[]> {
+    const found = await Promise.all([...this.#trees.values()].map((tree) => tree.liveMembers()));
     return found.flat();
   }
 
@@ -74,7 +74,7 @@ export class HostRemains {
   }
 
   #look(): Promise<ProcessTable> {
-    return this.#os.processes.look().catch(() => new Map());
+    return this.#os.processes.snapshot().catch(() => new Map());
   }
 
   /** Takes what a registration proves: the process itself, or what it left if it is gone. */

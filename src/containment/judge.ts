@@ -1,6 +1,6 @@
 import type { Os } from '../os/os.ts';
 import { judgeOwner, type Owner, type OwnerVerdict } from '../tree/identity.ts';
-import { bears, marksOf } from '../tree/marks.ts';
+import { hasMark, marksOf } from '../tree/marks.ts';
 import type { JudgeContext } from './context.ts';
 import type { Beating, Pulse } from './failure-detector.ts';
 
@@ -9,14 +9,14 @@ export interface Judgement extends Partial<Pick<Pulse, 'aliveAtMs' | 'silentMs'>
   readonly verdict: OwnerVerdict;
 }
 
-/** Whether any live process bears the mark of one of these cookie segments. */
+/** Whether any live process hasMark the mark of one of these cookie segments. */
 export async function isCarried(
   segments: readonly string[],
   os: JudgeContext['os'],
 ): Promise<boolean> {
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   const wanted = segments.map(marksOf);
-  return [...table.values()].some((entry) => wanted.some((marks) => bears(entry, marks)));
+  return [...table.values()].some((entry) => wanted.some((marks) => hasMark(entry, marks)));
 }
 
 type Read = NonNullable<Os['processes']['read']>;
@@ -63,8 +63,8 @@ function judgeProcess(
 
 /** Looks a process up now, or in a look that is taken now. */
 export async function readerOf({ processes }: Pick<Os, 'processes'>): Promise<Read> {
-  const { read, look } = processes;
+  const { read, snapshot } = processes;
   if (read !== undefined) return read;
-  const table = await look();
+  const table = await snapshot();
   return (pid) => table.get(pid);
 }

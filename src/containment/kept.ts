@@ -8,7 +8,7 @@ import { jsonLine } from '../store/jsonl.ts';
 import { keptPath } from '../store/layout.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { isOver, judgeOwner, type Owner } from '../tree/identity.ts';
-import { claimsOfProcess, marksOf, type TreeMarks } from '../tree/marks.ts';
+import { marksOf, marksOfProcess, type TreeMarks } from '../tree/marks.ts';
 import type { RecoveryContext } from './context.ts';
 import { removeConversationLocks } from './dead-locks.ts';
 import { isNamespaceDead } from './judge.ts';
@@ -130,9 +130,9 @@ export async function findKept(
   // Listed before the look: what is written down during it may not be in it.
   const files = filesIn(stateDir, 'kept');
   if (files.length === 0) return { kept, forgotten, unproven };
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   const judge = (owner: Owner) => judgeOwner(owner, self, (pid) => table.get(pid));
-  const marks = new Set([...table.values()].flatMap(claimsOfProcess));
+  const marks = new Set([...table.values()].flatMap(marksOfProcess));
   for (const { path, owner, id } of files) {
     const { header, records } = (await readSafely(path, os, unproven)) ?? {};
     const record = records?.get(id);

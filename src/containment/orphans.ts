@@ -1,17 +1,17 @@
 import type { Os, ProcessTable } from '../os/os.ts';
 import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
-import { claimsOf, cookieSegment, KEPT_SUFFIX } from '../tree/cookie.ts';
+import { cookieSegment, KEPT_SUFFIX, marksInCookie } from '../tree/cookie.ts';
 import { isKeptFrom, marksOf } from '../tree/marks.ts';
 import {
-  claimOf,
   isTagOf,
+  markOfTag,
+  recordMark,
   recordNumber,
   recordOfTag,
-  tagClaim,
   tagOwner,
 } from '../tree/rlimit-tag.ts';
-import { Ending } from '../tree/termination.ts';
+import { Termination } from '../tree/termination.ts';
 import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
 import type { OrphanContext } from './context.ts';
 
@@ -50,7 +50,7 @@ export async function endOrphans(
     if (record.bootId !== self.bootId || record.pidNamespace !== self.pidNamespace) continue;
     candidates.push({ record, id: record.id });
   }
-  candidates.push(...unrecorded(owner, await os.processes.look(), [...records.keys()]));
+  candidates.push(...unrecorded(owner, await os.processes.snapshot(), [...records.keys()]));
   const report = await endTrees(owner, candidates, 'its host is dead', context);
   const elsewhere = records.size - candidates.filter(({ record }) => record !== undefined).length;
   return { ...report, forgotten: report.forgotten + elsewhere };
@@ -62,7 +62,7 @@ export async function endStrays(
   known: () => readonly string[],
   context: OrphanContext,
 ): Promise<OrphanReport> {
-  const table = await context.os.processes.look();
+  const table = await context.os.processes.snapshot();
   // Asked after the look: what has been started meanwhile is known, too.
   return endTrees(owner, unrecorded(owner, table, known()), 'its process has ended', context);
 }
@@ -91,7 +91,7 @@ export function treeOf(owner: string, { record, id, tag }: Candidate, os: Os): P
 
 /** The ids of an owner's records that live processes carry; not of those that are meant to live on. */
 export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
-  const claims = [...table.values()].flatMap(({ cookie }) => claimsOf(cookie));
+  const claims = [...table.values()].flatMap(({ cookie }) => marksInCookie(cookie));
   const own = claims.filter(
     (claim) => claim.startsWith(`${owner}.`) && !claim.endsWith(KEPT_SUFFIX),
   );
@@ -108,7 +108,7 @@ function unrecorded(owner: string, table: ProcessTable, known: readonly string[]
   const byTag = [...numbersInTags(owner, table)]
     .filter((number) => !numbers.has(number))
     .map((number) => {
-      const tag = claimOf(tagOwner(owner), number, false);
+      const tag = recordMark(tagOwner(owner), number, false);
       return { record: undefined, id: `tag-${number}`, tag };
     });
   return [...byCookie, ...byTag];
@@ -120,7 +120,7 @@ function numbersInTags(owner: string, table: ProcessTable): ReadonlySet<number> 
   const numbers = new Set<number>();
   for (const entry of table.values())
     for (const tag of entry.tags ?? [])
-      if (isTagOf(tag, digits) && !isKeptFrom(entry, { cookie: '', tag: tagClaim(tag) }))
+      if (isTagOf(tag, digits) && !isKeptFrom(entry, { cookie: '', tag: markOfTag(tag) }))
         numbers.add(recordOfTag(tag));
   return numbers;
 }
@@ -139,7 +139,7 @@ async function endTrees(
   let forgotten = 0;
   const lookFor = async (candidate: Candidate): Promise<void> => {
     const tree = treeOf(owner, candidate, context.os);
-    const members = await tree.look();
+    const members = await tree.liveMembers();
     for (const member of tree.denied) unproven.push(refusedSignal(member));
     if (members.length === 0) {
       const doubt = await doubtOf(candidate, context.os);
@@ -165,7 +165,7 @@ async function endTrees(
 async function doubtOf({ record }: Candidate, os: Os): Promise<Unproven | undefined> {
   if (record === undefined || record.startTime !== undefined) return undefined;
   const { pid, id } = record;
-  const isAlive = (await os.processes.look()).get(pid)?.alive ?? false;
+  const isAlive = (await os.processes.snapshot()).get(pid)?.alive ?? false;
   return isAlive ? { pid, reason: `the start time of "${id}" was never known` } : undefined;
 }
 
@@ -182,7 +182,7 @@ async function endTree(
     endStdin: () => undefined,
     stdinEndedAtMs: undefined,
   };
-  const { survivors, forced } = await new Ending(os, target, ladder, {}).done;
+  const { survivors, forced } = await new Termination(os, target, ladder, {}).done;
   const sessionId = record?.sessionId;
   const report: ExitReport = {
     id,

@@ -21,7 +21,7 @@ export async function removeStaleFiles(context: RecoveryContext): Promise<string
     file: contentOf(path, os),
   }));
   if (found.length === 0) return removed;
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   for (const { path, file } of found) {
     if (file === undefined) continue;
     const { verdict } = await judgeBy(file, context, (pid) => table.get(pid));

@@ -16,7 +16,7 @@ import { removeStaleFiles } from './stale-files.ts';
 /** A process that was to be ended and survived it. */
 export interface Overdue extends Pick<Endable, 'end'> {
   readonly record: { readonly id: string };
-  readonly tree: Pick<ProcessTree, 'look'>;
+  readonly tree: Pick<ProcessTree, 'liveMembers'>;
 }
 
 /** What a sweep is told of the living supervisor on whose behalf it looks. */
@@ -69,7 +69,7 @@ export async function sweep(
  */
 async function showAll(trees: OwnProcesses['trees'], os: Os): Promise<void> {
   if (trees.length === 0) return;
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   const rest = sliced(os.clock);
   for (const tree of trees) {
     tree.membersIn(table);
@@ -103,7 +103,7 @@ function removeOld(context: RecoveryContext): string[] {
 async function endAgain(live: Overdue, dryRun: boolean) {
   const { id } = live.record;
   const reason = 'it survived its end';
-  const members = await live.tree.look();
+  const members = await live.tree.liveMembers();
   const orphans = members.map(({ pid, command }) => ({ id, pid, command, reason }));
   if (dryRun) return { orphans, ended: [], survivors: [] };
   // One that has died since is seen dead by this.

@@ -199,7 +199,7 @@ class Ensuring {
     const outcome = await awaitReady({
       ...{ os, ready, tree, log, untilMs, signal },
       pid: () => file.pid,
-      isAlive: async () => ended() === undefined || (await tree.look()).length > 0,
+      isAlive: async () => ended() === undefined || (await tree.liveMembers()).length > 0,
     });
     if (outcome.is === 'aborted') throw refusals.aborted(outcome.cause);
     if (outcome.is === 'ready') {
@@ -246,7 +246,7 @@ class Ensuring {
   }
 
   async #oldest(file: PidFile, holder: number | undefined) {
-    const members = await treeOfDaemon(this.#parts.os, file).look();
+    const members = await treeOfDaemon(this.#parts.os, file).liveMembers();
     const [first] = members.sort((a, b) => Number(a.startTime) - Number(b.startTime));
     const member = members.find(({ pid }) => pid === holder) ?? first;
     if (member === undefined) return undefined;

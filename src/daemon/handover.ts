@@ -6,9 +6,9 @@ import { canConnect } from '../os/probe.ts';
 import { PROBE_MS } from '../ready/readiness.ts';
 import { statOwn } from '../store/files.ts';
 import type { PidFile } from '../store/pid-record.ts';
-import { claimsOf } from '../tree/cookie.ts';
+import { marksInCookie } from '../tree/cookie.ts';
 import { marksOf } from '../tree/marks.ts';
-import { Ending } from '../tree/termination.ts';
+import { Termination } from '../tree/termination.ts';
 import { ProcessTree } from '../tree/tracked-tree.ts';
 import { isOfThisNamespace, judgeRecorded, ownIdentity } from './inspect.ts';
 
@@ -31,7 +31,7 @@ export function treeOfDaemon(
 /** Ends all that is left of a tree, and resolves to who survived it. */
 export async function endDaemonTree(tree: ProcessTree, os: Os): Promise<readonly ProcessEntry[]> {
   const target = { running: () => false, endStdin: () => undefined, stdinEndedAtMs: undefined };
-  const { survivors } = await new Ending(os, { ...target, tree }, LADDER, {}).done;
+  const { survivors } = await new Termination(os, { ...target, tree }, LADDER, {}).done;
   return survivors;
 }
 
@@ -53,7 +53,7 @@ export async function endDaemon(file: PidFile, os: Os): Promise<readonly Process
   const isThere = async () => (await judgeRecorded(file, os)) === 'alive';
   const tree = treeOfDaemon(os, file);
   // While it lives, so that what loses its parent later is known by then.
-  await tree.look();
+  await tree.liveMembers();
   const untilMs = os.clock.running.monotonicMs() + POLITE_MS;
   // Windows knows no polite signal, and a tree is found there while its root lives.
   if (os.endTree === undefined && (await isThere())) {
@@ -66,7 +66,7 @@ export async function endDaemon(file: PidFile, os: Os): Promise<readonly Process
 
 /** Whether this process is one that the daemon has started: it would not live to see the daemon's successor. */
 export async function isInside({ pid, cookie }: PidFile, os: Os): Promise<boolean> {
-  const claims = claimsOf(os.environment()[COOKIE_VARIABLE]);
+  const claims = marksInCookie(os.environment()[COOKIE_VARIABLE]);
   if (cookie !== undefined && claims.includes(cookie)) return true;
   const read = await readerOf(os);
   const seen = new Set<number>();

@@ -1,5 +1,5 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import { claimsOf } from '../tree/cookie.ts';
+import { marksInCookie } from '../tree/cookie.ts';
 
 /** What a launcher tells its daemon, as JSON in this variable; it counts only beside the launch's own cookie. */
 export const DAEMON_VARIABLE = 'AGENT_SUPERVISOR_DAEMON';
@@ -17,7 +17,7 @@ export interface LaunchNote {
 export function readLaunchNote(os: Os): LaunchNote | undefined {
   const { [DAEMON_VARIABLE]: text, [COOKIE_VARIABLE]: cookie } = os.environment();
   // What a supervisor below the daemon has started carries more than the daemon's own mark.
-  const [segment, ...later] = claimsOf(cookie);
+  const [segment, ...later] = marksInCookie(cookie);
   if (segment === undefined || later.length > 0 || text === undefined) return undefined;
   try {
     const note = JSON.parse(text) as LaunchNote;

@@ -57,7 +57,7 @@ export async function survey(context: SurveyContext): Promise<Survey> {
     journals.set(instance, journal);
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
   }
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   const owners: SurveyedOwner[] = [];
   const rest = sliced(os.clock);
   for (const { header, records } of journals.values()) {

@@ -1,8 +1,8 @@
-// What the build writes down (scripts/bundle.ts), for a host that is one file: the sources read it of
-// the project's own files.
+// The build replaces this file with constants (scripts/bundle.ts), so that a host can be one file.
+// The sources read the project's own files.
 import { readFileSync } from 'node:fs';
 
-/** A package of which parts are in this one. */
+/** A third-party package of which parts are bundled into this one. */
 export interface BundledPackage {
   readonly name: string;
   readonly version: string;
@@ -12,7 +12,7 @@ export interface BundledPackage {
 /** This package's own version. */
 export const packageVersion = (): string => read<BundledPackage>('package.json').version;
 
-/** What is in this package of others; nothing in the sources, which find them in node_modules. */
+/** The third-party packages in the bundle; none in the sources, which find them in node_modules. */
 export const bundledPackages = (): readonly BundledPackage[] => [];
 
 function read<T>(name: string): T {

@@ -3,12 +3,12 @@ import { createRequire } from 'node:module';
 /**
  * Loads one of Node's own modules at its first use, synchronously.
  *
- * Some cost more than all of ours: `import 'node:util'` takes 5 ms, for the getters that an ES module's
- * names of it have to read (measured). Every bundler leaves this alone; it would not follow a `require`
- * that was made from `import.meta.url`, and in CommonJS there is no such address.
+ * Some cost more than this whole package: `import 'node:util'` takes 5 ms, since an ES module's
+ * names read all of its getters (measured). Bundlers leave this call alone. They would not follow a
+ * `require` made from `import.meta.url`, and CommonJS has no such address.
  */
 export const builtin = ((name: string) =>
-  // Bun before 1.2.3 has no getBuiltinModule. Node's own modules are the same from anywhere.
+  // Bun before 1.2.3 has no getBuiltinModule. Built-in modules are the same from any path.
   typeof process.getBuiltinModule === 'function'
     ? process.getBuiltinModule(name)
     : createRequire(process.execPath)(name)) as typeof process.getBuiltinModule;

@@ -1,33 +1,43 @@
 import { uptime } from 'node:os';
 import { type RunningTime, TickingTime, type Timers } from './running-time.ts';
 
-// Held on to: a test that fakes the global ones must not stop the wait for real processes.
+// Kept from import time: tests that fake the global timers must not stop the waits for real
+// processes.
 export const { clearTimeout, queueMicrotask, setImmediate, setTimeout } = globalThis;
 const { performance } = globalThis;
 
-/** Time, as the stations see it: injected, so that tests need not wait. */
+/** The clock of all timed code; injected, so that tests need not wait. */
 export interface Clock extends Timers {
-  /** Wall clock, ms since 1970: for stamps. */
+  /** Wall clock in ms since 1970, for time stamps. */
   now(): number;
-  /** Monotonic, in ms since the machine's boot, the same in all of its processes; on Linux without the time that it slept. */
+  /**
+   * Monotonic clock in ms since the machine's boot, the same in all processes. On Linux it does not
+   * count the time in which the machine slept.
+   */
   sinceBootMs(): number;
-  /** Without the time in which the host stood still: for limits, deadlines, and all that waits for somebody who may have stood still with it. */
+  /**
+   * A clock that does not count the time in which the host was stopped or suspended. For limits,
+   * deadlines and waits for processes that may have been stopped with the host.
+   */
   readonly running: RunningTime;
 }
 
 const { hrtime } = process;
 const hrtimeMs = (): number => Number(hrtime.bigint()) / 1e6;
-/** Bun's starts with the process, as performance.now does. */
+/** In Bun, hrtime starts with the process, as performance.now does. */
 let isSinceBoot: boolean | undefined;
 let startedAtMs: number | undefined;
 
-/** By the machine's uptime, in whole seconds under Bun; whoever is held up in between looks is behind for good, so the best look counts. */
+/**
+ * Derives the process start from the machine's uptime, which has whole seconds under Bun. A delay
+ * between the two readings makes a sample too small, so the largest sample is the best.
+ */
 function startAfterBootMs(): number {
-  const looks = Array.from({ length: 5 }, () => uptime() * 1000 - performance.now());
-  return Math.max(...looks);
+  const samples = Array.from({ length: 5 }, () => uptime() * 1000 - performance.now());
+  return Math.max(...samples);
 }
 
-/** Longest delay that a timer of the runtime takes; longer ones fire at once. */
+/** Longest delay of a runtime's timer; longer ones fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 const timers: Timers = {
@@ -40,7 +50,7 @@ const timers: Timers = {
   },
 };
 
-/** One timer after the other, until the last one is short enough. */
+/** Chains timers until the remaining delay is short enough for one. */
 const afterLong: Timers['after'] = (ms, callback, options) => {
   const goOn = (): void => {
     cancel = timers.after(ms - MAX_TIMER_MS, callback, options);
@@ -82,10 +92,13 @@ export function sleep(
 /** Lets everything else go first that is due now. */
 export const turnOfLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** How long one slice of a long work may hold the event loop. */
+/** Longest time for which a slice of work may block the event loop. */
 const SLICE_MS = 4;
 
-/** Cuts a long work into slices: called between its steps, it lets everything else go first now and then. */
+/**
+ * Cuts a long computation into slices: called between its steps, it yields to the event loop now
+ * and then.
+ */
 export function sliced(clock: Pick<Clock, 'monotonicMs'>): () => Promise<void> | undefined {
   let startMs = clock.monotonicMs();
   return () => {

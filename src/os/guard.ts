@@ -8,13 +8,14 @@ import { readStat } from './linux.ts';
 import type { Guard, GuardRequest } from './os.ts';
 import { whyRuntimeIsApplication } from './runtime.ts';
 
-/** Eleven days: what every shell can add to its clock (mksh counts in 32 bits). */
+/** Eleven days: the most that every shell can add to its clock (mksh counts in 32 bits). */
 const MAX_GRACE_MS = 1_000_000_000;
 
 /**
- * Forks the guardian into the background and goes: then init is its parent, and nobody who ends the
- * host with all below it finds it. `$1` says that the host bears tags, which are not for the guardian:
- * it takes a lower number on purpose. `$2` is its script, and what follows its arguments.
+ * Forks the guardian into the background and exits, so that init becomes its parent. Then it
+ * survives when somebody kills the host's whole process tree. `$1` is `tagged` if the host carries
+ * tags: the guardian must not inherit them, so its limits are lowered. `$2` is the guardian's
+ * script; the rest are its arguments.
  */
 const LAUNCH = `
 if [ "$1" = tagged ]; then
@@ -26,25 +27,25 @@ shift 2
 /bin/sh -c "$script" ${GUARDIAN_NAME} "$@" <&3 >&3 3<&- &
 `;
 
-/** Whether this host is the one to whom the system gives orphans, as pid 1 or by prctl(2). */
+/** True if orphans become children of this host: as pid 1, or by prctl(2). */
 let adoptsOrphans = process.pid === 1;
 
-/** Starts the guardian that this system can run. */
+/** Starts the kind of guardian that this system can run. */
 export function startGuard(request: GuardRequest): Guard {
   const hasShell = process.platform !== 'win32' && existsSync('/bin/sh');
   return hasShell ? guardByShell(request) : guardByNode(request);
 }
 
-/** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and it forks nothing while it waits. */
+/** Starts the guardian as a POSIX shell on a pipe: under 4 MB, and no forks while it waits. */
 export function guardByShell(
   { owner, tag, hold, ...times }: GuardRequest,
   script = GUARDIAN_SCRIPT,
 ): Guard {
-  // No argument may be empty: old versions of Bun leave it out.
+  // No argument may be empty: old versions of Bun drop empty ones.
   const args = [owner, ...wholeMs(times), ...(tag === undefined ? [] : [tag])];
   const { PATH = '' } = process.env;
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${PATH}` };
-  // Nobody but Node would reap it there.
+  // Only Node would reap the launcher and the guardian there.
   if (adoptsOrphans)
     return guardBy('/bin/sh', ['-c', script, GUARDIAN_NAME, ...args], env, holding(PIPES, hold));
   const tagged = isTagged() ? 'tagged' : 'untagged';
@@ -53,8 +54,8 @@ export function guardByShell(
 }
 
 /**
- * Runs the program that is the first line on its stdin, in JSON; what follows is for that program.
- * Nothing has to lie beside the bundle that way, and no command line is too long for Windows.
+ * Runs the program in the first line of its stdin (JSON); the lines after it are for that program.
+ * So no file has to lie beside the bundle, and no command line gets too long for Windows.
  */
 const BOOT = `
 const { stdin } = process;
@@ -69,7 +70,7 @@ stdin.setEncoding('utf8').on('data', function read(chunk) {
 });
 `;
 
-/** Starts the guardian as a process of this host's own runtime on a pipe, where there is no POSIX shell. */
+/** Starts the guardian in this host's own runtime on a pipe, where there is no POSIX shell. */
 export function guardByNode({ owner, tag, hold, ...times }: GuardRequest): Guard {
   const ofTags = tag === undefined ? [] : [tag];
   const args = [owner, ...wholeMs(times), String(process.pid), ...ofTags];
@@ -83,7 +84,7 @@ export function guardByNode({ owner, tag, hold, ...times }: GuardRequest): Guard
     if (why !== undefined) throw new Error(`${why}: as a guardian it would start once more`);
     const env = {
       PATH: process.env['PATH'],
-      // Electron would show a window, and is Node with this.
+      // Without this, Electron would open a window instead of acting as Node.
       ELECTRON_RUN_AS_NODE: '1',
     };
     const command = ['-e', BOOT, GUARDIAN_NAME, ...args];
@@ -107,7 +108,7 @@ function wholeMs({ politeMs, forcedMs }: Pick<GuardRequest, 'politeMs' | 'forced
   return [politeMs, forcedMs].map((ms) => String(Math.min(Math.ceil(ms), MAX_GRACE_MS)));
 }
 
-/** Whether this host was launched by a supervisor that tags. */
+/** True if this host was launched by a supervisor that tags its processes. */
 function isTagged(): boolean {
   try {
     const limits = readFileSync('/proc/self/limits', 'latin1');
@@ -117,13 +118,13 @@ function isTagged(): boolean {
   }
 }
 
-/** One pipe for both directions: stdin and stdout end here together with the launcher. */
+/** One pipe for both directions: stdin and stdout end together with the launcher. */
 const LAUNCHED: StdioEntry[] = ['ignore', 'ignore', 'ignore', 'pipe'];
 const PIPES: StdioEntry[] = ['pipe', 'pipe', 'ignore'];
 
 type StdioEntry = 'ignore' | 'pipe' | number;
 
-/** The number under which a guardian holds a descriptor of its host's: its script uses those below. */
+/** The descriptor number that a guardian holds open for its host; the script uses lower ones. */
 const HELD = 5;
 
 function holding(stdio: readonly StdioEntry[], fd: number | undefined): StdioOptions {
@@ -132,31 +133,31 @@ function holding(stdio: readonly StdioEntry[], fd: number | undefined): StdioOpt
   return [...stdio, ...unused, fd];
 }
 
-/** `env` is all that the guardian inherits: no cookie, or it would find itself. */
+/** Starts the guardian. `env` is its whole environment: with a cookie it would find itself. */
 function guardBy(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
   stdio: StdioOptions,
 ): Guard {
-  // Loaded at the first start, as everything is that only some hosts need.
+  // Loaded at first use: only some hosts need it.
   const { spawn } = builtin('node:child_process');
   const child = spawn(command, args, {
-    // A session of its own: no signal to the host's terminal or group reaches it, nor does the end
-    // of the job in which Windows keeps a host's other children.
+    // A session of its own keeps away signals to the host's terminal or group. On Windows it also
+    // keeps the guardian out of the job that ends the host's other children.
     detached: true,
     windowsHide: true,
     cwd: '/',
     env,
     stdio,
   });
-  // There are none where descriptors lack, only an error.
+  // When file descriptors run out there are no pipes, only an error.
   const both = child.stdio?.[3] as Duplex | null | undefined;
   const orders: Writable | null = both ?? child.stdin;
   const life = lifeOf(child, both ?? child.stdout);
-  // What is written to it after its death is lost and not missed.
+  // Lines written after its death are lost, and nobody needs them.
   orders?.on('error', () => undefined);
-  // It must keep no host alive, and its pipes must not either once it guards.
+  // Neither the guardian nor its pipes, once it is ready, may keep the host alive.
   child.unref();
   if (orders !== both) unref(orders);
   return {
@@ -171,8 +172,8 @@ function guardBy(
 }
 
 /**
- * Follows the guardian by the pipe that it speaks on, and holds as long as it lives: what was spawned
- * may be the launcher alone.
+ * Follows the guardian by the pipe on which it reports, which it holds open for life. The spawned
+ * process may be only the launcher.
  */
 function lifeOf(child: ChildProcess, voice: Readable | null) {
   const exited = Promise.withResolvers<void>();
@@ -184,10 +185,10 @@ function lifeOf(child: ChildProcess, voice: Readable | null) {
     const pid = /^ready (\d+)\n/.exec(said)?.[1];
     if (pid === undefined || life.pid !== undefined) return;
     life.pid = Number(pid);
-    // The next one is a child of ours from the start, so that it can be reaped.
+    // If the guardian became our child, spawn the next one directly, so that Node reaps it.
     if (process.platform === 'linux' && life.pid !== child.pid)
       adoptsOrphans ||= readStat(life.pid)?.ppid === process.pid;
-    // Until now a host that waits for it was kept alive.
+    // Until now the pipe kept alive a host that waits for the guardian.
     unref(voice);
     resolve();
   });
@@ -201,12 +202,15 @@ function lifeOf(child: ChildProcess, voice: Readable | null) {
   }
 }
 
-/** Bun's streams may have no such method; they keep nothing alive there. */
+/** Unrefs a stream; Bun's may lack the method, and keep nothing alive there. */
 function unref(stream: unknown): void {
   (stream as { unref?(): void } | null | undefined)?.unref?.();
 }
 
-/** Whether somebody has stopped it: then it would not notice this host's death. Linux only. */
+/**
+ * True while a process is stopped (SIGSTOP): such a guardian does not notice the host's death.
+ * Linux only.
+ */
 function isStopped(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');

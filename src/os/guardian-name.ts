@@ -1,11 +1,17 @@
 import { readFileSync } from 'node:fs';
 
-/** What the guardian is called among its own arguments, whether it is a shell or not (os/guard.ts). */
+/** The guardian's name among its own arguments, as a shell or not (os/guard.ts). */
 export const GUARDIAN_NAME = 'agent-supervisor-guardian';
-/** A guardian's name is one of its first arguments; those of an agent may quote anything later. */
+/**
+ * Number of arguments that are searched for the name: later arguments of an agent may quote
+ * anything.
+ */
 const ARGUMENTS = 6;
 
-/** Whether a process has a guardian's arguments; anybody can have, so it is a reason to refuse and never one to signal. */
+/**
+ * True if a process has a guardian's arguments. Any process can have them, so this is a reason to
+ * refuse and never one to signal.
+ */
 export function isGuardian(pid: number): boolean {
   try {
     const args = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');

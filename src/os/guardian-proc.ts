@@ -1,4 +1,7 @@
-/** How the guardian's script looks where there is `/proc` (Linux): `stat_of`, `look`, `tell_time`, `spare_ancestors`. */
+/**
+ * The script's functions that read `/proc` (Linux): `stat_of`, `look`, `tell_time`,
+ * `spare_ancestors`.
+ */
 export const LOOK_BY_PROC: string = `
   # Sets ppid, pgid, flags and start of a process; false if it is gone or a zombie.
   stat_of() {
@@ -12,7 +15,7 @@ export const LOOK_BY_PROC: string = `
     case $1:\${18} in Z:[01] | X* | x*) return 1 ;; esac
   }
 
-  # Whether a limit without effect holds a tag of our owner's, and none of them one that means kept.
+  # True if a limit holds a tag of our owner, and none holds one that means kept.
   tagged() {
     [ -n "$tag" ] || return 1
     is_ours=1
@@ -39,7 +42,7 @@ export const LOOK_BY_PROC: string = `
     }
   else
     reads_environ=
-    # dash drops what separates the variables: it is enough to spare a process, and no proof.
+    # dash drops the separators between variables: enough to spare a process, but no proof.
     cookie_of() {
       cookie=
       { while read -r line || [ -n "$line" ]; do cookie="$cookie$line"; done < "/proc/$1/environ"; } 2>/dev/null
@@ -50,7 +53,7 @@ export const LOOK_BY_PROC: string = `
     }
   fi
 
-  # Whether the cookie proves a process ours: what $mark says, in builtins.
+  # True if the cookie proves that a process is ours: the pattern in $mark, in builtins.
   carries() {
     [ -n "$reads_environ" ] || return 1
     case /$cookie in
@@ -58,23 +61,23 @@ export const LOOK_BY_PROC: string = `
       */"$owner".*) segments=/$cookie segments=x.\${segments##*/"$owner".} ;;
       *) return 1 ;;
     esac
-    # From our own segment on, each has one dot; one that is kept has two.
+    # From our own segment on, each has one dot; a kept one has two.
     while :; do
       case \${segments%%/*} in *.*.* | .* | *.) return 1 ;; *.*) ;; *) return 1 ;; esac
       case $segments in */*) segments=\${segments#*/} ;; *) return 0 ;; esac
     done
   }
 
-  # Whether the cookie says that a process is meant to live on; that goes before an inherited tag.
+  # True if the cookie says that a process is to live on; that overrides an inherited tag.
   kept() {
     case \${cookie##*"$owner".} in *.kept*) return 0 ;; esac
     return 1
   }
 
-  # One grep looks at all stats, environments and limits; false if it could not.
+  # Searches all stats, environments and limits with one grep; false if that could not run.
   look_by_grep() {
     [ -z "$forkless" ] || return 1
-    # Our own group is among those that are looked for: who does not find itself has not looked.
+    # Our own group is in the pattern: a grep that does not find this script has not worked.
     groups=$own_group files= where='/proc/[0-9]*/stat /proc/[0-9]*/environ'
     for group in $ours; do groups="$groups|$group"; done
     pattern="[0-9]+ [(].*[)] [A-Za-z] [0-9]+ ($groups) |$mark\\$"
@@ -88,12 +91,12 @@ export const LOOK_BY_PROC: string = `
     for file in $files; do
       pid=\${file#/proc/} pid=\${pid%%/*}
       case "$never$others" in *" $pid "*) continue ;; esac
-      # It may be another one by now, and a name may look like these fields.
+      # The pid may belong to another process by now, and a name may look like these fields.
       stat_of "$pid" || continue
       learn "$pid" && continue
       case $file in
         */stat) continue ;;
-        # busybox's grep takes a line of a variable for a variable: so whoever can, reads it once more.
+        # busybox's grep takes each line of a variable for one: read the cookie again where possible.
         */environ) [ -z "$reads_environ" ] || { cookie_of "$pid"; carries; } || continue ;;
         */limits) cookie_of "$pid"; { ! kept && tagged "$pid"; } || continue ;;
       esac
@@ -101,13 +104,13 @@ export const LOOK_BY_PROC: string = `
     done
   }
 
-  # Looks at everyone without a fork: ten times slower, and in dash blind for cookies.
+  # Searches without a fork: ten times slower, and in dash without cookies.
   look_by_builtins() {
     complete=$reads_environ
     for file in /proc/[0-9]*; do
       pid=\${file#/proc/}
       case "$never" in *" $pid "*) continue ;; esac
-      # The kernel's own threads are nobody's (PF_KTHREAD).
+      # The kernel's own threads belong to nobody (PF_KTHREAD).
       stat_of "$pid" && [ $((flags & 2097152)) -eq 0 ] || continue
       learn "$pid" && continue
       cookie_of "$pid"
@@ -117,9 +120,9 @@ export const LOOK_BY_PROC: string = `
 
   look() { look_by_grep "$1" || look_by_builtins "$1"; }
 
-  # Sets now, in milliseconds, and since: what has started before that is older than this moment.
+  # Sets now, in milliseconds, and since, the start time of a process that would start now.
   tell_time() {
-    # It is missing where only processes are shown (subset=pid).
+    # The file is missing where /proc shows only processes (subset=pid).
     if { read -r uptime idle < /proc/uptime; } 2>/dev/null; then
       seconds=\${uptime%.*} since=\${uptime%.*}\${uptime#*.}
       now=$(((seconds - \${base:=$seconds}) * 1000 + 1\${uptime#*.}0 - 1000))
@@ -128,7 +131,7 @@ export const LOOK_BY_PROC: string = `
     fi
   }
 
-  # Our own group, and everyone above us, are never signalled, whatever they carry.
+  # Our own group and our ancestors are never signalled, whatever marks they have.
   spare_ancestors() {
     stat_of $$ || return 0
     own_group=$pgid never="$never$pgid "

@@ -1,19 +1,22 @@
-/** How the guardian's script looks where only `ps` tells (macOS): `stat_of`, `look`, `tell_time`, `spare_ancestors`. */
+/**
+ * The script's functions where there is only `ps` (macOS): `stat_of`, `look`, `tell_time`,
+ * `spare_ancestors`.
+ */
 export const LOOK_BY_PS: string = `
-  # It cannot do without forks.
+  # ps and date need forks.
   forkless=
   stat_of() {
     set -- $(LC_ALL=C TZ=UTC ps -o stat=,pgid=,lstart= -p "$1" 2>/dev/null)
     [ $# -ge 7 ] || return 1
     pgid=$2
     case $1 in Z*) return 1 ;; esac
-    # In seconds since 1970, as the host tells it.
+    # In seconds since 1970, as the host writes it.
     start=$(date -juf '%a %b %d %T %Y' "$3 $4 $5 $6 $7" +%s)
   }
   marked() {
     ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
       while read -r pid line; do
-        # What a command line quotes proves nothing, only what -E adds to it.
+        # A cookie quoted in a command line proves nothing; one in the environment that -E adds does.
         args=$(ps -ww -o command= -p "$pid" 2>/dev/null)
         added=\${line#"$args "}
         [ "$added" != "$line" ] && printf ' %s\\n' "$added" | grep -qE " $mark( |$)" && echo "$pid"
@@ -26,7 +29,7 @@ export const LOOK_BY_PS: string = `
   }
   look() {
     complete=yes
-    # Before the signal: it may take the only one whose proof we have.
+    # Before the signal, which may kill the only process that proves the group.
     [ -z "$ours" ] || for pid in $(in_groups); do stat_of "$pid" && learn "$pid"; done
     signal_groups "$1"
     for pid in $(marked); do

@@ -2,19 +2,22 @@ import { LOOK_BY_PROC } from './guardian-proc.ts';
 import { LOOK_BY_PS } from './guardian-ps.ts';
 
 /**
- * The guardian as a POSIX shell script; `$1` is the owner, `$2` and `$3` the polite and the forced
- * grace in milliseconds, `$4` the owner's eleven digits in the tags of its processes, or nothing.
+ * The guardian as a POSIX shell script.
  *
- * It reads the host's pipe: `+ PGID START [TAG]` registers a group, `- PGID` forgets it, `disarm` ends
- * the guardian. The end of the pipe means that the host is gone, whatever the cause: then everything it
- * left is ended, politely first. It forks nothing until then, so it costs nothing while it waits.
+ * `$1` is the owner, `$2` and `$3` are the polite and the forced grace in milliseconds. `$4` is the
+ * owner's eleven digits in the tags of its processes, or absent.
+ *
+ * It reads the host's pipe: `+ PGID START [TAG]` registers a group, `- PGID` forgets it, `disarm`
+ * ends the guardian. The end of the pipe means that the host is gone, for whatever reason. Then
+ * everything the host left is ended, politely first. Until then the script forks nothing, so
+ * waiting costs nothing.
  *
  * At a process limit nothing can be forked. So the proven groups are signalled by builtins before
- * anything is looked for, a look takes one grep, and builtins look where that cannot be started.
- * `command eval` keeps dash and busybox alive where a fork fails; without it their script would end.
+ * anything is searched. A search takes one grep, and builtins search where grep cannot be started.
+ * `command eval` keeps dash and busybox alive where a fork fails; without it the script would end.
  *
- * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`); a function
- * called `end` is one that zsh does not, which can be macOS's `sh` (sh(1)).
+ * `kill -SIGNAL -PGID` is the spelling that every shell takes (dash refuses `--`, mksh `-s`). zsh,
+ * which can be macOS's `sh` (sh(1)), does not accept a function called `end`.
  */
 export const GUARDIAN_SCRIPT: string = `
 trap '' HUP INT QUIT TERM
@@ -22,8 +25,8 @@ owner=$1 polite_ms=$2 forced_ms=$3 tag=$4
 proofs= own_group=$$ never=" 1 $$ " base= since= paused_ms=0
 mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)*"
 
-# In a fork that fails bash and mksh sleep for 15 and 31 seconds, and then their script ends, as zsh's
-# does at once: they never fork. Their read takes what dash's cannot: cookies.
+# When a fork fails, bash and mksh sleep for 15 and 31 seconds and then end the script; zsh ends it at
+# once. So these never fork. Their read can parse cookies, which dash's cannot.
 forkless=\${BASH_VERSION-}\${KSH_VERSION-}\${ZSH_VERSION-}
 
 if [ -r /proc/self/stat ]; then
@@ -32,7 +35,7 @@ else
 ${LOOK_BY_PS}
 fi
 
-# Sets now, in milliseconds. Until whole seconds tell more, our own pauses count: no grace is cut short.
+# Sets now, in milliseconds. Own pauses count until whole seconds show more: no grace is cut short.
 tell_time_by_seconds() {
   now=$paused_ms
   if [ -n "$forkless" ]; then seconds=\${SECONDS-}; else command eval 'seconds=$(date +%s)' 2>/dev/null; fi
@@ -41,13 +44,13 @@ tell_time_by_seconds() {
   [ "$by_date" -le "$now" ] || now=$by_date
 }
 
-# Sleeps as long as it says twice. Without a fork mksh cannot, and looks again at once.
+# Sleeps for $1 milliseconds, which are $2 seconds. mksh cannot without a fork, and goes on at once.
 pause() {
   paused_ms=$((paused_ms + $1))
   if [ -z "$forkless" ]; then
     command eval 'sleep "$2" || sleep 1'
   elif [ -n "\${BASH_VERSION-}" ]; then
-    # A pipe that we hold ourselves: there is a line in it at first, and never another one.
+    # A pipe that this shell holds itself: it has one line at first, and never another one.
     [ -n "\${waits-}" ] || { waits=yes && command eval 'command exec 3<<<x 4<>/proc/self/fd/3'; }
     read -r -t "$2" line <&4
   elif [ -n "\${ZSH_VERSION-}" ]; then
@@ -55,7 +58,8 @@ pause() {
   fi 2>/dev/null
 }
 
-# A polite signal goes to each once, a forced one at every look; whoever is stopped goes on and hears it.
+# A polite signal goes to each process once, a forced one each time. SIGCONT lets a stopped one handle
+# it.
 signal() {
   case "$1$signalled" in TERM*" $2 "*) return ;; esac
   signalled="$signalled $2 "
@@ -63,14 +67,14 @@ signal() {
   [ "$1" = KILL ] || kill -CONT "$2" 2>/dev/null
 }
 
-# Once in a round: a second time, a number may be someone else's.
+# Once in a round: later the id may belong to others.
 signal_groups() {
   [ -n "$due" ] || return 0
   due=
   for group in $ours; do signal "$1" "-$group"; done
 }
 
-# Sets ours, the groups that hold a proven process; one such process is enough for each.
+# Sets ours, the groups with a proven process; one such process is enough for each.
 prove_groups() {
   ours=
   for proof in $proofs; do
@@ -82,7 +86,7 @@ prove_groups() {
 }
 
 # Adds a member of our groups to the proofs: a group whose leader has died is still ours. Where the
-# group was signalled before the look, only who is older than that was in it when it was proven.
+# group was signalled before the search, only processes older than that were in it when it was proven.
 learn() {
   case "$ours" in *" $pgid "*) ;; *) return 1 ;; esac
   case "$proofs " in *" $1:$pgid:$start "*) return 0 ;; esac
@@ -96,7 +100,7 @@ found() {
   signal "$1" "$2"
 }
 
-# Signals what is left, and looks for more.
+# Signals the processes that are left, and searches for more.
 round() {
   others= due=yes complete=
   tell_time
@@ -107,7 +111,7 @@ round() {
   [ -z "$complete" ] || looked=yes
 }
 
-# Goes on until two whole looks in a row have found nobody; false if time is up before.
+# Repeats until two complete searches in a row find nothing; false if the time is up before.
 finish() {
   empty=0 signalled= looked=
   tell_time
@@ -118,7 +122,7 @@ finish() {
     [ "$empty" -ge 2 ] && return 0
     tell_time
     [ "$now" -ge "$until" ] && return 1
-    # Longer before the last look: whoever is just becoming another program shows no cookie.
+    # Longer before the last search: a process in execve shows no cookie.
     if [ "$empty" -eq 1 ]; then pause 100 0.1; else pause 20 0.02; fi
   done
 }
@@ -142,13 +146,13 @@ while read -r change pgid start rest; do
   esac
 done
 
-# Whatever ends the script, a failed fork for one, what is left is ended without another one.
+# Whatever ends the script, such as a failed fork, the rest is ended without another fork.
 trap 'forkless=yes; finish KILL "$forced_ms"' EXIT
-# What was started in the moment before is not tagged yet: there is a look some milliseconds later.
+# A process started just before is not tagged yet: a second search follows some milliseconds later.
 [ "$forced_ms" -ge 40 ] || forced_ms=40
 spare_ancestors
 finish TERM "$polite_ms" || finish KILL "$forced_ms" ||
-  # Whatever keeps us from looking passes, as a rule: dead processes count until they are reaped.
+  # The reason for a failed search usually passes: dead processes count until they are reaped.
   [ -n "$looked" ] || finish KILL 5000
 trap - EXIT
 `;

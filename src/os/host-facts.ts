@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { homedir } from 'node:os';
 
-/** How much is used of what there is; without a limit where there is none, or none is known. */
+/** An amount in use and its limit; `undefined` if there is no limit, or none is known. */
 export interface Usage {
   readonly used: number;
   readonly limit: number | undefined;
 }
 
-/** What a process can tell of itself and of what it may use. */
+/** Facts that a process can read of itself and of the limits it runs under. */
 export interface HostFacts {
   readonly arch: string;
   readonly runtime: string;
@@ -16,11 +16,11 @@ export interface HostFacts {
   readonly home: string;
   /** `undefined` where the system does not tell. */
   readonly openFiles: Usage | undefined;
-  /** Tasks of the control group that it is in. */
+  /** Tasks of this process's control group. */
   readonly tasks: Usage | undefined;
 }
 
-/** Looks at the process that this runs in. */
+/** Reads the facts of the current process. */
 export function hostFacts(): HostFacts {
   const { versions } = process;
   const runtime = versions['bun'] ? 'bun' : versions['deno'] ? 'deno' : 'node';
@@ -35,7 +35,7 @@ export function hostFacts(): HostFacts {
   };
 }
 
-/** What the file system of a folder has left; `undefined` where it cannot be told. */
+/** Free bytes of a folder's file system; `undefined` where the system does not tell. */
 export function freeBytes(folder: string): number | undefined {
   try {
     const { bavail, bsize } = statfsSync(folder);
@@ -52,7 +52,7 @@ function openFiles(): Usage | undefined {
   return { used, limit: limits === undefined ? undefined : parseOpenFilesLimit(limits) };
 }
 
-/** A container's limit is in its own group, which it sees as the root. */
+/** Reads the task limit; a container sees its own control group as the root. */
 function tasks(): Usage | undefined {
   const group = /^0::(.*)$/m.exec(read('/proc/self/cgroup') ?? '')?.[1];
   if (group === undefined) return undefined;
@@ -80,7 +80,7 @@ function read(path: string): string | undefined {
 
 function count(folder: string): number | undefined {
   try {
-    // One of them is the listing's own.
+    // One of the descriptors is that of this listing.
     return readdirSync(folder).length - 1;
   } catch {
     return undefined;

@@ -1,17 +1,17 @@
 import { GUARDIAN_NAME } from './guardian-name.ts';
 
-/** What the guardian's process was started with, and the pipe that only its host holds. */
+/** The guardian process's arguments, and the pipe that only its host holds. */
 export interface HostPipe {
   readonly args: readonly string[];
-  /** Every whole line until the host is gone, whatever ends the pipe. */
+  /** All complete lines until the host is gone, for whatever reason the pipe ends. */
   readonly lines: AsyncIterable<string>;
-  /** Tells the host that it is guarded, and by which process. */
+  /** Tells the host that the guardian is ready, with its pid. */
   ready(): void;
 }
 
-/** The guardian's own end of what `guardByNode` has started. */
+/** The guardian's end of the pipe that `guardByNode` opened. */
 export function hostPipe(): HostPipe {
-  // A host that is gone before it could be told has all the more to be ended.
+  // If the host is gone already, its processes have to be ended all the more.
   process.stdout.on('error', () => undefined);
   return {
     args: process.argv.slice(process.argv.indexOf(GUARDIAN_NAME) + 1),
@@ -29,6 +29,6 @@ async function* linesOf(stream: NodeJS.ReadStream): AsyncGenerator<string> {
       yield* lines;
     }
   } catch {
-    // A pipe that breaks is one that ends.
+    // A broken pipe means the same as a closed one.
   }
 }

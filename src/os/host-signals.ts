@@ -1,10 +1,14 @@
 import { constants } from 'node:os';
 import type { Os, Platform } from './os.ts';
 
-// A registered symbol: another copy of the package in the same host is not the host.
+// A registered symbol, so that the listeners of another copy of this package do not count as the
+// host's.
 const OURS = Symbol.for('agent-supervisor.signal-listeners');
 
-/** What the process calls: one for each signal and copy of the package, whoever wants to know of it. */
+/**
+ * The listener installed on the process: one per signal and copy of this package, shared by all
+ * subscribers.
+ */
 type SignalListener = (() => void) & { readonly [OURS]: Set<() => void> };
 
 const listeners = new Map<NodeJS.Signals, SignalListener>();
@@ -24,7 +28,7 @@ export const onSignal: Os['onSignal'] = (signal, listener) => {
 
 function listenTo(signal: NodeJS.Signals): Set<() => void> {
   const all = new Set<() => void>();
-  // A copy: who is done may take himself off.
+  // Copy first: a listener may unsubscribe while it runs.
   const call = () => {
     for (const listener of [...all]) listener();
   };
@@ -47,8 +51,8 @@ interface SignalExitEmitter {
 }
 
 /**
- * How many listeners each signal has of signal-exit's, as it publishes that itself (4.x, 3.x). They
- * raise the signal again if nobody else listens, and do nothing as long as somebody does.
+ * Counts the listeners of signal-exit per signal, from the emitters it publishes (4.x, 3.x). They
+ * raise the signal again if nobody else listens, and do nothing otherwise.
  */
 function signalExitCount(): number {
   const { [Symbol.for('signal-exit emitter')]: v4 } = globalThis as Record<symbol, unknown>;
@@ -57,7 +61,10 @@ function signalExitCount(): number {
   return counts.reduce((sum, count) => sum + (count > 0 ? count : 0), 0);
 }
 
-/** Node counts who listens to its channel, and lets that keep the process alive; not documented. */
+/**
+ * Node counts the listeners of its IPC channel to decide whether it keeps the process alive;
+ * undocumented.
+ */
 interface CountedChannel {
   refCounted?(): void;
   unrefCounted?(): void;
@@ -75,9 +82,9 @@ export const onParent: Os['onParent'] = (event, listener) => {
 };
 
 export function raise(signal: NodeJS.Signals, platform: Platform): void {
-  // The kernel ignores what pid 1 sends to itself, and what it does not listen for.
+  // The kernel ignores signals that pid 1 sends to itself and has no handler for.
   if (process.pid === 1 && platform !== 'win32')
     process.exit(128 + (constants.signals[signal] ?? constants.signals.SIGTERM));
-  // Windows tells a host of SIGHUP, but sends it to nobody (tapjs/signal-exit#54).
+  // Windows delivers SIGHUP to a host but cannot send it (tapjs/signal-exit#54).
   process.kill(process.pid, platform === 'win32' ? 'SIGTERM' : signal);
 }

@@ -3,10 +3,10 @@ import { Writable } from 'node:stream';
 let shared: Writable | undefined;
 
 /**
- * The host's own stderr, for what its processes say there.
+ * The host's own stderr, for the messages of its processes.
  *
- * Whoever listens to the host may be gone. That is no error of a host that says nothing itself, so an
- * error of our writing never reaches it.
+ * The reader of the host's stderr may be gone. That is no error for a host that writes nothing
+ * itself, so an error of our writes never reaches it.
  */
 export function hostStderr(): Writable {
   shared ??= new Writable({
@@ -18,17 +18,17 @@ export function hostStderr(): Writable {
       }
       stderr.once('error', ignore);
       stderr.write(chunk, (error) => {
-        // The event comes after this, and only if there was an error.
+        // The error event comes after this callback, and only if there was an error.
         if (!error) stderr.off('error', ignore);
         written();
       });
     },
   });
-  // All servers that wait for it do so at once.
+  // Many readers may wait for the same drain.
   return shared.setMaxListeners(0);
 }
 
-/** Whether a stream is the one that {@link hostStderr} writes to. */
+/** True if a stream is the one that {@link hostStderr} writes to. */
 export function isHostStderr(stream: unknown): boolean {
   return stream === process.stderr;
 }

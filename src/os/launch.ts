@@ -13,10 +13,11 @@ let loading: Promise<void> | undefined;
 let loadingError: unknown;
 
 /**
- * Loads execa, which costs more than all of our own import; `undefined` once it is there.
+ * Loads execa, which costs more than the rest of this package's import; `undefined` once it is
+ * loaded.
  *
- * By `import()`: a `require` of it fails under tsx, and in what a bundler has made one file of. Never
- * rejects; a launch tells of what went wrong.
+ * It uses `import()`, since a `require` fails under tsx and in bundles that are one file. It never
+ * rejects; a launch reports the error.
  */
 export function loadLauncher(): Promise<void> | undefined {
   if (execa !== undefined) return undefined;
@@ -32,7 +33,7 @@ export function loadLauncher(): Promise<void> | undefined {
   return loading;
 }
 
-/** Whether the runtime loses empty arguments on their way to a child: Bun up to 1.2.2 (measured). */
+/** True if this Bun drops empty arguments: Bun up to 1.2.2 does (measured). */
 export function dropsEmptyArguments(bunVersion: string | undefined): boolean {
   if (bunVersion === undefined) return false;
   const [major = 0, minor = 0, patch = 0] = bunVersion
@@ -41,7 +42,10 @@ export function dropsEmptyArguments(bunVersion: string | undefined): boolean {
   return major < 1 || (major === 1 && (minor < 2 || (minor === 2 && patch <= 2)));
 }
 
-/** Writes empty arguments into a shell script, where no runtime can lose them, and passes the others beside it. */
+/**
+ * Runs a command through a shell script that contains the empty arguments, where no runtime can
+ * drop them. The other arguments are passed to the script.
+ */
 export function throughShell(
   command: string,
   args: readonly string[],
@@ -51,7 +55,7 @@ export function throughShell(
   return { command: '/bin/sh', args: ['-c', `exec "$0" ${words.join(' ')}`, command, ...passed] };
 }
 
-/** Launches one process, its outputs in the files of its request. */
+/** Launches one process, with the output files of its request. */
 export function launch(request: LaunchRequest, platform: Platform): Launched {
   try {
     const { close, ...outputs } = openOutputs(request);
@@ -67,10 +71,10 @@ export function launch(request: LaunchRequest, platform: Platform): Launched {
   }
 }
 
-/** Launches it with its limits where this system can set them. */
+/** Launches the process with its limits, where this system can set them. */
 function launchLimited(request: LaunchRequest, platform: Platform): Launched {
-  const lossy = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
-  if (lossy && platform === 'win32') {
+  const dropsArguments = request.args.includes('') && dropsEmptyArguments(process.versions['bun']);
+  if (dropsArguments && platform === 'win32') {
     const cause = new Error('this Bun loses empty arguments; use Bun 1.2.3 or later, or Node');
     return { failure: Promise.resolve(explain(request, cause)) };
   }
@@ -78,20 +82,23 @@ function launchLimited(request: LaunchRequest, platform: Platform): Launched {
     const cause = Object.assign(new Error('no such program'), { code: 'ENOENT' });
     return { failure: Promise.resolve(explain(request, cause)) };
   }
-  const whole = ({ command, args }: Pick<LaunchRequest, 'command' | 'args'>) =>
-    lossy ? throughShell(command, args) : { command, args };
+  const asCommandLine = ({ command, args }: Pick<LaunchRequest, 'command' | 'args'>) =>
+    dropsArguments ? throughShell(command, args) : { command, args };
   const limited = limitedLaunch(request);
   if (limited !== undefined) {
-    const launched = start({ ...request, ...whole(limited) }, request, platform);
-    // What cannot be started with limits is launched without: the system's own refusal is the true one.
+    const launched = start({ ...request, ...asCommandLine(limited) }, request, platform);
+    // If the start with limits fails, try without: the system's own refusal is the true one.
     if (launched.child !== undefined) return withoutWrapper(launched.child, request);
   }
-  return start({ ...request, ...whole(request) }, request, platform);
+  return start({ ...request, ...asCommandLine(request) }, request, platform);
 }
 
 /**
- * execa takes the global AbortController, after it has started the child. A DOM in a test runner (happy-dom,
- * jsdom) puts one in its place that Node refuses: the child would live, and nobody would hold it.
+ * Runs an action with Node's own AbortController as the global one.
+ *
+ * The child would otherwise run without anybody holding it: execa uses the global after it has
+ * started the child, and a DOM in a test runner (happy-dom, jsdom) replaces it by one that Node
+ * refuses.
  */
 function withNodesAbortController<T>(action: () => T): T {
   const host = globalThis;
@@ -120,20 +127,20 @@ function start(
     const cause = loadingError ?? new Error('loadLauncher() has not resolved');
     return { failure: Promise.resolve(explain(request, cause)) };
   }
-  const usual = outlivesHost ? 'ignore' : 'pipe';
+  const defaultStream = outlivesHost ? 'ignore' : 'pipe';
   try {
     const launcher = execa;
     const options = {
       ...(cwd === undefined ? {} : { cwd }),
       env,
       extendEnv: false,
-      // A group and session of its own makes the tree provable; on Windows it would open a console, but
-      // without it what outlives its host would end with it.
+      // A group and session of its own makes the tree provable. On Windows it would open a console,
+      // but a process that outlives its host needs it.
       detached: platform !== 'win32' || outlivesHost === true,
-      stdin: stdin ?? usual,
-      // An open file is as good as any other, whatever execa's types say.
-      stdout: (stdout ?? usual) as 'pipe',
-      stderr: (stderr ?? usual) as 'pipe',
+      stdin: stdin ?? defaultStream,
+      // execa takes any open file, whatever its types say.
+      stdout: (stdout ?? defaultStream) as 'pipe',
+      stderr: (stderr ?? defaultStream) as 'pipe',
       buffer: false,
       reject: false,
       cleanup: false,
@@ -152,17 +159,17 @@ function start(
 }
 
 /**
- * Leaves an output that nobody reads yet in its pipe, as `child_process` does while the child lives: a
- * turn after the start execa would resume it, and Node at the exit.
+ * Leaves an output without a reader in its pipe, as `child_process` does while the child lives.
+ * Otherwise execa would resume the stream in the next turn of the event loop, and Node at the exit.
  */
 function keepUnread(child: ChildProcess, stdout: Readable): void {
-  // Both look here, and nobody else in that turn.
+  // Both check these properties, and nobody else does in that turn.
   Object.defineProperty(stdout, 'readableFlowing', { value: false, configurable: true });
   setImmediate(() => Reflect.deleteProperty(stdout, 'readableFlowing'));
   Object.defineProperty(child, 'stdio', { value: [child.stdin, null, child.stderr] });
 }
 
-/** The child as it would be without prlimit in between, which has become the program by now. */
+/** The child with the command of its request, since prlimit has become the program by now. */
 function withoutWrapper(child: ChildProcess, request: LaunchRequest): Launched {
   const { command, args } = request;
   Object.assign(child, { spawnfile: command, spawnargs: [command, ...args] });
@@ -191,7 +198,8 @@ function looksLikeCommandLine(command: string): boolean {
 /** Finds out what an error of the system means; its own text confuses a missing folder with a missing program. */
 function explain({ command, cwd }: LaunchRequest, cause: unknown): LaunchFailure {
   const { code, message } = cause as NodeJS.ErrnoException;
-  // Node hangs the raw arguments on its error, where a log would print them; they can be secrets.
+  // Node attaches the raw arguments to its error. They can be secrets, and loggers would print
+  // them.
   Reflect.deleteProperty(cause as object, 'spawnargs');
   if (!isFolder(cwd)) {
     const [which, advice] =

@@ -3,7 +3,7 @@ import { endianness } from 'node:os';
 import { type Clock, sliced } from './clock.ts';
 import type { Measured } from './usage.ts';
 
-/** More than the longest line of `/proc/PID/stat` takes. */
+/** More than the longest line of `/proc/PID/stat`. */
 const buffer = Buffer.allocUnsafeSlow(4096);
 
 /** Keys of the auxiliary vector (getauxval(3)). */
@@ -18,11 +18,11 @@ interface Units {
 let known: Units | undefined;
 
 /**
- * Reads CPU time and memory of many processes, in slices that leave the event loop free; who is gone is
- * left out. Each file is closed before the next is opened.
+ * Reads CPU time and memory of many processes, in slices that leave the event loop free. Leaves out
+ * processes that have exited. Each file is closed before the next is opened.
  *
- * pidusage keeps a file open for each process between its calls, and for ever for one that dies between
- * its first open and its first read.
+ * pidusage keeps a file open per process between its calls, and leaks it if the process dies
+ * between open and first read.
  */
 export async function linuxUsage(
   pids: readonly number[],
@@ -40,13 +40,13 @@ export async function linuxUsage(
   return measured;
 }
 
-/** What a line of `/proc/PID/stat` says of CPU time and memory; `undefined` for what is no such line. */
+/** Reads CPU time and memory from a line of `/proc/PID/stat`; `undefined` for any other text. */
 export function parseUsage(
   text: string,
   uptimeMs: number,
   { pageBytes, tickMs }: Units,
 ): Measured | undefined {
-  // A name may hold anything, brackets and line feeds too.
+  // A name may contain anything, even parentheses and line feeds.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   // Fields 14, 15, 22 and 24 of proc(5).
   const [user, system, start, pages] = [11, 12, 19, 21].map((at) => Number(fields[at])) as [
@@ -62,7 +62,7 @@ export function parseUsage(
   return isWhole ? { cpuTimeMs, rssBytes, ageMs } : undefined;
 }
 
-/** A small file's text; `''` for one that is gone or cannot be read. */
+/** Returns a small file's text; `''` if it is gone or cannot be read. */
 function read(path: string): string {
   let fd = -1;
   try {
@@ -75,7 +75,7 @@ function read(path: string): string {
   }
 }
 
-/** Page and clock tick as the kernel has told them to this process; without that, the usual ones. */
+/** Page size and clock tick as the kernel tells this process; without that, the usual values. */
 function systemUnits(): Units {
   const vector = auxiliaryVector();
   const tick = vector.get(AT_CLKTCK) ?? 100;
@@ -90,7 +90,7 @@ function auxiliaryVector(): ReadonlyMap<bigint, number> {
     const word = (at: number) => (isLittle ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at));
     for (let at = 0; at + 16 <= bytes.length; at += 16) entries.set(word(at), Number(word(at + 8)));
   } catch {
-    // Hidden from us.
+    // The kernel hides the vector from this process.
   }
   return entries;
 }

@@ -13,25 +13,28 @@ import {
 import { parseLimits, parseProcStat, parsePss } from './parse.ts';
 
 /**
- * How often the processes are listed: a listing misses who is forked during it, and the dying parent
- * of a daemon hands down nothing that would tell whose it is.
+ * Most listings per snapshot. A listing misses processes that are forked during it. The parent of a
+ * daemon may be gone by then, and with it the proof whose the daemon is.
  */
 const MAX_LISTINGS = 4;
-/** How long a look waits for processes that are just becoming another program. */
+/** Longest wait of a snapshot for processes that are in execve(2). */
 const EXEC_MS = 100;
 /** linux/sched.h */
 const PF_KTHREAD = 0x00200000;
 const COOKIE_PREFIX = Buffer.from(`${COOKIE_VARIABLE}=`);
 
-// One buffer for every read: allocating per process would cost more than reading it.
+// One buffer for all reads: an allocation per process would cost more than the read.
 let buffer = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** What `/proc` says of a process that is gone, or that is none of ours: normal, and no reason to stop. */
+/**
+ * Errors of `/proc` for a process that has exited or belongs to another user: no reason to fail.
+ */
 const NORMAL_ERRORS: ReadonlySet<unknown> = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM']);
 
 /**
- * Reads a whole file of `/proc` into the shared buffer; returns its length, or -1 for a process that
- * is gone or hidden. Throws what says nothing of the process, such as EMFILE: it is no proof of death.
+ * Reads a whole file of `/proc` into the shared buffer and returns its length. Returns -1 for a
+ * process that has exited or is hidden. Throws errors that say nothing about the process, such as
+ * EMFILE: they are no proof of death.
  */
 function readProc(path: string): number {
   let fd = -1;
@@ -40,7 +43,8 @@ function readProc(path: string): number {
     let length = 0;
     for (;;) {
       length += readSync(fd, buffer, length, buffer.length - length, null);
-      // The kernel hands out all it has (fs/proc/base.c, fs/seq_file.c): less than asked for is the end.
+      // The kernel fills the buffer as far as it can (fs/proc/base.c, fs/seq_file.c): a short read
+      // is the end.
       if (length < buffer.length) return length;
       buffer = Buffer.concat([buffer], buffer.length * 2);
     }
@@ -52,14 +56,14 @@ function readProc(path: string): number {
   }
 }
 
-/** Reads one process now; `undefined` when it is gone. */
+/** Reads one process at this moment; `undefined` when it has exited. */
 export function readStat(pid: number | string): BareProcess | undefined {
   const length = readProc(`/proc/${pid}/stat`);
   const process = length < 0 ? undefined : parseProcStat(buffer.toString('latin1', 0, length));
   return process?.command === 'MainThread' ? { ...process, command: programOf(pid) } : process;
 }
 
-/** The program's file name, for programs that name their main thread instead of themselves (Node ≥ 24). */
+/** The program's file name, since Node ≥ 24 names its main thread instead of the process. */
 function programOf(pid: number | string): string {
   try {
     return basename(readlinkSync(`/proc/${pid}/exe`));
@@ -69,15 +73,15 @@ function programOf(pid: number | string): string {
 }
 
 /**
- * The cookie in a process's environment; unreadable (another user's, gone) is normal and means none.
- * `null` for an environment that is empty.
+ * The cookie in a process's environment; `undefined` if there is none or it is not readable. `null`
+ * for an empty environment.
  */
 function readCookie(pid: number | string): string | null | undefined {
   const length = readProc(`/proc/${pid}/environ`);
   if (length === 0) return null;
   const environment = buffer.subarray(0, Math.max(0, length));
   let at = environment.indexOf(COOKIE_PREFIX);
-  // Only a whole variable counts, not the tail of another one's name or value.
+  // Only a whole variable counts, not the end of another one's name or value.
   while (at > 0 && environment[at - 1] !== 0) at = environment.indexOf(COOKIE_PREFIX, at + 1);
   if (at < 0) return undefined;
   const end = environment.indexOf(0, at);
@@ -91,7 +95,7 @@ function readCookie(pid: number | string): string | null | undefined {
 const NO_TAGS: readonly string[] = [];
 const LENGTH_OF_TAG = 19;
 
-/** The hard limits of a process that have as many digits as a tag: nobody hides them (mode 0444). */
+/** The hard limits of a process that have as many digits as a tag; every user may read them. */
 function readTags(pid: number | string): readonly string[] {
   const length = readProc(`/proc/${pid}/limits`);
   if (length <= 0) return NO_TAGS;
@@ -100,7 +104,7 @@ function readTags(pid: number | string): readonly string[] {
   return tags.length === 0 ? NO_TAGS : tags;
 }
 
-/** Enters a process into the table; `false` for one whose environment is still to come. */
+/** Adds a process to the table; returns `false` if its environment is not there yet. */
 function enter(table: Map<number, ProcessEntry>, name: string, withTags: boolean): boolean {
   const bare = readStat(name);
   if (bare === undefined) {
@@ -114,14 +118,14 @@ function enter(table: Map<number, ProcessEntry>, name: string, withTags: boolean
 }
 
 /**
- * Whether a process that showed no environment is just becoming another program: until execve(2) has
- * laid out its stack, /proc shows neither the old one nor the new, and so no cookie.
+ * True if a process without an environment is in execve(2). Until the kernel has laid out the new
+ * stack, `/proc` shows neither the old environment nor the new one, and so no cookie.
  */
 function isInExec(pid: string): boolean {
   const length = readProc(`/proc/${pid}/stat`);
   const text = buffer.toString('latin1', 0, Math.max(0, length));
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // One whose threads have yet to follow it has no environment any more.
+  // A zombie main thread has no environment any more, although its other threads may still run.
   if (fields[0] === 'Z') return false;
   // Fields 9, 50 and 51 of proc(5): flags (a kernel thread never has an environment), env_start, env_end.
   const [flags, start, end] = [fields[6], fields[47], fields[48]];
@@ -132,10 +136,13 @@ export function listPids(): string[] {
   return readdirSync('/proc').filter((name) => name >= '1' && name < ':');
 }
 
-/** The process table of Linux, from `/proc`, without a child process; what the tags cost is measured without them. */
+/**
+ * The process table of Linux, from `/proc`, without a child process. Benchmarks turn the tags off
+ * to measure their cost.
+ */
 export function linuxProcesses(clock: Clock, { withTags = true } = {}): Processes {
   return {
-    async look(): Promise<ProcessTable> {
+    async snapshot(): Promise<ProcessTable> {
       const table = new Map<number, ProcessEntry>();
       const listed = new Set<string>();
       const rest = sliced(clock);
@@ -150,10 +157,10 @@ export function linuxProcesses(clock: Clock, { withTags = true } = {}): Processe
         }
         due = pass < MAX_LISTINGS ? listPids().filter((name) => !listed.has(name)) : [];
         if (inExec.length === 0) continue;
-        // Counted from the first pass: on a busy machine that alone may take as long.
+        // Counted from the first pass, which alone may take as long on a busy machine.
         execByMs ??= clock.monotonicMs() + EXEC_MS;
         if (clock.monotonicMs() > execByMs) continue;
-        // A timer, and no mere turn of the loop: they need the processor to get on.
+        // A timer instead of a turn of the event loop: those processes need the processor.
         await new Promise<void>((resolve) => void clock.after(1, resolve, { keepAlive: true }));
         due.push(...inExec);
       }
@@ -163,13 +170,13 @@ export function linuxProcesses(clock: Clock, { withTags = true } = {}): Processe
   };
 }
 
-/** Each process's share of its memory, off the event loop: the kernel walks all of its pages for it. */
+/** Reads the PSS of each process off the event loop: the kernel walks all of its pages. */
 export async function linuxPss(pids: readonly number[]): Promise<ReadonlyMap<number, number>> {
   const { readFile } = await import('node:fs/promises');
   const shares = new Map<number, number>();
   await Promise.all(
     pids.map(async (pid) => {
-      // Gone, another user's, or a kernel without it.
+      // Exited, another user's, or a kernel without this file.
       const text = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1').catch(() => '');
       const bytes = parsePss(text);
       if (bytes !== undefined) shares.set(pid, bytes);
@@ -179,11 +186,12 @@ export async function linuxPss(pids: readonly number[]): Promise<ReadonlyMap<num
 }
 
 /**
- * Which boot this is; `''` where `/proc` shows processes alone (`subset=pid`, systemd's ProcSubset).
+ * The id of this boot; `''` where `/proc` shows only processes (`subset=pid`, systemd's
+ * ProcSubset).
  *
- * Nothing else there tells boots apart: what a clock says of the boot moves with it. So an unknown boot
- * differs from none: to a host that knows its own, the owner is unproven; among hosts that do not know
- * it, PID namespace, pid and start time have to do.
+ * Nothing else there tells boots apart: boot times move with the clock. An unknown boot differs
+ * from a missing one. To a host that knows its boot, such an owner is unproven. Among hosts without
+ * a boot id, PID namespace, pid and start time have to suffice.
  */
 function readBootId(): string {
   try {
@@ -193,7 +201,7 @@ function readBootId(): string {
   }
 }
 
-/** Who this host is: start time, boot and PID namespace, as the kernel tells them. */
+/** This host's start time, boot and PID namespace, as the kernel tells them. */
 export function linuxIdentity(): SelfIdentity {
   const pid = process.pid;
   return {

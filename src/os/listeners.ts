@@ -16,17 +16,17 @@ import { query } from './windows.ts';
 
 type FindListeners = NonNullable<Os['listeners']>;
 
-/** What `/proc` says of a process that is gone, or another user's. */
+/** Errors of `/proc` for a process that has exited, or is another user's. */
 const HIDDEN: ReadonlySet<unknown> = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENOTDIR']);
 
 const isPort = (port: number): boolean => Number.isInteger(port) && port > 0 && port < 65_536;
 
 /**
- * Who listens on Linux: the tables of `/proc/net`, and the descriptors of processes that hold what is
- * in them. It sees the network namespace of this host only.
+ * Finds listeners on Linux, from `/proc/net` and the descriptors of processes. It sees only the
+ * network namespace of this host.
  *
- * Most of its time is the kernel's, which walks all of its connections for a table: 2 ms each on a
- * machine with much memory, off the event loop.
+ * Most of its time is the kernel's, which walks all connections per table: 2 ms each on a machine
+ * with much memory, off the event loop.
  */
 export function linuxListeners(clock: Clock): FindListeners {
   return async (endpoint, among) => {
@@ -39,11 +39,11 @@ export function linuxListeners(clock: Clock): FindListeners {
         if (sockets === undefined || sockets.length === 0) continue;
         const pids = among ?? listPids().map(Number);
         found.push(...(await holdersOf(sockets, pids, clock)));
-        // Nobody asks for the others then, and the next table has its price.
+        // One of `among` is enough, and the next table costs time.
         if (among !== undefined && found.some(({ pid }) => pid !== undefined)) break;
       }
     } catch {
-      // Without a file descriptor to look with, nothing can be told.
+      // Without a free file descriptor nothing can be told.
       return undefined;
     }
     return isTold ? found : undefined;
@@ -56,7 +56,7 @@ async function listeningSockets(
 ): Promise<ListeningSocket[] | undefined> {
   if ('port' in endpoint && !isPort(endpoint.port)) return [];
   const text = await readTable(`/proc/net/${table}`).catch((error) => {
-    // A kernel without IPv6 has no table of it.
+    // A kernel without IPv6 has no such table.
     if (HIDDEN.has(error.code)) return undefined;
     throw error;
   });
@@ -65,12 +65,18 @@ async function listeningSockets(
   return parseProcNetTcp(text, endpoint.port, { anyAddress: endpoint.host !== undefined });
 }
 
-/** A page of the kernel's, less the longest line there is: whoever gets less has got the last line. */
+/** A kernel page less the longest possible line: a shorter read contains the last line. */
 const WHOLE_BYTES = 4096 - 512;
-/** The first line of a connection: those who listen come before (a half-open one may stand among them, before Linux 4.4). */
+/**
+ * Matches the first connected socket; the listening ones come before it. Before Linux 4.4 half-open
+ * ones may stand among them.
+ */
 const CONNECTION = /^ *\d+: \S+ \S+ (?!0A|03)[0-9A-F]{2} /m;
 
-/** Reads as much of a table as tells who listens: each read has the kernel walk all of its connections, and one at the end as well. */
+/**
+ * Reads a table up to the end of the listening sockets. For each read, even the last one, the
+ * kernel walks all of its connections.
+ */
 async function readTable(path: string): Promise<string> {
   const { promisify } = builtin('node:util');
   const fd = await promisify(open)(path, 'r');
@@ -86,12 +92,15 @@ async function readTable(path: string): Promise<string> {
   }
 }
 
-/** Whether a socket was bound as this one; who bound it by a relative path was in a folder that nobody knows. */
+/**
+ * True if a socket was bound to this path. For a relative path the binder's folder is unknown, so
+ * only the base name is compared.
+ */
 function isNamed(socket: string): (printed: string) => boolean {
   const isAbstract = socket.startsWith('\0') || socket.startsWith('@');
   const wanted = isAbstract ? socket.replaceAll('\0', '@') : realPath(resolve(socket));
   return (printed) => {
-    // The table was read byte by byte.
+    // The table was decoded as Latin-1.
     const name = Buffer.from(printed, 'latin1').toString();
     if (isAbstract || name.startsWith('@')) return name === wanted;
     if (basename(name) !== basename(wanted)) return false;
@@ -99,7 +108,7 @@ function isNamed(socket: string): (printed: string) => boolean {
   };
 }
 
-/** A path without links; the last part of it may be gone. */
+/** Resolves the links in a path; its last part need not exist. */
 function realPath(path: string): string {
   try {
     return join(realpathSync(dirname(path)), basename(path));
@@ -152,7 +161,10 @@ function whereShown<T>(read: () => T): T | undefined {
   }
 }
 
-/** Who listens on macOS, by `/usr/sbin/lsof`; without root it shows the user's own processes only. */
+/**
+ * Finds listeners on macOS, with `/usr/sbin/lsof`; without root it shows only the user's own
+ * processes.
+ */
 export const darwinListeners: FindListeners = async (endpoint) => {
   if ('port' in endpoint && !isPort(endpoint.port)) return [];
   const where =
@@ -162,19 +174,19 @@ export const darwinListeners: FindListeners = async (endpoint) => {
   try {
     return parseLsof(await output('/usr/sbin/lsof', where));
   } catch (error) {
-    // It exits with 1 when it finds nobody, too.
+    // lsof also exits with 1 when it finds nothing.
     const { code, stdout, stderr } = error as { code?: unknown; stdout?: string; stderr?: string };
     return code === 1 && stderr === '' ? parseLsof(stdout ?? '') : undefined;
   }
 };
 
-/** Who listens on Windows, by one query through PowerShell; of pipes it cannot tell. */
+/** Finds listeners on Windows, with one PowerShell query; it cannot tell about pipes. */
 export const windowsListeners: FindListeners = async (endpoint) => {
   if ('socket' in endpoint) return undefined;
   const { port } = endpoint;
   if (!isPort(port)) return [];
   const script = [
-    // To ask for one port is an error where nobody listens, and then looks like a failure.
+    // `-LocalPort` fails where nobody listens, which would look like a failed query.
     `$ErrorActionPreference = 'Stop'; Get-NetTCPConnection -State Listen | `,
     `Where-Object LocalPort -eq ${port} | ForEach-Object { '{0} {1}' -f $_.OwningProcess, `,
     '(Get-Process -Id $_.OwningProcess -ErrorAction SilentlyContinue).ProcessName }; exit 0',

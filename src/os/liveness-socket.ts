@@ -2,38 +2,48 @@ import { lstatSync, renameSync, rmSync } from 'node:fs';
 import { builtin } from './builtin.ts';
 import { clearTimeout, setTimeout } from './clock.ts';
 
-/** What sun_path of unix(7) holds, without its last zero. */
+/** Length of sun_path in unix(7), without its terminating zero. */
 const MAX_PATH_BYTES = 107;
-/** How long an answer may take: a refusal comes at once, a word when the process gets to it. */
+/** Longest wait for an answer: refusals come at once, an answer as soon as the process runs. */
 const ANSWER_MS = 1000;
 
-/** A socket that somebody listens on for as long as the process lives, and who shares its descriptor. */
+/**
+ * A listening socket that stays open as long as its process, or a process that shares its
+ * descriptor.
+ */
 export interface LivenessSocket {
-  /** For a helper that is to be outlived as well; `undefined` where the runtime does not show it. */
+  /**
+   * For the guardian, whose death has to be waited for too; `undefined` where the runtime does not
+   * show it.
+   */
   readonly fd: number | undefined;
   /** Stops listening. */
   close(): void;
 }
 
-/** Where a socket is bound before it gets its name: Node removes at its exit what it has bound, and a dead one's socket has to stay, to refuse. */
+/**
+ * The path at which a socket is bound before it is renamed. At exit Node removes the path it has
+ * bound, but a dead owner's socket has to stay and refuse connections.
+ */
 export function boundPath(path: string): string {
   return `${path}~`;
 }
 
 /**
- * Listens at `path`, in the same tick and without keeping the process alive; `undefined` where no socket
- * can be made: a path that is too long, a file system without them.
+ * Listens at `path` in the same tick, without keeping the process alive. Returns `undefined` where
+ * no socket can be made: the path is too long, or the file system has no sockets.
  */
 export function listenForLife(path: string): LivenessSocket | undefined {
   const bound = boundPath(path);
   if (Buffer.byteLength(bound) > MAX_PATH_BYTES) return undefined;
   const { createServer } = builtin('node:net');
-  // A word says more than that somebody listens: a stopped process does, too, and a guardian.
+  // An accepted connection alone is no proof: the kernel accepts for a stopped process and for a
+  // guardian too.
   const server = createServer((connection) => connection.on('error', () => undefined).end('alive'));
   server.on('error', () => undefined);
   try {
     rmSync(bound, { force: true });
-    // In a worker of node:cluster the primary would listen, and outlive it.
+    // Without it the primary of a node:cluster worker would listen, and outlive the worker.
     server.listen({ path: bound, exclusive: true });
     server.unref();
     if (!lstatSync(bound).isSocket()) throw new Error(`${bound} is no socket`);
@@ -47,7 +57,10 @@ export function listenForLife(path: string): LivenessSocket | undefined {
   return { fd, close: () => void server.close() };
 }
 
-/** Whether nobody of this kernel listens on a socket any more, or its owner answers; anything else proves nothing. */
+/**
+ * Connects to a socket: `refused` if no process of this kernel listens, `alive` if its owner
+ * answers. `silent` proves nothing.
+ */
 export function askForLife(path: string): Promise<'alive' | 'refused' | 'silent'> {
   const { connect } = builtin('node:net');
   return new Promise((resolve) => {
@@ -67,8 +80,9 @@ export function askForLife(path: string): Promise<'alive' | 'refused' | 'silent'
 }
 
 /**
- * Tells a socket from every other on this kernel: one that came later at its path, or the same file seen
- * through another mount, where the kernel would not find who listens.
+ * Identifies a socket on this kernel. It differs for a later socket at the same path. It also
+ * differs for the same file seen through another mount, where the kernel would not find the
+ * listener.
  */
 export function socketKey(path: string): string | undefined {
   const stat = lstatSync(path, { throwIfNoEntry: false, bigint: true });

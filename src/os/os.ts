@@ -8,7 +8,7 @@ export const COOKIE_VARIABLE = 'AGENT_SUPERVISOR_COOKIE';
 
 export type Platform = 'linux' | 'darwin' | 'win32';
 
-/** What one process tells of itself without its environment and its limits. */
+/** A row of the process table without the environment and the limits. */
 export type BareProcess = Omit<ProcessEntry, 'cookie' | 'tags'>;
 
 /** One row of the process table. */
@@ -21,93 +21,103 @@ export interface ProcessEntry {
   readonly sid: number;
   /** `false` for a zombie: it runs nothing and ignores every signal. */
   readonly alive: boolean;
-  /** The kernel's start time in the system's own unit: compared for equality, and ordered by length, then text; `''` if it cannot be told. */
+  /**
+   * The kernel's start time, in the system's own unit; `''` if it is unknown. Compared for
+   * equality; ordered by length, then as text.
+   */
   readonly startTime: string;
-  /** The program's name without its arguments. */
+  /** The program's name, without arguments. */
   readonly command: string;
-  /** The value of AGENT_SUPERVISOR_COOKIE, where the system shows a process's environment. */
+  /** The value of AGENT_SUPERVISOR_COOKIE, where the system shows environments. */
   readonly cookie: string | undefined;
-  /** The values of its hard limits that can be tags (tree/rlimit-tag.ts); absent where there are none (macOS, Windows). */
+  /**
+   * Hard limits that can be tags (tree/rlimit-tag.ts); absent where there are none (macOS,
+   * Windows).
+   */
   readonly tags?: readonly string[];
 }
 
-/** A resource limit without effect, which can tell whose a process is (Linux). */
+/** A resource limit that the kernel does not enforce, so that it can carry a tag (Linux). */
 export type TagLimit = 'locks' | 'rss' | 'rttime';
 
-/** Hard limits: `unlimited`, or a decimal number that JavaScript's own numbers may not hold. */
+/**
+ * Hard limits: `unlimited`, or a decimal number, which may be too large for a JavaScript number.
+ */
 export type Rlimits = Readonly<Partial<Record<TagLimit, string>>>;
 
-/** How this system hands down resource limits. */
+/** Resource limits that child processes inherit. */
 export interface RlimitSystem {
-  /** The host's own limits, as they are now. */
+  /** The host's own limits at this moment. */
   own(): Rlimits;
   /**
-   * Launches a program with a limit and reads it back, once for each limit; resolves to
-   * `undefined` if it holds, else to the reason.
+   * Launches a program with a limit and reads it back, once per limit. Resolves to `undefined` if
+   * the limit holds, else to the reason.
    */
   probe(limit: TagLimit, value: string): Promise<string | undefined>;
 }
 
-/** How the kernel gives out numbers to processes, at one moment and in this host's PID namespace. */
+/** The kernel's pid counters at one moment, in this host's PID namespace. */
 export interface PidSupply {
-  /** Successful forks since boot, of all namespaces: at least as many as here. */
+  /** Successful forks since boot in all namespaces, so at least as many as in this one. */
   readonly forks: number;
-  /** The number that was given out last. */
+  /** The pid that was assigned last. */
   readonly last: number;
-  /** All numbers are below this. */
+  /** All pids are below this. */
   readonly max: number;
   /** Live tasks of the whole machine, threads included. */
   readonly tasks: number;
 }
 
-/** One look at all processes. */
+/** A snapshot of all processes. */
 export type ProcessTable = ReadonlyMap<number, ProcessEntry> & {
-  /** Read just before the look and just after it; absent where the system does not tell. */
+  /** Read just before and just after the snapshot; absent where the system does not tell. */
   readonly supply?: { readonly before: PidSupply; readonly after: PidSupply } | undefined;
 };
 
-/** Where an output goes: to a reader in the host, nowhere, where the host's own goes, or into a file. */
+/**
+ * The destination of an output: a reader in the host, nowhere, the host's own output, or a file.
+ */
 export type OutputTarget =
   | 'pipe'
   | 'ignore'
   | 'inherit'
   | {
-      /** A path, seen from the host's own folder. */
+      /** A path relative to the host's working directory. */
       readonly file: string;
-      /** Adds to the file instead of emptying it first. @default false */
+      /** Appends to the file instead of emptying it first. @default false */
       readonly append?: boolean | undefined;
     };
 
-/** What a launch needs; everything in it reaches the child one to one. */
+/** The parameters of a launch; all of them reach the child unchanged. */
 export interface LaunchRequest {
   readonly command: string;
   readonly args: readonly string[];
   readonly cwd: string | undefined;
   /** The child's whole environment. */
   readonly env: Readonly<Record<string, string>>;
-  /** Gives it no streams that would break at the host's death, and keeps no host alive for it. */
+  /** Gives the child no streams that break when the host dies, and lets the host exit before it. */
   readonly outlivesHost?: boolean;
-  /** Default: a pipe; for what outlives its host, nowhere. */
+  /** Default: a pipe; for a process that outlives its host, nowhere. */
   readonly stdin?: 'pipe' | 'ignore' | 'inherit' | undefined;
-  /** A number is an open file. Default: as for stdin. */
+  /** A number is an open file descriptor. Default: as for stdin. */
   readonly stdout?: OutputTarget | number | undefined;
   readonly stderr?: OutputTarget | number | undefined;
-  /** Soft and hard limits that it gets, and hands down to all that it starts. */
+  /** Soft and hard limits of the child and of all its descendants. */
   readonly rlimits?: Rlimits | undefined;
 }
 
-/** Why there is no child: what to tell the caller, and the system's own error. */
+/** The reason for a failed launch: a message for the caller and the system's own error. */
 export interface LaunchFailure {
   readonly code: 'COMMAND_NOT_FOUND' | 'CWD_NOT_FOUND' | 'SPAWN_FAILED';
   readonly message: string;
   readonly cause: unknown;
 }
 
-/** A running child as Node hands it out, or why there is none. */
+/** The running child as Node returns it, or the reason for the failure. */
 export type Launched =
   | {
       readonly child: ChildProcess;
-      /** Why the program was never run, though its process was: told by its end and its stderr. */
+      /** Tells from exit code and stderr why the program was never run although its process was. */
       readonly unrun?:
         | ((code: number | null, stderr: string) => LaunchFailure | undefined)
         | undefined;
@@ -115,29 +125,35 @@ export type Launched =
     }
   | { readonly failure: Promise<LaunchFailure>; readonly child?: never };
 
-/** What became of a signal; never a proof of death. */
+/** The outcome of sending a signal; never a proof of death. */
 export type SignalResult = 'sent' | 'gone' | 'denied';
 
-/** The process table: how a system tells who is alive. */
+/** The process table. */
 export interface Processes {
-  /** Takes one look at all processes, in slices that leave the event loop free; rejects rather than show half of them. */
-  look(): Promise<ProcessTable>;
-  /** Reads one process now, `undefined` when it is gone; throws when that cannot be told; absent where it would cost a child process. */
+  /**
+   * Reads all processes, in slices that leave the event loop free. Rejects rather than return a
+   * part of them.
+   */
+  snapshot(): Promise<ProcessTable>;
+  /**
+   * Reads one process at once; `undefined` when it has exited. Throws if the system cannot tell;
+   * absent where it would take a child process.
+   */
   readonly read?: (pid: number) => BareProcess | undefined;
 }
 
 /** CPU and memory of one process. */
 export interface Usage {
-  /** Percent of one core, since the sample before. */
+  /** Percent of one core since the previous sample. */
   readonly cpuPercent: number;
-  /** User and system time since its start; that of its children is not in it. */
+  /** User and system time since the start of the process, without that of its children. */
   readonly cpuTimeMs: number;
   readonly rssBytes: number;
 }
 
-/** What tells this host from every other process, on this machine and on others that share a folder. */
+/** Tells this host from every other process, on this and on other machines that share a folder. */
 export interface SelfIdentity {
-  /** The machine's name: tells a reboot from another machine on the same network folder. */
+  /** The machine's name, which tells a reboot from another machine on the same network folder. */
   readonly machine: string;
   readonly pid: number;
   /** `undefined` where the system cannot tell without a child process. */
@@ -148,62 +164,71 @@ export interface SelfIdentity {
   readonly pidNamespace: string;
 }
 
-/** Where a process listens: a TCP port, by default of this machine's loopback addresses, or a socket of the file system (`\0name` for an abstract one). */
+/**
+ * The place where a process listens: a TCP port or a Unix socket (`\0name` for an abstract one).
+ * The default of `host` is this machine's loopback addresses.
+ */
 export type Endpoint =
   | { readonly port: number; readonly host?: string | undefined }
   | { readonly socket: string };
 
-/** Who holds a socket that takes connections. */
+/** The owner of a listening socket. */
 export interface Listener {
-  /** `undefined` where the system does not show it: another user's process, or none of those that were asked for. */
+  /**
+   * `undefined` where the system hides it (another user's process), or where it is not in `among`.
+   */
   readonly pid: number | undefined;
-  /** The program's name; `''` without a pid. */
+  /** The program's name; `''` if the pid is unknown. */
   readonly command: string;
-  /** Whose the socket is, where the system tells. */
+  /** The user id of the socket's owner, where the system tells. */
   readonly uid?: number | undefined;
 }
 
-/** What a guardian has to know before it hears of any process. */
+/** The parameters of a guardian, before it learns of any process. */
 export interface GuardRequest {
-  /** The owner's instance, which names it in the cookies of all it starts. */
+  /** The owner's instance id, which is in the cookies of all processes it starts. */
   readonly owner: string;
-  /** The owner's digits in the tags of all it starts; `undefined` without tags. */
+  /** The owner's digits in the tags of all processes it starts; `undefined` without tags. */
   readonly tag?: string | undefined;
   readonly politeMs: number;
   readonly forcedMs: number;
-  /** A descriptor that it is to hold as long as it lives, where it can. */
+  /** A file descriptor that the guardian keeps open as long as it lives, where it can. */
   readonly hold?: number | undefined;
 }
 
-/** How often a host shows that it lives, and when others give it up that cannot look up its process. */
+/** The timing of heartbeats, for hosts whose process others cannot look up. */
 export interface HeartbeatTimes {
   /** From one beat to the next, while anything is running or locked. */
   readonly beatMs: number;
-  /** Unchanged for so long of an observer's monotonic clock, a heartbeat is given up. */
+  /**
+   * A heartbeat that has not changed for this long, on the observer's monotonic clock, is given up.
+   */
   readonly giveUpMs: number;
-  /** From one look at others' heartbeats to the next. */
+  /** From one check of other hosts' heartbeats to the next. */
   readonly lookMs: number;
 }
 
-/** A socket that refuses connections once its owner is dead, seen from every PID namespace of one kernel. */
+/**
+ * A socket that refuses connections once its owner is dead, in every PID namespace of one kernel.
+ */
 export interface Liveness {
   /** Listens at a path; `undefined` where no socket can be made. */
   listen(path: string): LivenessSocket | undefined;
-  /** Tells a socket from every other one; `undefined` where there is none. */
+  /** Tells a socket from every other one; `undefined` if there is no socket. */
   key(path: string): string | undefined;
-  /** Asks whoever listens there: `refused` if nobody of this kernel does any more. */
+  /** Connects to the socket: `refused` if no process of this kernel listens any more. */
   ask(path: string): Promise<'alive' | 'refused' | 'silent'>;
 }
 
 /** A running guardian. */
 export interface Guard {
-  /** `undefined` until it guards. */
+  /** `undefined` until the guardian is ready. */
   readonly pid: number | undefined;
-  /** Resolves when it guards; rejects if it never will. */
+  /** Resolves once the guardian is ready; rejects if it never will be. */
   readonly ready: Promise<void>;
   write(line: string): void;
   onExit(listener: () => void): void;
-  /** Whether somebody has stopped it (SIGSTOP); absent where the system does not tell. */
+  /** True while the guardian is stopped (SIGSTOP); absent where the system does not tell. */
   isStopped?(): boolean;
 }
 
@@ -213,77 +238,114 @@ export interface Os {
   readonly clock: Clock;
   readonly processes: Processes;
   identify(): SelfIdentity;
-  /** Looks up all of it; absent where `identify` tells all. */
+  /** Looks up the whole identity; absent where `identify` knows all of it. */
   readonly identifyAsync?: () => Promise<SelfIdentity>;
-  /** The host's environment as it is now. */
+  /** The host's environment at this moment. */
   environment(): Readonly<Record<string, string | undefined>>;
-  /** The Electron program that this host is; absent elsewhere. */
+  /** The path of the Electron program that this host is; absent elsewhere. */
   readonly electronPath?: string | undefined;
   /** The host's user id; `undefined` where the system has none. */
   userId(): number | undefined;
-  /** Whether a process runs as the host's own user; root may signal others', and they are not its own. */
+  /**
+   * True if a process runs as the host's own user. Root may signal other users' processes, but they
+   * are not its own.
+   */
   isOwnUsers(pid: number): boolean;
   /** The platform's per-user folder for state that outlives a process. */
   stateHome(): string;
-  /** A private folder of this name for a user whose home cannot be written, and why; `undefined` where it can. */
+  /**
+   * A private folder of this name, and the reason, for a user whose home is not writable; else
+   * `undefined`.
+   */
   stateFallback?(name: string): StateFallback | undefined;
-  /** Loads what `launch` needs, and never rejects; `undefined` where that is there already. */
+  /**
+   * Loads the modules that `launch` needs and never rejects; `undefined` if they are loaded
+   * already.
+   */
   readonly prepareLaunch?: () => Promise<void> | undefined;
   /** Starts a process in its own group and session (POSIX), without a console (Windows). */
   launch(request: LaunchRequest): Launched;
   signal(pid: number, signal: NodeJS.Signals): SignalResult;
-  /** Whether the system refuses a signal to a process that is there: another user's. */
+  /**
+   * True if the process exists and the system refuses our signals to it (another user's process).
+   */
   readonly isDenied?: (pid: number) => boolean;
-  /** Signals a whole group, in one step that no fork can slip through; the caller has proven it ours. */
+  /**
+   * Signals a whole group in one step that no fork can escape. The caller has proven that the group
+   * is its own.
+   */
   signalGroup(pgid: number, signal: NodeJS.Signals): SignalResult;
-  /** Whether a group has any process, zombies included; absent where there are no groups. */
+  /** True if a group has any process, zombies included; absent where there are no groups. */
   readonly hasGroup?: (pgid: number) => boolean;
-  /** How numbers are given out: `now`, or when that was last asked; absent where the system does not tell. */
+  /**
+   * Pid counters: `now` reads them, `recent` returns the last reading. Absent where the system does
+   * not tell.
+   */
   readonly pidSupply?: {
     now(): PidSupply | undefined;
     recent(): PidSupply | undefined;
   };
-  /** A start time on the wall clock, in ms since 1970; `undefined` if it cannot be told. */
+  /** Converts a start time to ms since 1970; `undefined` if it cannot be told. */
   readonly startedAt?: (startTime: string) => number | undefined;
-  /** Whether a process is a guardian, of whichever host, by its arguments; a name proves nothing else. */
+  /** True if a process has the arguments of a guardian, of any host. A name proves nothing else. */
   readonly isGuardian?: (pid: number) => boolean;
-  /** Ends a process and its descendants by force; only where signals are not to be had (Windows). */
+  /** Kills a process and its descendants; only where there are no signals (Windows). */
   readonly endTree?: (pid: number) => Promise<void>;
-  /** Sets resource limits for what is launched; absent where they are not handed down (macOS, Windows). */
+  /**
+   * Resource limits for launched processes; absent where they are not inherited (macOS, Windows).
+   */
   readonly rlimits?: RlimitSystem;
   /** Starts a guardian on a pipe that only this host holds; absent where no host needs one. */
   readonly guard?: (request: GuardRequest) => Guard;
-  /** Absent where nobody else can see the state directory: then there is no heartbeat. */
+  /** Absent where no other machine can see the state directory: then there is no heartbeat. */
   readonly heartbeat?: HeartbeatTimes;
-  /** Whether what wrote a file was a kernel that is gone: before this boot, on a disk of one kernel alone; absent where boots are told apart otherwise (Windows). */
+  /**
+   * True if the kernel that wrote a file is gone. Then the file is older than this boot, on a disk
+   * that only one kernel mounts. Absent where boots are told apart otherwise (Windows).
+   */
   readonly isOfEarlierBoot?: (path: string) => boolean;
-  /** How a dead owner in another PID namespace is told; absent where there are none (macOS, Windows). */
+  /**
+   * Tells whether an owner in another PID namespace is dead; absent where there are none (macOS,
+   * Windows).
+   */
   readonly liveness?: Liveness;
   sample(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>>;
-  /** Each process's own share of the memory it uses, in bytes; who is gone or hides it is left out; absent where the system does not tell. */
+  /**
+   * The proportional share of memory (PSS) of each process, in bytes. Leaves out processes that
+   * have exited or are hidden; absent where the system does not tell.
+   */
   readonly pss?: (pids: readonly number[]) => Promise<ReadonlyMap<number, number>>;
   /**
-   * Finds who listens there, for each socket at least one entry; resolves to `undefined` when the
-   * system cannot tell, and never rejects. With `among`, one of these is enough, and only they are
-   * looked at where that is cheaper (Linux); absent where no system call tells.
+   * Finds the processes that listen at an endpoint, at least one entry per socket. Resolves to
+   * `undefined` if the system cannot tell, and never rejects. With `among`, one of these processes
+   * is enough, and only they are searched where that is cheaper (Linux). Absent where no system
+   * call tells.
    */
   readonly listeners?: (
     endpoint: Endpoint,
     among?: readonly number[],
   ) => Promise<readonly Listener[] | undefined>;
-  /** Whether this thread is the one that receives signals. */
+  /** True if this thread receives the signals sent to the process. */
   readonly isMainThread: boolean;
-  /** Listens for a signal to the host, before everyone else; returns how to stop. */
+  /**
+   * Listens for a signal to the host, before all other listeners; returns a function that stops.
+   */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void;
   /**
-   * Who listens for a signal to the host at this moment: the host itself, or any supervisor. A
-   * listener of signal-exit's is nobody's: it waits until it is alone.
+   * Counts the listeners for a signal to the host: the host's own, and those of supervisors.
+   * Listeners of signal-exit count as neither: they act only when they are alone.
    */
   signalListeners(signal: NodeJS.Signals): { readonly host: number; readonly ours: number };
-  /** Listens to the parent's IPC channel, and keeps no host alive for it; returns how to stop. */
+  /**
+   * Listens to the parent's IPC channel without keeping the host alive; returns a function that
+   * stops.
+   */
   onParent(event: 'message' | 'disconnect', listener: (message: unknown) => void): () => void;
   /** Warns the host's operator, once per code. */
   emitWarning(code: string, message: string): void;
-  /** Lets the host die of a signal; as pid 1, which no signal of its own ends, by its exit code. */
+  /**
+   * Kills the host by a signal. Exits with the signal's code instead as pid 1, where its own
+   * signals have no effect.
+   */
   raise(signal: NodeJS.Signals): void;
 }

@@ -6,20 +6,20 @@ const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY, O_NONBLOCK = 0 } = constants;
 
 type Outputs = Pick<LaunchRequest, 'stdout' | 'stderr'>;
 
-/** Outputs of a launch whose files have been opened. */
+/** The outputs of a launch after their files have been opened. */
 export interface OpenOutputs extends Outputs {
   readonly stdout: Exclude<Outputs['stdout'], object>;
   readonly stderr: Exclude<Outputs['stderr'], object>;
   close(): void;
 }
 
-/** A file for an output could not be opened. */
+/** The file of an output could not be opened. */
 export class OutputFileError extends Error {}
 
 /**
- * Opens the files that outputs go to; both may go to the same one.
+ * Opens the files of the outputs; both outputs may use the same file.
  *
- * @throws OutputFileError naming the output and its file
+ * @throws OutputFileError that names the output and its file
  */
 export function openOutputs({ stdout, stderr }: Outputs): OpenOutputs {
   const opened = new Map<string, number>();
@@ -29,7 +29,7 @@ export function openOutputs({ stdout, stderr }: Outputs): OpenOutputs {
   const descriptor = (name: keyof Outputs, output: Outputs[keyof Outputs]) => {
     if (typeof output !== 'object') return output;
     const path = resolve(output.file);
-    // One descriptor: with two, each output would overwrite the other.
+    // With two descriptors each output would overwrite the other.
     const fd = opened.get(path) ?? openFor(name, path, output);
     opened.set(path, fd);
     return fd;
@@ -49,7 +49,7 @@ function openFor(
 ): number {
   const flags = O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC);
   try {
-    // A named pipe without a reader would hold the host: opened like this, it is refused.
+    // Opening a named pipe without a reader would block the host; with this flag it is refused.
     const fd = openSync(path, flags | O_NONBLOCK, 0o666);
     if (fstatSync(fd).isFile()) return fd;
     try {

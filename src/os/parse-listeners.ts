@@ -1,19 +1,22 @@
 import type { Listener } from './os.ts';
 
-/** A socket of Linux that takes connections. */
+/** A listening socket of Linux. */
 export interface ListeningSocket {
   /** Its number in the links of `/proc/PID/fd`. */
   readonly inode: string;
   readonly uid: number | undefined;
 }
 
-/** The addresses that answer for a loopback one, as the kernel prints them on either kind of machine: any, 127.0.0.1, ::1, ::ffff:127.0.0.1. */
+/**
+ * The addresses at which a loopback client is answered: any, 127.0.0.1, ::1, ::ffff:127.0.0.1.
+ * Written as the kernel prints them on little- and big-endian machines.
+ */
 const ANSWERS_LOOPBACK =
   /^(?:0+|0100007F|7F000001|0{24}01000000|0{31}1|0{16}FFFF00000100007F|0{20}FFFF7F000001)$/;
 
 /**
- * Reads `/proc/net/tcp` or `tcp6`: the sockets that take connections (state 0A) at this port, at a
- * loopback address or at all of them; with `anyAddress`, at whichever.
+ * Reads the sockets in `/proc/net/tcp` or `tcp6` that listen (state 0A) at this port. Includes
+ * those at a loopback or wildcard address; with `anyAddress`, at every address.
  */
 export function parseProcNetTcp(
   text: string,
@@ -30,14 +33,14 @@ export function parseProcNetTcp(
     .map(([, , uid, inode = '']) => ({ inode, uid: Number(uid) }));
 }
 
-/** `Num: RefCount Protocol Flags Type St Inode Path`; this flag says that it takes connections. */
+/** `Num: RefCount Protocol Flags Type St Inode Path`; ACCEPTS_CONNECTIONS is one of the flags. */
 const UNIX_ROW =
   /^[\da-f]{1,16}: [\dA-F]{8} [\dA-F]{8} ([\dA-F]{8}) [\dA-F]{4} [\dA-F]{2} {1,10}(\d{1,20}) (.+)$/gim;
 const ACCEPTS_CONNECTIONS = 0x10000;
 
 /**
- * Reads `/proc/net/unix`: the sockets that take connections under a name that `isWanted`; the kernel
- * prints each NUL, and so the first character of an abstract name, as `@`.
+ * Reads the sockets in `/proc/net/unix` that listen under a wanted name. The kernel prints each
+ * NUL, and so the first character of an abstract name, as `@`.
  */
 export function parseProcNetUnix(
   text: string,
@@ -49,7 +52,10 @@ export function parseProcNetUnix(
     .map(([, , inode = '']) => ({ inode, uid: undefined }));
 }
 
-/** Reads what `lsof -Fpcu` prints: one field a line, named by its first letter; `p` begins a process. */
+/**
+ * Reads the output of `lsof -Fpcu`: one field a line, named by its first letter; `p` begins a
+ * process.
+ */
 export function parseLsof(text: string): Listener[] {
   const listeners: { pid: number; command: string; uid?: number }[] = [];
   for (const line of text.split('\n')) {

@@ -6,15 +6,15 @@ import {
   type TagLimit,
 } from './os.ts';
 
-// Of one that is just being reaped, group and session are -1 (do_task_stat).
+// Group and session are -1 while a process is being reaped (do_task_stat).
 const STAT_NUMBERS = /^\d{1,10} \d{1,10} -?\d{1,10} -?\d{1,10} \d{1,20}$/;
 
 /**
- * Reads `/proc/PID/stat`; `undefined` for anything that is not such a line.
+ * Reads `/proc/PID/stat`; `undefined` for any other text.
  *
- * The name may hold spaces and parentheses, so the fields count from the last `)` (proc(5)). A zombie is
- * dead once it is the last of its threads: until then the others hold its files and sockets, and may
- * even run on.
+ * The name may contain spaces and parentheses, so the fields count from the last `)` (proc(5)). A
+ * zombie is dead only when it is the last of its threads: until then the others hold its files and
+ * sockets, and may even run.
  */
 export function parseProcStat(text: string): BareProcess | undefined {
   const open = text.indexOf('(');
@@ -36,7 +36,10 @@ export function parseProcStat(text: string): BareProcess | undefined {
   };
 }
 
-/** Reads the proportional set size from `/proc/PID/smaps_rollup`, in bytes; `undefined` if it is not there. */
+/**
+ * Reads the proportional set size from `/proc/PID/smaps_rollup`, in bytes; `undefined` if it is
+ * missing.
+ */
 export function parsePss(text: string): number | undefined {
   const kibibytes = /^Pss: {1,20}(\d{1,15}) kB$/m.exec(text)?.[1];
   return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
@@ -47,11 +50,13 @@ const LIMIT_NAMES: ReadonlyMap<string, TagLimit> = new Map([
   ['resident set', 'rss'],
   ['realtime timeout', 'rttime'],
 ]);
-/** Name, soft limit and hard limit (fs/proc/base.c: each line is padded, and begins with its name). */
+/**
+ * Name, soft limit and hard limit (fs/proc/base.c: each line begins with its name and is padded).
+ */
 const LIMIT_LINE =
   /^Max (file locks|resident set|realtime timeout) +(?:\d+|unlimited) +(\d+|unlimited) /gm;
 
-/** Reads the hard limits that can be tags from `/proc/PID/limits`; what is not there is left out. */
+/** Reads the hard limits that can be tags from `/proc/PID/limits`; leaves out missing ones. */
 export function parseLimits(text: string): Rlimits {
   const limits: Partial<Record<TagLimit, string>> = {};
   for (const [, name = '', hard = ''] of text.matchAll(LIMIT_LINE)) {
@@ -65,8 +70,8 @@ const MONTHS = new Map(
   'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ').map((name, month) => [name, month]),
 );
 
-// The start has 24 characters in a column of 28. Every repetition is bounded: a process chooses its
-// own name and arguments, and must not be able to slow a look.
+// The start time has 24 characters in a column of 28. Every repetition is bounded: a process
+// chooses its own name and arguments, and must not be able to slow a snapshot down.
 const PS_ROW =
   /^ {0,12}(\d{1,10}) {1,12}(\d{1,10}) {1,12}(\d{1,10}) {1,12}(\S{0,12}) {1,12}\w{3} (\w{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4}) {1,5}(.*)$/s;
 
@@ -79,15 +84,16 @@ interface PsRow extends BareProcess {
 }
 
 /**
- * Reads two listings by macOS's `ps`, the second one with environments (`-E`), into one entry a process.
+ * Joins two listings of macOS's `ps`, the second with environments (`-E`), into one entry per
+ * process.
  *
  * Both have the columns `pid=,ppid=,pgid=,stat=,lstart=,ucomm=,command=`, with `TZ=UTC` and
- * `LC_ALL=C`, decoded as Latin-1: a character must be a byte. The start time is in seconds since
- * 1970. What is no row is left out.
+ * `LC_ALL=C`. They are decoded as Latin-1: a character must be a byte. The start time is in seconds
+ * since 1970. Lines that are not rows are left out.
  *
- * The environment is what the second listing has more than the first, so that a command line which
- * merely quotes a cookie proves nothing; of several in it the last one counts. A process that
- * changed its command line in between shows none.
+ * The environment is the text that the second listing has more than the first. So a command line
+ * that merely quotes a cookie proves nothing. Of several cookies the last one counts. A process
+ * that changed its command line in between shows none.
  */
 export function parsePs(plain: string, withEnvironment: string): ProcessEntry[] {
   const extended = new Map<string, string>();
@@ -99,7 +105,8 @@ export function parsePs(plain: string, withEnvironment: string): ProcessEntry[] 
     const full = bare.alive ? extended.get(`${bare.pid} ${bare.startTime}`) : undefined;
     const environment = full?.startsWith(`${commandLine} `) ? full.slice(commandLine.length) : '';
     const entry = { ...bare, cookie: lastCookie(environment) };
-    // Names are printed raw, so one with a line break can forge a row: a pid on two proves nothing.
+    // Names are printed raw, so a name with a line break can forge a row: a pid with two rows
+    // proves nothing.
     const unproven = { ppid: 0, pgid: 0, alive: true, startTime: '', cookie: undefined };
     entries.set(bare.pid, entries.has(bare.pid) ? { ...entry, ...unproven } : entry);
   }
@@ -118,7 +125,7 @@ function* psRows(text: string): Generator<PsRow> {
       Number(minute),
       Number(second),
     );
-    // Not a row: NaN. Before 1970: no start that a process can have.
+    // NaN: not a row. Negative: no process started before 1970.
     if (!(startMs >= 0)) continue;
     yield {
       pid: Number(pid),
@@ -140,7 +147,7 @@ function decodeUtf8(latin1: string): string {
   return utf8.decode(Uint8Array.from(latin1, (byte) => byte.charCodeAt(0)));
 }
 
-/** The last cookie in an environment of which each variable has a space before it. */
+/** The last cookie in an environment that has a space before each variable. */
 function lastCookie(environment: string): string | undefined {
   const [, ...values] = environment.split(` ${COOKIE_VARIABLE}=`);
   return /^\S+/.exec(values.at(-1) ?? '')?.[0];
@@ -151,11 +158,11 @@ const CIM_ROW = /^(\d{1,10}) (\d{1,10}) (\d{1,19}) (.*)$/s;
 /**
  * Reads rows of `ProcessId ParentProcessId CreationDate Name` from Windows.
  *
- * The creation date is a FILETIME (units of 100 ns since 1601, UTC) and becomes the start time;
- * `0` stands for none. What is no row, and the idle process 0, is left out.
+ * The creation date is a FILETIME (units of 100 ns since 1601, UTC) and becomes the start time; `0`
+ * means none. Other lines and the idle process 0 are left out.
  *
- * Windows never clears the number of a dead parent and gives it to others: `ppid` is 0 if the process
- * that has the number now was created after the child, and stays if nobody has it.
+ * Windows keeps a dead parent's pid and reassigns it. So `ppid` is 0 if the process with that pid
+ * was created after the child, and stays if there is no such process.
  */
 export function parseCim(text: string): ProcessEntry[] {
   const entries = new Map<number, ProcessEntry>();
@@ -177,12 +184,14 @@ function isParent(parent: BareProcess, child: BareProcess): boolean {
 
 type Started = Pick<BareProcess, 'startTime'>;
 
-/** Whether `a` started before `b`: start times are compared by length, then as text. */
+/** True if `a` started before `b`: start times are compared by length, then as text. */
 export function startedBefore({ startTime: a }: Started, { startTime: b }: Started): boolean {
   return a.length < b.length || (a.length === b.length && a < b);
 }
 
-/** Reads macOS's `kern.bootsessionuuid` or `kern.boottime` (its seconds); `''` for anything else. */
+/**
+ * Reads macOS's `kern.bootsessionuuid` or `kern.boottime` (its seconds); `''` for any other text.
+ */
 export function parseBootId(text: string): string {
   const uuid = /^[\dA-F]{8}(?:-[\dA-F]{4}){3}-[\dA-F]{12}$/i.exec(text.trim());
   return uuid?.[0] ?? /^\{ sec = (\d{1,19}),/.exec(text)?.[1] ?? '';

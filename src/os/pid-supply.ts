@@ -5,13 +5,13 @@ const STAT = '/proc/stat';
 const LOADAVG = '/proc/loadavg';
 const PID_MAX = '/proc/sys/kernel/pid_max';
 
-/** linux/magic.h; what lxcfs mounts over these files is a FUSE, and tells of other numbers. */
+/** linux/magic.h; lxcfs mounts a FUSE over these files, which shows other numbers. */
 const PROC_SUPER_MAGIC = 0x9fa0;
 
 let isKernels: boolean | undefined;
 let last: PidSupply | undefined;
 
-/** Reads how the numbers of processes are given out; `undefined` where that cannot be told. */
+/** Reads the kernel's pid counters; `undefined` where they cannot be read. */
 export function readPidSupply(): PidSupply | undefined {
   try {
     isKernels ??= [STAT, LOADAVG, PID_MAX].every(
@@ -25,14 +25,14 @@ export function readPidSupply(): PidSupply | undefined {
   }
 }
 
-/** The reading before, however old; a new one if there is none. */
+/** The last reading, however old; a new one if there is none. */
 export function recentPidSupply(): PidSupply | undefined {
   return last ?? readPidSupply();
 }
 
 /**
- * Puts together what three files tell: `processes` of `/proc/stat`, tasks and last number of
- * `/proc/loadavg` (in the reader's PID namespace), and `pid_max`; `undefined` for anything else.
+ * Combines `processes` of `/proc/stat`, tasks and last pid of `/proc/loadavg`, and `pid_max`. The
+ * last pid is that of the reader's PID namespace. Returns `undefined` for any other text.
  */
 export function parsePidSupply(
   stat: string,

@@ -1,17 +1,17 @@
 import { fstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**
- * Tells whether somebody still reads the pipe that stdout is, before something is written to nobody.
+ * Notices that the reader of stdout's pipe is gone before the next write.
  *
- * No system call that Node has tells it; /proc on Linux names who has the pipe open. Elsewhere, and of
- * a reader whom only another user may look at, nothing is known.
+ * No system call in Node tells; `/proc` on Linux names the processes that have the pipe open.
+ * Elsewhere, and for readers of other users, nothing is known.
  */
 export class PipeReader {
   readonly #pipe = pipeOfStdout();
-  /** Its descriptor in /proc, as it was found last. */
+  /** The reader's descriptor in /proc, as last found. */
   #reader: string | undefined;
 
-  /** Whether there was one, and is none any more. */
+  /** True if there was a reader and there is none any more. */
   isGone(): boolean {
     if (this.#pipe === undefined) return false;
     const before = this.#reader;
@@ -40,7 +40,7 @@ export class PipeReader {
   }
 }
 
-/** Its name, such as `pipe:[4711]`. */
+/** The pipe's name, such as `pipe:[4711]`. */
 function pipeOfStdout(): string | undefined {
   if (process.platform !== 'linux') return undefined;
   try {

@@ -2,12 +2,12 @@ import { builtin } from './builtin.ts';
 import { systemClock } from './clock.ts';
 import type { Endpoint } from './os.ts';
 
-/** Where a port is tried if nobody says at which address: a listener may have either, or both. */
+/** The addresses to try for a port without a host; a server may listen at one or both. */
 const LOOPBACK = ['127.0.0.1', '::1'] as const;
 
 /**
- * Tells whether somebody takes connections there, within `timeoutMs`. Never rejects; a port without a
- * host is tried at both loopback addresses.
+ * Tells whether a connection to an endpoint succeeds within `timeoutMs`; never rejects. A port
+ * without a host is tried at both loopback addresses.
  */
 export function canConnect(endpoint: Endpoint, timeoutMs: number): Promise<boolean> {
   if ('socket' in endpoint) return connectAny([{ path: endpoint.socket }], timeoutMs);
@@ -17,16 +17,19 @@ export function canConnect(endpoint: Endpoint, timeoutMs: number): Promise<boole
   return connectAny(targets, timeoutMs);
 }
 
-/** An answer that has come while the host stood still is read before its time is up. */
+/**
+ * Uses running time, so that an answer that came while the host was stopped is read before the
+ * timeout.
+ */
 function giveUpAfter(ms: number, giveUp: () => void): () => void {
   return systemClock.running.after(ms, giveUp, { keepAlive: true });
 }
 
 type Target = { readonly path: string } | { readonly port: number; readonly host: string };
 
-/** Tries all at once; the first that connects ends the other attempts. */
+/** Tries all targets at once; the first connection ends the other attempts. */
 function connectAny(targets: readonly Target[], timeoutMs: number): Promise<boolean> {
-  // Loaded at the first probe, as everything is that only some hosts need.
+  // Loaded at first use: only some hosts need it.
   const { connect } = builtin('node:net');
   return new Promise((resolve) => {
     const destroyAll: (() => void)[] = [];
@@ -46,7 +49,7 @@ function connectAny(targets: readonly Target[], timeoutMs: number): Promise<bool
         destroyAll.push(() => socket.destroy());
         socket.on('error', failed).once('connect', () => settle(true));
       } catch {
-        // A port or a path that no system has.
+        // An invalid port or path.
         failed();
       }
     }
@@ -54,8 +57,8 @@ function connectAny(targets: readonly Target[], timeoutMs: number): Promise<bool
 }
 
 /**
- * Tells whether a GET of this http or https address is answered with a status of 200 to 299, within
- * `timeoutMs`. Never rejects, follows no redirect, uses no proxy, and does not read the body.
+ * Tells whether a GET of an http or https URL gets a status of 200 to 299 within `timeoutMs`. Never
+ * rejects, follows no redirect, uses no proxy, and does not read the body.
  */
 export function answersOk(url: string, timeoutMs: number): Promise<boolean> {
   const target = URL.parse(url);
@@ -63,7 +66,7 @@ export function answersOk(url: string, timeoutMs: number): Promise<boolean> {
   if (target === null || (!isHttps && target.protocol !== 'http:')) return Promise.resolve(false);
   const { get } = isHttps ? builtin('node:https') : builtin('node:http');
   return new Promise((resolve) => {
-    // An agent of its own: the shared one would keep the connection for others.
+    // An agent of its own: the shared one would keep the connection open.
     const request = get(target, { agent: false });
     const settle = (isOk: boolean): void => {
       cancel();
@@ -78,7 +81,7 @@ export function answersOk(url: string, timeoutMs: number): Promise<boolean> {
         const { statusCode = 0 } = response;
         settle(statusCode >= 200 && statusCode < 300);
       })
-      // One who answers with another protocol's handshake never sends a response.
+      // A server that upgrades to another protocol never sends a response.
       .once('close', () => settle(false));
   });
 }

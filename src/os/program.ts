@@ -12,17 +12,17 @@ import type { LaunchRequest } from './os.ts';
 
 /** execvp(3) without a PATH. */
 const DEFAULT_PATH = '/bin:/usr/bin';
-/** The kernel follows so many interpreters of interpreters (fs/exec.c). */
+/** The kernel follows this many nested interpreters (fs/exec.c). */
 const MAX_INTERPRETERS = 5;
-/** What holds a script's first line (BINPRM_BUF_SIZE) and an ELF file's program headers. */
+/** Enough for a script's first line (BINPRM_BUF_SIZE) and an ELF file's program headers. */
 const HEAD_BYTES = 4096;
 const MAX_SCRIPT_LINE = 256;
 
 type Asked = Pick<LaunchRequest, 'command' | 'cwd' | 'env'>;
 
 /**
- * Whether the system will run a program, as far as that can be told before: it is found on the
- * child's PATH, may be executed, and so may its interpreter. `false` is a doubt, no verdict.
+ * Predicts whether the system will run a program. It must be on the child's PATH and executable,
+ * and so must its interpreter. `false` is a doubt, not a verdict.
  */
 export function canExecute({ command, cwd, env }: Asked): boolean {
   try {
@@ -54,12 +54,13 @@ function isExecutableFile(path: string): boolean {
 function isRunnable(path: string, folder: string, depth = 0): boolean {
   if (depth > MAX_INTERPRETERS || !isExecutableFile(path)) return false;
   const head = headOf(path);
-  // One that may be run but not read is no script: its interpreter could not read it either.
+  // A program that is executable but not readable is no script: its interpreter could not read it
+  // either.
   const interpreter = head && interpreterOf(head);
   return interpreter === undefined || isRunnable(resolve(folder, interpreter), folder, depth + 1);
 }
 
-/** The beginning of a file; `undefined` for one that this user may not read. */
+/** The beginning of a file; `undefined` if this user may not read it. */
 function headOf(path: string): Buffer | undefined {
   let fd: number;
   try {
@@ -75,7 +76,9 @@ function headOf(path: string): Buffer | undefined {
   }
 }
 
-/** The program that a script or a dynamically linked program is run by; `undefined` for none. */
+/**
+ * The interpreter of a script or the loader of a dynamically linked program; `undefined` for none.
+ */
 function interpreterOf(head: Buffer): string | undefined {
   const line = head.subarray(0, MAX_SCRIPT_LINE).toString('latin1');
   if (line.startsWith('#!')) return /^#![ \t]*([^ \t\n\0]+)/.exec(line)?.[1];

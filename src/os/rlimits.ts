@@ -6,7 +6,7 @@ import type { LaunchRequest, RlimitSystem, Rlimits, TagLimit } from './os.ts';
 import { parseLimits } from './parse.ts';
 import { canExecute } from './program.ts';
 
-/** How long the probe may take: it runs `cat` once. */
+/** Time limit of the probe, which runs `cat` once. */
 const PROBE_MS = 5000;
 
 /** The names of setrlimit(2) in prlimit(1). */
@@ -16,18 +16,18 @@ const PRLIMIT_OPTIONS: Readonly<Record<TagLimit, string>> = {
   rttime: '--rttime',
 };
 
-/** dash calls the limit on locks `-w`, all others `-x`; a shell's other limits are no plain numbers. */
+/** dash calls the limit on locks `-w`, all other shells `-x`. A shell's other limits have units. */
 const ULIMIT = 'ulimit -x "$0" 2>/dev/null || ulimit -w "$0" 2>/dev/null; exec "$@"';
 const SHELL = '/bin/sh';
-/** Shells drop a variable with another name. */
+/** Shells drop a variable with any other name. */
 const IDENTIFIER = /^[A-Za-z_]\w*$/;
 
-/** A command line, and the environment that it gets. */
+/** A command line and its environment. */
 type Command = Pick<LaunchRequest, 'command' | 'args' | 'env'>;
 
 let prlimit: string | null | undefined;
 
-/** util-linux's prlimit(1); `null` where there is none (busybox). Looked for once. */
+/** Finds util-linux's prlimit(1) once; `null` where there is none (busybox). */
 function findPrlimit(): string | null {
   const folders = ['/usr/bin', '/bin', ...(process.env['PATH'] ?? '').split(delimiter)];
   prlimit ??=
@@ -44,7 +44,10 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Writes a command line that sets limits and then becomes the command; `undefined` where nothing here can. */
+/**
+ * Wraps a command line so that it sets limits and then becomes the command; `undefined` if it
+ * cannot.
+ */
 function withRlimits(rlimits: Rlimits, { command, args, env }: Command) {
   const entries = Object.entries(rlimits) as [TagLimit, string][];
   const program = findPrlimit();
@@ -66,8 +69,8 @@ function withRlimits(rlimits: Rlimits, { command, args, env }: Command) {
 /**
  * The command line that launches a request with its limits.
  *
- * `undefined` for a program that the system may refuse: launched as it is, its refusal is the one that
- * everybody knows, and not the exit code of what was to set its limits.
+ * `undefined` for a program that the system may refuse. Launched without a wrapper, it gives the
+ * well-known error of the system instead of an exit code of the wrapper.
  */
 export function limitedLaunch(
   request: LaunchRequest,
@@ -78,14 +81,15 @@ export function limitedLaunch(
   return withRlimits(rlimits, request);
 }
 
-/** What prlimit and a shell exit with when the system refuses the program, and what they then say. */
+/** Exit codes of prlimit and shells when the system refuses the program, and their message. */
 const REFUSED_CODES: readonly (number | null)[] = [126, 127];
 const REFUSAL = /^(?:prlimit|\/bin\/sh|sh)(?:: line)?(?:: \d+)?: .*: [^:]+\n?$/;
 
 /**
- * The system's error, if it refused the program only when it was to be run; `undefined` otherwise.
+ * The system's error if it refused the program at its execve(2); `undefined` otherwise.
  *
- * Of what {@link canExecute} cannot see, ETXTBSY alone is common: somebody is still writing the program.
+ * Of the causes that {@link canExecute} cannot see only ETXTBSY is common: another process has the
+ * program open for writing.
  */
 export function refusedByWrapper(
   command: string,
@@ -98,7 +102,10 @@ export function refusedByWrapper(
   return Object.assign(new Error(`${syscall} ETXTBSY`), { errno: -26, code: 'ETXTBSY', syscall });
 }
 
-/** Whether nobody has lowered the host's own limits meanwhile: prlimit would not run the program then. */
+/**
+ * True unless somebody has lowered the host's own limits meanwhile: then prlimit would not run the
+ * program.
+ */
 function isAllowed(rlimits: Rlimits): boolean {
   const own = ownRlimits();
   return Object.entries(rlimits).every(([limit, value]) => {
@@ -115,7 +122,7 @@ function ownRlimits(): Rlimits {
   }
 }
 
-/** The system's resource limits, each probed at most once by this host. */
+/** The system's resource limits; each is probed at most once per host. */
 export function linuxRlimits(): RlimitSystem {
   const probes = new Map<TagLimit, Promise<string | undefined>>();
   return {
@@ -128,7 +135,7 @@ export function linuxRlimits(): RlimitSystem {
   };
 }
 
-/** A kernel of 32 bits takes the number and keeps another one: only what is read back is proof. */
+/** Sets a limit and reads it back: a 32-bit kernel accepts the number and keeps another one. */
 async function probeLimit(limit: TagLimit, value: string): Promise<string | undefined> {
   const env = { LC_ALL: 'C', PATH: `/usr/bin:/bin:${process.env['PATH'] ?? ''}` };
   const cat = { command: 'cat', args: ['/proc/self/limits'], env };
@@ -140,7 +147,7 @@ async function probeLimit(limit: TagLimit, value: string): Promise<string | unde
   return read === value ? undefined : `${limit} was set to ${value} and reads ${read ?? 'nothing'}`;
 }
 
-/** What a program writes until it ends; `undefined` if it cannot be started or takes too long. */
+/** Runs a program and returns its stdout; `undefined` if it cannot be started or takes too long. */
 function outputOf(
   command: string,
   args: readonly string[],

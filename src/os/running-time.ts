@@ -1,31 +1,34 @@
-/** Durations, and the timers that go with them. */
+/** A clock for durations, with its timers. */
 export interface Timers {
-  /** Monotonic, in ms: for durations. */
+  /** Monotonic time in ms, for durations. */
   monotonicMs(): number;
-  /** Calls back once after `ms`; the timer keeps a host alive only with `keepAlive`. Returns its cancellation. */
+  /**
+   * Calls back once after `ms` and returns a function that cancels. The timer keeps the host alive
+   * only with `keepAlive`.
+   */
   after(ms: number, callback: () => void, options?: { keepAlive?: boolean }): () => void;
 }
 
 /**
- * The same without the gaps, in which the host stood still: SIGSTOP, a paused container, a frozen machine.
- * A host that blocks its own event loop for as long looks no different.
+ * Timers that do not count gaps: SIGSTOP, a paused container, a frozen machine. A host that blocks
+ * its own event loop for as long looks the same.
  */
 export interface RunningTime extends Timers {
-  /** Sees to it that no gap is missed, until it is stopped. */
+  /** Records gaps until it is stopped. */
   watch(): GapWatch;
 }
 
 export interface GapWatch {
-  /** For how long the host has stood still since the watch began. */
+  /** Time for which the host was stopped since the watch began. */
   readonly pausedMs: number;
   stop(): void;
 }
 
-/** More than this between two ticks is a gap. */
+/** A longer time between two ticks is a gap. */
 export const GAP_MS = 2000;
 const TICK_MS = 500;
 
-/** Tells gaps by ticks, which come only while somebody watches or waits. */
+/** Detects gaps by ticks, which run only while somebody watches or waits. */
 export class TickingTime implements RunningTime {
   readonly #timers: Timers;
   #pausedMs = 0;
@@ -49,7 +52,7 @@ export class TickingTime implements RunningTime {
       const pausedMs = this.#pausedMs;
       const fire = (): void => {
         const missingMs = dueMs - this.monotonicMs();
-        // Timers come a little early anyway: only a gap is a reason to go on waiting.
+        // Timers may fire slightly early: only a gap is a reason to wait on.
         if (missingMs > 0 && this.#pausedMs > pausedMs) {
           arm(missingMs);
           return;
@@ -91,7 +94,7 @@ export class TickingTime implements RunningTime {
     };
   }
 
-  /** Every look at the clock is a tick, too: whoever comes first after a gap sees it. */
+  /** Each reading of the clock is a tick, so that the first one after a gap detects it. */
   #tick(): number {
     const nowMs = this.#timers.monotonicMs();
     if (!this.#isTicking) return nowMs;
@@ -101,7 +104,10 @@ export class TickingTime implements RunningTime {
     return nowMs;
   }
 
-  /** Until a tick finds that nobody watches: between the looks of one who polls nobody does, either. */
+  /**
+   * Ticks until nobody watches at a tick, so that a caller who polls stays watched between its
+   * calls.
+   */
   #goOn(): void {
     this.#timers.after(TICK_MS, () => {
       this.#tick();

@@ -1,22 +1,22 @@
 import { createReadStream } from 'node:fs';
 import { builtin } from './builtin.ts';
 
-/** The program that runs this host, to run a script of ours with. */
+/** The program that runs this host, for scripts of this package. */
 export function runtimePath(): string {
   return process.execPath;
 }
 
-/** The Electron program that runs this host, which is an application unless it is told to be Node. */
+/** The Electron program that runs this host: an application, unless it is told to act as Node. */
 export function electronPath(): string | undefined {
   return process.versions['electron'] === undefined ? undefined : process.execPath;
 }
 
-/** The first Node that loads an ES module by `require`, and has all that we use. */
+/** The first Node version that can `require` an ES module and has all APIs in use. */
 const OLDEST_NODE = [22, 12] as const;
 
-/** Why nothing can be started by this runtime, and what to do; `undefined` where it can. */
+/** The reason why this runtime cannot start processes, with advice; `undefined` if it can. */
 export function whyTooOld(versions: NodeJS.ProcessVersions = process.versions): string | undefined {
-  // Bun and Deno name a Node that they are not.
+  // Bun and Deno also report a Node version.
   if (versions['bun'] !== undefined || versions['deno'] !== undefined) return undefined;
   const [major = 0, minor = 0] = versions.node.split('.').map(Number);
   const [least, leastMinor] = OLDEST_NODE;
@@ -24,10 +24,10 @@ export function whyTooOld(versions: NodeJS.ProcessVersions = process.versions): 
   return `agent-supervisor starts nothing under Node ${versions.node}: it needs ${least}.${leastMinor} or later. Run this host with a newer Node, with Bun or with Deno.`;
 }
 
-/** Which test runner this process is of, as far as the process itself tells. */
+/** The test runner of this process, as far as the process tells. */
 export type TestRunner =
   | { readonly name: 'vitest' }
-  /** `file`: what it runs; `undefined` in the process that only starts the others. */
+  /** `file`: the test file; `undefined` in the process that only starts the others. */
   | { readonly name: 'node:test'; readonly file: string | undefined };
 
 export function testRunner(): TestRunner {
@@ -38,15 +38,15 @@ export function testRunner(): TestRunner {
   return { name: 'node:test', file: runsTests ? (argv[1] ?? '') : undefined };
 }
 
-/** What the runtimes tell of themselves, beside what Node has. */
+/** The globals of the other runtimes. */
 interface Runtimes {
   readonly Bun?: { readonly main: string };
   readonly Deno?: { readonly build: { readonly standalone?: boolean } };
 }
 
 /**
- * Why the program that runs this host is the application itself, and runs no script of ours;
- * `undefined` where it is a runtime.
+ * The reason why this host's program is an application that runs no script; `undefined` for a
+ * runtime.
  */
 export async function whyRuntimeIsApplication(): Promise<string | undefined> {
   const { Bun, Deno } = globalThis as Runtimes;
@@ -55,7 +55,8 @@ export async function whyRuntimeIsApplication(): Promise<string | undefined> {
     return (await readRunAsNode(process.execPath)) === 'on'
       ? undefined
       : 'This Electron application does not run as Node (its fuse RunAsNode is off)';
-  // Where `bun build --compile` keeps the sources (measured; on Windows as Bun's sources have it).
+  // The path where `bun build --compile` keeps the sources (measured; for Windows from Bun's
+  // sources).
   if (Bun !== undefined && /^(?:\/\$bunfs\/|[A-Z]:[/\\]~BUN[/\\])/.test(Bun.main))
     return 'This host was made by bun build --compile';
   if (Deno?.build.standalone === true) return 'This host was made by deno compile';
@@ -63,11 +64,17 @@ export async function whyRuntimeIsApplication(): Promise<string | undefined> {
   return isSingleExecutable ? 'This host is a single executable application' : undefined;
 }
 
-/** Electron's fuses lie in its program behind this text: a version, their number, then one byte for each (electron/fuses). */
+/**
+ * Precedes Electron's fuses in its program: a version, their number, one byte each
+ * (electron/fuses).
+ */
 const FUSES = 'dL7pKGdnNz796PbbjQWNKmHXBZaB9tsX';
 const RUN_AS_NODE = FUSES.length + 2;
 
-/** Whether an Electron program lets `ELECTRON_RUN_AS_NODE` make a Node of it; `unknown` if it has no fuses. */
+/**
+ * Reads the fuse that lets `ELECTRON_RUN_AS_NODE` turn an Electron program into Node; `unknown`
+ * without fuses.
+ */
 async function readRunAsNode(program: string): Promise<'on' | 'off' | 'unknown'> {
   let rest = Buffer.alloc(0);
   // In slices: such a program has 200 MB.

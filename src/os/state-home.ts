@@ -3,7 +3,7 @@ import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Platform } from './os.ts';
 
-/** The user's folder for what programs remember; throws where the user has no home at all. */
+/** The user's folder for application state; throws if the user has no home. */
 export function stateHome(platform: Platform): string {
   if (platform === 'darwin') return join(homedir(), 'Library', 'Application Support');
   if (platform === 'win32') {
@@ -12,15 +12,15 @@ export function stateHome(platform: Platform): string {
   return process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
 }
 
-/** A private folder for a user whose home cannot be written, and why it cannot. */
+/** A private folder for a user whose home is not writable, and the reason. */
 export interface StateFallback {
   readonly path: string;
   readonly reason: string;
 }
 
 /**
- * Finds a folder in `$XDG_RUNTIME_DIR` or the temporary directory for who has no home to write in;
- * `undefined` if there is one, or nothing better. Looks only, and makes nothing.
+ * Finds a folder in `$XDG_RUNTIME_DIR` or the temporary directory for a user without a writable
+ * home. Returns `undefined` if the home is writable, or nothing better exists. Creates nothing.
  */
 export function stateFallback(platform: Platform, name: string): StateFallback | undefined {
   const userId = process.getuid?.();
@@ -37,12 +37,12 @@ export function stateFallback(platform: Platform, name: string): StateFallback |
   return undefined;
 }
 
-/** Whether a folder could be made or written at a path; `undefined` if so, else why not. */
+/** The reason why no folder could be created or written at a path; `undefined` if it could. */
 function whyNotWritable(find: () => string): string | undefined {
   try {
     const there = nearestExisting(find());
     if (!statSync(there).isDirectory()) return `${there} is no folder`;
-    // Root may write whatever its mode is, but not on a file system that is read-only.
+    // Root passes every mode check, but not a read-only file system.
     accessSync(there, constants.W_OK | constants.X_OK);
     return undefined;
   } catch (error) {
@@ -62,7 +62,7 @@ function nearestExisting(path: string): string {
   }
 }
 
-/** Others may write in the folder above: what they have put there is no folder of ours. */
+/** Others may write to the parent folder: an entry of theirs must not be used. */
 function isFreeOrPrivate(path: string, userId: number): boolean {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return true;

@@ -21,27 +21,27 @@ import { sampleUsage } from './usage.ts';
 import { endWindowsTree, windowsProcesses } from './windows.ts';
 
 /**
- * Lets callers share looks at the process table.
+ * Lets callers share snapshots of the process table.
  *
- * A look that began before a caller asked may have passed its process already, so whoever asks
- * during one shares the next.
+ * A snapshot that began before a call may have passed the caller's process already. So callers
+ * during one share the next.
  */
-function shareLooks(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
+function shareSnapshots(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
   let running: Promise<unknown> = Promise.resolve();
   let next: Promise<ProcessTable> | undefined;
   return () => {
     next ??= running.then(() => {
       next = undefined;
-      const look = take();
-      // Those who waited for it work first, in a turn of their own.
-      running = look.then(turnOfLoop, turnOfLoop);
-      return look;
+      const snapshot = take();
+      // Those who waited for it run first, in their own turn of the event loop.
+      running = snapshot.then(turnOfLoop, turnOfLoop);
+      return snapshot;
     });
     return next;
   };
 }
 
-/** Adds to each look how numbers were given out before and after it. */
+/** Adds the pid counters before and after to each snapshot. */
 function withSupply(take: () => Promise<ProcessTable>): () => Promise<ProcessTable> {
   return async () => {
     const before = readPidSupply();
@@ -51,10 +51,10 @@ function withSupply(take: () => Promise<ProcessTable>): () => Promise<ProcessTab
   };
 }
 
-/** Sends a signal; the guard stands here so that no caller can forget it. */
+/** Sends a signal; the check is here so that no caller can forget it. */
 function send(target: number, signal: NodeJS.Signals): SignalResult {
   const number = Math.abs(target);
-  // 0 and 1 would mean every process, or our own group; a host never ends itself.
+  // 0 and -1 would mean our own group or all processes; a host never signals itself.
   if (!Number.isSafeInteger(target) || number <= 1 || number === process.pid) return 'denied';
   try {
     process.kill(target, signal);
@@ -89,7 +89,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
   return {
     platform,
     clock: systemClock,
-    processes: { ...processes, look: shareLooks(processes.look) },
+    processes: { ...processes, snapshot: shareSnapshots(processes.snapshot) },
     identify() {
       self ??= identify();
       return self;
@@ -129,7 +129,7 @@ function emitWarning(code: string, message: string): void {
 
 let system: Os | undefined;
 
-/** The operating system this host runs on; composed once. */
+/** The operating system of this host, composed once. */
 export function systemOs(): Os {
   system ??= composeSystem();
   return system;
@@ -147,7 +147,7 @@ function composeSystem(): Os {
       };
     case 'win32':
       return {
-        // Start times are absolute there: they tell the boots apart.
+        // Start times are absolute there, so they tell boots apart.
         ...withLateIdentity(
           compose('win32', windowsProcesses(), anonymousIdentity),
           async () => '',
@@ -167,9 +167,9 @@ function composeSystem(): Os {
 }
 
 function composeLinux(): Os {
-  const { look, ...processes } = linuxProcesses(systemClock);
+  const { snapshot, ...processes } = linuxProcesses(systemClock);
   return {
-    ...compose('linux', { ...processes, look: withSupply(look) }, linuxIdentity),
+    ...compose('linux', { ...processes, snapshot: withSupply(snapshot) }, linuxIdentity),
     hasGroup,
     pidSupply: { now: readPidSupply, recent: recentPidSupply },
     startedAt: ticksMs,
@@ -179,7 +179,7 @@ function composeLinux(): Os {
   };
 }
 
-/** Where the system tells start time and boot only through a child process. */
+/** The identity where start time and boot take a child process to find out. */
 function anonymousIdentity(): SelfIdentity {
   return {
     machine: hostname(),
@@ -190,12 +190,12 @@ function anonymousIdentity(): SelfIdentity {
   };
 }
 
-/** Adds what takes a look at the process table: when this host started, and in which boot. */
+/** Adds a method that looks up this host's start time and boot in a snapshot. */
 function withLateIdentity(os: Os, bootId: () => Promise<string>): Os {
   return {
     ...os,
     async identifyAsync() {
-      const [table, boot] = await Promise.all([os.processes.look(), bootId()]);
+      const [table, boot] = await Promise.all([os.processes.snapshot(), bootId()]);
       const self = os.identify();
       return { ...self, startTime: table.get(self.pid)?.startTime || undefined, bootId: boot };
     },
@@ -203,8 +203,8 @@ function withLateIdentity(os: Os, bootId: () => Promise<string>): Os {
 }
 
 /**
- * Tells whether a process runs: false for a zombie, for 0, negatives and non-integers; a process of
- * another user is alive.
+ * Tells whether a process is running; false for a zombie, for 0, negatives and non-integers. A
+ * process of another user counts as running.
  */
 export function isProcessAlive(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0) return false;
@@ -212,7 +212,7 @@ export function isProcessAlive(pid: number): boolean {
   try {
     if (read !== undefined) return read(pid)?.alive ?? false;
   } catch {
-    // Without a file descriptor to look with, the system call says what it can.
+    // Without a free file descriptor, fall back to the system call.
   }
   try {
     process.kill(pid, 0);
@@ -222,7 +222,7 @@ export function isProcessAlive(pid: number): boolean {
   }
 }
 
-/** Whether somebody has this number whom we may not signal: another user's process, which `/proc` may hide. */
+/** True if a process of another user, which `/proc` may hide, has this pid. */
 export function isAnothersProcess(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -4,47 +4,47 @@ import type { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { PipeReader } from './pipe-reader.ts';
 
-/** Where a command is run: its arguments, its streams and what a person sees. */
+/** The terminal, pipe or file that a command runs on. */
 export interface Terminal {
   readonly args: readonly string[];
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** A person looks at stdout. */
+  /** Stdout is a terminal. */
   readonly isTty: boolean;
-  /** It can show another page, and lines be written over. */
+  /** The terminal has an alternate screen, and lines can be overwritten. */
   readonly hasPages: boolean;
   /** Stdin is a terminal. */
   readonly isTyped: boolean;
-  /** A person can be asked: on stdin, by stderr. */
+  /** Questions can be asked: stdin and stderr are terminals. */
   readonly canAsk: boolean;
   readonly hasColor: boolean;
-  /** Aborts when nobody reads stdout any more, or when the command is to end. */
+  /** Aborts when the reader of stdout is gone, or when the command is to end. */
   readonly ended: AbortSignal;
-  /** Ends the command if whoever read stdout has gone; only Linux tells that before the next write. */
+  /** Ends the command if the reader of stdout is gone; before the next write only Linux tells. */
   checkReader(): void;
   size(): { readonly columns: number; readonly rows: number };
   onResize(listener: () => void): () => void;
-  /** Listens for single keys; what was typed is not shown. Returns how to stop. */
+  /** Listens for single keys, without echo; returns a function that stops. */
   onKey(listener: (key: string) => void): () => void;
-  /** Hands on to a stream what stdin says, and its end. Returns how to stop. */
+  /** Forwards stdin and its end to a stream; returns a function that stops. */
   feed(to: Writable): () => void;
-  /** Asks on stderr; resolves to what was typed, or to nothing if the input ends. */
+  /** Asks on stderr; resolves to the answer, or to `''` if the input ends. */
   ask(question: string): Promise<string>;
-  /** Ends the command with this code as soon as all is written. */
+  /** Sets the exit code that the command has when all output is written. */
   setExitCode(code: number): void;
-  /** Ends it now. */
+  /** Ends the command now. */
   end(): void;
 }
 
-const FOREGROUND_LOOK_MS = 300;
+const FOREGROUND_POLL_MS = 300;
 
 /** The terminal, pipe or file that this process was started with. */
 export function systemTerminal(): Terminal {
-  // Not stdin: to open it takes longer than most commands that do without.
+  // Not stdin: opening it takes longer than most commands that do not need it.
   const { stdout, stderr, env } = process;
   const controller = new AbortController();
   const end = (): void => controller.abort();
-  // A reader that has gone, as `head` does, is no error; nor is a closed stderr.
+  // A reader that exits, such as `head`, is no error; nor is a closed stderr.
   for (const stream of [stdout, stderr]) stream.on('error', end);
   const isTty = stdout.isTTY === true;
   let reader: PipeReader | undefined;
@@ -80,25 +80,25 @@ export function systemTerminal(): Terminal {
   };
 }
 
-/** What stdin says goes to `to`, but while its terminal is somebody else's. */
+/** Forwards stdin to `to`, but only while this process is in the terminal's foreground. */
 function feed(to: Writable): () => void {
   const { stdin } = process;
   let again: NodeJS.Timeout | undefined;
-  const look = (): void => {
+  const update = (): void => {
     clearTimeout(again);
     stdin.unpipe(to);
     if (isForeground()) stdin.pipe(to);
     else {
       stdin.pause();
-      // No shell says when it takes a job to the front that has not been stopped.
-      again = setTimeout(look, FOREGROUND_LOOK_MS).unref();
+      // No shell tells when it moves a running job to the foreground.
+      again = setTimeout(update, FOREGROUND_POLL_MS).unref();
     }
   };
-  look();
-  process.on('SIGCONT', look);
+  update();
+  process.on('SIGCONT', update);
   return () => {
     clearTimeout(again);
-    process.off('SIGCONT', look);
+    process.off('SIGCONT', update);
     stdin.unpipe(to).destroy();
   };
 }
@@ -110,12 +110,12 @@ async function ask(question: string): Promise<string> {
   const closed = new Promise<undefined>((resolve) => lines.once('close', () => resolve(undefined)));
   const answer = await Promise.race([lines.question(question).catch(() => undefined), closed]);
   lines.close();
-  // Whoever pressed Ctrl-C or Ctrl-D has left the line unfinished.
+  // After Ctrl-C or Ctrl-D the line is unfinished.
   if (answer === undefined) output.write('\n');
   return answer ?? '';
 }
 
-/** Whoever reads a terminal from its background is stopped, with the whole job. */
+/** A background process that reads its terminal is stopped, with its whole job. */
 function isForeground(): boolean {
   if (!isatty(0) || process.platform !== 'linux') return true;
   const stat = readFileSync('/proc/self/stat', 'latin1');
@@ -132,7 +132,7 @@ function wantsColor(env: NodeJS.ProcessEnv, isTty: boolean): boolean {
   return isTty && env['TERM'] !== 'dumb';
 }
 
-/** What a shell makes of a program's end. */
+/** A process's exit code as a shell reports it. */
 export function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number {
   return signal === null ? (code ?? 1) : 128 + (constants.signals[signal] ?? 0);
 }

@@ -2,38 +2,41 @@ import { type Clock, systemClock } from './clock.ts';
 import { linuxUsage } from './linux-usage.ts';
 import type { Usage } from './os.ts';
 
-/** How many are asked for at once: a command line holds so many. */
+/** Most pids per call: they have to fit into a command line. */
 const PIDS_PER_SLICE = 200;
-/** CPU times count in ticks of 10 ms: a share of less than this time would be noise. */
+/** CPU times count in ticks of 10 ms: over a shorter time a share would be noise. */
 const MIN_SPAN_MS = 200;
-/** A share is of at least this time, however often it is asked for. */
+/** Shortest time over which a share is measured, however often it is read. */
 const BASE_MS = 500;
-/** Nobody has asked for so long: it is gone, or its next share is one since its start. */
+/** A process that is not read for this long is forgotten; its next share counts from its start. */
 const FORGET_MS = 120_000;
 
-/** What the system tells of a process's CPU time and memory. */
+/** CPU time and memory of a process, as the system tells them. */
 export interface Measured {
   readonly cpuTimeMs: number;
   readonly rssBytes: number;
-  /** Since its start. */
+  /** Time since the process started. */
   readonly ageMs: number;
 }
 
-/** Samples CPU and memory of many processes; who is gone is left out. */
+/** Samples CPU and memory of many processes; leaves out those that have exited. */
 export async function sampleUsage(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>> {
   if (pids.length === 0) return new Map();
   const isLinux = process.platform === 'linux';
   return shares.of(isLinux ? await linuxUsage(pids, systemClock) : await askPidusage(pids));
 }
 
-/** Elsewhere than on Linux it asks a child process, and keeps nothing open; loaded at the first sample, as most hosts never take one. */
+/**
+ * Measures with a child process (not on Linux), which keeps no file open. Loaded at first use: most
+ * hosts never take a sample.
+ */
 async function askPidusage(pids: readonly number[]): Promise<ReadonlyMap<number, Measured>> {
   const measured = new Map<number, Measured>();
   const { default: pidusage } = await import('pidusage');
   for (let at = 0; at < pids.length; at += PIDS_PER_SLICE) {
     const stats = await pidusage(pids.slice(at, at + PIDS_PER_SLICE)).catch(() => ({}));
     for (const [pid, stat] of Object.entries(stats)) {
-      // pidusage gives null for a process that is gone, whatever its types say.
+      // pidusage returns null for a process that has exited, whatever its types say.
       if (!stat) continue;
       const { ctime: cpuTimeMs, memory: rssBytes, elapsed: ageMs } = stat;
       measured.set(Number(pid), { cpuTimeMs, rssBytes, ageMs });
@@ -49,7 +52,9 @@ interface Known {
   cpuPercent: number;
 }
 
-/** What part of a core each process has used since the sample before; since its start in its first one. */
+/**
+ * Each process's share of a core since the previous sample; in its first sample, since its start.
+ */
 export class CpuShares {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #known = new Map<number, Known>();
@@ -58,7 +63,7 @@ export class CpuShares {
     this.#clock = clock;
   }
 
-  /** How many processes are remembered. */
+  /** Number of processes that are remembered. */
   get size(): number {
     return this.#known.size;
   }

@@ -4,12 +4,12 @@ import { builtin } from './builtin.ts';
 import type { LaunchRequest, Processes, ProcessTable } from './os.ts';
 import { parseCim } from './parse.ts';
 
-/** How long PowerShell may take before it is killed; 100 to 300 ms are usual, a cold start takes seconds. */
+/** Time after which PowerShell is killed; it usually takes 100 to 300 ms, a cold start seconds. */
 const TIMEOUT_MS = 30_000;
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 // No double quotes, which the command line would have to escape. Where a policy forbids to set the
-// encoding, only names with other than ASCII letters suffer.
+// encoding, only names with non-ASCII letters suffer.
 const QUERY = [
   `$ErrorActionPreference = 'Stop'`,
   `try { [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false } catch { }`,
@@ -19,7 +19,7 @@ const QUERY = [
 ].join('; ');
 
 /**
- * The host's environment without `PSModulePath`: inherited from PowerShell 7, it makes Windows
+ * The host's environment without `PSModulePath`. Inherited from PowerShell 7, it makes Windows
  * PowerShell load modules it cannot run (PowerShell/PowerShell#27774).
  */
 function powershellEnvironment(): NodeJS.ProcessEnv {
@@ -28,14 +28,14 @@ function powershellEnvironment(): NodeJS.ProcessEnv {
 }
 
 /**
- * What a PowerShell script prints.
+ * Runs a PowerShell script and returns its stdout.
  *
  * @throws SupervisorError `SPAWN_FAILED`, by rejection
  */
 export async function query(script: string): Promise<string> {
   const { SystemRoot = 'C:\\Windows' } = process.env;
   const program = `${SystemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`;
-  // Loaded at the first look, as everything is that only some hosts need.
+  // Loaded at first use: only some hosts need it.
   const { execFile } = builtin('node:child_process');
   const { promisify } = builtin('node:util');
   const running = promisify(execFile)(
@@ -48,7 +48,7 @@ export async function query(script: string): Promise<string> {
       windowsHide: true,
     },
   );
-  // It may wait for the end of a piped input before it exits.
+  // PowerShell may wait for the end of a piped stdin before it exits.
   running.child.stdin?.end();
   const { stdout } = await running.catch(async (cause) => {
     const { SupervisorError } = await import('../errors.ts');
@@ -59,17 +59,19 @@ export async function query(script: string): Promise<string> {
 }
 
 /**
- * The process table of Windows, by one CIM query through PowerShell; it shows no environment, so no cookie.
+ * The process table of Windows, from one CIM query through PowerShell; without environments, so
+ * without cookies.
  *
- * A look rejects when the query fails, or lists everything but this process. Creation times are
- * absolute, so pid and start time tell a process from those of other boots: no boot id is needed
+ * A snapshot rejects when the query fails, or lists everything but this process. Creation times are
+ * absolute, so pid and start time tell a process from those of other boots. No boot id is needed
  * (`LastBootUpTime` moves with the clock: prometheus-community/windows_exporter#2336).
  */
 export function windowsProcesses(): Processes {
   return {
-    async look(): Promise<ProcessTable> {
+    async snapshot(): Promise<ProcessTable> {
       const table = new Map(parseCim(await query(QUERY)).map((entry) => [entry.pid, entry]));
-      // Whoever is missing from a table counts as dead, so half a table is worse than none.
+      // A process that is missing from the table counts as dead, so an incomplete table is worse
+      // than none.
       if (!table.has(process.pid)) throw new Error('the CIM query did not list this process');
       return table;
     },
@@ -77,8 +79,8 @@ export function windowsProcesses(): Processes {
 }
 
 /**
- * Whether there is anything that Windows could run by this name: execa hands what it cannot find to
- * cmd.exe, which starts, and fails in words and with a code of its own.
+ * True if Windows can find a program of this name. Given a missing one, execa starts cmd.exe, which
+ * fails with its own message and exit code.
  */
 export function isProgram({ command, cwd = '', env }: Omit<LaunchRequest, 'args'>): boolean {
   const variable = (name: string): string | undefined =>
@@ -95,14 +97,14 @@ export function isProgram({ command, cwd = '', env }: Omit<LaunchRequest, 'args'
 const SYSTEM_PID = 4;
 
 /**
- * Ends a process and its descendants by force (`taskkill /T /F`, through tree-kill); on win32 only.
+ * Kills a process and its descendants (`taskkill /T /F`, through tree-kill); on win32 only.
  *
  * The process must still be alive, or its descendants are not found. Resolves when taskkill has
- * finished, whatever came of it: the process table judges death.
+ * finished, whatever its result: the process table is the judge of death.
  */
 export async function endWindowsTree(pid: number): Promise<void> {
   if (!Number.isSafeInteger(pid) || pid <= SYSTEM_PID || pid === process.pid) return;
-  // Loaded at the first end: no other system needs it.
+  // Loaded at first use: no other system needs it.
   const { default: treeKill } = await import('tree-kill');
   return new Promise((resolve) => treeKill(pid, () => resolve()));
 }

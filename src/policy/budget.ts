@@ -5,17 +5,22 @@ import type { EndReport, ExitCause } from '../reports.ts';
 import type { DayLedger, Spent } from '../store/spend-log.ts';
 import type { Sessions } from './session.ts';
 
-/** What may be spent before nothing more is started; what is left out is without end. */
+/**
+ * Limits on spending; once one is reached, nothing more is started. Limits that are left out are
+ * unlimited.
+ */
 export interface Budget {
-  /** US dollars in a session's whole life, on all hosts of the state directory. */
+  /** US dollars over a session's lifetime, on all hosts of the state directory. */
   perSessionUsd?: number | undefined;
-  /** US dollars in this supervisor's life. */
+  /** US dollars over this supervisor's lifetime. */
   perHostUsd?: number | undefined;
   /** US dollars in a day (UTC), on all hosts of the state directory. */
   perDayUsd?: number | undefined;
-  /** Tokens of all kinds in a session's whole life. */
+  /** Tokens of all kinds over a session's lifetime. */
   maxTokens?: number | undefined;
-  /** Whether a running process is ended too, with the cause `budget`, once it is spent. @default false */
+  /**
+   * Also ends running processes, with the cause `budget`, once the budget is spent. @default false
+   */
   endRunning?: boolean | undefined;
 }
 
@@ -33,7 +38,7 @@ export const budget = z.lazy(() =>
   }),
 );
 
-/** @internal What a charge may be. */
+/** @internal The schema of a charge. */
 export const charge = z.lazy(() =>
   z.strictObject({
     usd: z._default(z.number().check(z.nonnegative()), 0),
@@ -41,7 +46,7 @@ export const charge = z.lazy(() =>
   }),
 );
 
-/** A request's own budget, over the supervisor's. */
+/** Merges a request's own budget over the supervisor's. */
 export function mergeBudgets(base: Budget, own: Budget = {}): Budget {
   return { ...base, ...definedOnly(own) };
 }
@@ -66,7 +71,7 @@ const ADVICE = {
   perDayUsd: 'Wait for the next day (UTC)',
 } as const;
 
-/** What was spent by a session, this host and this day, and what that forbids. */
+/** The spending of each session, this host and this day; refuses starts over budget. */
 export class Spending {
   readonly #context: SpendingContext;
   #hostUsd = 0;
@@ -75,12 +80,12 @@ export class Spending {
     this.#context = context;
   }
 
-  /** What this supervisor has been charged with so far. */
+  /** US dollars charged to this supervisor so far. */
   get hostUsd(): number {
     return this.#hostUsd;
   }
 
-  /** Counts it everywhere, and ends what has no budget left and asked for that. */
+  /** Records a charge, and ends processes over budget that asked for it. */
   charge(sessionId: string | undefined, spent: Spent): void {
     const { sessions, days, running } = this.#context;
     this.#hostUsd += spent.usd;
@@ -93,7 +98,9 @@ export class Spending {
     }
   }
 
-  /** @throws SupervisorError `BUDGET_EXCEEDED`: what is spent to the last cent starts nothing more */
+  /**
+   * @throws SupervisorError `BUDGET_EXCEEDED`: a budget that is spent exactly allows nothing more
+   */
   assertWithin(budget: Budget, sessionId: string | undefined): void {
     const error = this.#judge(budget, sessionId);
     if (error !== undefined) throw error;

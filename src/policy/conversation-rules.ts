@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 
-/** What becomes of a request for a conversation that has a live agent. */
+/** The policy for a request whose conversation has a live agent already. */
 export type OnDuplicate = 'replace' | 'takeover' | 'reject' | 'allow';
 
 /** @internal */
@@ -11,20 +11,25 @@ export const conversationOptions = z.lazy(() =>
   z.prefault(z.strictObject({ onDuplicate: z._default(onDuplicate, 'replace') }), {}),
 );
 
-/** What a request says of the conversation that its agent will run. */
+/** The conversation that a request's agent will run. */
 export interface ConversationWish {
-  /** Which one; `undefined` until the agent's first message names it. */
+  /** The conversation's id; `undefined` until the agent's first message names it. */
   readonly key: string | undefined;
-  /** A new one with a given id, by a fork too: the agent itself refuses an id that is in use (measured, SDK 0.3.330). */
+  /**
+   * True for a new conversation with a given id, also by a fork. The agent itself refuses an id
+   * that is in use (measured, SDK 0.3.330).
+   */
   readonly isNew: boolean;
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-/** The flag of either spelling, and its value if it is joined to it. */
+/** The flag in either spelling, with its value if that is joined to it. */
 const RESUME = /^(?:--resume(?:=(.*))?|-r(?:=?(.+))?)$/s;
 const SESSION_ID = /^--session-id(?:=(.*))?$/s;
 
-/** Reads the conversation out of the agent's arguments; `conversationId` is the caller's own word for it. */
+/**
+ * Reads the conversation from an agent's arguments; a caller's `conversationId` goes before them.
+ */
 export function conversationOf(
   args: readonly string[],
   conversationId?: string | undefined,
@@ -35,12 +40,13 @@ export function conversationOf(
   const chosen = lastUuid(flags, SESSION_ID);
   const forks = flags.includes('--fork-session');
   const key = conversationId?.toLowerCase() ?? (forks ? chosen : (resumed ?? chosen));
-  // Both without a fork it takes from nobody.
+  // Both flags without a fork: the agent refuses to start, so no other agent has to be ended for
+  // it.
   const isRefused = chosen !== undefined && resumed !== undefined && !forks;
   return { key, isNew: isRefused || (chosen !== undefined && chosen === key) };
 }
 
-/** Anything but a UUID is a title to search for, or the next flag. */
+/** Any value but a UUID is a title to search for, or the next flag. */
 function lastUuid(flags: readonly string[], flag: RegExp): string | undefined {
   let found: string | undefined;
   for (const [index, arg] of flags.entries()) {
@@ -52,8 +58,8 @@ function lastUuid(flags: readonly string[], flag: RegExp): string | undefined {
 }
 
 /**
- * Who runs a conversation's agent at this moment. One that is out of reach lives, and nobody here can end
- * it; one that is silent has given no sign of life yet, and is given up if it gives none.
+ * The owner of a conversation's agent at this moment. `out of reach` is alive, but this host cannot
+ * end it. `silent` has shown no sign of life yet, and is given up if none comes.
  */
 export type Holder =
   | 'nobody'
@@ -73,7 +79,7 @@ export type DuplicateVerdict =
   | 'wait'
   | 'busy';
 
-/** Decides what a request does about the agent that runs its conversation. */
+/** Decides what to do about the agent that already runs a request's conversation. */
 export function judgeDuplicate(
   holder: Holder,
   policy: OnDuplicate,

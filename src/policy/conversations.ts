@@ -5,9 +5,9 @@ import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-ru
 
 /** How often a lock is looked at again that somebody else is about to give up. */
 const POLL_MS = 20;
-/** The same for one whose owner shows only every few seconds whether it lives. */
+/** Polling interval for a lock whose owner shows only every few seconds that it is alive. */
 const SILENT_POLL_MS = 200;
-/** How long one is waited for that neither shows itself nor is given up: a stopped host of this kernel. */
+/** Longest wait for an owner that is neither alive nor given up: a stopped host of this kernel. */
 const SILENT_PATIENCE_MS = 75_000;
 
 /** The locks of conversations, as all hosts of the state directory see them. */
@@ -17,7 +17,10 @@ export interface ConversationLocks {
   /** Hands our lock on to another record of ours; `false` if it is not ours any more. */
   pass(key: string, id: string): boolean;
   release(key: string): void;
-  /** Who has it, and how to name them; of one out of reach only a sign of life since then counts. */
+  /**
+   * Returns the owner of a lock and its name. For an owner out of reach only a sign of life after
+   * `askedAtMs` counts.
+   */
   holder(
     key: string,
     askedAtMs: number,
@@ -28,29 +31,31 @@ export interface ConversationLocks {
   takeOver(key: string): Promise<boolean>;
 }
 
-/** A running agent, as far as its conversation needs to know. */
+/** The parts of a running agent that its conversation uses. */
 export interface Speaker {
   readonly holdsSlot: boolean;
-  /** Ends it with its tree, and says who survived. */
+  /** Ends the agent with its tree; resolves to the survivors. */
   endAsDuplicate(): Promise<readonly unknown[]>;
 }
 
 export interface ConversationsContext {
   readonly clock: Clock;
   readonly emit: Emit;
-  /** How long another's end may take. */
+  /** Longest wait for another agent to exit. */
   readonly patienceMs: number;
   locks(): ConversationLocks;
 }
 
-/** Someone who wants to run a conversation's agent. Exactly one of `granted` and `refused` is called, once. */
+/**
+ * A request to run a conversation's agent. Exactly one of `granted` and `refused` is called, once.
+ */
 export interface TurnRequest {
   readonly key: string;
-  /** Of the record that will run it. */
+  /** The id of the record that will run it. */
   readonly id: string;
   readonly policy: OnDuplicate;
   readonly isNew: boolean;
-  /** Throws what would refuse its start anyway: nobody is ended for that. */
+  /** Throws if the start would be refused anyway: then no agent is ended for it. */
   assertMayStart(): void;
   granted(turn: Turn): void;
   refused(error: SupervisorError): void;
@@ -59,7 +64,7 @@ export interface TurnRequest {
 /** The right to run a conversation's agent, from its grant to its release. */
 export class Turn {
   readonly key: string;
-  /** Resolves once the agent runs; to nobody if it never does. */
+  /** Resolves once the agent runs; to `undefined` if it never does. */
   readonly #attached = Promise.withResolvers<Speaker | undefined>();
   readonly #over = Promise.withResolvers<void>();
   readonly #onRelease: (turn: Turn) => void;
@@ -69,12 +74,15 @@ export class Turn {
     this.#onRelease = onRelease;
   }
 
-  /** The agent runs. */
+  /** Records that the agent runs. */
   attach(speaker: Speaker): void {
     this.#attached.resolve(speaker);
   }
 
-  /** Ends its agent as soon as it runs, if it `isDue` then; resolves to who survived, or when the turn is over. */
+  /**
+   * Ends the agent as soon as it runs, if `isDue` is then true. Resolves to the survivors, or when
+   * the right is released.
+   */
   async end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
     const speaker = await this.#attached.promise;
     if (speaker === undefined || !isDue(speaker)) return [];
@@ -83,7 +91,7 @@ export class Turn {
     return survivors;
   }
 
-  /** Its agent and the whole tree of it are dead, or were never started. */
+  /** Called when the agent and its whole tree are dead, or were never started. */
   release(): void {
     this.#onRelease(this);
     this.#attached.resolve(undefined);
@@ -91,7 +99,7 @@ export class Turn {
   }
 }
 
-/** Lets one agent at a time run each conversation: one after the other, each when the one before is dead. */
+/** Lets one agent at a time run each conversation; the next starts when the one before is dead. */
 export class Conversations {
   readonly #context: ConversationsContext;
   readonly #conversations = new Map<string, Conversation>();
@@ -100,7 +108,10 @@ export class Conversations {
     this.#context = context;
   }
 
-  /** Asks for a turn, which is granted before this returns if nobody has it; returns how to take the request back. */
+  /**
+   * Asks for a conversation; a free one is granted before this returns. Returns a function that
+   * withdraws the request.
+   */
   request(request: TurnRequest): () => void {
     const { key } = request;
     let conversation = this.#conversations.get(key);
@@ -111,7 +122,7 @@ export class Conversations {
     return conversation.request(request);
   }
 
-  /** Frees the slot that a request waits for, if the agent that it is to replace holds it. */
+  /** Frees the slot that a request waits for, if the agent it is to replace holds that slot. */
   prepare(
     { key, policy, isNew, assertMayStart }: Omit<TurnRequest, 'granted' | 'refused'>,
     waits: () => boolean,
@@ -120,14 +131,14 @@ export class Conversations {
     try {
       assertMayStart();
     } catch {
-      // It is told when its turn comes, if that is still so.
+      // The request is refused when its turn comes, if the reason still holds.
       return;
     }
     void this.#conversations.get(key)?.end(({ holdsSlot }) => holdsSlot && waits());
   }
 }
 
-/** One conversation: who runs its agent, and who wants to. */
+/** One conversation: the agent that runs it, and the requests for it. */
 class Conversation {
   readonly #key: string;
   readonly #context: ConversationsContext;
@@ -140,10 +151,10 @@ class Conversation {
   readonly #waiting: TurnRequest[] = [];
   #isUnused = false;
   #isAdmitting = false;
-  /** When the first of those who wait began to ask whether somebody else has it. */
+  /** Time at which the first request in the queue began to ask for another host's lock. */
   #askedAtMs: number | undefined;
   #givesUpAtMs: number | undefined;
-  /** Whom we have ended, and who is about to give the conversation up. */
+  /** The owner whose agent we have ended, and who is about to release the lock. */
   #ended: string | undefined;
 
   constructor(key: string, context: ConversationsContext, onUnused: () => void) {
@@ -167,7 +178,7 @@ class Conversation {
     return Promise.all(Array.from(this.#turns, (turn) => turn.end(isDue)));
   }
 
-  /** Goes through those who wait, in order, until one has to wait for somebody's death. */
+  /** Handles the requests in order, until one has to wait for an exit. */
   #admit(): void {
     if (this.#isAdmitting) return;
     this.#isAdmitting = true;
@@ -186,7 +197,7 @@ class Conversation {
     this.#leaveUnused();
   }
 
-  /** Grants or refuses the request, or says what it waits for. */
+  /** Grants or refuses the request, or returns a promise of what it waits for. */
   #decide(request: TurnRequest): Promise<void> | undefined {
     if (this.#turns.size === 0) {
       if (!this.#lock(request.id)) return this.#contend(request);
@@ -230,7 +241,7 @@ class Conversation {
     else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
     if (verdict === 'wait') {
-      // Our patience with those who end begins when they do.
+      // The patience with owners that end their agent begins when they do.
       this.#givesUpAtMs = undefined;
       if (clock.monotonicMs() - this.#askedAtMs >= SILENT_PATIENCE_MS) {
         this.#refuse(request, `${name} runs it, and gives no sign of life or death`);
@@ -300,14 +311,14 @@ class Conversation {
   #drop(request: TurnRequest): boolean {
     const at = this.#waiting.indexOf(request);
     if (at >= 0) this.#waiting.splice(at, 1);
-    // Each has its own time.
+    // Each request has its own times.
     if (at === 0) this.#askedAtMs = this.#givesUpAtMs = this.#ended = undefined;
     return at >= 0;
   }
 
   #leaveUnused(): void {
     if (this.#isUnused || this.#turns.size > 0 || this.#waiting.length > 0) return;
-    // Another one may be made for the same key from now on.
+    // From now on another object may be created for the same key.
     this.#isUnused = true;
     this.#lockedIn?.release(this.#key);
     this.#lockedIn = undefined;

@@ -20,7 +20,7 @@ export const poolOptions = z.lazy(() =>
       ),
       z.transform(({ hardCap, ...rest }) => ({
         ...rest,
-        // A pool that was made larger than the default cap means it.
+        // A pool that is larger than the default cap raises the cap.
         hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
       })),
     )
@@ -32,20 +32,20 @@ export const poolOptions = z.lazy(() =>
     ),
 );
 
-/** The right to have one agent running; it ends when `release` is called, however often. */
+/** The right to run one agent; it ends when `release` is called, and further calls do nothing. */
 export interface Slot {
   release(): void;
 }
 
-/** Someone who wants a slot. Exactly one of `granted` and `refused` is called, once. */
+/** A request for a slot. Exactly one of `granted` and `refused` is called, once. */
 export interface SlotRequest {
   readonly sessionId: string | undefined;
-  /** Higher goes first; first come, first served within one. */
+  /** Higher priorities go first; equal ones in order of arrival. */
   readonly priority: number;
-  /** `undefined` waits for ever. */
+  /** `undefined` waits forever. */
   readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal | undefined;
-  /** It is the next to get a slot, and there is none yet; called once. */
+  /** Called once when the request is the next to get a slot, and none is free yet. */
   readonly atHead?: (() => void) | undefined;
   granted(slot: Slot): void;
   refused(error: SupervisorError): void;
@@ -58,26 +58,26 @@ export interface Waiter {
   refuse(error: SupervisorError): void;
 }
 
-/** A request that waits, since when on the monotonic clock. */
+/** A waiting request, with its start on the monotonic clock. */
 export interface Waiting extends Waiter {
   readonly sinceMs: number;
 }
 
-/** What a pool and its entries share. */
+/** The state that a pool and its entries share. */
 interface Ledger {
   readonly clock: Clock;
-  // p-queue's order without its tasks: these end some microtasks after the release, and until then the
-  // slot would be free and yet not to be had.
+  // p-queue's order without its tasks: those end some microtasks after the release. Until then the
+  // slot would be free and yet not available.
   readonly queue: PriorityQueue;
   readonly waiting: Set<Entry>;
   held: number;
-  /** How many of those who wait want to be told that they are next. */
+  /** Number of waiting requests that have an `atHead` callback. */
   curious: number;
-  /** Grants what is free to those who wait, in a microtask. */
+  /** Grants free slots to waiting requests, in a microtask. */
   handOut(): void;
 }
 
-/** Hands out the slots: never more than `concurrency` at once, first come, first served within a priority. */
+/** Grants slots, at most `concurrency` at once, in order of arrival within a priority. */
 export class Pool {
   #concurrency: number;
   readonly #ledger: Ledger;
@@ -100,7 +100,7 @@ export class Pool {
     return this.#concurrency;
   }
 
-  /** Takes another size; who holds a slot too many keeps it until its release. */
+  /** Changes the size; holders of surplus slots keep them until their release. */
   resize(concurrency: number): void {
     this.#concurrency = concurrency;
     this.#handOut();
@@ -120,17 +120,17 @@ export class Pool {
     return this.#ledger.waiting;
   }
 
-  /** Who waits, in the order in which they get a slot. */
+  /** The waiting requests, in the order in which they get a slot. */
   get queue(): readonly Waiting[] {
     return [...this.waiting].sort((a, b) => b.request.priority - a.request.priority);
   }
 
-  /** How many slots are held now. */
+  /** Number of slots held now. */
   get held(): number {
     return this.#ledger.held;
   }
 
-  /** Asks for a slot; a free one that nobody waits for is granted before this returns. */
+  /** Asks for a slot; a free one is granted before this returns if nobody waits for it. */
   request(request: SlotRequest): Waiter {
     const entry = new Entry(request, this.#ledger);
     if (request.signal?.aborted) entry.abort();
@@ -142,7 +142,7 @@ export class Pool {
     return entry;
   }
 
-  /** Refuses every waiter that `matches`. */
+  /** Refuses every waiting request that `matches`. */
   refuse(matches: (request: SlotRequest) => boolean, error: () => SupervisorError): void {
     for (const waiter of [...this.waiting]) if (matches(waiter.request)) waiter.refuse(error());
   }
@@ -177,7 +177,7 @@ class Entry implements Waiting, Slot {
   sinceMs = 0;
   readonly #ledger: Ledger;
   #state: 'waiting' | 'held' | 'over' = 'waiting';
-  /** What the queue holds: a function, which it takes for a task. */
+  /** The queue's item: a function, which the queue takes for a task. */
   #turn: (() => Promise<void>) | undefined;
   #onAbort: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
@@ -230,7 +230,7 @@ class Entry implements Waiting, Slot {
     if (this.#state !== 'waiting') return;
     this.#leave('over');
     if (this.#turn !== undefined) this.#ledger.queue.remove(this.#turn);
-    // Whoever comes next may be at the head now.
+    // Another request may be at the head now.
     if (this.#ledger.curious > 0) this.#ledger.handOut();
     this.request.refused(error);
   }

@@ -3,12 +3,12 @@ import { durationMs } from '../check.ts';
 import { isSupervisorError } from '../errors.ts';
 import type { ExitReport } from '../reports.ts';
 
-/** As long as its restarts are remembered in the state directory. */
+/** As long as restarts are remembered in the state directory. */
 const MAX_WINDOW_MS = 30 * 24 * 3_600_000;
-/** How many ends a run remembers. */
+/** Number of exits that a run remembers. */
 export const ENDS_KEPT = 100;
 
-/** @internal When a run starts its process again. */
+/** @internal The options that decide when a run restarts its process. */
 export const restartPolicy = z.lazy(() =>
   z
     .strictObject({
@@ -17,7 +17,7 @@ export const restartPolicy = z.lazy(() =>
       backoffMs: z.optional(durationMs()),
       maxBackoffMs: z.optional(durationMs()),
       jitter: z._default(z.number().check(z.minimum(0), z.maximum(1)), 0.5),
-      // A single end is like no other.
+      // The minimum is 2, since one crash alone is no series.
       sameCrashLimit: z._default(z.int().check(z.minimum(2), z.maximum(ENDS_KEPT)), 3),
     })
     .check(
@@ -28,7 +28,7 @@ export const restartPolicy = z.lazy(() =>
     ),
 );
 
-/** The restart policy with every default filled in. */
+/** The restart policy with all defaults filled in. */
 export interface RestartPolicy {
   readonly maxRestarts: number;
   readonly windowMs: number;
@@ -38,7 +38,10 @@ export interface RestartPolicy {
   readonly sameCrashLimit: number;
 }
 
-/** @internal Fills in what is left out of the backoff; whoever states one end of it moves the other's default. */
+/**
+ * @internal Fills in the backoff's defaults; if only one bound is given, the other's default
+ * adapts.
+ */
 export function withBackoff(policy: z.output<typeof restartPolicy>): RestartPolicy {
   const maxBackoffMs = policy.maxBackoffMs ?? Math.max(60_000, policy.backoffMs ?? 0);
   const backoffMs = policy.backoffMs ?? Math.min(1000, maxBackoffMs);
@@ -46,9 +49,11 @@ export function withBackoff(policy: z.output<typeof restartPolicy>): RestartPoli
 }
 
 /**
- * How a run ended: `completed` and `intentional` say how its last process did; `exhausted` and
- * `same-crash`, that it crashed too often, or always alike; `refused`, that its process could not be
- * started; `aborted`, that the run itself was ended.
+ * The outcome of a run.
+ *
+ * `completed` and `intentional` describe the exit of its last process. `exhausted` means that it
+ * crashed too often, `same-crash` that it kept crashing in the same way. `refused` means that its
+ * process could not be started, `aborted` that the run itself was ended.
  */
 export type RunOutcome =
   | 'completed'
@@ -58,17 +63,17 @@ export type RunOutcome =
   | 'refused'
   | 'aborted';
 
-/** What is known of a run when one of its processes has ended. */
+/** The state of a run when one of its processes has exited. */
 export interface RunHistory {
-  /** The ends before this one, oldest first. */
+  /** The exits before this one, oldest first. */
   readonly ends: readonly ExitReport[];
-  /** When it was restarted before, by this host or by others; wall clock, ms since 1970. */
+  /** Earlier restarts, by this host or by others; wall clock, ms since 1970. */
   readonly restartedAt: readonly number[];
   /** Wall clock, ms since 1970. */
   readonly now: number;
-  /** Whether this host asked for the end, by `kill` or `terminate`. */
+  /** True if this host asked for the exit, by `kill` or `terminate`. */
   readonly asked: boolean;
-  /** By chance, at least 0 and less than 1. */
+  /** A random number, at least 0 and less than 1. */
   readonly random: number;
 }
 
@@ -76,12 +81,14 @@ export type RestartDecision =
   | { readonly delayMs: number; readonly outcome?: never }
   | {
       readonly outcome: RunOutcome;
-      /** Somebody outside ended the process: whatever else belongs to the run ends with it. */
+      /**
+       * The process was ended from outside: everything else that belongs to the run ends with it.
+       */
       readonly fromOutside?: boolean;
       readonly delayMs?: never;
     };
 
-/** Decides whether a process that has ended so is started again, and when. */
+/** Decides whether a process is restarted after this exit, and when. */
 export function decideRestart(
   report: ExitReport,
   { ends, restartedAt, now, asked, random }: RunHistory,
@@ -89,7 +96,7 @@ export function decideRestart(
 ): RestartDecision {
   const { cause, intentional, error } = report;
   if (cause === 'completed') return { outcome: 'completed' };
-  // One that was taken back before it had a slot is not refused.
+  // A request that was withdrawn before it had a slot is not refused.
   if (cause === 'not-started' && !intentional) {
     const isOver = isSupervisorError(error, 'ABORTED') || isSupervisorError(error, 'STOPPING');
     if (isOver) return { outcome: 'aborted' };
@@ -129,18 +136,21 @@ export function countRecent(
   return restartedAt.filter((at) => now - at < windowMs).length;
 }
 
-/** How long to wait before the next restart. */
+/** The delay before the next restart, in ms. */
 export function backoffAfter(
   recent: number,
   random: number,
   { backoffMs, maxBackoffMs, jitter }: RestartPolicy,
 ): number {
-  // A power beyond this is infinite, and no number when it multiplies 0.
+  // A higher power is infinite, and infinity times 0 is not a number.
   const fullMs = Math.min(maxBackoffMs, backoffMs * 2 ** Math.min(recent, 1000));
   return fullMs * (1 - jitter * random);
 }
 
-/** How many of the last ends have one signature; one that had lived for a whole window starts a new series. */
+/**
+ * Counts the last exits with the same signature. A process that ran for a whole window starts a new
+ * series.
+ */
 export function countAlike(ends: readonly ExitReport[], { windowMs }: RestartPolicy): number {
   const crashes = ends.filter(hasRun);
   const last = crashes.at(-1);
@@ -153,7 +163,10 @@ export function countAlike(ends: readonly ExitReport[], { windowMs }: RestartPol
   return count;
 }
 
-/** What two crashes for the same reason have in common: code, signal, and the last line on stderr but for its figures. */
+/**
+ * Equal for two crashes with the same reason: code, signal, and last line of stderr without its
+ * figures.
+ */
 export function crashSignature({ code, signal, stderrTail }: ExitReport): string {
   const line = stderrTail.trimEnd().split('\n').at(-1)?.trim() ?? '';
   return `${code} ${signal} ${line.replaceAll(FIGURES, '#')}`;

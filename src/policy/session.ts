@@ -9,7 +9,7 @@ import type { SessionCreation, SessionLedger } from '../store/session-file.ts';
 const HOUR_MS = 3_600_000;
 const RETENTION_MS = 30 * 24 * HOUR_MS;
 
-/** @internal How long a session may last; `null` is without end. */
+/** @internal The longest duration of a session; `null` is no limit. */
 export const wallClockMs = z.lazy(() => z.nullable(durationMs().check(z.minimum(1))));
 
 /** @internal */
@@ -26,7 +26,7 @@ export const sessionOptions = z.lazy(() =>
       ),
       z.transform(({ retentionMs, ...rest }) => ({
         ...rest,
-        // Whoever lets a session last longer means it to be remembered as long.
+        // A session that may last longer is also remembered longer.
         retentionMs: retentionMs ?? Math.max(RETENTION_MS, rest.maxWallClockMs ?? 0),
       })),
     )
@@ -43,7 +43,7 @@ export const sessionOptions = z.lazy(() =>
 );
 
 /**
- * @internal Refuses a session's own limit that its file may not live to see.
+ * @internal Refuses a session limit that is longer than its file is kept.
  *
  * @throws SupervisorError `INVALID_OPTIONS` naming both fields and their values
  */
@@ -69,26 +69,26 @@ export interface SessionsContext {
     readonly maxWallClockMs: number | null;
     readonly onExpire: 'terminate' | 'refuse';
   };
-  /** Opens the session's file; `undefined` if there is none and it shall not be made. */
+  /** Opens the session's file; `undefined` if there is none and `create` is false. */
   open(id: string, create: boolean): SessionLedger | undefined;
-  /** How many of its processes live here. */
+  /** Number of the session's processes that run on this host. */
   live(id: string): number;
-  /** It has lasted longer than it may. */
+  /** Called when the session has exceeded its limit. */
   expired(id: string, error: () => SupervisorError): void;
 }
 
-/** The sessions that this host works for, each with its wall clock. */
+/** The sessions with processes on this host, each with its wall clock. */
 export class Sessions {
   readonly #context: SessionsContext;
   readonly #sessions = new Map<string, Session>();
-  /** Those that were said to have expired: once is enough. */
+  /** Expired sessions that were announced; each is announced once. */
   readonly #announced = new Set<string>();
 
   constructor(context: SessionsContext) {
     this.#context = context;
   }
 
-  /** Begins or goes on with a session; its wall clock runs from its very first beginning. */
+  /** Begins or continues a session; its wall clock counts from its first beginning. */
   enter(id: string, maxWallClockMs?: number | null): Session {
     const session = this.#find(id, true) as Session;
     if (maxWallClockMs !== undefined) session.limit(maxWallClockMs);
@@ -99,12 +99,15 @@ export class Sessions {
     return this.#find(id, false)?.describe();
   }
 
-  /** The sessions that still have processes here. */
+  /** The sessions that still have processes on this host. */
   get inUse(): string[] {
     return [...this.#sessions.keys()].filter((id) => this.#context.live(id) > 0);
   }
 
-  /** Sees which limits other hosts have set for what runs here, and lets go of what has no process here and no clock to watch: its file knows all of it. */
+  /**
+   * Reads the limits that other hosts have set for sessions in use, and closes unused sessions. A
+   * session is unused without a process here and without a timer; its file has all of its state.
+   */
   review(): void {
     for (const [id, session] of this.#sessions) {
       if (this.#context.live(id) > 0) session.watch();
@@ -150,7 +153,10 @@ export class Session {
     this.#seenAtMs = context.clock.monotonicMs();
   }
 
-  /** How old it is; counted on from what it was when first seen, so that a jump of the wall clock changes nothing. */
+  /**
+   * The session's age. It counts on from the first reading, so that a jump of the wall clock
+   * changes nothing.
+   */
   get ageMs(): number {
     return this.#created.ageMs + this.#context.clock.monotonicMs() - this.#seenAtMs;
   }
@@ -160,7 +166,7 @@ export class Session {
     return own === undefined ? this.#context.options.maxWallClockMs : own;
   }
 
-  /** Exactly the limit is allowed. */
+  /** An age of exactly the limit is allowed. */
   get isExpired(): boolean {
     return this.maxWallClockMs !== null && this.ageMs > this.maxWallClockMs;
   }
@@ -171,23 +177,26 @@ export class Session {
     this.watch();
   }
 
-  /** Whether a timer waits for its end. */
+  /** True while a timer waits for the session's expiry. */
   get isWatched(): boolean {
     return this.#cancel !== undefined;
   }
 
-  /** Says when it expires, from now on: once, unless its limit is raised then, here or by another host. */
+  /**
+   * Announces the expiry when it comes: once, unless the limit is raised later, here or by another
+   * host.
+   */
   watch(): void {
     this.close();
     const limitMs = this.maxWallClockMs;
     if (!this.isExpired) this.#announced.delete(this.id);
     if (this.#announced.has(this.id) || limitMs === null) return;
-    const look = (): void => {
+    const check = (): void => {
       if (this.isExpired) this.#announce();
       else this.watch();
     };
-    // A whole millisecond more: exactly the limit is allowed, and timers come a little early.
-    this.#cancel = this.#context.clock.after(Math.max(0, limitMs - this.ageMs) + 1, look);
+    // 1 ms more: exactly the limit is allowed, and timers may fire slightly early.
+    this.#cancel = this.#context.clock.after(Math.max(0, limitMs - this.ageMs) + 1, check);
   }
 
   /** @throws SupervisorError `SESSION_EXPIRED` */

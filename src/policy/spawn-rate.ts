@@ -3,7 +3,7 @@ import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
 
-/** How many starts a window takes. */
+/** The number of starts that a window allows. */
 export interface SpawnRateOptions {
   /** Starts of this host. */
   readonly max: number;
@@ -28,12 +28,12 @@ export const spawnRateOptions = z.lazy(() =>
     ),
 );
 
-/** @internal How deep supervisors may be nested; far below what a cookie can hold. */
+/** @internal The deepest nesting of supervisors; far below the depth that a cookie can hold. */
 export const maxDepthOption = z.lazy(() =>
   z._default(z.int().check(z.minimum(0), z.maximum(32)), 4),
 );
 
-/** Throws if what a host at this depth starts would be nested too deeply. */
+/** Throws if a process started by a host at this depth would be nested too deeply. */
 export function assertDepth(depth: number, maxDepth: number): void {
   if (depth < maxDepth) return;
   throw new SupervisorError(
@@ -48,12 +48,12 @@ interface Start {
   readonly sessionId: string | undefined;
 }
 
-/** Counts the starts of the last window, for the host and for each session; of older ones it knows nothing. */
+/** Counts the starts in the last window, for the host and per session; forgets older ones. */
 export class SpawnRate {
   readonly #options: SpawnRateOptions;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #starts = new Queue<Start>();
-  /** No session without a start in the window. */
+  /** Only sessions with a start in the window. */
   readonly #sessions = new Map<string, Queue<Start>>();
 
   constructor(options: SpawnRateOptions, clock: Pick<Clock, 'monotonicMs'>) {
@@ -61,7 +61,7 @@ export class SpawnRate {
     this.#clock = clock;
   }
 
-  /** How many starts, and how many sessions, it has in mind. */
+  /** Number of starts and sessions in memory. */
   get size(): { readonly starts: number; readonly sessions: number } {
     return { starts: this.#starts.length, sessions: this.#sessions.size };
   }
@@ -73,7 +73,7 @@ export class SpawnRate {
     const { max, maxPerSession = max, windowMs } = this.#options;
     const session = sessionId === undefined ? undefined : this.#sessions.get(sessionId);
     const isSessionFull = session !== undefined && session.length >= maxPerSession;
-    // Of two full windows the session's opens later: its starts are among the host's.
+    // If both windows are full, the session's opens later: its starts are among the host's.
     const full = isSessionFull ? session : this.#starts;
     if (full === this.#starts && full.length < max) return;
     const retryInMs = Math.ceil((full.first?.atMs ?? nowMs) + windowMs - nowMs);
@@ -109,7 +109,7 @@ export class SpawnRate {
   }
 }
 
-/** First in, first out; an array's own shift() moves all the others. */
+/** A first-in-first-out queue; an array's own shift() moves all other items. */
 class Queue<Item> {
   #items: Item[] = [];
   #gone = 0;

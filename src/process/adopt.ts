@@ -5,9 +5,9 @@ import { holderOf } from '../containment/recovery.ts';
 import { SupervisorError } from '../errors.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry, type ProcessTable } from '../os/os.ts';
 import { takeFile } from '../store/exclusive.ts';
-import { claimsOf } from '../tree/cookie.ts';
+import { marksInCookie } from '../tree/cookie.ts';
 import { isSameProcess } from '../tree/identity.ts';
-import { claimsOfProcess, marksOf } from '../tree/marks.ts';
+import { marksOf, marksOfProcess } from '../tree/marks.ts';
 import { lineage } from '../tree/tree.ts';
 import { Handle, type SupervisedProcess } from './handle.ts';
 import { LiveProcess } from './managed-process.ts';
@@ -149,9 +149,9 @@ class Watch {
   }
 
   async #isThere(): Promise<boolean> {
-    const { read, look } = this.#os.processes;
+    const { read, snapshot } = this.#os.processes;
     try {
-      const now = read ? read(this.#process.pid) : (await look()).get(this.#process.pid);
+      const now = read ? read(this.#process.pid) : (await snapshot()).get(this.#process.pid);
       return now?.alive === true && isSameProcess(this.#process, now);
     } catch {
       // No look is no proof of death.
@@ -187,7 +187,7 @@ async function findAdoptable(
   };
   if (pid <= 1) refuse('it is no process of yours: 1 is the init process, 0 and below are groups');
   const { os, self } = context;
-  const table = await os.processes.look();
+  const table = await os.processes.snapshot();
   if (lineage(table, self.pid).has(pid)) refuse('it is this host, or one of its ancestors');
   const entry = table.get(pid) ?? refuse('there is no such process');
   if (!entry.alive) refuse('it is dead already (a zombie)');
@@ -202,11 +202,11 @@ async function findAdoptable(
   if (tree !== undefined) refuse(`it belongs to the tree of pid ${tree}, which is supervised here`);
   const host = table.get(self.pid);
   const allowed = [
-    ...claimsOf(os.environment()[COOKIE_VARIABLE]),
-    ...(host === undefined ? [] : claimsOfProcess(host)),
+    ...marksInCookie(os.environment()[COOKIE_VARIABLE]),
+    ...(host === undefined ? [] : marksOfProcess(host)),
     ...(kept === undefined ? [] : Object.values(marksOf(kept.segment))),
   ];
-  const foreign = claimsOfProcess(entry).find((claim) => !allowed.includes(claim));
+  const foreign = marksOfProcess(entry).find((claim) => !allowed.includes(claim));
   if (foreign !== undefined)
     refuse(`it bears the mark of another supervised process ("${foreign}")`);
   return { table, entry, kept };

@@ -18,7 +18,12 @@ import type {
 import type { SupervisionRecord } from '../store/formats.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { marksOf } from '../tree/marks.ts';
-import { type Endable, Ending, type EndOptions, type EndTarget } from '../tree/termination.ts';
+import {
+  type Endable,
+  type EndOptions,
+  Termination,
+  type TerminationTarget,
+} from '../tree/termination.ts';
 import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
 import type { Traffic } from './activity.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
@@ -41,7 +46,7 @@ export interface LiveContext {
 }
 
 /** One process from its launch to the death of its tree. */
-export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker, Spender {
+export class LiveProcess implements TerminationTarget, Endable, HandleControls, Speaker, Spender {
   readonly handle: Handle;
   readonly subject: ProcessSubject;
   /** `undefined` for one that others have started. */
@@ -71,7 +76,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   stdinEndedAtMs: number | undefined;
   readonly #context: LiveContext;
   readonly #signal: AbortSignal | undefined;
-  #ending: Ending | undefined;
+  #ending: Termination | undefined;
   #killedByCaller = false;
   readonly #onSeenDead: (() => void) | undefined;
   #lookAgain: () => void = () => undefined;
@@ -180,7 +185,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
     if (this.#ending !== undefined) {
       this.#ending.hurry(options);
     } else {
-      this.#ending = new Ending(os, this, defaults.ladder, options);
+      this.#ending = new Termination(os, this, defaults.ladder, options);
       const ending = this.#ending;
       void ending.done.then(({ survivors, forced }) => {
         this.forced ||= forced;
@@ -204,7 +209,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
 
   /** Learns the start time from the process table, where the spawn's own tick could not tell it. */
   async identify(registry: Pick<Registry, 'add'>): Promise<void> {
-    const table = await this.#context.os.processes.look().catch(() => undefined);
+    const table = await this.#context.os.processes.snapshot().catch(() => undefined);
     const found = table?.get(this.record.pid);
     if (!found?.startTime || !this.running()) return;
     this.tree.root.startTime = found.startTime;
@@ -225,7 +230,9 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   async treeDeath(): Promise<void> {
     const { os, options } = this.#context;
     for (;;) {
-      const alive = this.#ending ? (await this.#ending.done).survivors : await this.tree.look();
+      const alive = this.#ending
+        ? (await this.#ending.done).survivors
+        : await this.tree.liveMembers();
       if (alive.length === 0) return;
       if (this.#ending !== undefined) continue;
       await new Promise<void>((resolve) => {

@@ -218,7 +218,7 @@ export async function comeBack(
   const streamsQuiet = live.child && quietStreams(live.child, os.clock);
 
   // What is ended already looks for itself, and nothing in it is left over.
-  const remaining = wasEnding ? [] : await live.tree.look();
+  const remaining = wasEnding ? [] : await live.tree.liveMembers();
   // Who may not be signalled is named, and waited for by nobody.
   const leftovers = (wasEnding ? [] : [...remaining, ...live.tree.denied]).map(
     ({ pid, command }) => ({ pid, command }),

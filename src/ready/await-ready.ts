@@ -12,7 +12,7 @@ export interface ReadyWait {
   readonly os: Os;
   readonly ready: Ready;
   /** The daemon's processes: one of them has to be the one who answers. */
-  readonly tree: Pick<ProcessTree, 'look'>;
+  readonly tree: Pick<ProcessTree, 'liveMembers'>;
   /** The daemon itself, as far as it is known. */
   pid(): number;
   /** Whether anything of it is alive. */
@@ -79,7 +79,7 @@ async function ask(wait: ReadyWait, signal: AbortSignal): Promise<ReadyOutcome> 
   return holder === undefined ? { is: 'late', isStrangers: true } : { is: 'ready', holder };
 
   async function heldInTree(): Promise<number | undefined> {
-    const members = (await tree.look()).map((member) => member.pid);
+    const members = (await tree.liveMembers()).map((member) => member.pid);
     return endpoint && (await holding(endpoint, members, os)).ours[0];
   }
 }

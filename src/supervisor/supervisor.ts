@@ -368,7 +368,7 @@ export class Supervisor {
       health: () => this.#health(),
       session: (id) => this.#corridor.sessions.describe(id),
       recordOf: (id) => this.#live.get(id)?.record,
-      membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
+      membersOf: async (id) => (await this.#live.get(id)?.tree.liveMembers()) ?? [],
       wasAsked: (id) => this.#wasAsked(id),
     };
   }
@@ -563,7 +563,10 @@ export class Supervisor {
   /** Looks at every live process with its descendants, memory and CPU. */
   async inspect(): Promise<ProcessInspection[]> {
     const trees = await Promise.all(
-      [...this.#live.values()].map(async (live) => ({ live, members: await live.tree.look() })),
+      [...this.#live.values()].map(async (live) => ({
+        live,
+        members: await live.tree.liveMembers(),
+      })),
     );
     const usage = await this.#os.sample(
       trees.flatMap(({ members }) => members.map(({ pid }) => pid)),

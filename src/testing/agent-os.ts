@@ -47,8 +47,8 @@ export function withAgent(os: Os, agent: FakeAgent): Os {
     isOwnUsers: (pid) => running.has(pid) || os.isOwnUsers(pid),
     sample: (pids) => os.sample(pids.filter((pid) => !running.has(pid))),
     processes: {
-      async look() {
-        const table = new Map(await os.processes.look());
+      async snapshot() {
+        const table = new Map(await os.processes.snapshot());
         for (const [pid, { process, entry }] of running) if (!process.isOver) table.set(pid, entry);
         return table;
       },

@@ -101,7 +101,7 @@ export async function killHost(
   const { child, tree } = host;
   try {
     await host.ready;
-    const before = await tree.look();
+    const before = await tree.liveMembers();
     os.signal(host.pid, wish.signal);
     const [code, signal] = await host.death();
     const beganMs = systemClock.monotonicMs();
@@ -188,7 +188,7 @@ async function within<T>(ms: number, promise: Promise<T>, failure: () => Error):
 async function waitForDeath(tree: ProcessTree, graceMs: number): Promise<ProcessEntry[]> {
   const untilMs = systemClock.running.monotonicMs() + graceMs;
   for (;;) {
-    const alive = await tree.look();
+    const alive = await tree.liveMembers();
     if (alive.length === 0 || systemClock.running.monotonicMs() >= untilMs) return alive;
     await pause(LOOK_EVERY_MS);
   }

@@ -110,7 +110,7 @@ export async function endLeaked(found: readonly LeakedProcess[], graceMs = 5000)
   const { processes, signal } = systemOs();
   const untilMs = systemClock.monotonicMs() + graceMs;
   for (let left = found; left.length > 0 && systemClock.monotonicMs() < untilMs; ) {
-    const table = await processes.look();
+    const table = await processes.snapshot();
     // Proven once more in the moment of the signal, where the system shows one process by itself.
     const read = processes.read ?? ((pid: number) => table.get(pid));
     left = left.filter(({ pid, startTime }) => {
@@ -134,7 +134,7 @@ async function look(supervisor: Supervisor | undefined): Promise<LeakReport> {
   const queued = [...alive].flatMap(waitingOf);
   if (opened.length === 0) return { leaked: [], queued, kept: [] };
   const systems = new Set<Os>([systemOs(), ...[...alive].map(({ foundation }) => foundation.os)]);
-  const tables = await Promise.all([...systems].map(({ processes }) => processes.look()));
+  const tables = await Promise.all([...systems].map(({ processes }) => processes.snapshot()));
   const entries = new Map(tables.flatMap((table) => [...table]));
   const { leaked, kept } = sort([...entries.values()], new Map(opened));
   for (const one of alive) await addTrees(one, entries, kept, leaked);

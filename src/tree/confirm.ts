@@ -1,27 +1,27 @@
 import type { BareProcess, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { isSameProcess } from './identity.ts';
-import { mayBeGivenOut } from './number-reuse.ts';
+import { mayBeReused } from './number-reuse.ts';
 import { lineage } from './tree.ts';
 
-/** Every number that can have led to one of these: their own, their groups' and their sessions'. */
+/** The pids, groups and sessions of these processes. */
 function numbersOf(members: readonly ProcessEntry[]): ReadonlySet<number> {
   return new Set(members.flatMap(({ pid, pgid, sid }) => [pid, pgid, sid]));
 }
 
-/** Whether no number that led to a member can have changed hands while the look was taken. */
+/** True if no number that led to a member can have been reused while the snapshot was taken. */
 export function isSettled({ supply }: ProcessTable, members: readonly ProcessEntry[]): boolean {
   if (supply === undefined) return members.length === 0;
   const { before, after } = supply;
-  return ![...numbersOf(members)].some((number) => mayBeGivenOut(number, before, after));
+  return ![...numbersOf(members)].some((number) => mayBeReused(number, before, after));
 }
 
 /**
- * A small table of a tree's members and the leaders of their groups and sessions, each read again in
- * one go, and of the host with its ancestors.
+ * Reads a tree's members and the leaders of their groups and sessions again, in one go. The result
+ * also has the entries of the host and its ancestors.
  *
- * A look takes time: a parent or a leader that it has shown may have died before its alleged child was
- * read, and a stranger may have had its number by then. What is found in this table as well was there
- * all the time.
+ * A snapshot takes time. A parent or a leader in it may have died before its alleged child was
+ * read, and a stranger may have got its pid by then. A process that is found in this table as well
+ * was a member all the time.
  */
 export function readAgain(
   table: ProcessTable,

@@ -1,15 +1,15 @@
-/** One supervisor's mark in a cookie: which owner, and which of its records. */
+/** One supervisor's part of a cookie: the owner and one of its records. */
 export interface CookieSegment {
   readonly owner: string;
   readonly id: string;
-  /** The process is meant to live on: no scan and no closure goes past it. */
+  /** The process was launched to live on; no search for descendants goes past it. */
   readonly kept?: boolean;
 }
 
-/** Ends the segment of a process that is meant to live on. */
+/** Suffix in the segment of a process that was launched to live on. */
 export const KEPT_SUFFIX = '.kept';
 const SEGMENT = /^([\w-]+)\.([\w-]+)(\.kept)?$/;
-// Longer than any real nesting (DESIGN: four levels), shorter than what could slow a scan.
+// Longer than any real nesting (DESIGN: four levels), and short enough to scan quickly.
 const MAX_COOKIE_LENGTH = 4096;
 
 /** The text that names one record in a cookie. */
@@ -17,9 +17,7 @@ export function cookieSegment({ owner, id, kept = false }: CookieSegment): strin
   return `${owner}.${id}${kept ? KEPT_SUFFIX : ''}`;
 }
 
-/**
- * Reads a cookie, outermost supervisor first; empty for one that is empty or malformed anywhere.
- */
+/** Parses a cookie, outermost supervisor first; returns nothing for an empty or malformed one. */
 export function parseCookie(cookie: string | undefined): readonly CookieSegment[] {
   if (cookie === undefined || cookie.length > MAX_COOKIE_LENGTH) return [];
   const segments: CookieSegment[] = [];
@@ -31,25 +29,30 @@ export function parseCookie(cookie: string | undefined): readonly CookieSegment[
   return segments;
 }
 
-/** The cookie for a new child: what the host itself carries, extended, never replaced. */
+/** The cookie for a new child: the host's own cookie, extended and never replaced. */
 export function extendCookie(inherited: string | undefined, segment: CookieSegment): string {
   return [...parseCookie(inherited), segment].map(cookieSegment).join('/');
 }
 
 /**
- * The segments (`owner.id`) that a process answers to: the last kept one (`owner.id.kept`) and those
- * after it, or all if none is kept.
+ * The cookie's segments (`owner.id`) that mark a process. These are the last kept segment
+ * (`owner.id.kept`) and those after it, or all if none is kept.
  */
-export function claimsOf(cookie: string | undefined): readonly string[] {
+export function marksInCookie(cookie: string | undefined): readonly string[] {
   const segments = parseCookie(cookie);
   const lastKept = segments.findLastIndex((segment) => segment.kept);
   return segments.slice(Math.max(0, lastKept)).map(cookieSegment);
 }
 
-/** Marks a daemon: there is one of it, whoever starts it, so that no chain of them can be without end. */
+/**
+ * The record id of a daemon. Nesting starts again below a daemon: there is only one, so a chain of
+ * daemons cannot grow.
+ */
 export const DAEMON_ID = 'daemon';
 
-/** How many supervisors a process is below: as many as its cookie names, from the last daemon on. */
+/**
+ * The number of supervisors above a process: the segments of its cookie, from the last daemon on.
+ */
 export function depthOf(cookie: string | undefined): number {
   const segments = parseCookie(cookie);
   const daemon = segments.findLastIndex(({ id, kept }) => kept && id === DAEMON_ID);

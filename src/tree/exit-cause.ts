@@ -1,27 +1,32 @@
 import type { ExitCause } from '../reports.ts';
 
-/** What else is known of an end besides code and signal. */
+/** Facts about an exit besides code and signal. */
 export interface ExitContext {
-  /** The cause that was written before we signalled; it wins over what the exit itself says. */
+  /** The cause recorded before the supervisor sent a signal; it wins over code and signal. */
   readonly requested?: ExitCause | undefined;
-  /** Nobody was told how it ended, as with a process that others started. */
+  /** Code and signal are unknown, as for a process that another host started. */
   readonly unseen?: boolean | undefined;
 }
 
 export interface ExitVerdict {
   readonly cause: ExitCause;
-  /** Whether somebody asked for the end: it restarts nothing. */
+  /** True if somebody asked for the exit; then the process is not restarted. */
   readonly intentional: boolean;
 }
 
 /** The signals by which a person or a service manager asks a program to end. */
 const POLITE_SIGNALS: ReadonlySet<string> = new Set(['SIGTERM', 'SIGINT', 'SIGHUP']);
-/** The same as exit codes, 128 + the signal's number: how programs that handle them exit (claude: 143). */
+/**
+ * The exit codes of programs that handle those signals, 128 + the signal's number (claude: 143).
+ */
 const POLITE_CODES: ReadonlySet<number> = new Set([129, 130, 143]);
-/** 128 + SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV: a shell reporting its child's crash. */
+/**
+ * 128 + SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV: a shell reports its child's
+ * crash.
+ */
 const CRASH_CODES: ReadonlySet<number> = new Set([132, 133, 134, 135, 136, 137, 139]);
 
-/** Tells why a process ended from how it ended and what was asked of it before. */
+/** Derives the cause of an exit from code, signal and the request before it. */
 export function classifyExit(
   code: number | null,
   signal: string | null,

@@ -1,9 +1,9 @@
 import type { BareProcess } from '../os/os.ts';
 
 /**
- * Tells a process from every other: from a later one with the same pid (start time), from one
- * before the last boot (boot id), and from one of another container that shares the folder
- * (PID namespace).
+ * Tells a process from every other. The start time excludes later processes with the same pid, the
+ * boot id those before a reboot. The PID namespace excludes processes of other containers that
+ * share the folder.
  */
 export interface Identity {
   readonly pid: number;
@@ -13,53 +13,56 @@ export interface Identity {
   readonly pidNamespace: string;
 }
 
-/** How a heartbeat is named in what its owner has written down. */
+/** The format of a heartbeat's name in its owner's files. */
 export const HEARTBEAT_ID = /^[\da-f]{12}$/;
 
-/** A supervisor's identity: its host's, and which supervisor of that host it is. */
+/** A supervisor's identity: that of its host, and which of the host's supervisors it is. */
 export interface Owner extends Identity {
   readonly machine: string;
-  /** Its file and its socket show from elsewhere whether it lives; absent in what older versions wrote. */
+  /**
+   * Names the file and the socket that show other hosts whether the owner lives. Absent in records
+   * of older versions.
+   */
   readonly heartbeat?: string | undefined;
-  /** Random, so that worker threads and two copies of the package are different owners. */
+  /** Random, so that worker threads and copies of the package are different owners. */
   readonly instance: string;
 }
 
 /**
- * What is known of another supervisor: only of a dead one of this boot may anything be signalled. One
- * that was given up may live on where nobody here can see it.
+ * The state of another supervisor. Processes may be signalled only if their owner is dead in this
+ * boot. An owner that was given up may live on where this host cannot see it.
  */
 export type OwnerVerdict = 'alive' | 'dead' | 'rebooted' | 'given-up' | 'elsewhere' | 'unproven';
 
-/** Whether nothing that an owner has written down holds any more. */
+/** True if an owner's records no longer hold. */
 export function isOver(verdict: OwnerVerdict): boolean {
   return verdict === 'dead' || verdict === 'rebooted' || verdict === 'given-up';
 }
 
-/** Judges the owner of a journal by its process; `read` looks a pid up in this PID namespace. */
+/** Judges a journal's owner by its process; `read` reads a pid in this PID namespace. */
 export function judgeOwner(
   owner: Owner,
   self: Omit<Owner, 'instance'>,
   read: (pid: number) => Pick<BareProcess, 'pid' | 'startTime' | 'alive'> | undefined,
 ): OwnerVerdict {
   const isNamesake = owner.machine === self.machine;
-  // Until it has been looked up, a boot id is empty, and differs from nothing.
+  // A boot id is empty until it has been looked up, and then proves no difference.
   if (!owner.bootId || !self.bootId) {
     if (!isNamesake) return 'elsewhere';
     if (owner.bootId !== self.bootId) return 'unproven';
   } else if (owner.bootId !== self.bootId) {
-    // Two machines may have one name. Versions without a heartbeat had nothing else to go by.
+    // Two machines may have the same name. Versions without a heartbeat could compare only names.
     return isNamesake && owner.heartbeat === undefined ? 'rebooted' : 'elsewhere';
   }
   if (owner.pidNamespace !== self.pidNamespace) return 'elsewhere';
   if (owner.startTime === undefined) return 'unproven';
   const now = read(owner.pid);
-  // Somebody forged a second row for its number (parsePs): it may well live.
+  // A process forged a second row for this pid (parsePs), so the owner may be alive.
   if (now?.startTime === '') return 'unproven';
   return now?.alive && isSameProcess(owner, now) ? 'alive' : 'dead';
 }
 
-/** Whether `now`, read from the process table, is the very process that was recorded. */
+/** True if `now`, read from the process table, is the process that was recorded. */
 export function isSameProcess(
   recorded: Pick<Identity, 'pid' | 'startTime'>,
   now: Pick<BareProcess, 'pid' | 'startTime'> | undefined,

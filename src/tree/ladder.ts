@@ -13,7 +13,7 @@ export const ladderOptions = z.lazy(() =>
   ),
 );
 
-/** How long each step waits for the tree to die. */
+/** The longest wait of each step, in ms, for the tree to exit. */
 export interface LadderOptions {
   readonly stdinEofMs: number;
   readonly termMs: number;
@@ -22,25 +22,25 @@ export interface LadderOptions {
 
 export interface LadderStep {
   readonly send: 'stdin-eof' | 'SIGTERM' | 'SIGKILL';
-  /** When the step is over, counted from the start of the ladder. */
+  /** End of the step, in ms from the start of the ladder. */
   readonly untilMs: number;
 }
 
-/** What the plan depends on besides the options. */
+/** The facts that a plan depends on, besides the options. */
 export interface LadderSituation {
-  /** The process itself still runs, with a stdin that can be ended. */
+  /** The process is still running and its stdin can be ended. */
   readonly stdin: boolean;
-  /** Whether the system has a polite signal (Windows: stdin EOF is the only polite step). */
+  /** True if the system has a polite signal; on Windows stdin EOF is the only polite step. */
   readonly politeSignals: boolean;
-  /** How much earlier stdin had ended already; its wait is shorter by that. */
+  /** Time since stdin ended, in ms; it counts towards the wait for stdin. */
   readonly stdinEndedForMs?: number;
-  /** No polite steps at all. */
+  /** Skips the polite steps. */
   readonly force?: boolean;
-  /** All steps together take no longer than this; the polite ones give way, stdin's first. */
+  /** Longest time for all steps together; shortens the polite ones, that for stdin first. */
   readonly deadlineMs?: number | undefined;
 }
 
-/** Plans the ladder: which steps, and until when each may take. */
+/** Plans the ladder: its steps and the end of each. */
 export function planLadder(options: LadderOptions, situation: LadderSituation): LadderStep[] {
   const { stdin, politeSignals, stdinEndedForMs = 0, force = false, deadlineMs } = situation;
   const wanted = {

@@ -1,40 +1,38 @@
 import type { PidSupply } from '../os/os.ts';
-import { mayBeGivenOut } from './number-reuse.ts';
+import { mayBeReused } from './number-reuse.ts';
 
 /**
- * The groups and sessions of one tree, each with a reading up to which its number was nobody else's.
+ * The group and session ids of one tree, each with a reading up to which it belonged to the tree.
  *
- * A number is out of use, and may be given out again, once its group and its session are empty. That a
- * group is not empty at two looks therefore proves nothing of the time between them: it may have been
- * emptied and made anew by others. So each number is proven from reading to reading, for as long as the
- * kernel cannot have come past it; or anew, by a look that has found a member in it that is proven
- * otherwise.
+ * An id is free for reuse once its group and its session are empty. Two snapshots with a member in
+ * a group therefore prove nothing about the time between them: the group may have been emptied and
+ * created anew by others. So each id is proven from reading to reading, as long as the kernel
+ * cannot have passed it. A snapshot that finds a member in it, proven by other means, proves it
+ * anew.
  */
 export class OwnNumbers {
   readonly #root: number;
   readonly #since = new Map<number, PidSupply>();
 
-  /** `launched`: a reading before the launch of the root, whose number is then the last given out. */
+  /** `launched` is a reading before the launch of the root, whose pid is the next one assigned. */
   constructor(root: number, launched: PidSupply | undefined) {
     this.#root = root;
     if (launched !== undefined) this.#since.set(root, { ...launched, last: root });
   }
 
-  /** The numbers that cannot have been given out to others up to this reading. */
+  /** The ids that cannot have been assigned to others up to this reading. */
   at(reading: PidSupply | undefined): Set<number> {
     if (reading === undefined) return new Set();
-    const ours = [...this.#since].filter(
-      ([number, since]) => !mayBeGivenOut(number, since, reading),
-    );
+    const ours = [...this.#since].filter(([number, since]) => !mayBeReused(number, since, reading));
     return new Set(ours.map(([number]) => number));
   }
 
-  /** Takes a reading; `found` are the numbers that a look before it has found in use by members. */
+  /** Takes a reading; `found` are the ids in use by members in a snapshot before it. */
   prove(reading: PidSupply | undefined, found?: ReadonlySet<number>): void {
     if (reading === undefined) return;
     const still = this.at(reading);
     for (const [number, since] of this.#since) {
-      // One that is older than what is known tells nothing new.
+      // An older reading adds nothing.
       if (since.forks > reading.forks) continue;
       const isUsed = number === this.#root || (found?.has(number) ?? true);
       if (isUsed && still.has(number)) this.#since.set(number, reading);

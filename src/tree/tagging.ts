@@ -10,15 +10,15 @@ import {
   tagPlaces,
 } from './rlimit-tag.ts';
 
-/** The limits of one launch, and the tag that they bear. */
+/** The limits of one launch, and the tag in them. */
 export interface LaunchTag {
   readonly rlimits: Rlimits;
   readonly tag: string | undefined;
 }
 
-/** How one owner tags what it launches; on a system without such limits it does not. */
+/** Tags the launches of one owner; does nothing on a system without such limits. */
 export class Tagging {
-  /** Resolves when it is known which limit bears the tags; `undefined` where that is known at once. */
+  /** Resolves when the limit for tags is chosen; `undefined` if it was chosen at once. */
   readonly ready: Promise<void> | undefined;
   readonly #system: RlimitSystem | undefined;
   readonly #owner: string;
@@ -50,7 +50,9 @@ export class Tagging {
     return { rlimits: { [place.limit]: tag }, tag };
   }
 
-  /** Takes the first limit that is free and keeps its number; the reasons are those of the ones before it. */
+  /**
+   * Takes the first limit that is free and holds its value; records why the ones before it failed.
+   */
   async #find(system: RlimitSystem): Promise<void> {
     const own = system.own();
     const places = new Map(tagPlaces(own).map((place) => [place.limit, place]));

@@ -4,21 +4,21 @@ import type { EndReport, ExitCause, ExitReport } from '../reports.ts';
 import { type LadderOptions, type LadderStep, planLadder } from './ladder.ts';
 import type { ProcessTree } from './tracked-tree.ts';
 
-/** Longest pause between two looks at who is dead. */
+/** Longest pause between two checks for exits. */
 const MAX_POLL_MS = 25;
-/** The same where one look costs a child process (macOS, Windows). */
+/** The same where a check takes a child process (macOS, Windows). */
 const COSTLY_POLL_MS = 100;
-/** How long an unchanged tree is watched before the whole table is looked at again. */
+/** Time for which the known members are polled before a new snapshot is taken. */
 const RESCAN_MS = 250;
 
-/** What the ladder climbs down. */
-export interface EndTarget {
-  readonly tree: Pick<ProcessTree, 'look' | 'signal' | 'isAlive'> &
+/** The process whose tree is terminated. */
+export interface TerminationTarget {
+  readonly tree: Pick<ProcessTree, 'liveMembers' | 'signal' | 'isAlive'> &
     Partial<Pick<ProcessTree, 'root'>>;
-  /** Whether the process itself still runs. */
+  /** True while the process itself is running. */
   running(): boolean;
   endStdin(): void;
-  /** When stdin ended, in running time; `undefined` while it is open. */
+  /** Running time at which stdin ended; `undefined` while it is open. */
   readonly stdinEndedAtMs: number | undefined;
 }
 
@@ -27,24 +27,24 @@ export interface EndOptions {
   readonly deadlineMs?: number | undefined;
 }
 
-/** What the ladder achieved. */
-export interface EndOutcome {
+/** The result of a termination. */
+export interface TerminationOutcome {
   readonly survivors: readonly ProcessEntry[];
   readonly forced: boolean;
 }
 
-/** One way down the ladder; everyone who wants the same tree to end shares it. */
-export class Ending {
-  readonly done: Promise<EndOutcome>;
+/** One termination of a tree, shared by all callers who ask for it. */
+export class Termination {
+  readonly done: Promise<TerminationOutcome>;
   readonly #os: Os;
-  readonly #target: EndTarget;
+  readonly #target: TerminationTarget;
   readonly #killMs: number;
   readonly #steps: { readonly send: LadderStep['send']; untilMs: number }[];
   readonly #politelySignalled = new Set<string>();
   #forced = false;
   #wake: () => void = () => undefined;
 
-  constructor(os: Os, target: EndTarget, ladder: LadderOptions, options: EndOptions) {
+  constructor(os: Os, target: TerminationTarget, ladder: LadderOptions, options: EndOptions) {
     this.#os = os;
     this.#target = target;
     this.#killMs = ladder.killMs;
@@ -57,10 +57,10 @@ export class Ending {
       force: options.force ?? false,
       deadlineMs: options.deadlineMs,
     }).map(({ send, untilMs }) => ({ send, untilMs: nowMs + untilMs }));
-    this.done = this.#climbDown();
+    this.done = this.#run();
   }
 
-  /** Takes a later, stricter wish into account: force now, or an earlier deadline. */
+  /** Applies a later, stricter request: force now, or an earlier deadline. */
   hurry({ force = false, deadlineMs }: EndOptions): void {
     const nowMs = this.#os.clock.running.monotonicMs();
     const killByMs = nowMs + (force ? this.#killMs : (deadlineMs ?? Number.POSITIVE_INFINITY));
@@ -71,54 +71,54 @@ export class Ending {
     this.#wake();
   }
 
-  /** The process itself has died; no need to wait for the next poll. */
+  /** Ends the current pause, since the process itself has exited. */
   wake(): void {
     this.#wake();
   }
 
-  async #climbDown(): Promise<EndOutcome> {
+  async #run(): Promise<TerminationOutcome> {
     for (const step of this.#steps) {
       if (step.send === 'stdin-eof') {
         this.#target.endStdin();
         while (this.#target.running() && this.#leftMs(step) > 0)
           await this.#pause(this.#leftMs(step));
-      } else if (await this.#signalUntilDead(step.send, step)) {
+      } else if (await this.#signalUntilGone(step.send, step)) {
         return { survivors: [], forced: this.#forced };
       }
     }
-    const survivors = await this.#target.tree.look();
+    const survivors = await this.#target.tree.liveMembers();
     return { survivors, forced: this.#forced };
   }
 
   /**
-   * Signals the tree, and whoever joins it, until two looks in a row find nobody; false if time is up
-   * before, however many have died by then: of a tree that goes on forking there are always others.
+   * Signals the tree and its new members until two snapshots in a row find nobody. Returns false if
+   * the time is up before, however many have exited: a tree that keeps forking always has more.
    */
-  async #signalUntilDead(
+  async #signalUntilGone(
     signal: 'SIGTERM' | 'SIGKILL',
     step: { untilMs: number },
   ): Promise<boolean> {
-    let emptyLooks = 0;
+    let emptySnapshots = 0;
     for (let pauseMs = 0; ; pauseMs = Math.min(pauseMs + 1, MAX_POLL_MS)) {
       const members = await this.#target.tree.signal(signal, (member) =>
         this.#isDue(signal, member),
       );
       if (members.length === 0) {
-        // A process may fork and die while a look passes it by; a second look finds its child.
-        if (++emptyLooks === 2) return true;
+        // A process may fork and exit while the snapshot is taken; a second one finds its child.
+        if (++emptySnapshots === 2) return true;
         continue;
       }
-      emptyLooks = 0;
+      emptySnapshots = 0;
       this.#forced ||= signal === 'SIGKILL' && members.some(({ alive }) => alive);
-      await this.#untilDead(members, step);
+      await this.#untilGone(members, step);
       const leftMs = this.#leftMs(step);
       if (leftMs <= 0) return false;
-      // It need not be looked for without a pause where a look is all that comes of it.
+      // Skip the pause on SIGKILL, where members that keep forking have to be outrun.
       if (signal === 'SIGTERM' && pauseMs > 2) await this.#pause(Math.min(pauseMs, leftMs));
     }
   }
 
-  /** A polite signal goes to each process once; a forced one whenever it is still seen. */
+  /** A polite signal goes to each process once, a forced one each time the process is seen. */
   #isDue(signal: NodeJS.Signals, member: ProcessEntry): boolean {
     if (signal === 'SIGKILL') return true;
     const key = `${member.pid} ${member.startTime}`;
@@ -127,7 +127,7 @@ export class Ending {
     return true;
   }
 
-  async #untilDead(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
+  async #untilGone(members: readonly ProcessEntry[], step: { untilMs: number }): Promise<void> {
     const rescanAtMs = this.#os.clock.running.monotonicMs() + RESCAN_MS;
     const { read } = this.#os.processes;
     const { root } = this.#target.tree;
@@ -137,7 +137,7 @@ export class Ending {
         this.#leftMs(step),
         rescanAtMs - this.#os.clock.running.monotonicMs(),
       );
-      // A child that we hold tells of its death by itself.
+      // Our own child reports its exit by itself.
       const tells = isOnlyRoot && this.#target.running();
       if (leftMs <= 0) return;
       if (!tells && !members.some((member) => this.#target.tree.isAlive(member))) return;

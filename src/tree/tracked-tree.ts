@@ -5,36 +5,36 @@ import { isSameProcess } from './identity.ts';
 import { OwnNumbers } from './own-numbers.ts';
 import { type FoundTree, findTree, inGroup, type TreeRoot, wholeGroups } from './tree.ts';
 
-/** How many known processes are kept before the dead among them are forgotten. */
+/** Number of known processes above which the dead ones are forgotten. */
 const MANY = 512;
 
-/** What one look has shown. */
-interface Look {
-  /** Missing when no look was to be had. */
+/** A tree as one snapshot shows it. */
+interface TreeSnapshot {
+  /** Absent when no snapshot could be taken. */
   readonly table?: ProcessTable;
-  /** Who is alive; if nobody is, the dead who tell that somebody still must be. */
+  /** The live members; if there are none, the dead ones that prove that others must be alive. */
   readonly members: ProcessEntry[];
-  /** Whether somebody is there who was not when last looked. */
+  /** True if there are members that the snapshot before did not have. */
   readonly isGrowing: boolean;
 }
 
-/** One supervised tree as it is found, look by look: what was proven once stays known. */
+/** One supervised tree over many snapshots: a member that was proven once stays known. */
 export class ProcessTree {
   readonly root: TreeRoot & { startTime: string | undefined; held: boolean; reaped?: boolean };
   readonly #os: Os;
   readonly #known = new Map<number, ProcessEntry>();
   readonly #numbers: OwnNumbers;
-  /** What each look has shown: who asks at the same time shares it, and nobody has appeared in between. */
-  readonly #looks = new WeakMap<ProcessTable, Look>();
-  /** Whom the last one has shown, the dead as well. */
+  /** The result per snapshot: callers who share one get the same new members. */
+  readonly #snapshots = new WeakMap<ProcessTable, TreeSnapshot>();
+  /** The members in the last snapshot, the dead ones included. */
   #seen: ReadonlySet<string> | undefined;
-  /** Whether the last signal was a forced one. */
+  /** True if the last signal was a forced one. */
   #wasKilled = false;
-  #heldForLooks = Number.POSITIVE_INFINITY;
+  #heldForSnapshots = Number.POSITIVE_INFINITY;
   #denied: readonly ProcessEntry[] = [];
   #manyKnown = MANY;
 
-  /** `held`: launched by us in this very tick, so its number was given out just now. */
+  /** `held`: launched by this host in the same tick, so its pid was assigned just now. */
   constructor(os: Os, root: TreeRoot) {
     this.#os = os;
     this.root = { ...root };
@@ -43,39 +43,42 @@ export class ProcessTree {
   }
 
   /**
-   * The root is dead, and reaped: from now on its number counts only as long as it cannot have been
-   * given out again. To be called in the tick in which its exit is told, before anyone else's code.
+   * Records that the root has exited and been reaped. From now on its pid counts only while it
+   * cannot have been reassigned. Call it in the tick of the `exit` event, before any other code.
    */
   letGo(): void {
     this.root.reaped = this.root.held;
-    // Windows tells of no numbers; two looks are what shows there whom the root has left.
-    if (this.#os.platform === 'win32') this.#heldForLooks = 2;
+    // Windows has no pid counters; there it takes two snapshots to find the root's orphans.
+    if (this.#os.platform === 'win32') this.#heldForSnapshots = 2;
     else this.root.held = false;
     this.#numbers.prove(this.#os.pidSupply?.now());
   }
 
   /**
-   * Finds the live processes of the tree now; sends nothing. Nobody is found only by two looks in a row.
-   * If it goes on forking faster than a look, that is told by those who have died meanwhile.
+   * Finds the live processes of the tree now; sends nothing. An empty result takes two snapshots in
+   * a row. If the tree forks faster than snapshots are taken, the result has the members that died
+   * meanwhile.
    */
-  async look(): Promise<ProcessEntry[]> {
-    let look = await this.#find();
-    // Who has died before the first of them tells nothing of now.
-    for (let more = 2; more > 0 && !isFound(look); more--) {
-      look = await this.#find();
-      if (look.members.length === 0) return [];
+  async liveMembers(): Promise<ProcessEntry[]> {
+    let found = await this.#find();
+    // Members that died before the first snapshot prove nothing about now.
+    for (let more = 2; more > 0 && !isFound(found); more--) {
+      found = await this.#find();
+      if (found.members.length === 0) return [];
     }
-    return look.members;
+    return found.members;
   }
 
-  /** Finds them in a look that was taken for many trees; it must have begun after the root did. */
+  /**
+   * Finds the members in a snapshot shared by many trees; it must have begun after the root did.
+   */
   membersIn(table: ProcessTable): ProcessEntry[] {
     return this.#take(table).members.filter((member) => member.alive);
   }
 
   /**
-   * Finds them and signals each that `chosen` picks, proven once more in the moment of the signal. A
-   * group whose members die faster than they can be read is proven by its number.
+   * Finds the members and signals those that `chosen` picks, each proven again just before its
+   * signal. A group whose members die faster than they can be read is proven by its id.
    */
   async signal(
     signal: NodeJS.Signals,
@@ -85,14 +88,14 @@ export class ProcessTree {
     const targets = members.filter(chosen);
     const signalled = new Set<number>();
     const seen = table !== undefined;
-    // Groups first: no fork slips through a signal to a group.
+    // Groups first: no fork escapes a signal to a group.
     const groups = (table ? wholeGroups(table, targets) : this.#ownGroup()).filter((pgid) => {
       const inIt = targets.filter((member) => member.pgid === pgid);
       if (inIt.some((member) => this.#isProven(member, seen, pgid))) return true;
       return isGrowing && this.#isOurGroup(pgid);
     });
-    // One that grows over several groups would be in another one each time. Both signals go out in this
-    // tick: a host that dies in between leaves nobody stopped.
+    // A tree that grows over several groups would be in a new one each time. All signals go out in
+    // this tick: a host that dies in between leaves no process stopped.
     const freezes = this.#wasKilled && isGrowing && this.#os.endTree === undefined;
     this.#wasKilled = signal === 'SIGKILL';
     for (const name of freezes && signal === 'SIGKILL'
@@ -112,26 +115,29 @@ export class ProcessTree {
   }
 
   /**
-   * Who of the tree was alive when last looked for, and may not be signalled (`sudo`, a setuid program).
-   * To wait for them would be to wait for ever, so no look finds them; they are to be named.
+   * The live members that this user may not signal (`sudo`, a setuid program). They are reported
+   * instead of found, since waiting for them could take forever.
    */
   get denied(): readonly ProcessEntry[] {
     return this.#denied;
   }
 
-  /** Whether a process that was found may still be there: what cannot be told now counts as alive. */
+  /** True if a member may still be there; a member that cannot be read counts as alive. */
   isAlive(member: ProcessEntry): boolean {
     return this.#read(member) ?? true;
   }
 
-  /** Whether the root itself is there for certain at this moment; `undefined` where only a look can tell. */
+  /**
+   * True if the root certainly exists at this moment; `undefined` where only a snapshot can tell.
+   */
   get rootIsThere(): boolean | undefined {
     return this.#read(this.#rootEntry());
   }
 
   /**
-   * Whether it is there for certain, and still in its group if that is to be signalled: what cannot be
-   * told now is not signalled, but for what we hold. Where only a look tells it, one has just `seen` it.
+   * True if a member certainly exists, and is still in the group that is to be signalled. A member
+   * that cannot be read is not signalled, except for a held root. Where only a snapshot can tell,
+   * `seen` says that one has just shown it.
    */
   #isProven(member: ProcessEntry, seen: boolean, pgid?: number): boolean {
     const isHeld = this.root.held && member.pid === this.root.pid;
@@ -150,63 +156,64 @@ export class ProcessTree {
     }
   }
 
-  /** The one group that is ours without a look at who is in it. */
+  /** The one group that is ours without a look at its members. */
   #ownGroup(): number[] {
     const { pid, leadsGroup, held } = this.root;
     return leadsGroup && held ? [pid] : [];
   }
 
-  /** Whether a group exists and has a number that was ours and cannot have been given out again. */
+  /** True if a group exists and its id was ours and cannot have been reassigned. */
   #isOurGroup(pgid: number): boolean {
     if (!this.#os.hasGroup?.(pgid)) return false;
     return this.#numbers.at(this.#os.pidSupply?.now()).has(pgid);
   }
 
-  async #find(): Promise<Look> {
+  async #find(): Promise<TreeSnapshot> {
     let table: ProcessTable;
     let found: FoundTree;
     try {
-      table = await this.#os.processes.look();
-      const shared = this.#looks.get(table);
+      table = await this.#os.processes.snapshot();
+      const shared = this.#snapshots.get(table);
       if (shared !== undefined) return { table, ...shared };
       found = this.#take(table);
     } catch {
-      // No look, no news: what was alive when last seen counts as alive until a look says otherwise.
+      // Without a snapshot, members that were alive in the last one count as alive.
       const known = new Map(this.#known).set(this.root.pid, this.#rootEntry());
       const members = [...known.values()].filter((member) => this.isAlive(member));
       return { members, isGrowing: false };
     }
-    if (--this.#heldForLooks <= 0) this.root.held = false;
-    const look = this.#judge(table, found.members);
-    this.#looks.set(table, look);
-    return { table, ...look };
+    if (--this.#heldForSnapshots <= 0) this.root.held = false;
+    const judged = this.#judge(table, found.members);
+    this.#snapshots.set(table, judged);
+    return { table, ...judged };
   }
 
-  #judge(table: ProcessTable, found: readonly ProcessEntry[]): Look {
+  #judge(table: ProcessTable, found: readonly ProcessEntry[]): TreeSnapshot {
     const all = found.filter((member) => member.alive);
     this.#denied = all.filter((member) => this.#isDenied(member));
     const alive = all.filter((member) => !this.#denied.includes(member));
     const appeared = this.#appeared(found.filter((member) => !this.#denied.includes(member)));
     if (alive.length > 0) return { members: alive, isGrowing: appeared.length > 0 };
-    // Who was born and died between two looks had a parent that neither of them has shown.
+    // A process that started and exited between two snapshots had a parent that neither of them
+    // shows.
     if (appeared.length > 0) return { members: appeared, isGrowing: true };
     const members = this.#isHidden(table) ? [{ ...this.#rootEntry(), alive: false }] : [];
     return { members, isGrowing: members.length > 0 };
   }
 
-  /** The root's own end is told by its handle, whoever may signal it. */
+  /** The exit of a held root is reported by its handle, so it is never denied. */
   #isDenied({ pid }: ProcessEntry): boolean {
     return !(this.root.held && pid === this.root.pid) && this.#os.isDenied?.(pid) === true;
   }
 
-  /** Who was not there when last looked. */
+  /** The members that the snapshot before did not have. */
   #appeared(members: readonly ProcessEntry[]): ProcessEntry[] {
     const before = this.#seen;
     this.#seen = new Set(members.map(keyOf));
     return members.filter((member) => before !== undefined && !before.has(keyOf(member)));
   }
 
-  /** Whether the root's group exists although a look has shown nobody in it, not even a zombie. */
+  /** True if the root's group exists although the snapshot has nobody in it, not even a zombie. */
   #isHidden(table: ProcessTable): boolean {
     const { leadsGroup, pid } = this.root;
     return leadsGroup && inGroup(table, pid).length === 0 && this.#isOurGroup(pid);
@@ -223,7 +230,7 @@ export class ProcessTree {
     return confirmed;
   }
 
-  /** Finds the tree once more among those that were found, if the look alone cannot tell whose they are. */
+  /** Searches the tree again among the members found, if the snapshot alone cannot prove them. */
   #confirm(table: ProcessTable, found: FoundTree): FoundTree {
     const { read } = this.#os.processes;
     const { members } = found;
@@ -234,7 +241,7 @@ export class ProcessTree {
       const numbers = this.#numbers.at(this.#os.pidSupply?.now());
       return findTree(again, { ...this.root, numbers }, this.#known, hostPid);
     } catch {
-      // What cannot be read again is taken for what it was known for.
+      // Members that cannot be read again count only if they were known before.
       const known = members.filter((member) => isSameProcess(member, this.#known.get(member.pid)));
       return { members: known, numbers: new Set() };
     }
@@ -261,11 +268,11 @@ export class ProcessTree {
   }
 }
 
-/** What a report says of a process that may not be signalled. */
+/** The report entry of a process that may not be signalled. */
 export function refusedSignal({ pid, command }: Pick<ProcessEntry, 'pid' | 'command'>): Unproven {
   return { pid, reason: `the system refuses a signal to ${command}, another user's: it lives on` };
 }
 
-const isFound = ({ members }: Look): boolean => members.some(({ alive }) => alive);
+const isFound = ({ members }: TreeSnapshot): boolean => members.some(({ alive }) => alive);
 
 const keyOf = ({ pid, startTime }: ProcessEntry): string => `${pid} ${startTime}`;

@@ -1,48 +1,53 @@
 import type { ProcessEntry, ProcessTable } from '../os/os.ts';
 import { startedBefore } from '../os/parse.ts';
-import { claimsOfProcess, isKeptFrom, type TreeMarks } from './marks.ts';
+import { isKeptFrom, marksOfProcess, type TreeMarks } from './marks.ts';
 
-/** Where a tree begins, and what proves that a process belongs to it. */
+/** The root of a tree, and the proofs that a process belongs to it. */
 export interface TreeRoot extends TreeMarks {
   readonly pid: number;
   /** `undefined` until the system has told it. */
   readonly startTime: string | undefined;
-  /** We launched it as leader of a group and session of its own. */
+  /** The root was launched as leader of its own group and session. */
   readonly leadsGroup: boolean;
-  /** Its number cannot be anyone else's yet: we hold its child handle (or did a moment ago, on Windows). */
+  /**
+   * Its pid cannot be reassigned yet: the host holds its child handle (or did a moment ago, on
+   * Windows).
+   */
   readonly held: boolean;
-  /** It was our child and has exited: whoever has its number now is someone else, whatever the start time. */
+  /** The root has exited and was reaped, so any process with its pid is another one. */
   readonly reaped?: boolean;
   /**
-   * Groups and sessions of the tree whose numbers cannot have been given out again up to this look,
-   * although their leaders may be dead.
+   * Group and session ids of the tree that cannot have been reassigned up to this snapshot. Their
+   * leaders may be dead.
    */
   readonly numbers?: ReadonlySet<number>;
 }
 
-/** What earlier looks have proven, by pid. */
+/** Processes that earlier snapshots have proven, by pid. */
 export type KnownProcesses = ReadonlyMap<number, Pick<ProcessEntry, 'startTime'>>;
 
-/** What a look has shown of a tree. */
+/** The members and ids of a tree in one snapshot. */
 export interface FoundTree {
-  /** The zombies, too: they run nothing, but keep numbers in use and tell that somebody lived. */
+  /**
+   * Zombies included: they run nothing, but keep ids in use and prove that there were processes.
+   */
   readonly members: readonly ProcessEntry[];
-  /** The groups and sessions that are the tree's as a whole. */
+  /** The groups and sessions that belong to the tree as a whole. */
   readonly numbers: ReadonlySet<number>;
 }
 
-/** Finds every live process of a tree in one look at the process table. */
+/** Finds every live process of a tree in one snapshot. */
 export function treeOf(...looking: Parameters<typeof findTree>): ProcessEntry[] {
   return findTree(...looking).members.filter((entry) => entry.alive);
 }
 
 /**
- * Finds a tree in one look at the process table.
+ * Finds a tree in one snapshot of the process table.
  *
- * Starts from what is proven by itself (the root, the cookie, an earlier look, a number that cannot
- * have been given out again) and closes over children, groups and sessions. A process with a kept
- * cookie is left out and nothing is reached through it; the host and its ancestors never belong to a
- * tree.
+ * Starts from members that are proven on their own: the root, a mark, an earlier snapshot, an id
+ * that cannot have been reassigned. Then adds their children, groups and sessions, and so on. A
+ * process with a kept cookie is left out, and so is everything reached only through it. The host
+ * and its ancestors never belong to a tree.
  */
 export function findTree(
   table: ProcessTable,
@@ -56,7 +61,7 @@ export function findTree(
   return { members: [...search.members.values()], numbers: search.numbers };
 }
 
-/** One look, and what has been found in it so far. */
+/** One snapshot, and the members found so far. */
 class TreeSearch {
   readonly members = new Map<number, ProcessEntry>();
   readonly numbers = new Set<number>();
@@ -67,12 +72,14 @@ class TreeSearch {
   /** The host and its ancestors. */
   readonly #never: ReadonlySet<number>;
   readonly #hostNumbers: ReadonlySet<number | undefined>;
-  /** Who has the root's number now. */
+  /** The process that has the root's pid in this snapshot. */
   readonly #leader: ProcessEntry | undefined;
   readonly #isRecycled: boolean;
-  /** Whether the root leads a group and a session of its own: what a file says of it, the table has to confirm. */
+  /**
+   * True if the root leads its own group and session; the table has to confirm what a file says.
+   */
   readonly #leads: boolean;
-  /** Whose children, group and session are still to be looked at. */
+  /** Members whose children, group and session have not been searched yet. */
   readonly #pending: ProcessEntry[] = [];
   readonly #included = new Set<readonly ProcessEntry[]>();
 
@@ -91,26 +98,27 @@ class TreeSearch {
       root.leadsGroup && (root.held || this.#isRecycled || (leader?.sid ?? root.pid) === root.pid);
   }
 
-  /** Includes whoever is proven by itself, and not by another member. */
+  /** Includes the processes that are proven on their own, not by another member. */
   includeProven(): void {
     const [root, index, leader] = [this.#root, this.#index, this.#leader];
     const isThere = leader !== undefined && !this.#isRecycled;
     if (isThere && (root.held || root.startTime !== undefined)) this.#include(leader);
-    // Not by our hold alone: the runtime reaps several children at once, and tells of one after the other.
-    const wholes = [...(root.numbers ?? [])].filter((number) => this.#isUnclaimed(number));
+    // A held child is no proof alone: the runtime reaps several children at once and reports them
+    // one by one.
+    const wholes = [...(root.numbers ?? [])].filter((number) => this.#isNotReused(number));
     if (root.leadsGroup && root.held && isThere) wholes.push(root.pid);
     for (const number of wholes)
       for (const by of [index.byGroup, index.bySession]) this.#includeAll(number, by);
     if (leader === undefined) for (const orphan of orphansOf(root, index)) this.#include(orphan);
-    for (const entry of index.byClaim.get(root.cookie) ?? []) this.#include(entry);
-    for (const entry of bearersOfTag(root, index)) this.#include(entry);
+    for (const entry of index.byMark.get(root.cookie) ?? []) this.#include(entry);
+    for (const entry of taggedProcesses(root, index)) this.#include(entry);
     for (const [pid, { startTime }] of this.#known) {
       const entry = this.#table.get(pid);
       if (entry?.startTime === startTime) this.#include(entry);
     }
   }
 
-  /** Includes what members lead to: their children, groups and sessions, and so on. */
+  /** Includes the children, groups and sessions of members, and so on. */
   closeOver(): void {
     const { byParent, byGroup, bySession } = this.#index;
     for (let entry = this.#pending.pop(); entry !== undefined; entry = this.#pending.pop()) {
@@ -135,8 +143,8 @@ class TreeSearch {
     for (const entry of entries) this.#include(entry);
   }
 
-  /** Whether the table shows nobody else with a number that is ours. */
-  #isUnclaimed(number: number): boolean {
+  /** True if no other process in the table has an id of ours as its pid. */
+  #isNotReused(number: number): boolean {
     if (number <= 1 || this.#hostNumbers.has(number)) return false;
     if (number === this.#root.pid) return !this.#isRecycled;
     const now = this.#table.get(number);
@@ -144,10 +152,10 @@ class TreeSearch {
   }
 
   /**
-   * Whether a member's group or session is ours as a whole. A process cannot join a session, so
-   * below a root that leads its own, each was made by the tree; without that, its leader must be in it.
-   * One in which a process is older than the root was there before it: our cookie came into it by
-   * another way than a fork.
+   * True if a member's group or session belongs to the tree as a whole. A process cannot join a
+   * session. So below a root that leads its own, each session was made by the tree; otherwise the
+   * leader must be a member. A group with a process that is older than the root existed before: the
+   * cookie got into it by another way than a fork.
    */
   #isOurs(number: number): boolean {
     if (this.numbers.has(number)) return true;
@@ -162,7 +170,7 @@ function isRoot(leader: ProcessEntry, { startTime, reaped = false }: TreeRoot): 
   return !reaped && (startTime === undefined || leader.startTime === startTime);
 }
 
-/** Everything that has a number as its group or session. */
+/** All processes in the group or session with this id. */
 function withNumber(number: number, { bySession, byGroup }: TableIndex): readonly ProcessEntry[] {
   return [...(bySession.get(number) ?? []), ...(byGroup.get(number) ?? [])];
 }
@@ -171,25 +179,28 @@ function isOlder(entry: ProcessEntry, { startTime }: TreeRoot): boolean {
   return startTime !== undefined && startedBefore(entry, { startTime });
 }
 
-/** Who bears the root's tag; not who has started before it and was given that by somebody's hand. */
-function bearersOfTag(root: TreeRoot, { byClaim }: TableIndex): readonly ProcessEntry[] {
-  const bearers = root.tag === undefined ? [] : (byClaim.get(root.tag) ?? []);
-  return bearers.filter((entry) => !isOlder(entry, root));
+/** The processes with the root's tag, except older ones, which somebody gave the tag by hand. */
+function taggedProcesses(root: TreeRoot, { byMark }: TableIndex): readonly ProcessEntry[] {
+  const tagged = root.tag === undefined ? [] : (byMark.get(root.tag) ?? []);
+  return tagged.filter((entry) => !isOlder(entry, root));
 }
 
-/** The children of a dead root: only Windows, without groups, still names it, a proof until its number is free. */
+/**
+ * The children of a dead root. Only Windows, without groups, still names the dead parent; that is a
+ * proof until the pid is free.
+ */
 function orphansOf(root: TreeRoot, { byParent }: TableIndex): readonly ProcessEntry[] {
   if (!root.held || root.startTime === undefined) return [];
   const children = byParent.get(root.pid) ?? [];
   return children.filter((child) => child.pgid === 0 && !isOlder(child, root));
 }
 
-/** Everything in a group, zombies included. */
+/** All processes in a group, zombies included. */
 export function inGroup(table: ProcessTable, pgid: number): readonly ProcessEntry[] {
   return indexOf(table).byGroup.get(pgid) ?? [];
 }
 
-/** The groups that hold nothing but members: these can be signalled in one step. */
+/** The groups in which all processes are members; each can be signalled in one step. */
 export function wholeGroups(table: ProcessTable, members: readonly ProcessEntry[]): number[] {
   const pids = new Set(members.map((member) => member.pid));
   const { byGroup } = indexOf(table);
@@ -203,10 +214,10 @@ interface TableIndex {
   readonly byParent: ReadonlyMap<number, ProcessEntry[]>;
   readonly byGroup: ReadonlyMap<number, ProcessEntry[]>;
   readonly bySession: ReadonlyMap<number, ProcessEntry[]>;
-  readonly byClaim: ReadonlyMap<string, ProcessEntry[]>;
+  readonly byMark: ReadonlyMap<string, ProcessEntry[]>;
 }
 
-// Many trees are found in one shared look, so each look is indexed once.
+// Many trees are found in one shared snapshot, so each snapshot is indexed once.
 const indexes = new WeakMap<ProcessTable, TableIndex>();
 
 function indexOf(table: ProcessTable): TableIndex {
@@ -217,19 +228,19 @@ function indexOf(table: ProcessTable): TableIndex {
       byParent: Map.groupBy(entries, (entry) => entry.ppid),
       byGroup: Map.groupBy(entries, (entry) => entry.pgid),
       bySession: Map.groupBy(entries, (entry) => entry.sid),
-      byClaim: groupByClaim(entries),
+      byMark: groupByMark(entries),
     };
     indexes.set(table, index);
   }
   return index;
 }
 
-function groupByClaim(entries: readonly ProcessEntry[]): Map<string, ProcessEntry[]> {
+function groupByMark(entries: readonly ProcessEntry[]): Map<string, ProcessEntry[]> {
   const groups = new Map<string, ProcessEntry[]>();
   for (const entry of entries) {
-    for (const claim of claimsOfProcess(entry)) {
-      const group = groups.get(claim);
-      if (group === undefined) groups.set(claim, [entry]);
+    for (const mark of marksOfProcess(entry)) {
+      const group = groups.get(mark);
+      if (group === undefined) groups.set(mark, [entry]);
       else group.push(entry);
     }
   }

@@ -5,19 +5,19 @@ import type { Limit } from './limiter.ts';
 import type { Sampler } from './sampler.ts';
 
 /**
- * The part of the limit after which we look again. To see that something has changed takes up to one
- * such part, and that nothing has changed for long enough another: an end comes within a quarter of
- * the limit after it was due, with time to spare for a machine that is busy.
+ * Polling interval as a part of the limit. To notice a change takes up to one interval, and to
+ * notice that the limit is reached another one. So an end comes at most a quarter of the limit
+ * late, with time to spare on a busy machine.
  */
 const POLL_PART = 1 / 10;
 const MIN_POLL_MS = 10;
 
 /**
- * Ends what has been idle for `ms`.
+ * Ends a process that has been idle for `ms`.
  *
- * An agent whose frames we read is idle when its turn is over and nothing is said on stdin and stdout:
- * a tool that sleeps, or a model that is slow, is a turn that is not over. Anything else is idle when
- * nothing goes through its streams, its tree uses no CPU time and it has no descendant.
+ * An agent whose output is parsed is idle when its turn is over and nothing passes on stdin and
+ * stdout. A sleeping tool or a slow model belongs to a turn that is not over. Any other process is
+ * idle when nothing passes through its streams, its tree uses no CPU time and it has no descendant.
  */
 export function idleLimit(ms: number, time: Timers, sampler: Sampler): Limit {
   const everyMs = Math.max(MIN_POLL_MS, ms * POLL_PART);
@@ -35,7 +35,7 @@ export function idleLimit(ms: number, time: Timers, sampler: Sampler): Limit {
     }
     return sampler.watch(process, everyMs, ({ descendants, cpuTimeMs }) => {
       const quietMs = quiet.forMs(`${bytes(traffic)} ${cpuTimeMs}`);
-      // What cannot be told is no idleness.
+      // A process that could not be measured is not idle.
       if (descendants > 0 || cpuTimeMs === undefined) quiet.interrupt();
       else if (quietMs >= ms)
         end('idle', `no input, no output, no CPU time and no descendant for ${ms} ms`);
@@ -43,7 +43,7 @@ export function idleLimit(ms: number, time: Timers, sampler: Sampler): Limit {
   };
 }
 
-/** For how long a state has not changed, as far as whoever looks now and then can tell. */
+/** Measures for how long a state has not changed, as far as polling can tell. */
 class Quiet {
   readonly #time: Timers;
   #state: string | undefined;
@@ -69,7 +69,10 @@ function bytes({ stdin, stdout, stderr }: Traffic): string {
   return `${stdin} ${stdout} ${stderr}`;
 }
 
-/** Calls back again and again, each time after the loop has polled: if the host was blocked, what was said is not read yet. */
+/**
+ * Calls back repeatedly, each time after the event loop has polled. After a blocked event loop the
+ * output has to be read first.
+ */
 function poll(everyMs: number, time: Timers, check: () => void): () => void {
   let cancel = (): void => undefined;
   const again = (): void => {

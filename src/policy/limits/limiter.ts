@@ -8,19 +8,21 @@ import { memoryLimit } from './memory.ts';
 import { type Sampled, Sampler } from './sampler.ts';
 import { startupLimit } from './startup.ts';
 
-/** What a limit sees of a process. */
+/** The parts of a process that a limit reads. */
 export interface Limited extends Sampled {
-  /** Only where the process has streams, and somebody asked for it to be counted. */
+  /** Present if the process has streams and their bytes are counted. */
   readonly traffic: Traffic | undefined;
 }
 
-/** Ends a process; `reason` says which figure was exceeded. */
+/** Ends a process; `reason` contains the value that exceeded the limit. */
 type End = (cause: ExitCause, reason: string) => void;
 
-/** The contract of all limits: watch a process from now on, end it if need be; returns how to stop. */
+/**
+ * A limit: watches a process from now on and ends it if necessary; returns a function that stops.
+ */
 export type Limit = (process: Limited, end: End) => () => void;
 
-/** What {@link Limiter.arm} needs of a process besides. */
+/** The other parts of a process that the {@link Limiter.arm} call uses. */
 interface Endable extends Limited {
   running(): boolean;
   readonly ending: boolean;
@@ -37,7 +39,7 @@ export class Limiter {
     this.#sampler = new Sampler(os, sampling);
   }
 
-  /** Arms every limit that is on; returns how to disarm them all. */
+  /** Arms every limit that is on; returns a function that disarms them all. */
   arm(process: Endable, limits: ProcessLimits): () => void {
     const disarms = this.#limits(limits).map((arm) =>
       arm(process, (cause, reason) => {

@@ -2,19 +2,19 @@ import * as z from 'zod/mini';
 import { durationMs } from '../../check.ts';
 import { SupervisorError } from '../../errors.ts';
 
-/** What `idleMs: true` means. */
+/** The value of `idleMs: true`. */
 const IDLE_MS = 60_000;
 
 const above0 = (unit: string, more = '') => {
-  const wish = { error: `must be a number of ${unit} above 0${more}, or null for no limit` };
-  return [z.number(wish).check(z.positive(wish)), z.null(), wish] as const;
+  const params = { error: `must be a number of ${unit} above 0${more}, or null for no limit` };
+  return [z.number(params).check(z.positive(params)), z.null(), params] as const;
 };
 const amount = (unit: string) => {
-  const [number, none, wish] = above0(unit);
-  return z.optional(z.union([number, none], wish));
+  const [number, none, params] = above0(unit);
+  return z.optional(z.union([number, none], params));
 };
 const idle = () => {
-  const [number, none, wish] = above0('milliseconds', `, true for ${IDLE_MS}`);
+  const [number, none, params] = above0('milliseconds', `, true for ${IDLE_MS}`);
   return z.optional(
     z.union(
       [
@@ -25,7 +25,7 @@ const idle = () => {
           z.transform(() => IDLE_MS),
         ),
       ],
-      wish,
+      params,
     ),
   );
 };
@@ -55,44 +55,53 @@ export const samplingOptions = z.lazy(() =>
   ),
 );
 
-/** What ends a process and its tree; `null` is no limit, and what is left out is inherited. */
+/**
+ * The limits that end a process and its tree. `null` is no limit; limits that are left out are
+ * inherited.
+ */
 export interface Limits {
-  /** No output within so many ms of the start. Default: no limit. */
+  /** Longest time in ms from the start to the first output. Default: no limit. */
   startupMs?: number | null | undefined;
-  /** So many ms of idleness; `true` means 60000. Default: no limit. */
+  /** Longest idleness in ms; `true` means 60000. Default: no limit. */
   idleMs?: number | true | null | undefined;
-  /** More memory than so many bytes, summed over the tree. Default: no limit. */
+  /** Most memory in bytes, summed over the tree. Default: no limit. */
   memoryBytes?: number | null | undefined;
-  /** So many ms of life. Default: no limit. */
+  /** Longest lifetime in ms. Default: no limit. */
   lifetimeMs?: number | null | undefined;
 }
 
-/** The limits of all processes; `idleMs` is for agents only, unless `perKind` or the spawn says it. */
+/**
+ * The limits of all processes; `idleMs` is for agents only, unless it is set in `perKind` or the
+ * spawn.
+ */
 export interface LimitOptions extends Limits {
-  /** Come before the others for the processes of a kind. */
+  /** The limits of a kind; they override the others for its processes. */
   perKind?: Readonly<Record<string, Limits>> | undefined;
 }
 
 /** @internal */
-type Wishes = z.output<typeof processLimits>;
-/** The limits that hold for one process; `null` is none. */
+type LimitInput = z.output<typeof processLimits>;
+/** The limits of one process after merging; `null` is no limit. */
 export type ProcessLimits = Readonly<
   Record<'startupMs' | 'idleMs' | 'memoryBytes' | 'lifetimeMs', number | null>
 >;
 
-/** @internal Merges what was asked for: the spawn comes before its kind, and that before the supervisor. */
+/**
+ * @internal Merges limits: those of the spawn override those of its kind, and those the
+ * supervisor's.
+ */
 export function mergeLimits(
   { perKind, ...everywhere }: z.output<typeof limitOptions>,
   kind: string,
-  ofSpawn: Wishes = {},
+  ofSpawn: LimitInput = {},
 ): ProcessLimits {
-  // Any text may be a kind, `constructor` too.
-  const ofKind: Wishes = (Object.hasOwn(perKind, kind) && perKind[kind]) || {};
+  // Any text may be a kind, even `constructor`.
+  const ofKind: LimitInput = (Object.hasOwn(perKind, kind) && perKind[kind]) || {};
   const { idleMs: ofAgents, ...ofAll } = everywhere;
-  const inherited: Wishes = kind === 'agent' ? { ...ofAll, idleMs: ofAgents } : ofAll;
+  const inherited: LimitInput = kind === 'agent' ? { ...ofAll, idleMs: ofAgents } : ofAll;
   const first = (name: keyof ProcessLimits): number | null =>
     [ofSpawn, ofKind, inherited]
-      .map((wishes) => wishes[name])
+      .map((inputs) => inputs[name])
       .find((value) => value !== undefined) ?? null;
   return {
     startupMs: first('startupMs'),
@@ -121,7 +130,10 @@ export function assertConsistent(limits: ProcessLimits, subject: string, field =
   }
 }
 
-/** @internal The same for what a supervisor is made with: for all, for agents, and for each kind that is named. */
+/**
+ * @internal Checks a supervisor's limits in the same way: for all processes, agents and each named
+ * kind.
+ */
 export function assertOptionsConsistent(options: z.output<typeof limitOptions>): void {
   assertConsistent(mergeLimits({ ...options, perKind: {} }, 'agent'), 'options');
   for (const kind of Object.keys(options.perKind))

@@ -16,8 +16,8 @@ export function memoryLimit(limitBytes: number, os: Pick<Os, 'pss'>, sampler: Sa
 }
 
 /**
- * Adds up a tree's memory. The resident sets count what processes share once for each of them; only
- * where their sum exceeds the limit is it worth asking for each one's share, which walks its pages.
+ * Sums up a tree's memory. Resident sets count shared memory once per process. So only if their sum
+ * exceeds the limit are the proportional shares read, for which the kernel walks all pages.
  */
 async function treeBytes(
   { usage }: Sample,
@@ -27,7 +27,7 @@ async function treeBytes(
   const rss = usage.reduce((sum, { rssBytes }) => sum + rssBytes, 0);
   if (rss <= limitBytes || pss === undefined) return { bytes: rss, unit: 'RSS' };
   const shares = await pss(usage.map(({ pid }) => pid));
-  // Of a process that hides its share there is only the resident set.
+  // A process that hides its share counts with its resident set.
   const bytes = usage.reduce((sum, { pid, rssBytes }) => sum + (shares.get(pid) ?? rssBytes), 0);
   return { bytes, unit: 'PSS' };
 }

@@ -1,18 +1,18 @@
 import { sliced, turnOfLoop } from '../../os/clock.ts';
 import type { Os, ProcessEntry, ProcessTable, Usage } from '../../os/os.ts';
 
-/** What the sampler needs of a process. */
+/** The parts of a process that the sampler uses. */
 export interface Sampled {
   readonly record: { readonly pid: number };
   readonly tree: { membersIn(table: ProcessTable): ProcessEntry[] };
 }
 
-/** One process's tree at one moment. */
+/** The tree of one process at one moment. */
 export interface Sample {
-  /** Of each member of the tree that could be measured. */
+  /** The usage of each member of the tree that could be measured. */
   readonly usage: readonly (Usage & { readonly pid: number })[];
   readonly descendants: number;
-  /** Of the process itself, since its start; `undefined` if it could not be measured. */
+  /** CPU time of the process itself since its start; `undefined` if it could not be measured. */
   readonly cpuTimeMs: number | undefined;
 }
 
@@ -24,12 +24,12 @@ interface Watcher {
 }
 
 /**
- * Measures the trees of all processes that somebody watches, in rounds: each takes one look at the
- * process table and one sample of all their members. There is no timer while nobody watches.
+ * Measures the trees of all watched processes in rounds. Each round takes one snapshot of the
+ * process table and one sample of all members. Without a watched process there is no timer.
  */
 export class Sampler {
   readonly #os: Os;
-  /** Read each time: the host may take another interval. */
+  /** Read each time, since the host may change the interval. */
   readonly #sampling: { readonly intervalMs: number };
   readonly #watchers = new Set<Watcher>();
   #cancelTimer: (() => void) | undefined;
@@ -41,8 +41,8 @@ export class Sampler {
   }
 
   /**
-   * Measures a process now and again, at least once in `everyMs` and in the interval of all; returns
-   * how to stop. The next round waits until `take` is done.
+   * Measures a process repeatedly, at least once per `everyMs` and per common interval. Returns a
+   * function that stops. The next round waits until `take` is done.
    */
   watch(process: Sampled, everyMs: number | undefined, take: Watcher['take']): () => void {
     const { intervalMs } = this.#sampling;
@@ -61,11 +61,11 @@ export class Sampler {
     };
   }
 
-  /** On a grid that all share, so that whoever has the same interval has the same rounds. */
+  /** Due times lie on a common grid, so that processes with equal intervals share their rounds. */
   #plan(watcher: Watcher): void {
     const { everyMs, dueMs } = watcher;
     const next = (Math.floor(this.#os.clock.monotonicMs() / everyMs) + 1) * everyMs;
-    // A timer may be a little early, and its round is the one that was due.
+    // A timer may fire slightly early; its round is the one that was due.
     watcher.dueMs = next <= dueMs ? dueMs + everyMs : next;
   }
 
@@ -84,7 +84,7 @@ export class Sampler {
     try {
       await this.#measure(due);
     } catch {
-      // No look, no news: the next round is another chance.
+      // Without a snapshot this round measures nothing; the next one tries again.
     }
     for (const watcher of due) this.#plan(watcher);
     this.#isInRound = false;
@@ -93,9 +93,9 @@ export class Sampler {
 
   async #measure(due: readonly Watcher[]): Promise<void> {
     const { clock, processes } = this.#os;
-    const table = await processes.look();
+    const table = await processes.snapshot();
     const trees = new Map<Sampled, readonly ProcessEntry[]>();
-    // Whoever waits for the same look works first.
+    // Other callers who wait for the same snapshot run first.
     await turnOfLoop();
     const rest = sliced(clock);
     for (const { process } of due) {
@@ -105,7 +105,7 @@ export class Sampler {
     const members = [...trees.values()].flat();
     const usage = await this.#os.sample([...new Set(members.map(({ pid }) => pid))]);
     for (const watcher of due) {
-      // It may have gone meanwhile.
+      // The watcher may have been removed meanwhile.
       if (!this.#watchers.has(watcher)) continue;
       const { process, take } = watcher;
       await take(sampleOf(process, trees.get(process) ?? [], usage));

@@ -2,7 +2,10 @@ import { setImmediate } from '../../os/clock.ts';
 import type { Timers } from '../../os/running-time.ts';
 import type { Limit } from './limiter.ts';
 
-/** Ends what has said nothing `ms` after its launch: an agent on stdout, anything else there or on stderr. */
+/**
+ * Ends a process without output `ms` after its launch. For an agent only stdout counts, for any
+ * other process stderr too.
+ */
 export function startupLimit(ms: number, time: Timers): Limit {
   return ({ traffic }, end) => {
     if (traffic === undefined) return () => undefined;
@@ -10,7 +13,8 @@ export function startupLimit(ms: number, time: Timers): Limit {
       const said = traffic.stdout + (traffic.frames === undefined ? traffic.stderr : 0);
       if (said === 0) end('startup', `no output within ${ms} ms`);
     };
-    // After the loop has polled: if the host was blocked, the timer is due before the output is read.
+    // After the event loop has polled: in a blocked host the timer is due before the output is
+    // read.
     return time.after(ms, () => void setImmediate(check));
   };
 }

@@ -205,12 +205,12 @@ describe.runIf(CAN_CONTAIN)('adopt refuses', () => {
 /** A supervisor in this process, and a way to step in while it is at work. */
 const here = it.extend('own', async ({ area }, { onCleanup }) => {
   const os = systemOs();
-  const { look, read } = os.processes;
+  const { snapshot, read } = os.processes;
   const steps = new Map<string, () => void>();
   const step = (name: string): void => steps.get(name)?.();
   const processes = {
-    look: async () => {
-      const table = await look();
+    snapshot: async () => {
+      const table = await snapshot();
       step('look');
       return table;
     },

@@ -241,7 +241,7 @@ describe('endDaemon', () => {
     os.add({ cookie: '' });
     os.add({ cookie: 'a.1' });
     expect(
-      await treeOfDaemon(os, { pid: 0, startTime: undefined, cookie: undefined }).look(),
+      await treeOfDaemon(os, { pid: 0, startTime: undefined, cookie: undefined }).liveMembers(),
     ).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-// The system's clock: delays that no timer of the runtime takes, and a time that all processes share.
+// The system's clock: delays too long for a runtime's timer, and a time that all processes share.
 import { uptime } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runHost } from '../../../kit/host.ts';
@@ -6,7 +6,7 @@ import { NO_RUNTIMES, runtime } from '../../../kit/runtimes.ts';
 import { systemClock } from '../../../src/os/clock.ts';
 
 const DAY_MS = 24 * 3_600_000;
-/** More than a process takes to start, less than any session is worth. */
+/** More than a process takes to start, and much less than a session lasts. */
 const TOLERANCE_MS = 10_000;
 
 const RUNTIMES = [
@@ -35,7 +35,7 @@ describe('a timer of 40 days', () => {
     expect(fired).toHaveBeenCalledOnce();
   });
 
-  it.each([0, 30])('fires never when it was cancelled after %i of them', (days) => {
+  it.each([0, 30])('never fires once cancelled after %i of them', (days) => {
     const fired = vi.fn();
     const cancel = clock.after(40 * DAY_MS, fired);
     vi.advanceTimersByTime(days * DAY_MS);
@@ -59,7 +59,7 @@ describe('the time since boot', () => {
     expect(times).toEqual(times.toSorted((a, b) => a - b));
   });
 
-  it('is not behind for good in a process that the machine held up at its first look', async () => {
+  it('is not permanently behind in a process that was delayed at its first reading', async () => {
     const { bigint } = process.hrtime;
     vi.resetModules();
     vi.spyOn(process.hrtime, 'bigint').mockImplementationOnce(() => {

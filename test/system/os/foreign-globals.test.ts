@@ -1,4 +1,5 @@
-// A DOM in a test runner (happy-dom, jsdom) replaces globals by classes that Node's own functions refuse.
+// A DOM in a test runner (happy-dom, jsdom) replaces globals by classes that Node's own functions
+// refuse.
 import { afterEach, expect } from 'vitest';
 import { CAN_WATCH, it } from '../../../kit/supervised.ts';
 
@@ -8,7 +9,7 @@ afterEach(() => {
   globalThis.AbortController = own;
 });
 
-/** No EventTarget, and so nothing that Node listens to. */
+/** Not an EventTarget, so Node cannot listen to it. */
 class ForeignController {
   readonly signal = { aborted: false, addEventListener: () => undefined };
   abort(): void {

@@ -19,7 +19,7 @@ describe('a launch that fails', () => {
   it.each([
     ['COMMAND_NOT_FOUND', 'no-such-program', undefined],
     ['CWD_NOT_FOUND', process.execPath, 'no-such-folder'],
-  ])('tells %s, and shows no argument however it is printed', async (code, command, cwd) => {
+  ])('reports %s, and shows no argument however it is printed', async (code, command, cwd) => {
     const { failure } = launch(
       {
         ...{ command, args: ['--api-key', 'hunter2secret'], env: {} },
@@ -39,7 +39,7 @@ describe('a launch that fails', () => {
     ['a path with an option', './bin/app --port 1', [], /looks like a whole command line/],
     ['a path with a blank', './no such', [], /Install it/],
     ['an argument of 200 KB', 'echo', ['x'.repeat(200_000)], /E2BIG.*128 KB.*stdin \(input\)/],
-  ])('says the way out of %s', async (_what, command, args, message) => {
+  ])('names the way out for %s', async (_what, command, args, message) => {
     const env = { PATH: process.env['PATH'] ?? '' };
     const { failure } = launch({ command, args, env, cwd: folder }, systemOs().platform);
     expect((await failure)?.message).toMatch(message);

@@ -36,7 +36,7 @@ describe('dropsEmptyArguments', () => {
 });
 
 describe.runIf(POSIX)('throughShell', () => {
-  /** What the program really receives. */
+  /** The arguments that the program really receives. */
   function received(args: readonly string[], printer = '/usr/bin/printf'): string[] {
     const shell = throughShell(printer, ['%s\\0', ...args]);
     const output = execFileSync(shell.command, shell.args, { env: {}, encoding: 'utf8' });
@@ -55,11 +55,11 @@ describe.runIf(POSIX)('throughShell', () => {
     [['--', '-c', '-', '--flag=', '']],
     [['ünïcödé', '日本', '🙂', '']],
     [Array.from({ length: 25 }, (_, index) => (index % 3 ? `${index}` : ''))],
-  ])('hands on %j one to one', (args) => {
+  ])('passes %j on unchanged', (args) => {
     expect(received(args)).toEqual(args);
   });
 
-  it('hands on whatever there is', () => {
+  it('passes any arguments on unchanged', () => {
     const arg = fc.oneof(fc.constant(''), fc.string(), fc.string({ unit: 'binary' }));
     const clean = arg.filter((value) => !value.includes('\0') && value.isWellFormed());
     fc.assert(
@@ -76,7 +76,7 @@ describe.runIf(POSIX)('throughShell', () => {
     expect(args).toEqual(['-c', `exec "$0" '' "\${1}" '' "\${2}" ''`, 'program', 'a', '--flag']);
   });
 
-  it('runs the program instead of the shell, and hands its exit code on', () => {
+  it('runs the program in place of the shell, and returns its exit code', () => {
     const shell = throughShell('/bin/sh', ['-c', 'echo $PPID; exit 7', '']);
     const run = () => execFileSync(shell.command, shell.args, { encoding: 'utf8' });
     expect(run).toThrow(
@@ -127,10 +127,10 @@ describe.runIf(process.platform === 'linux')('launch', () => {
     [{ ONLY: 'this' }],
     [{ EMPTY: '', 'odd name': 'a=b', MULTI: 'two\nlines', [MARKER]: 'x' }],
   ])('gives the child the environment %j and nothing else', async (env) => {
-    // Whatever this process has must not come back.
+    // This process's own variables must not come back.
     expect(process.env['PATH']).toBeTruthy();
     const printed = await output(start('/usr/bin/env', ['-0'], { env }));
-    // What Node itself hands down when coverage is measured.
+    // Node itself passes this on when coverage is measured.
     const lines = printed
       .split('\0')
       .slice(0, -1)
@@ -142,13 +142,13 @@ describe.runIf(process.platform === 'linux')('launch', () => {
     );
   });
 
-  it('hands the arguments on one to one', async () => {
+  it('passes the arguments on unchanged', async () => {
     const args = ['', 'a b', '"', "'", '$HOME', '\\', '*', 'two\nlines', '--flag=', '--', ''];
     const printed = await output(start('/usr/bin/printf', ['%s\\0', ...args]));
     expect(printed.split('\0').slice(0, -1)).toEqual(args);
   });
 
-  it('changes not one byte of what passes', async () => {
+  it('changes no byte of the streams', async () => {
     const child = start('/bin/cat', []);
     const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256));
     child.stdin?.end(Buffer.concat([bytes, Buffer.from('\n\n')]));
@@ -163,12 +163,12 @@ describe.runIf(process.platform === 'linux')('launch', () => {
     expect(readRow(pid)).toMatchObject({ pid, pgid: pid, sid: pid, ppid: process.pid });
   });
 
-  it('starts it in its folder, or else in ours', async () => {
+  it("starts the child in its folder, or else in the host's", async () => {
     expect(await output(start('/bin/pwd', [], { cwd: '/usr' }))).toBe('/usr\n');
     expect(await output(start('/bin/pwd', []))).toBe(`${process.cwd()}\n`);
   });
 
-  it('takes no time-out, no clean-up and no kill of its own: the exit is told, and that is all', async () => {
+  it('has no timeout, cleanup or kill of its own, and reports the exit', async () => {
     const listeners = process.eventNames().map((name) => [name, process.listenerCount(name)]);
     const child = start('/bin/sh', ['-c', 'exit 3']);
     expect(await once(child, 'exit')).toEqual([3, null]);
@@ -177,7 +177,7 @@ describe.runIf(process.platform === 'linux')('launch', () => {
     );
   });
 
-  it('tells a signal death as one', async () => {
+  it('reports a death by a signal as such', async () => {
     const child = start('/bin/sh', ['-c', 'kill -SEGV $$']);
     expect(await once(child, 'exit')).toEqual([null, 'SIGSEGV']);
   });
@@ -187,12 +187,12 @@ describe.runIf(process.platform === 'linux')('launch', () => {
     ['COMMAND_NOT_FOUND', 'no-such-program-anywhere', /Install it, correct PATH/],
     ['SPAWN_FAILED', '/etc/passwd', /executable file/],
     ['SPAWN_FAILED', '/', /executable file/],
-  ])('tells %s for %s, with advice', async (code, command, message) => {
+  ])('fails with %s for %s, with advice', async (code, command, message) => {
     const { failure } = launch({ command, args: [], cwd: undefined, env: {} }, platform);
     expect(await failure).toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it.each(['/no/such/folder', '/etc/passwd'])('tells CWD_NOT_FOUND for %s', async (cwd) => {
+  it.each(['/no/such/folder', '/etc/passwd'])('fails with CWD_NOT_FOUND for %s', async (cwd) => {
     const { failure } = launch({ command: '/bin/true', args: [], cwd, env: {} }, platform);
     expect(await failure).toMatchObject({
       code: 'CWD_NOT_FOUND',
@@ -200,7 +200,7 @@ describe.runIf(process.platform === 'linux')('launch', () => {
     });
   });
 
-  it('tells SPAWN_FAILED for more than the system takes, without quoting it', async () => {
+  it('fails with SPAWN_FAILED for arguments that are too long, without quoting them', async () => {
     const secret = 's3cret'.repeat(50_000);
     const { failure } = launch(
       { command: '/bin/true', args: [secret], cwd: undefined, env: {} },

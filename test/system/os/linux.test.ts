@@ -1,4 +1,4 @@
-// The process table as our own code reads it, against /proc as the test reads it.
+// The process table as our own code reads it, compared with /proc as the test reads it.
 import { type ChildProcess, execFile, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -34,7 +34,7 @@ const NOBODY = 65534;
 
 describe.runIf(process.platform === 'linux')('on Linux', () => {
   const os = systemOs();
-  const look = () => os.processes.look();
+  const snapshot = () => os.processes.snapshot();
   const read = (pid: number) => os.processes.read?.(pid);
   let folder = '';
   let marker = '';
@@ -49,7 +49,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     expect(leaked, 'alive after the tests').toEqual([]);
   });
 
-  /** Runs `test` while a child with our marker runs, and ends all that carries it afterwards. */
+  /** Runs `test` while a child with our marker runs, and ends every process with it afterwards. */
   async function whileRunning(
     command: string,
     args: readonly string[],
@@ -77,35 +77,35 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
       await eventually(() => sleeps(findByMarker(MARKER, marker)).length === 3);
       await eventually(() => findByMarker(MARKER, marker).length === 5);
       const rows = findByMarker(MARKER, marker);
-      const table = await look();
+      const table = await snapshot();
       for (const row of rows) {
         const { pid, ppid, pgid, sid, startTime, command } = row;
         const expected = { pid, ppid, pgid, sid, startTime, command, alive: true };
         expect(table.get(row.pid)).toEqual({ ...expected, cookie: undefined, tags: [] });
         expect(read(row.pid)).toEqual(expected);
       }
-      // What the test itself has brought about, not only what it has read.
+      // The processes of the test itself, not only those that it has read.
       const [inGroup, ...others] = sleeps(rows).sort((a, b) => (a.ppid === pid ? -1 : b.pid));
       expect(inGroup).toBeDefined();
       expect(others.every(({ sid }) => sid !== inGroup?.sid)).toBe(true);
     });
   });
 
-  it('sees itself, its parent and pid 1', async () => {
-    const table = await look();
+  it('contains its own process, its parent and pid 1', async () => {
+    const table = await snapshot();
     expect(table.get(process.pid)).toMatchObject({ pid: process.pid, ppid: process.ppid });
     expect(table.has(1)).toBe(true);
     expect([...table].every(([pid, entry]) => pid === entry.pid)).toBe(true);
   });
 
-  it('lists no threads', async () => {
-    const table = await look();
+  it('contains no threads', async () => {
+    const table = await snapshot();
     const threads = readdirSync('/proc/self/task').map(Number);
     expect(threads.length).toBeGreaterThan(1);
     expect(threads.filter((tid) => table.has(tid))).toEqual([process.pid]);
   });
 
-  it('knows who it is', () => {
+  it('identifies this host', () => {
     expect(os.identify()).toEqual({
       machine: hostname(),
       pid: process.pid,
@@ -124,7 +124,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
         async ({ pid }) => {
           // The environment is the program's own once it has started.
           await eventually(() => readRow(pid)?.command === 'sleep');
-          entry = (await look()).get(pid);
+          entry = (await snapshot()).get(pid);
         },
         { env },
       );
@@ -133,13 +133,17 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
 
     it.each([
       ['is found', { [COOKIE_VARIABLE]: 'o1.r1' }, 'o1.r1'],
-      ['is none where there is none', { OTHER: '1' }, undefined],
-      ['is no other variable', { [`MY_${COOKIE_VARIABLE}`]: 'o1.r1' }, undefined],
-      ['is no longer name', { [`${COOKIE_VARIABLE}_2`]: 'o1.r1' }, undefined],
-      ['is no value', { OTHER: `${COOKIE_VARIABLE}=o1.r1` }, undefined],
-      ['is no line of a value', { OTHER: `x\n${COOKIE_VARIABLE}=o1.r1` }, undefined],
+      ['is undefined without the variable', { OTHER: '1' }, undefined],
       [
-        'is not hidden by any of them',
+        'is not read from a variable with a longer beginning',
+        { [`MY_${COOKIE_VARIABLE}`]: 'o1.r1' },
+        undefined,
+      ],
+      ['is not read from a longer name', { [`${COOKIE_VARIABLE}_2`]: 'o1.r1' }, undefined],
+      ['is not read from another value', { OTHER: `${COOKIE_VARIABLE}=o1.r1` }, undefined],
+      ['is not read from a line of a value', { OTHER: `x\n${COOKIE_VARIABLE}=o1.r1` }, undefined],
+      [
+        'is not hidden by any of these',
         { A: `x\n${COOKIE_VARIABLE}=a.b`, [COOKIE_VARIABLE]: 'o1.r1' },
         'o1.r1',
       ],
@@ -153,11 +157,11 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
         Array.from({ length: 8 }, (_, index) => [`WIDE_${index}`, 'x'.repeat(60 * 1024)]),
       );
       expect(await cookieOf({ ...wide, [COOKIE_VARIABLE]: 'o1.r1' })).toBe('o1.r1');
-      // The buffer has grown; a small environment must not show what the large one left in it.
+      // The buffer has grown; a small environment must not show the large one's rest.
       expect(await cookieOf({ OTHER: '1' })).toBeUndefined();
     });
 
-    it('is inherited by what forks twice in a session of its own', async () => {
+    it('is inherited by a process that forks twice into a session of its own', async () => {
       const env = { [COOKIE_VARIABLE]: 'o1.r1' };
       await whileRunning(
         'sh',
@@ -167,14 +171,14 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
             const found = sleeps(findByMarker(MARKER, marker));
             return found.length === 1 && found;
           });
-          const entry = (await look()).get(orphan?.pid ?? 0);
+          const entry = (await snapshot()).get(orphan?.pid ?? 0);
           expect(entry).toMatchObject({ cookie: 'o1.r1', command: 'sleep' });
         },
         { env },
       );
     });
 
-    it('is seen in every look while its process becomes one program after the other', async () => {
+    it('is in every snapshot while its process runs one program after the other', async () => {
       const env = { [COOKIE_VARIABLE]: 'o1.r1' };
       const script = join(folder, 'exec-for-ever');
       writeFileSync(script, '#!/bin/sh\nexec "$0"\n', { mode: 0o755 });
@@ -182,18 +186,18 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
         script,
         [],
         async ({ pid }) => {
-          const cookie = async () => (await look()).get(pid)?.cookie;
+          const cookie = async () => (await snapshot()).get(pid)?.cookie;
           const seen = new Set<string | undefined>();
-          // Two in a row, as a tree is looked at before it counts as dead: a machine that is busy
-          // enough may keep the process in that state for longer than one look waits.
-          for (let looks = 0; looks < 150; looks++) seen.add((await cookie()) ?? (await cookie()));
+          // Two in a row, as before a tree counts as dead: a busy machine may keep the process in
+          // execve longer than one snapshot waits.
+          for (let count = 0; count < 150; count++) seen.add((await cookie()) ?? (await cookie()));
           expect([...seen]).toEqual(['o1.r1']);
         },
         { env },
       );
     });
 
-    it('is gone with `env -i`, which only the tree shows', async () => {
+    it('is removed by `env -i`, where only the tree proves the process', async () => {
       const env = { [COOKIE_VARIABLE]: 'o1.r1' };
       await whileRunning(
         'sh',
@@ -203,7 +207,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
             const found = sleeps(findByMarker(MARKER, marker));
             return found.length === 1 && found;
           });
-          expect((await look()).get(bare?.pid ?? 0)).toMatchObject({
+          expect((await snapshot()).get(bare?.pid ?? 0)).toMatchObject({
             ppid: pid,
             cookie: undefined,
           });
@@ -222,26 +226,26 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
         await eventually(() => readRow(pid)?.args[0] === program);
         const row = readRow(pid);
         expect(read(pid)).toMatchObject({ pid, ppid: process.pid, startTime: row?.startTime });
-        expect((await look()).get(pid)).toMatchObject({ pid, alive: true });
+        expect((await snapshot()).get(pid)).toMatchObject({ pid, alive: true });
       });
     },
   );
 
-  it('takes a zombie for dead', async () => {
-    // The shell becomes a program that never asks what became of its children, before one of them ends.
+  it('counts a zombie as dead', async () => {
+    // The shell becomes a program that never waits for its children, before one of them exits.
     await whileRunning('sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 300'], async (child) => {
       const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data');
       const pid = Number(String(line));
       await eventually(() => /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1')));
       expect(read(pid)).toMatchObject({ pid, alive: false });
-      expect((await look()).get(pid)).toMatchObject({ alive: false, cookie: undefined });
+      expect((await snapshot()).get(pid)).toMatchObject({ alive: false, cookie: undefined });
       expect(isProcessAlive(pid)).toBe(false);
-      // Negative control: the system call that others ask says otherwise.
+      // Negative control: the usual system call says otherwise.
       expect(process.kill(pid, 0)).toBe(true);
     });
   });
 
-  it('takes a process for dead when its last thread is, and its sockets are free', async () => {
+  it('counts a process as dead when its last thread is, and its sockets are free', async () => {
     const listen =
       "require('node:net').createServer().listen('\\0' + process.argv[1], () => console.log('up')); setTimeout(() => {}, 60_000)";
     for (let round = 0; round < 20; round++) {
@@ -258,7 +262,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     }
   });
 
-  it('samples what runs, and leaves out who is gone', async () => {
+  it('samples running processes, and leaves out those that have exited', async () => {
     const script =
       'const held = Buffer.alloc(1e8, 1); console.log(held.length); setTimeout(() => held, 3e5)';
     await whileRunning(process.execPath, ['-e', script], async (child) => {
@@ -279,7 +283,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     });
   });
 
-  it('finds nobody where somebody was', async () => {
+  it('finds nothing for the pid of a process that has exited', async () => {
     let gone = 0;
     await whileRunning('sleep', ['300'], async (child) => {
       gone = child.pid;
@@ -288,22 +292,22 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
       await once(child, 'exit');
     });
     expect(read(gone)).toBeUndefined();
-    expect((await look()).has(gone)).toBe(false);
+    expect((await snapshot()).has(gone)).toBe(false);
     expect(isProcessAlive(gone)).toBe(false);
   });
 
   it.each([0, -1, -process.pid, 1.5, Number.NaN, Infinity, -Infinity, 2 ** 31, 2 ** 53])(
-    'has no live process %d',
+    'reports no live process for %d',
     (pid) => {
       expect(isProcessAlive(pid)).toBe(false);
     },
   );
 
-  it.each(['1', null, undefined, {}, true])('has no live process %j', (pid) => {
+  it.each(['1', null, undefined, {}, true])('reports no live process for %j', (pid) => {
     expect(isProcessAlive(pid as never)).toBe(false);
   });
 
-  it('takes a process that it may not signal for alive', async () => {
+  it('counts a process as alive that it may not signal', async () => {
     const asNobody = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
     const { stdout } = await run(process.execPath, [IS_ALIVE, 'plain', '1', '0'], {
       cwd: '/',
@@ -312,7 +316,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     expect(JSON.parse(stdout)).toMatchObject({ looked: 'look resolved', alive: [true, false] });
   });
 
-  it('calls nobody dead when it has no file descriptor left to look with', async () => {
+  it('calls no process dead when it has no file descriptor left', async () => {
     const script = 'ulimit -n 64; exec "$@"';
     const args = ['-c', script, 'sh', process.execPath, IS_ALIVE, 'exhausted', String(process.pid)];
     const { stdout } = await run('sh', args);
@@ -323,11 +327,11 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     });
   });
 
-  it('shares one look among all who ask before it begins, and none that has begun', async () => {
-    const [first, second] = [look(), look()];
+  it('shares one snapshot among all callers before it begins, and none that has begun', async () => {
+    const [first, second] = [snapshot(), snapshot()];
     expect(second).toBe(first);
     await Promise.resolve();
-    const third = look();
+    const third = snapshot();
     expect(third).not.toBe(first);
     expect(await third).not.toBe(await first);
   });

@@ -1,4 +1,4 @@
-// Who listens where, on real sockets of real processes.
+// Finding listeners, with real sockets of real processes.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { systemOs } from '../../../src/os/system.ts';
 const MARKER = 'AGENT_SUPERVISOR_LISTENERS_TEST';
 const NOBODY = 65534;
 
-/** Listens as its argument says, tells the address, and ends by itself in the end. */
+/** Listens as its argument says, reports the address, and exits by itself eventually. */
 const LISTEN = `
 const server = require('node:net').createServer((peer) => peer.on('error', () => {}));
 server.listen(JSON.parse(process.argv[1]), () => console.log(JSON.stringify(server.address())));
@@ -47,7 +47,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     expect(leaked, 'alive after the tests').toEqual([]);
   });
 
-  it('finds each of many: more than the kernel tells at once', async () => {
+  it('finds each of many: more than the kernel returns in one read', async () => {
     const servers = Array.from({ length: 120 }, () => createServer().listen(0, '127.0.0.1'));
     await Promise.all(servers.map((server) => once(server, 'listening')));
     try {
@@ -60,7 +60,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     }
   });
 
-  /** A child that listens, until `test` is over. */
+  /** A child that listens until `test` is over. */
   async function whileListening(
     how: object,
     test: (listener: { readonly pid: number; readonly port: number }) => Promise<void>,
@@ -84,24 +84,24 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
 
   const uid = process.getuid?.();
 
-  it.each(['127.0.0.1', '0.0.0.0', '::1', '::'])('finds who listens at %s', async (host) => {
+  it.each(['127.0.0.1', '0.0.0.0', '::1', '::'])('finds the listener at %s', async (host) => {
     await whileListening({ port: 0, host }, async ({ pid, port }) => {
       const listener = { pid, command: 'node', uid };
       expect(await find({ port })).toEqual([listener]);
       expect(await find({ port }, [pid, process.pid])).toEqual([listener]);
-      // Whoever is not among them has it.
+      // The listener is not among the given pids.
       expect(await find({ port }, [process.pid])).toEqual([{ pid: undefined, command: '', uid }]);
     });
   });
 
-  it('passes one at another address by, unless that is asked for', async () => {
+  it('ignores a listener at another address, unless it is asked for', async () => {
     await whileListening({ port: 0, host: '127.0.0.2' }, async ({ pid, port }) => {
       expect(await find({ port })).toEqual([]);
       expect(await find({ port, host: '127.0.0.2' })).toMatchObject([{ pid }]);
     });
   });
 
-  it('takes no connection for a listener', async () => {
+  it('does not count a connection as a listener', async () => {
     await whileListening({ port: 0, host: '127.0.0.1' }, async ({ pid, port }) => {
       const client = connect({ port, host: '127.0.0.1' });
       await once(client, 'connect');
@@ -134,7 +134,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     });
   });
 
-  it('finds all who hold one socket', async () => {
+  it('finds all processes that hold one socket', async () => {
     const script = join(folder, 'share.cjs');
     writeFileSync(script, SHARE);
     const child = spawn(process.execPath, [script], {
@@ -148,27 +148,30 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
     await endByMarker(MARKER, folder);
   });
 
-  it.runIf(uid === 0)("tells whose it is where another user's descriptors are hidden", async () => {
-    // Seen from an ordinary user, root's descriptors are.
-    await whileListening({ port: 0, host: '127.0.0.1' }, async ({ port }) => {
-      const seen = spawnSync(
-        process.execPath,
-        [join(import.meta.dirname, '../../fixtures/hosts/listeners.ts'), String(port)],
-        { uid: NOBODY, gid: NOBODY, cwd: '/', encoding: 'utf8' },
-      );
-      expect(JSON.parse(seen.stdout)).toEqual([{ command: '', uid: 0 }]);
-    });
-  });
+  it.runIf(uid === 0)(
+    "tells the owner of a socket where another user's descriptors are hidden",
+    async () => {
+      // To an ordinary user, root's descriptors are hidden.
+      await whileListening({ port: 0, host: '127.0.0.1' }, async ({ port }) => {
+        const seen = spawnSync(
+          process.execPath,
+          [join(import.meta.dirname, '../../fixtures/hosts/listeners.ts'), String(port)],
+          { uid: NOBODY, gid: NOBODY, cwd: '/', encoding: 'utf8' },
+        );
+        expect(JSON.parse(seen.stdout)).toEqual([{ command: '', uid: 0 }]);
+      });
+    },
+  );
 
-  it.each([0, -1, 1.5, 65_536, Number.NaN])('knows nobody at port %d', async (port) => {
+  it.each([0, -1, 1.5, 65_536, Number.NaN])('finds no listener at port %d', async (port) => {
     expect(await find({ port })).toEqual([]);
   });
 
-  it('knows nobody of whom it is asked and who is gone', async () => {
+  it('finds no listener among pids that are gone', async () => {
     expect(await find({ port: 1 }, [2 ** 22 - 1])).toEqual([]);
   });
 
-  it('cannot tell, rather than say nobody, by the ways of other systems', async () => {
+  it("returns undefined, not an empty list, where other systems' tools are missing", async () => {
     expect(await darwinListeners({ port: 8080 })).toBeUndefined();
     expect(await windowsListeners({ port: 8080 })).toBeUndefined();
     expect(await windowsListeners({ socket: '//./pipe/x' })).toBeUndefined();
@@ -176,7 +179,7 @@ describe.runIf(process.platform === 'linux')('on Linux', () => {
 });
 
 describe.skipIf(process.platform === 'linux')('elsewhere', () => {
-  it('finds who listens, and nobody where nobody does', async () => {
+  it('finds a listener, and none where there is none', async () => {
     const child = spawn(process.execPath, ['-e', LISTEN, '{"port":0,"host":"127.0.0.1"}'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

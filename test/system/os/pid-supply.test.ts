@@ -7,8 +7,8 @@ import { fileTimeMs, secondsMs, ticksMs } from '../../../src/os/start-time.ts';
 const STAT = 'cpu  1 2 3\nintr 9 8\nbtime 1700000000\nprocesses 54767\nprocs_running 1\n';
 const LOADAVG = '10.66 12.33 7.91 8/284 22375\n';
 
-describe('the supply of numbers', () => {
-  it('is put together from three files', () => {
+describe("the kernel's pid counters", () => {
+  it('are combined from three files', () => {
     expect(parsePidSupply(STAT, LOADAVG, '32768\n')).toEqual({
       ...{ forks: 54_767, last: 22_375, max: 32_768, tasks: 284 },
     });
@@ -16,16 +16,21 @@ describe('the supply of numbers', () => {
 
   it.each([
     ['no forks', STAT.replace('processes', 'others'), LOADAVG, '32768'],
-    ['another line that ends so', STAT.replace('processes', 'my_processes'), LOADAVG, '32768'],
+    [
+      'another line with the same ending',
+      STAT.replace('processes', 'my_processes'),
+      LOADAVG,
+      '32768',
+    ],
     ['zeros, as gVisor writes them', STAT, '0.00 0.00 0.00 0/0 0\n', '32768'],
     ['nothing', '', '', ''],
-    ['a number that is none', STAT, LOADAVG, 'many'],
-    ['no last number', STAT, '10.66 12.33 7.91 8/284\n', '32768'],
-  ])('is unknown with %s', (_what, stat, loadavg, pidMax) => {
+    ['a maximum that is no number', STAT, LOADAVG, 'many'],
+    ['no last pid', STAT, '10.66 12.33 7.91 8/284\n', '32768'],
+  ])('are unknown with %s', (_what, stat, loadavg, pidMax) => {
     expect(parsePidSupply(stat, loadavg, pidMax)).toBeUndefined();
   });
 
-  it.runIf(process.platform === 'linux')('moves on with each process', () => {
+  it.runIf(process.platform === 'linux')('move on with each process', () => {
     const before = readPidSupply();
     const { pid } = spawnSync('true');
     const after = readPidSupply();
@@ -39,7 +44,7 @@ describe('the supply of numbers', () => {
 describe('a start time on the wall clock', () => {
   it('is that of this process', () => {
     const startedMs = Date.now() - performance.now();
-    // In ticks: what /proc tells, and what a process that has just started has.
+    // The start time in ticks from /proc, and that of a process that has just started.
     expect(secondsMs(String(Math.floor(startedMs / 1000)))).toBeLessThanOrEqual(startedMs);
     expect(ticksMs('1', 1e12)).toBeLessThan(1e12);
   });
@@ -62,6 +67,6 @@ describe('a start time on the wall clock', () => {
   });
 });
 
-it('no process is a guardian that only runs the tests', () => {
+it('a process that only runs the tests is no guardian', () => {
   expect([isGuardian(process.pid), isGuardian(2 ** 22 + 1)]).toEqual([false, false]);
 });

@@ -1,4 +1,4 @@
-// What is asked of PowerShell, with a stand-in that answers as it does when a query fails.
+// The PowerShell queries, with a stand-in that behaves as PowerShell does when a query fails.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ describe.runIf(process.platform === 'linux')('a PowerShell', () => {
   const standIn = (script: string): void =>
     writeFileSync(join(folder, `C:\\${PATH}`), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 
-  // After an error the next statement runs, unless its preference says otherwise.
+  // After an error the next statement runs, unless the preference says otherwise.
   const failing = `
 case $5 in
   "\\$ErrorActionPreference = 'Stop'; "*"Get-NetTCPConnection -State Listen |"*) exit 1 ;;
@@ -32,23 +32,26 @@ case $5 in
 esac`;
 
   it.each([
-    ['is not there', undefined],
-    ['a policy forbids', 'echo "This program is blocked" >&2; exit 1'],
-  ])('that %s fails a look in words that name the way out', async (_what, script) => {
-    if (script !== undefined) standIn(script);
-    await expect(windowsProcesses().look()).rejects.toMatchObject({
-      code: 'SPAWN_FAILED',
-      message: expect.stringContaining(`run ${folder}/C:\\${PATH};`),
-      cause: expect.any(Error),
-    });
-  });
+    ['does not exist', undefined],
+    ['is forbidden by a policy', 'echo "This program is blocked" >&2; exit 1'],
+  ])(
+    'makes a snapshot fail with a message that names the way out if it %s',
+    async (_what, script) => {
+      if (script !== undefined) standIn(script);
+      await expect(windowsProcesses().snapshot()).rejects.toMatchObject({
+        code: 'SPAWN_FAILED',
+        message: expect.stringContaining(`run ${folder}/C:\\${PATH};`),
+        cause: expect.any(Error),
+      });
+    },
+  );
 
-  it('whose query is refused tells nothing of who listens', async () => {
+  it('returns undefined for listeners if its query is refused', async () => {
     standIn(failing);
     expect(await windowsListeners({ port: 8080 })).toBeUndefined();
   });
 
-  it('that finds nobody tells so, as it does who was found', async () => {
+  it('returns the listeners, or an empty list if there are none', async () => {
     standIn('exit 0');
     expect(await windowsListeners({ port: 8080 })).toEqual([]);
     standIn(`printf '4412 node\\r\\n'`);

@@ -1,4 +1,4 @@
-// Whether somebody answers: real sockets of this process, and what is none.
+// Connections to real sockets of this process, and to endpoints without one.
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
@@ -40,18 +40,18 @@ async function freePort(): Promise<number> {
 }
 
 describe('canConnect', () => {
-  it.each(['127.0.0.1', '::1', '::'])('finds a listener at %s without being told', async (host) => {
+  it.each(['127.0.0.1', '::1', '::'])('finds a listener at %s without a host', async (host) => {
     const port = await listen(createServer(), { port: 0, host });
     expect(await canConnect({ port }, PATIENCE_MS)).toBe(true);
   });
 
-  it('looks at one address if told so', async () => {
+  it('tries only the given host', async () => {
     const port = await listen(createServer());
     expect(await canConnect({ port, host: '127.0.0.1' }, PATIENCE_MS)).toBe(true);
     expect(await canConnect({ port, host: '::1' }, PATIENCE_MS)).toBe(false);
   });
 
-  it('finds nobody where nobody is', async () => {
+  it('finds no listener on a free port', async () => {
     expect(await canConnect({ port: await freePort() }, PATIENCE_MS)).toBe(false);
   });
 
@@ -59,7 +59,7 @@ describe('canConnect', () => {
     expect(await canConnect({ port }, PATIENCE_MS)).toBe(false);
   });
 
-  it.runIf(process.platform === 'linux')('tells a socket from what is none', async () => {
+  it.runIf(process.platform === 'linux')('tells a socket from other files', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'agent-supervisor-probe-'));
     const socket = join(folder, 'app.sock');
     await listen(createServer(), { path: socket });
@@ -94,7 +94,7 @@ describe('answersOk', () => {
     expect(await answersOk(url, PATIENCE_MS)).toBe(expected);
   });
 
-  it('follows nobody elsewhere', async () => {
+  it('follows no redirect', async () => {
     const asked: (string | undefined)[] = [];
     const url = await serve((req, res) => {
       asked.push(req.url);
@@ -114,7 +114,7 @@ describe('answersOk', () => {
     await closed.promise;
   });
 
-  it('gives up on a server that takes the connection and says nothing', async () => {
+  it('gives up on a server that accepts the connection and sends nothing', async () => {
     const url = await serve(() => undefined);
     expect(await answersOk(url, 50)).toBe(false);
   });
@@ -123,7 +123,7 @@ describe('answersOk', () => {
     ['another protocol', 'SSH-2.0-x\r\n\r\n'],
     ['an upgrade', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'],
     ['nothing', ''],
-  ])('takes no answer of %s', async (_what, text) => {
+  ])('does not accept an answer of %s', async (_what, text) => {
     const port = await listen(createServer((peer) => peer.end(text)));
     expect(await answersOk(`http://127.0.0.1:${port}/`, PATIENCE_MS)).toBe(false);
   });
@@ -135,7 +135,7 @@ describe('answersOk', () => {
     'ftp://127.0.0.1/',
     'http://',
     'https://127.0.0.1:1/',
-  ])('does not ask %j', async (url) => {
+  ])('does not send a request to %j', async (url) => {
     expect(await answersOk(url, PATIENCE_MS)).toBe(false);
   });
 });

@@ -1,4 +1,5 @@
-// The process tables of this system, as it shows real processes; what they print is parsed in test/unit/os/parse.test.ts.
+// The process tables of this system, with real processes; test/unit/os/parse.test.ts tests the
+// parsers.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
@@ -15,7 +16,7 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 
-/** A node process that says when it runs, then waits to be ended. */
+/** A node process that reports when it runs, then waits to be ended. */
 async function startChild(
   env: NodeJS.ProcessEnv,
   ...args: string[]
@@ -31,7 +32,7 @@ async function startChild(
 }
 
 describe.runIf(process.platform === 'linux')(
-  'the ps of Linux, told to print as that of macOS',
+  'the ps of Linux, with the output format of macOS',
   () => {
     it('agrees with the parser about real processes', async () => {
       const marked = await startChild({ ...process.env, AGENT_SUPERVISOR_COOKIE: 'o1.r1' });
@@ -55,16 +56,16 @@ describe.runIf(process.platform === 'linux')(
 );
 
 describe.runIf(process.platform === 'darwin')('the process table of macOS', () => {
-  it('shows this process, and the cookie of a child in its environment only', async () => {
+  it("contains this process, and a child's cookie that is only in its environment", async () => {
     const marked = await startChild({ ...process.env, AGENT_SUPERVISOR_COOKIE: 'o1.r1' });
     const quoting = await startChild({}, 'AGENT_SUPERVISOR_COOKIE=o1.r1');
-    const table = await darwinProcesses().look();
+    const table = await darwinProcesses().snapshot();
     expect(table.get(process.pid)).toMatchObject({ ppid: process.ppid, alive: true });
     expect(table.get(marked.pid)).toMatchObject({ ppid: process.pid, cookie: 'o1.r1' });
     expect(table.get(quoting.pid)).toMatchObject({ ppid: process.pid, cookie: undefined });
   });
 
-  it('has a boot id that stays', async () => {
+  it('has a constant boot id', async () => {
     const bootId = await darwinBootId();
     expect(bootId).not.toBe('');
     expect(await darwinBootId()).toBe(bootId);
@@ -72,31 +73,31 @@ describe.runIf(process.platform === 'darwin')('the process table of macOS', () =
 });
 
 describe.runIf(process.platform === 'win32')('the process table of Windows', () => {
-  it('shows this process and its child, and that the child was ended', async () => {
+  it("contains this process and its child, and shows the child's end", async () => {
     const child = await startChild(process.env);
     const processes = windowsProcesses();
-    const table = await processes.look();
+    const table = await processes.snapshot();
     expect(table.get(process.pid)).toMatchObject({ ppid: process.ppid, alive: true });
     expect(table.get(child.pid)).toMatchObject({ ppid: process.pid });
     await endWindowsTree(child.pid);
-    expect((await processes.look()).has(child.pid)).toBe(false);
+    expect((await processes.snapshot()).has(child.pid)).toBe(false);
   }, 60_000);
 });
 
 describe.runIf(systemOs().identifyAsync)('the identity of this host', () => {
-  it('is that of a look, and stays', async () => {
+  it('is that of a snapshot, and stays the same', async () => {
     const { processes, identifyAsync } = systemOs();
     const identity = await identifyAsync?.();
-    const startTime = (await processes.look()).get(process.pid)?.startTime;
+    const startTime = (await processes.snapshot()).get(process.pid)?.startTime;
     expect(identity).toMatchObject({ pid: process.pid, startTime });
     expect(await identifyAsync?.()).toEqual(identity);
   }, 60_000);
 });
 
 describe.skipIf(process.platform === 'darwin' || process.platform === 'win32')('elsewhere', () => {
-  it('a look fails rather than show an empty table', async () => {
-    await expect(darwinProcesses().look()).rejects.toThrow();
-    await expect(windowsProcesses().look()).rejects.toThrow();
+  it('a snapshot fails rather than show an empty table', async () => {
+    await expect(darwinProcesses().snapshot()).rejects.toThrow();
+    await expect(windowsProcesses().snapshot()).rejects.toThrow();
     expect(await darwinBootId()).toBe('');
   });
 });

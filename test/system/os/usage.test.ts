@@ -18,7 +18,7 @@ describe('a line of /proc/PID/stat', () => {
     },
   );
 
-  it('that is none tells nothing', () => {
+  it('is not read from any other text', () => {
     expect(parseUsage('', 12_000, UNITS)).toBeUndefined();
     expect(parseUsage('7 (sleep) S 1 7', 12_000, UNITS)).toBeUndefined();
     fc.assert(
@@ -39,7 +39,7 @@ describe('the share of a core', () => {
     return { clock, shares, percent };
   };
 
-  it('is since the start at first, and since the sample before then', async () => {
+  it('counts from the start at first, then from the sample before', async () => {
     const { clock, percent } = setUp();
     expect(percent(7, 500, 1000)).toBe(50);
     await clock.advance(1000);
@@ -48,7 +48,7 @@ describe('the share of a core', () => {
     expect(percent(7, 2500, 4000)).toBe(100);
   });
 
-  it('is the one before where too little time has passed', async () => {
+  it('is the previous one if too little time has passed', async () => {
     const { clock, percent } = setUp();
     expect(percent(7, 500, 1000)).toBe(50);
     await clock.advance(20);
@@ -57,7 +57,7 @@ describe('the share of a core', () => {
     expect(percent(7, 700, 1400)).toBe(50);
   });
 
-  it('of a later process with the same number begins anew', async () => {
+  it('starts anew for a later process with the same pid', async () => {
     const { clock, percent } = setUp();
     percent(7, 500, 100_000);
     await clock.advance(1000);
@@ -66,7 +66,7 @@ describe('the share of a core', () => {
     expect(percent(7, 10, 1800)).toBeCloseTo(0.56);
   });
 
-  it('remembers nobody who is not asked for any more', async () => {
+  it('is forgotten for processes that are no longer sampled', async () => {
     const { clock, shares, percent } = setUp();
     for (let pid = 2; pid < 1000; pid++) percent(pid, 0, 1);
     expect(shares.size).toBe(998);

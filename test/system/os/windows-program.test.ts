@@ -1,4 +1,4 @@
-// What execa cannot find it hands to cmd.exe, so a missing program is looked for before, on Windows.
+// On Windows execa passes a missing program to cmd.exe, so it is searched before the launch.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ describe('isProgram', () => {
     expect(isProgram({ command, cwd: folder, env: ENV })).toBe(isThere);
   });
 
-  it('looks in the folder it would run in, too', () => {
+  it('also looks in the folder in which it would run', () => {
     expect(isProgram({ command: 'tool', cwd: bin, env: { PATH: '', PATHEXT: '.EXE' } })).toBe(true);
   });
 
@@ -44,7 +44,7 @@ describe('isProgram', () => {
   });
 });
 
-it('a missing program is told as one, and nothing is started', async () => {
+it('a missing program is reported as such, and nothing is started', async () => {
   const request = { command: 'no-such-program', args: ['secret'], cwd: undefined, env: ENV };
   const { child, failure } = launch(request, 'win32');
   expect(child).toBeUndefined();

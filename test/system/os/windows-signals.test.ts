@@ -1,4 +1,4 @@
-// Windows sends a process no signal but those that end it.
+// On Windows a process can be sent only signals that end it.
 import { afterEach, expect, it, vi } from 'vitest';
 
 const { platform } = process;

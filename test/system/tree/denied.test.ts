@@ -1,4 +1,4 @@
-// A setuid program below a host of an ordinary user: found by its tag, and not to be signalled.
+// A setuid program below an ordinary user's host: found by its tag, but the host may not signal it.
 import { chmodSync, chownSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import { CAN_COMPILE, compile } from '../../../kit/compile.ts';
@@ -19,8 +19,8 @@ async function hostWithIntruder(area: Area, rest: string) {
   return { host, id, intruder };
 }
 
-describe.runIf(CAN_BE_ROOT)('what the system lets nobody signal', () => {
-  it('is named as left over, and holds no slot', async ({ area }) => {
+describe.runIf(CAN_BE_ROOT)('a process that the host may not signal', () => {
+  it('is reported as left over, and keeps no slot', async ({ area }) => {
     const { host, id, intruder } = await hostWithIntruder(area, 'sleep 0.5');
     const { report } = await host.ask({ do: 'exited', id });
     expect(report).toMatchObject({
@@ -33,7 +33,7 @@ describe.runIf(CAN_BE_ROOT)('what the system lets nobody signal', () => {
     await endAndConfirm([intruder]);
   });
 
-  it('is named by a terminate, and holds no deadline', async ({ area }) => {
+  it('is reported by a terminate, and does not delay it to the deadline', async ({ area }) => {
     const { host, id, intruder } = await hostWithIntruder(area, 'sleep 60');
     const { report } = await host.ask({ do: 'terminate', id });
     expect(report).toMatchObject({

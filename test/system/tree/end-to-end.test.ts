@@ -15,20 +15,20 @@ import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
 import type { SpawnRequest, SupervisedProcess, Supervisor } from '../../../src/index.ts';
 
 const LADDER = { stdinEofMs: 50, termMs: 250, killMs: 1000 };
-/** What the issue allows a child that ignores SIGTERM: its grace and a second. */
+/** The time allowed to a child that ignores SIGTERM: its grace and a second. */
 const FORCED_MS = LADDER.stdinEofMs + LADDER.termMs + 1000;
 
 const SOON = { timeout: 20_000 };
 
-/** A kind of tree that a shell script grows; `$0` is a duration that no other test sleeps. */
+/** A kind of tree, started by a shell script; `$0` is a duration that no other test sleeps. */
 interface Shape {
   readonly name: string;
   readonly script: string;
-  /** How many processes stand when it is ready. */
+  /** Number of processes when it is ready. */
   readonly size: number;
-  /** Ends by itself when its stdin does. */
+  /** Exits by itself when its stdin ends. */
   readonly obeysEof: boolean;
-  /** How many are left when its leader alone is killed. */
+  /** Number of processes left when only its leader is killed. */
   readonly leaks: number;
 }
 
@@ -63,14 +63,14 @@ const SHAPES: readonly Shape[] = [
     leaks: 1,
   },
   {
-    name: 'a child without environment',
+    name: 'a child without an environment',
     script: 'env -i sleep $0 & exec cat',
     size: 2,
     obeysEof: true,
     leaks: 1,
   },
   {
-    name: 'a child without environment in a session of its own',
+    name: 'a child without an environment in its own session',
     // Found through its parent, which therefore must not go first.
     script: 'env -i setsid sleep $0 & wait',
     size: 2,
@@ -78,7 +78,7 @@ const SHAPES: readonly Shape[] = [
     leaks: 1,
   },
   {
-    name: 'nobody who listens to SIGTERM',
+    name: 'processes that ignore SIGTERM',
     script: "trap '' TERM HUP INT; (setsid sleep $0 &); sleep $0 & sleep $0; exit",
     size: 4,
     obeysEof: false,
@@ -135,7 +135,7 @@ const it = base
   .extend('supervisor', ({ supervise }) => supervise({ ladder: LADDER }))
   .extend('outside', ({ marker }, { onCleanup }) => {
     const duration = `300.${Math.floor(Math.random() * 1e9) + 1e9}`;
-    /** Everything alive that carries the marker or sleeps for the duration. */
+    /** Every live process that carries the marker or sleeps for the duration. */
     const outside = (): ProcessRow[] => {
       const rows = [...findByMarker(MARKER, marker), ...findByArgument(duration)];
       return [...new Map(rows.map((row) => [row.pid, row])).values()];
@@ -157,11 +157,11 @@ const it = base
     });
   });
 
-/** The shape's whole tree stands: its programs have started, not only its forks. */
+/** The shape's whole tree runs: its programs have started, not only its forks. */
 function stands({ size, leaks }: Shape, outside: () => ProcessRow[]): boolean {
   const rows = outside();
   const settled = rows.filter(({ command }) => ['sh', 'cat', 'sleep'].includes(command));
-  // What a shape leaks is what sleeps; a shell in between has yet to start its own.
+  // The leaked processes of a shape sleep; a shell in between has yet to start its own.
   const asleep = rows.filter(({ command }) => command === 'sleep');
   return (
     rows.length === size &&
@@ -171,16 +171,16 @@ function stands({ size, leaks }: Shape, outside: () => ProcessRow[]): boolean {
   );
 }
 
-/** Not a fork that has yet to become its own program: that still has the script among its arguments. */
+/** Not a fork before its execve: that still has the script among its arguments. */
 function isItself({ command, args }: ProcessRow): boolean {
   return args[0]?.endsWith(command) ?? false;
 }
 
-/** Only its parent leads to it, and that is gone before anybody looks. */
-const ESCAPES = { shape: 'a child without environment in a session of its own', end: /^SIGKILL/ };
+/** Only its parent leads to it, and that is gone before any snapshot. */
+const ESCAPES = { shape: 'a child without an environment in its own session', end: /^SIGKILL/ };
 
 const ALL = SHAPES.flatMap((shape) => ENDS.map((end) => ({ shape, ...end })));
-// Whether it is found depends on the moment, so no test can say either (docs/containment.md).
+// Finding it depends on timing, so no test can assert either result (docs/containment.md).
 const LIMITS = ALL.filter(
   ({ shape, name }) => shape.name === ESCAPES.shape && ESCAPES.end.test(name),
 );
@@ -197,7 +197,7 @@ describe.runIf(CAN_WATCH).concurrent.for(MATRIX)(
         what: `the tree of "${shape.name}" stands`,
       });
       await end({ supervisor, process, abort });
-      // At once: what is done is dead.
+      // At once: everything that was reported is dead.
       expect(outside()).toEqual([]);
       const report = await process.exited;
       expect(report).toMatchObject({ cause, pid: process.pid });
@@ -240,7 +240,7 @@ describe.runIf(CAN_WATCH).concurrent('without a supervisor: the negative control
   });
 });
 
-describe.runIf(CAN_WATCH)('a child that does not want to end', SOON, () => {
+describe.runIf(CAN_WATCH)('a child that resists its end', SOON, () => {
   it('is gone within its grace and a second when it ignores SIGTERM', async ({
     supervisor,
     request,
@@ -266,7 +266,7 @@ describe.runIf(CAN_WATCH)('a child that does not want to end', SOON, () => {
   }) => {
     const child = supervisor.spawn(request('echo ready; sleep $0; exit'));
     await once(child.stdout, 'data');
-    // Not before its exec: a shell that has forked by vfork(2) cannot stop until then.
+    // Not before its execve: a shell that has forked by vfork(2) cannot stop until then.
     await eventually(() => outside().some(({ command }) => command === 'sleep'));
     for (const { pid } of outside()) process.kill(pid, 'SIGSTOP');
     await eventually(() => outside().every(({ state }) => state === 'T'));
@@ -286,7 +286,7 @@ describe.runIf(CAN_WATCH)('a child that does not want to end', SOON, () => {
     stopped.kill('SIGSTOP');
     await eventually(() => outside().some(({ state }) => state === 'T'));
     for (const child of [deaf, stopped]) child.kill('SIGTERM');
-    // Both have been sent theirs long ago when a third one, sent later, has ended its process.
+    // Both got theirs long before a third one, sent later, has ended its process.
     const polite = spawn('sleep', [outside.duration], options);
     await once(polite, 'spawn');
     polite.kill('SIGTERM');
@@ -313,9 +313,9 @@ describe.runIf(CAN_WATCH)('a child that does not want to end', SOON, () => {
     ['in its group', 'exec'],
     ['in sessions of their own', 'setsid'],
   ])(
-    'leaves nothing of a chain that forks and dies for ever, %s',
+    'leaves nothing of a chain that keeps forking and exiting, %s',
     async ([, how], { supervisor, request, outside }) => {
-      // Each link starts the next one and exits; there is never one to hold on to.
+      // Each link starts the next one and exits; no process lives long enough to hold on to.
       const link = `trap "" TERM; ${how} sh -c "$1" "$0" "$1" & sleep 0.01; exit`;
       const { args = [], ...rest } = request(`${link.replaceAll('$1', '$1')}`);
       const process = supervisor.spawn({
@@ -339,7 +339,7 @@ describe.runIf(CAN_WATCH)('a child that does not want to end', SOON, () => {
       const report = await process.terminate({ force: true });
       expect(outside()).toEqual([]);
       expect(report.survivors).toEqual([]);
-      // Nothing that was missed comes up later: a link lives for a hundredth of a second.
+      // No missed process appears later: a link lives for a hundredth of a second.
       for (let look = 0; look < 20; look++) {
         expect(outside()).toEqual([]);
         await new Promise((resolve) => setTimeout(resolve, 10));
@@ -366,7 +366,7 @@ describe.runIf(CAN_WATCH)('a reader that has stopped reading', SOON, () => {
       await process.terminate({ force: true });
       await next.exited;
       expect(outside()).toEqual([]);
-      // What the reader had not taken is still there for it.
+      // The output that the reader has not read is still there.
       let length = first.length;
       for (let chunk = await reader.next(); !chunk.done; chunk = await reader.next()) {
         length += chunk.value.length;
@@ -375,7 +375,10 @@ describe.runIf(CAN_WATCH)('a reader that has stopped reading', SOON, () => {
     },
   );
 
-  it('gets all that its child wrote before it ended by itself', async ({ supervise, request }) => {
+  it('gets everything that its child wrote before it exited by itself', async ({
+    supervise,
+    request,
+  }) => {
     const supervisor = supervise({ ladder: LADDER });
     const process = supervisor.spawn(request('yes x | head -c 300000; echo done'));
     const [report, output] = await Promise.all([process.exited, text(process.stdout)]);

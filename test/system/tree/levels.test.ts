@@ -1,5 +1,5 @@
-// Hosts within agents of hosts: each level takes a resource limit of its own for its tags, and where
-// none is free its cookie is all it has.
+// Hosts in agents of hosts: each level takes a resource limit of its own for its tags. Where none
+// is free, it has only its cookie.
 import { readFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import {
@@ -16,14 +16,14 @@ import type { LevelCommand } from '../../fixtures/hosts/levels.ts';
 const LIMITS = ['locks', 'rss', 'rttime', 'off'];
 const ALL = ['marked', 'washed'].flatMap((role) => LIMITS.map((_, depth) => `${role}-${depth}`));
 
-/** The orphans of all levels that are alive, as `washed-2`. */
+/** The live orphans of all levels, such as `washed-2`. */
 function orphans({ folder }: Area): string[] {
   return findByArgument(folder)
     .flatMap(({ args }) => args.filter((arg) => /^(?:washed|marked)-\d$/.test(arg)))
     .sort();
 }
 
-/** Starts a host within a host, four levels deep, and waits until all of it stands. */
+/** Starts a host within a host, four levels deep, and waits until all orphans run. */
 async function nest(area: Area, options: SupervisorOptions = {}): Promise<ContainedHost> {
   const args = [area.folder, String(LIMITS.length)];
   const host = area.host({ script: 'levels.ts', args, options });
@@ -43,7 +43,7 @@ async function tell(host: ContainedHost, command: LevelCommand): Promise<void> {
   expect(survivors).toEqual([]);
 }
 
-/** Ends what no environment tells of. */
+/** Ends processes without any environment. */
 async function endOrphans({ folder }: Area): Promise<void> {
   await eventually(() => {
     const left = findByArgument(folder);
@@ -62,7 +62,9 @@ const without = (...gone: readonly string[]) => ALL.filter((role) => !gone.inclu
 const below = (depth: number) => ALL.filter((role) => Number(role.at(-1)) >= depth);
 
 describe.runIf(CAN_CONTAIN)('hosts within hosts', () => {
-  it('take one limit a level, and each ends its own', { timeout: 120_000 }, async ({ area }) => {
+  it('take one limit a level, and each ends its own processes', { timeout: 120_000 }, async ({
+    area,
+  }) => {
     const host = await nest(area);
     const stands = host.messages.filter(({ event }) => event === 'stands');
     expect(stands.map(({ limit }) => limit)).toEqual(LIMITS);
@@ -74,11 +76,11 @@ describe.runIf(CAN_CONTAIN)('hosts within hosts', () => {
     await tell(host, { depth: 2, do: 'end-tool' });
     gone.push('marked-2', 'washed-2');
     expect(orphans(area)).toEqual(without(...gone));
-    // The fourth has its cookie alone.
+    // The fourth level has only its cookie.
     await tell(host, { depth: 3, do: 'end-tool' });
     gone.push('marked-3');
     expect(orphans(area)).toEqual(without(...gone));
-    // Who is above it has a tag.
+    // The levels above have a tag.
     await tell(host, { depth: 0, do: 'end-agent' });
     gone.push('washed-3');
     expect(orphans(area)).toEqual(without(...gone));
@@ -86,7 +88,7 @@ describe.runIf(CAN_CONTAIN)('hosts within hosts', () => {
     expect(orphans(area)).toEqual([]);
   });
 
-  it('end by their guardians what is theirs', { timeout: 120_000 }, async ({ area }) => {
+  it('end their own processes by their guardians', { timeout: 120_000 }, async ({ area }) => {
     const host = await nest(area);
     host.child.stdin?.write(`${JSON.stringify({ depth: 1, do: 'die' } satisfies LevelCommand)}\n`);
     const left = without(...below(1));
@@ -95,7 +97,7 @@ describe.runIf(CAN_CONTAIN)('hosts within hosts', () => {
     await eventually(() => orphans(area).length === 0, { timeoutMs: 3 * GRACE_MS });
   });
 
-  it('leave what has lost its environment, without tags (control)', {
+  it('leave processes without environment if tags are off (negative control)', {
     timeout: 120_000,
   }, async ({ area }) => {
     const host = await nest(area, { rlimitTag: false });

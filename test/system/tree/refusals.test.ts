@@ -1,4 +1,4 @@
-// What the system refuses is told in the same words, whether a process bears a tag or not.
+// The system's refusals are reported with the same messages, whether a process has a tag or not.
 import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,35 +33,38 @@ async function endsOf(rlimitTag: boolean, through: readonly string[]) {
   >;
 }
 
-describe.skipIf(process.platform !== 'linux')('what the system refuses', () => {
+describe.skipIf(process.platform !== 'linux')('a refusal of the system', () => {
   const users: [string, readonly string[]][] = [
     ['the user of the tests', []],
     ...(IS_ROOT ? ([['an ordinary user', AS_NOBODY]] as [string, readonly string[]][]) : []),
   ];
-  it.each(users)('is told in the same words with a tag and without, to %s', async (_, through) => {
-    const [tagged, bare] = await Promise.all([endsOf(true, through), endsOf(false, through)]);
-    expect(tagged).toEqual(bare);
-    const codes = Object.fromEntries(
-      Object.entries(bare).map(([name, { error, cause, code }]) => [
-        name,
-        error?.[0] ?? `${cause} ${code}`,
-      ]),
-    );
-    expect(codes).toMatchObject({
-      'a name that is nowhere on PATH': 'COMMAND_NOT_FOUND',
-      'a file that may not be executed': 'SPAWN_FAILED',
-      'a script whose interpreter is not there': 'COMMAND_NOT_FOUND',
-      'a program whose loader is not there': 'COMMAND_NOT_FOUND',
-      'a script without a first line': 'failed 7',
-      'a program that is being written': 'SPAWN_FAILED',
-      'arguments that are too long': 'SPAWN_FAILED',
-      'a folder that is not there': 'CWD_NOT_FOUND',
-      'a folder of the same name before it on PATH': 'failed 4',
-      'a plain file of the same name before it on PATH': 'failed 6',
-      'no PATH at all': 'completed 0',
-      'a path relative to its own folder': 'failed 6',
-      'a name that begins with a hyphen': 'failed 3',
-    });
-    expect(bare['a program that is being written']?.error?.[1]).toContain('ETXTBSY');
-  });
+  it.each(users)(
+    'is reported with the same message with a tag and without, to %s',
+    async (_, through) => {
+      const [tagged, bare] = await Promise.all([endsOf(true, through), endsOf(false, through)]);
+      expect(tagged).toEqual(bare);
+      const codes = Object.fromEntries(
+        Object.entries(bare).map(([name, { error, cause, code }]) => [
+          name,
+          error?.[0] ?? `${cause} ${code}`,
+        ]),
+      );
+      expect(codes).toMatchObject({
+        'a name that is nowhere on PATH': 'COMMAND_NOT_FOUND',
+        'a file that may not be executed': 'SPAWN_FAILED',
+        'a script whose interpreter is not there': 'COMMAND_NOT_FOUND',
+        'a program whose loader is not there': 'COMMAND_NOT_FOUND',
+        'a script without a first line': 'failed 7',
+        'a program that is being written': 'SPAWN_FAILED',
+        'arguments that are too long': 'SPAWN_FAILED',
+        'a folder that is not there': 'CWD_NOT_FOUND',
+        'a folder of the same name before it on PATH': 'failed 4',
+        'a plain file of the same name before it on PATH': 'failed 6',
+        'no PATH at all': 'completed 0',
+        'a path relative to its own folder': 'failed 6',
+        'a name that begins with a hyphen': 'failed 3',
+      });
+      expect(bare['a program that is being written']?.error?.[1]).toContain('ETXTBSY');
+    },
+  );
 });

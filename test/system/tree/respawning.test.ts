@@ -1,4 +1,5 @@
-// Trees of which nobody lives as long as a look takes: they are ended, or named as survivors, in time.
+// Trees in which no process lives as long as a snapshot takes: they are ended, or reported as
+// survivors, in time.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,7 +13,7 @@ import { Supervisor } from '../../../src/supervisor/supervisor.ts';
 const CHAIN = join(import.meta.dirname, '../../fixtures/chain.sh');
 const LADDER = { stdinEofMs: 50, termMs: 500, killMs: 1000 };
 const DEADLINE_MS = 1500;
-/** More than a second's worth, and ended before the test is over. */
+/** Enough for more than a second, and ended before the test is over. */
 const LINKS = 8000;
 
 let chains = 0;
@@ -44,7 +45,7 @@ async function endChain(group: number, goesOn: () => Promise<boolean>): Promise<
     try {
       process.kill(-group, 'SIGKILL');
     } catch {
-      // Nobody of it is left.
+      // No process of it is left.
     }
   } while (await goesOn());
 }
@@ -59,7 +60,7 @@ function read(path: string): string {
 
 describe.runIf(CAN_CONTAIN)('a chain of processes', () => {
   it.for(['group', 'double-fork', 'groups', 'sessions', 'no-environment'])(
-    'by %s is ended or named at the deadline',
+    'by %s is ended, or reported at the deadline',
     async (mode, { area }) => {
       const { supervisor, goesOn, end } = await startChain(area, mode);
       const beganMs = performance.now();
@@ -70,7 +71,7 @@ describe.runIf(CAN_CONTAIN)('a chain of processes', () => {
     },
   );
 
-  it('negative control: goes on whatever its group is asked, until it is ended', async ({
+  it('negative control: goes on whatever its group is sent, until it is ended', async ({
     area,
   }) => {
     const { supervisor, goesOn, group, end } = await startChain(area, 'group');
@@ -80,18 +81,18 @@ describe.runIf(CAN_CONTAIN)('a chain of processes', () => {
     await supervisor.stop();
   });
 
-  it('negative control: is lost with its root where no number, cookie or zombie tells of it', async ({
+  it('negative control: is lost with its root where no id, cookie or zombie proves it', async ({
     area,
   }) => {
     const { pidSupply: _, ...system } = systemOs();
-    const look = async () => {
-      const table = await system.processes.look();
+    const snapshot = async () => {
+      const table = await system.processes.snapshot();
       const alive = [...table].filter(([, entry]) => entry.alive);
       return new Map(alive.map(([pid, entry]) => [pid, { ...entry, cookie: undefined, tags: [] }]));
     };
-    const os = { ...system, processes: { ...system.processes, look } };
+    const os = { ...system, processes: { ...system.processes, snapshot } };
     let lost = false;
-    // Now and then a look catches a link together with its parent.
+    // Now and then a snapshot catches a link together with its parent.
     for (let tries = 0; tries < 5 && !lost; tries++) {
       const { supervisor, goesOn, end } = await startChain(area, 'group', os);
       const { survivors } = await supervisor.stop({ deadlineMs: DEADLINE_MS });

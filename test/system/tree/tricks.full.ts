@@ -1,4 +1,4 @@
-// All the programs that no cookie finds, ended in every way.
+// All programs that no cookie finds, ended in every way.
 import { describe, expect } from 'vitest';
 import { CAN_CONTAIN, it } from '../../../kit/containment.ts';
 import { AS_NOBODY, ENDS, endTricks, missingFor, TRICKS } from '../../../kit/tricks.ts';
@@ -9,7 +9,7 @@ const FOR_ROOT = PRESENT.filter(({ as }) => as !== 'user');
 const FOR_USERS = PRESENT.filter(({ as }) => as !== 'root');
 
 describe.runIf(CAN_CONTAIN)('every program that loses its environment', () => {
-  it('is on this machine', () => {
+  it('exists on this machine', () => {
     const missing = TRICKS.flatMap(missingFor);
     if (process.env['CI']) expect(missing).toEqual([]);
     else if (missing.length > 0) console.warn(`left out, as there is no ${missing.join(', ')}`);

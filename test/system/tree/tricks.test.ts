@@ -1,4 +1,4 @@
-// Programs that no cookie finds, ended in every way; the rest of them is in tricks.full.ts.
+// Programs that no cookie finds, ended in every way; the others are in tricks.full.ts.
 import { describe, expect } from 'vitest';
 import { CAN_CONTAIN, GRACE_MS, it } from '../../../kit/containment.ts';
 import { AS_NOBODY, ENDS, endTricks, missingFor, TRICKS } from '../../../kit/tricks.ts';
@@ -8,8 +8,8 @@ const QUICK = TRICKS.filter(({ name }) =>
 );
 const IS_ROOT = process.getuid?.() === 0;
 
-describe.runIf(CAN_CONTAIN)('what loses its environment', () => {
-  it('is on this machine', () => {
+describe.runIf(CAN_CONTAIN)('a process that loses its environment', () => {
+  it('exists on this machine', () => {
     expect(QUICK).toHaveLength(6);
     expect(QUICK.flatMap(missingFor)).toEqual([]);
   });
@@ -22,7 +22,7 @@ describe.runIf(CAN_CONTAIN)('what loses its environment', () => {
     expect(await endTricks(area, QUICK, how, { through: AS_NOBODY })).toEqual([]);
   });
 
-  // The control: without tags nobody would be found.
+  // The negative control: without tags none would be found.
   it.for(['its own end', 'the host’s death', 'the next start'] as const)(
     'without tags survives %s',
     async (how, { area }) => {

@@ -1,4 +1,4 @@
-// What an agent's frames tell of its turns; lines as the real agent writes them (SDK 0.3.330).
+// The messages that tell of an agent's turns; lines as the real agent writes them (SDK 0.3.330).
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
@@ -33,7 +33,7 @@ const TURNS: readonly [name: string, frames: readonly (object | string)[], turnO
   ['an answer to the host', [ANSWER], false],
   ['a result', [RESULT], true],
   ['a whole turn', [ANSWER, state('running'), INIT, ASSISTANT, USER, ASSISTANT, RESULT], true],
-  ['a tool that runs', [INIT, ASSISTANT], false],
+  ['a running tool', [INIT, ASSISTANT], false],
   ['a result, then idle', [RESULT, state('idle')], true],
   ['a result, then an answer to the host', [RESULT, ANSWER], true],
   ['a result, then keep-alives', [RESULT, { type: 'keep_alive' }, { type: 'keep_alive' }], true],
@@ -45,9 +45,9 @@ const TURNS: readonly [name: string, frames: readonly (object | string)[], turnO
   ['a background task', [INIT, ASSISTANT, tasks(TASK), USER, ASSISTANT, RESULT], false],
   ['a background task that has ended', [tasks(TASK), RESULT, tasks()], true],
   ['two background tasks, one of which has ended', [tasks(TASK, TASK), RESULT, tasks(TASK)], false],
-  ['a list of tasks in another frame', [RESULT, { ...ANSWER, tasks: [TASK] }], true],
-  ['a result, then lines that are no frames', [RESULT, 'noise', '', '[1]', '"type"', '}'], true],
-  ['lines that look like frames', ['x{"type":"result"}', '[{"type":"result"}]'], false],
+  ['a list of tasks in another message', [RESULT, { ...ANSWER, tasks: [TASK] }], true],
+  ['a result, then lines that are no messages', [RESULT, 'noise', '', '[1]', '"type"', '}'], true],
+  ['lines that look like messages', ['x{"type":"result"}', '[{"type":"result"}]'], false],
   ['a result with blanks', ['{ "subtype" : "success" , "type" : "result" }'], true],
   ['a result that is cut off', [JSON.stringify(RESULT).slice(0, 40)], false],
   ['a result in a text', [{ type: 'x', text: JSON.stringify(RESULT) }], false],
@@ -61,20 +61,20 @@ const lines = (frames: readonly (object | string)[]): Buffer =>
       .join(''),
   );
 
-describe('a turn is over or not', () => {
-  it.for(TURNS)('after %s', ([, frames, turnOver]) => {
+describe('the end of a turn', () => {
+  it.for(TURNS)('is known after %s', ([, frames, turnOver]) => {
     const reader = new Frames();
     reader.push(lines(frames));
     expect(reader.turnOver).toBe(turnOver);
   });
 
-  it.for(TURNS)('after %s, byte by byte', ([, frames, turnOver]) => {
+  it.for(TURNS)('is known after %s, byte by byte', ([, frames, turnOver]) => {
     const reader = new Frames(() => undefined);
     for (const byte of lines(frames)) reader.push(Uint8Array.of(byte));
     expect(reader.turnOver).toBe(turnOver);
   });
 
-  it('only when the whole frame has come', () => {
+  it('is known only when the whole message has come', () => {
     const reader = new Frames();
     const line = lines([RESULT]);
     reader.push(line.subarray(0, -1));
@@ -83,7 +83,7 @@ describe('a turn is over or not', () => {
     expect(reader.turnOver).toBe(true);
   });
 
-  it('however frames are cut, whatever texts and keys are in them', () => {
+  it('is known however messages are cut, and whatever texts and keys are in them', () => {
     const noise = fc.dictionary(
       fc.string({ unit: 'binary' }).filter((key) => !(key in RESULT) && key !== '__proto__'),
       fc.jsonValue({ stringUnit: 'binary' }),
@@ -109,8 +109,8 @@ describe('a turn is over or not', () => {
   });
 });
 
-describe('many frames at once', () => {
-  // As they come from an agent that is faster than its reader: few of them are read at all.
+describe('many messages at once', () => {
+  // From a fast agent most of them are not parsed at all.
   const quoted = fc.string({ unit: fc.constantFrom('"', '\\', 'a', '\n', '{', '[') });
   const frame = fc.oneof(
     fc.constantFrom<object | string>(...TURNS.flatMap(([, frames]) => frames)),
@@ -134,7 +134,7 @@ describe('many frames at once', () => {
     return { ids, turnOver: reader.turnOver };
   };
 
-  it('tell what they tell byte by byte', () => {
+  it('give the same result as byte by byte', () => {
     const cuts = fc.array(fc.integer({ min: 1, max: 2000 }), { minLength: 1 });
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 40 }), cuts, (frames, sizes) => {
@@ -156,18 +156,22 @@ describe("the agent's session id", () => {
   };
 
   it.for<[string, (object | string)[], string[]]>([
-    ['told by the first frame that has it', [ANSWER, INIT, RESULT], ['7dd2f498']],
-    ['told once', [INIT, { ...INIT, session_id: 'other' }], ['7dd2f498']],
-    ['told wherever it stands', [RESULT], ['7dd2f498']],
-    ['not told by what is in a frame', [{ type: 'x', message: { session_id: 'inner' } }], []],
-    ['not told if it is none', [{ session_id: null }, { session_id: 5 }, { session_id: '' }], []],
-    ['not told if it is too long', [{ session_id: 'x'.repeat(1000) }], []],
+    ['reported from the first message that has it', [ANSWER, INIT, RESULT], ['7dd2f498']],
+    ['reported once', [INIT, { ...INIT, session_id: 'other' }], ['7dd2f498']],
+    ['reported wherever it stands', [RESULT], ['7dd2f498']],
+    ['not reported from inside a message', [{ type: 'x', message: { session_id: 'inner' } }], []],
+    [
+      'not reported if it is no text',
+      [{ session_id: null }, { session_id: 5 }, { session_id: '' }],
+      [],
+    ],
+    ['not reported if it is too long', [{ session_id: 'x'.repeat(1000) }], []],
   ])('is %s', ([, frames, ids]) => {
     expect(idsOf(frames)).toEqual(ids);
   });
 });
 
-describe('a frame of many megabytes', () => {
+describe('a message of many megabytes', () => {
   const text = 'a "quoted" text \\ with ümläuts\n'.repeat(2 ** 19);
   it.for([
     ['that begins with its type', { type: 'assistant', text }, false],

@@ -43,14 +43,14 @@ const SDK_ARGS = [
 const CASES: { what: string; args: string[]; join: string[] }[] = [
   { what: 'nothing', args: [], join: [] },
   { what: 'a lone empty argument', args: [''], join: [''] },
-  { what: 'the second of two empty ones', args: ['--a', '', ''], join: ['--a=', ''] },
+  { what: 'the second of two empty arguments', args: ['--a', '', ''], join: ['--a=', ''] },
   { what: 'after a positional', args: ['run', ''], join: ['run', ''] },
   { what: 'after a short flag', args: ['-p', ''], join: ['-p', ''] },
   { what: 'after --flag=', args: ['--a=', ''], join: ['--a=', ''] },
   { what: 'after --flag=value', args: ['--a=b', ''], join: ['--a=b', ''] },
   { what: 'after the terminator', args: ['--', ''], join: ['--', ''] },
-  { what: 'a pair behind the terminator', args: ['--', '--a', ''], join: ['--', '--a', ''] },
-  { what: 'a pair before it', args: ['--a', '', '--', ''], join: ['--a=', '--', ''] },
+  { what: 'a pair after the terminator', args: ['--', '--a', ''], join: ['--', '--a', ''] },
+  { what: 'a pair before the terminator', args: ['--a', '', '--', ''], join: ['--a=', '--', ''] },
   { what: 'two flags in a row', args: ['--a', '--b', ''], join: ['--a', '--b='] },
   { what: 'a text that begins with dashes', args: ['-- a list', ''], join: ['-- a list', ''] },
   { what: 'a text with dashes in it', args: ['a--b', ''], join: ['a--b', ''] },
@@ -67,7 +67,7 @@ describe('normalizeSpawnArgs', () => {
     expect(normalizeSpawnArgs(args, { emptyValue: 'keep' })).toEqual(args);
   });
 
-  it.each(CASES)('joins only what is a flag and its value: $what', ({ args, join }) => {
+  it.each(CASES)('joins only a flag and its empty value: $what', ({ args, join }) => {
     expect(normalizeSpawnArgs(args)).toEqual(join);
   });
 
@@ -87,7 +87,7 @@ describe('normalizeSpawnArgs, for any arguments', () => {
   const beforeTerminator = (args: readonly string[]) =>
     args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
 
-  it('leaves everything from the terminator on as it was', () => {
+  it('leaves everything from the terminator on unchanged', () => {
     fc.assert(
       fc.property(anArgv, anArgv, anEmptyValue, (head, tail, emptyValue) => {
         const flags = head.filter((arg) => arg !== '--');
@@ -115,7 +115,7 @@ describe('normalizeSpawnArgs, for any arguments', () => {
     );
   });
 
-  it('has no argument that was not given, but for the sign that joins a pair', () => {
+  it('adds nothing but the sign that joins a pair', () => {
     fc.assert(
       fc.property(anArgv, anEmptyValue, (args, emptyValue) => {
         const left = [...args];
@@ -129,7 +129,7 @@ describe('normalizeSpawnArgs, for any arguments', () => {
     );
   });
 
-  it('takes or refuses whatever it is given, naming the field', () => {
+  it('accepts or refuses any input, naming the field', () => {
     const input = fc.oneof(
       fc.jsonValue(),
       fc.array(fc.oneof(anArgument, fc.jsonValue())),
@@ -150,7 +150,7 @@ describe('normalizeSpawnArgs, for any arguments', () => {
     );
   });
 
-  it('is done after one pass', () => {
+  it('changes nothing in a second pass', () => {
     fc.assert(
       fc.property(anArgv, (args) => {
         const once = normalizeSpawnArgs(args);
@@ -160,7 +160,7 @@ describe('normalizeSpawnArgs, for any arguments', () => {
     );
   });
 
-  it('leaves no long flag that waits for an empty value', () => {
+  it('leaves no long flag with a separate empty value', () => {
     fc.assert(
       fc.property(anArgv, (args) => {
         const flags = beforeTerminator(normalizeSpawnArgs(args));
@@ -183,7 +183,7 @@ describe('normalizeSpawnArgs refuses', () => {
     throw new Error('nothing was thrown');
   };
 
-  it('an unknown emptyValue, naming field, value and the way out', () => {
+  it('an unknown emptyValue, naming field, value and way out', () => {
     const error = refusal([], { emptyValue: 'split' });
     expect(error).toBeInstanceOf(SupervisorError);
     expect(error.code).toBe('INVALID_OPTIONS');
@@ -197,7 +197,7 @@ describe('normalizeSpawnArgs refuses', () => {
     expect(refusal([], { emptyValue }).code).toBe('INVALID_OPTIONS');
   });
 
-  it('no argument for another: those in the options are none', () => {
+  it('no arguments that are only in the options', () => {
     expect(normalizeSpawnArgs(['--a'], { args: ['--b'] } as object)).toEqual(['--a']);
   });
 
@@ -205,7 +205,7 @@ describe('normalizeSpawnArgs refuses', () => {
     expect(refusal([], { emptyvalue: 'drop' }).message).toContain('"emptyvalue"');
   });
 
-  it('an argument that is no string, naming its index and type and no value', () => {
+  it('an argument that is no string, naming its index and type but not its value', () => {
     const error = refusal(['--api-key', 'hunter2hunter2', 4242, '']);
     expect(error.code).toBe('INVALID_OPTIONS');
     expect(error.message).toContain('args[2]');

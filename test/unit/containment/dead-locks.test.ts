@@ -133,13 +133,15 @@ describe('an owner of whom nothing but a claim is left', () => {
 
   it('has none left by who was too late', async () => {
     claim(dead('them-0001'));
-    const { look } = os.processes;
+    const { snapshot } = os.processes;
     // Another host begins to act in the moment in which we have seen that nobody does.
     const late = async () => {
       put('claim-them-0001+others-01.jsonl');
-      return look();
+      return snapshot();
     };
-    const slower = Object.assign(Object.create(os), { processes: { ...os.processes, look: late } });
+    const slower = Object.assign(Object.create(os), {
+      processes: { ...os.processes, snapshot: late },
+    });
     await reviveJournals({ ...context, os: slower });
     expect(journals()).toEqual([]);
   });

@@ -10,7 +10,7 @@ import type { Os, PidSupply } from '../../../src/os/os.ts';
 import type { SupervisionRecord } from '../../../src/store/formats.ts';
 import { marksOf } from '../../../src/tree/marks.ts';
 import { recordNumber, rlimitTag, tagOwner } from '../../../src/tree/rlimit-tag.ts';
-import { Ending } from '../../../src/tree/termination.ts';
+import { Termination } from '../../../src/tree/termination.ts';
 import { ProcessTree } from '../../../src/tree/tracked-tree.ts';
 
 const OWNER = 'DeadOwnerOfTests';
@@ -117,7 +117,7 @@ class World {
   /** The same, and whoever looks has looked. */
   async live(step: Step): Promise<void> {
     this.take(step);
-    if (step.do === 'look') for (const tree of this.trees) await tree.look();
+    if (step.do === 'look') for (const tree of this.trees) await tree.liveMembers();
   }
 
   /** Whether it is a root or descends from one, and is not meant to live on. */
@@ -351,8 +351,12 @@ it.each([
 async function endAll({ os, trees }: World): Promise<void> {
   const endings = trees.map((tree) => {
     const target = { tree, running: () => false, endStdin: () => undefined };
-    return new Ending(os as unknown as Os, { ...target, stdinEndedAtMs: undefined }, LADDER, {})
-      .done;
+    return new Termination(
+      os as unknown as Os,
+      { ...target, stdinEndedAtMs: undefined },
+      LADDER,
+      {},
+    ).done;
   });
   await Promise.all(endings);
 }

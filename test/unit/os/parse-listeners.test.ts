@@ -1,4 +1,4 @@
-// The tables that tell who listens, as the systems print them.
+// The tables of listening sockets, as the systems print them.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { damaged } from '../../../kit/damage.ts';
@@ -36,7 +36,7 @@ const inodes = (sockets: readonly { readonly inode: string }[]) =>
   sockets.map(({ inode }) => inode);
 
 describe('parseProcNetTcp', () => {
-  it('finds what takes connections at the port, of a loopback address or of all', () => {
+  it('finds listeners on the port, at loopback and wildcard addresses', () => {
     expect(parseProcNetTcp(TCP, 8080)).toEqual([
       { inode: '1001', uid: 1000 },
       { inode: '1002', uid: 0 },
@@ -44,7 +44,7 @@ describe('parseProcNetTcp', () => {
     expect(inodes(parseProcNetTcp(TCP6, 8080))).toEqual(['2001', '2002', '2003']);
   });
 
-  it('finds those of every address, if asked to', () => {
+  it('finds listeners at every address with anyAddress', () => {
     expect(inodes(parseProcNetTcp(TCP, 8080, { anyAddress: true }))).toEqual([
       ...['1001', '1002', '1003'],
     ]);
@@ -54,10 +54,10 @@ describe('parseProcNetTcp', () => {
   it.each([
     [8081, ['1004']],
     [80, ['1007']],
-    // A connection's own end is no listener, whichever end it is.
+    // Neither end of a connection is a listener.
     [50_000, []],
     [1, []],
-  ])('at port %d finds %j', (port, expected) => {
+  ])('finds at port %d the sockets %j', (port, expected) => {
     expect(inodes(parseProcNetTcp(TCP, port))).toEqual(expected);
   });
 });
@@ -81,13 +81,13 @@ describe('parseProcNetUnix', () => {
     ['/run/seqpacket', ['3005']],
     ['/run/datagram', []],
     ['', []],
-  ])('finds what takes connections as %j', (name, expected) => {
+  ])('finds listeners at %j', (name, expected) => {
     expect(inodes(parseProcNetUnix(UNIX, (printed) => printed === name))).toEqual(expected);
   });
 });
 
 describe('parseLsof', () => {
-  it('reads one process after the other, whatever their fields', () => {
+  it('reads processes one after the other, whatever their fields', () => {
     const text = 'p123\ncnode\nu501\nf23\nf24\np4\ncGoogle Chrome He\nu0\nf1\np77\nf1\n';
     expect(parseLsof(text)).toEqual([
       { pid: 123, command: 'node', uid: 501 },
@@ -96,7 +96,7 @@ describe('parseLsof', () => {
     ]);
   });
 
-  it('reads nothing where there is nothing', () => {
+  it('returns nothing for an empty output', () => {
     expect(parseLsof('')).toEqual([]);
     expect(parseLsof('cnode\nu501\npx\n')).toEqual([]);
   });
@@ -112,7 +112,7 @@ describe('parseNetTcpConnections', () => {
   });
 });
 
-it('no damage to a listing makes any of them throw, or invent a socket or a process', () => {
+it('no damaged listing makes a parser throw, or invent a socket or a process', () => {
   const listing = damaged(
     fc.constantFrom(TCP, TCP6, UNIX, 'p12\ncnode\nu501\n', '12 node\r\n4 \r\n'),
   );

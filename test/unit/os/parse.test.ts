@@ -6,7 +6,7 @@ import { parseBootId, parseCim, parseProcStat, parsePs, parsePss } from '../../.
 
 const FUZZ = runs(500);
 
-// The columns are those of macOS 14: 5, 5, 5, 4, 28 and 16 wide, one space between them.
+// The columns of macOS 14: 5, 5, 5, 4, 28 and 16 wide, with one space between them.
 const PS = `\
     1     0     1 Ss   Sun Nov  1 07:03:09 2026     launchd          /sbin/launchd
   501     1   501 S    Mon Nov 23 00:10:33 2026     node             node host.js
@@ -58,12 +58,12 @@ describe('parsePs', () => {
     });
   });
 
-  it('takes the start for UTC, whatever the width of the day', () => {
+  it('reads the start time as UTC, whatever the width of the day', () => {
     expect(table.get(1)).toMatchObject({ startTime: '1793516589' });
     expect(table.get(99998)).toMatchObject({ startTime: '1204329599' });
   });
 
-  it('tells zombies from the living, whose state may be unknown or missing', () => {
+  it('tells zombies from live processes, even with an unknown or missing state', () => {
     expect(table.get(613)).toMatchObject({ alive: false, cookie: undefined });
     expect(table.get(617)).toMatchObject({ alive: true });
     expect(parsePs(psRow(7, 'node', '(node)', 'Z+'), '')).toMatchObject([{ alive: false }]);
@@ -75,7 +75,7 @@ describe('parsePs', () => {
     expect(table.get(617)).toMatchObject({ command: ')a ( b' });
   });
 
-  it('keeps names with other than ASCII letters, and replaces torn ones', () => {
+  it('keeps names with non-ASCII letters, and replaces torn ones', () => {
     expect(parsePs(psRow(7, 'éà agent', '/x'), '')).toMatchObject([{ command: 'éà agent' }]);
     const torn = psRow(7, 'x', '/x').replace('x               ', `${'a'.repeat(15)}\xc3`);
     expect(parsePs(torn, '')).toMatchObject([{ command: `${'a'.repeat(15)}\ufffd` }]);
@@ -85,7 +85,7 @@ describe('parsePs', () => {
     expect(table.get(614)).toMatchObject({ cookie: 'o1.r1/o2.r7' });
   });
 
-  it('takes no cookie from a command line', () => {
+  it('reads no cookie from a command line', () => {
     expect(table.get(616)).toMatchObject({ command: 'grep', cookie: undefined });
   });
 
@@ -94,7 +94,7 @@ describe('parsePs', () => {
 
   it.each([
     [
-      'the last of several',
+      'the last of several cookies',
       'a',
       'a AGENT_SUPERVISOR_COOKIE=o1.r1 AGENT_SUPERVISOR_COOKIE=o2.r2',
       'o2.r2',
@@ -105,7 +105,7 @@ describe('parsePs', () => {
       'a AGENT_SUPERVISOR_COOKIE=x AGENT_SUPERVISOR_COOKIE=o1.r1',
       'o1.r1',
     ],
-    ['no tail of another name', 'a', 'a MY_AGENT_SUPERVISOR_COOKIE=o1.r1', undefined],
+    ['no end of another name', 'a', 'a MY_AGENT_SUPERVISOR_COOKIE=o1.r1', undefined],
     [
       'none that only the command line quotes',
       'a AGENT_SUPERVISOR_COOKIE=o1.r1',
@@ -120,11 +120,11 @@ describe('parsePs', () => {
       'ab AGENT_SUPERVISOR_COOKIE=o1.r1',
       undefined,
     ],
-  ])('takes %s', (_what, args, environment, cookie) => {
+  ])('reads %s', (_what, args, environment, cookie) => {
     expect(cookieOf(args, environment)).toBe(cookie);
   });
 
-  it('takes no cookie from an earlier process with the pid', () => {
+  it('reads no cookie from an earlier process with the same pid', () => {
     const before = psRow(7, 'node', 'a AGENT_SUPERVISOR_COOKIE=o1.r1').replace(
       '00:10:33',
       '00:10:32',
@@ -132,7 +132,7 @@ describe('parsePs', () => {
     expect(parsePs(psRow(7, 'node', 'a'), before)).toMatchObject([{ cookie: undefined }]);
   });
 
-  it('proves nothing of a pid for which a name with a line break forged a second row', () => {
+  it('proves nothing about a pid for which a name with a line break forged a second row', () => {
     const forger = 'xxxxxxxx\n 7';
     const forged = '  501     7 Z    Mon Nov 23 00:10:33 2026     x                x';
     const environment = `${forged} AGENT_SUPERVISOR_COOKIE=o1.r1`;
@@ -150,11 +150,11 @@ describe('parsePs', () => {
     'ps: illegal option -- E',
     '  PID  PPID  PGID STAT STARTED',
     PS.replaceAll('Nov', 'Nox').slice(0, 90),
-  ])('leaves out what is no row: %j', (text) => {
+  ])('leaves out a line that is no row: %j', (text) => {
     expect(parsePs(text, text)).toEqual([]);
   });
 
-  it('is not slowed by a row that a process made long', () => {
+  it('is not slowed down by a row that a process made long', () => {
     const spaces = `1 1 1${' '.repeat(1_000_000)}x`;
     expect(parsePs(spaces, spaces)).toEqual([]);
   }, 1_000);
@@ -247,18 +247,18 @@ describe('parseCim', () => {
   it.each([
     ['created in the same instant', 8121, 8120],
     ['gone', 5124, 1044],
-    ['gone for long', 6200, 31337],
+    ['long gone', 6200, 31337],
     ['a later process with its pid', 6100, 0],
     ['without a creation date', 9000, 0],
-    ['of a process without a creation date', 172, 0],
+    ['named by a process without a creation date', 172, 0],
     ['the idle process', 4, 0],
     ['itself', 6300, 0],
-  ])('takes a parent that is %s for what it is', (_what, pid, ppid) => {
+  ])('reads a parent that is %s', (_what, pid, ppid) => {
     expect(table.get(pid)).toMatchObject({ ppid });
   });
 
   it.each(['', '\r\n', 'ProcessId ParentProcessId', '12 13', '-1 0 5 x', '1.5 0 5 x'])(
-    'leaves out what is no row: %j',
+    'leaves out a line that is no row: %j',
     (text) => expect(parseCim(text)).toEqual([]),
   );
 
@@ -309,11 +309,11 @@ describe('parseProcStat', () => {
     ['an empty name', `412 () S 411 412 412 ${TAIL} 8675 1`, { command: '' }],
     ['a zombie', `413 (sh) Z 412 412 412 ${TAIL} 8680 0`, { alive: false }],
     [
-      'a zombie whose other threads run on',
+      'a zombie whose other threads still run',
       `413 (sh) Z 412 412 412 ${TAIL.replace('20 0 1 0', '20 0 3 0')} 8680 0`,
       { alive: true },
     ],
-    ['a dead one', `413 (sh) X 412 412 412 ${TAIL} 8680 0`, { alive: false }],
+    ['a dead process', `413 (sh) X 412 412 412 ${TAIL} 8680 0`, { alive: false }],
     [
       'a kernel thread',
       `2 (kthreadd) S 0 0 0 ${TAIL} 31 0 0`,
@@ -328,12 +328,12 @@ describe('parseProcStat', () => {
     ['a torn line', '412 (node) S 411 412'],
     ['a torn name', '412 (no'],
     ['no pid', `(node) S 411 412 412 ${TAIL} 8675`],
-    ['a pid that is none', `x12 (node) S 411 412 412 ${TAIL} 8675`],
+    ['a pid that is no number', `x12 (node) S 411 412 412 ${TAIL} 8675`],
     ['a pid in another notation', `4e2 (node) S 411 412 412 ${TAIL} 8675`],
-    ['a parent that is none', `412 (node) S x 412 412 ${TAIL} 8675`],
-    ['a session that is none', `412 (node) S 411 412 0x1 ${TAIL} 8675`],
-    ['a start time that is none', `412 (node) S 411 412 412 ${TAIL} -1 2`],
-    ['a start time with more in it', `412 (node) S 411 412 412 ${TAIL} 8675x 2`],
+    ['a parent that is no number', `412 (node) S x 412 412 ${TAIL} 8675`],
+    ['a session that is no number', `412 (node) S 411 412 0x1 ${TAIL} 8675`],
+    ['a start time that is no number', `412 (node) S 411 412 412 ${TAIL} -1 2`],
+    ['a start time with a letter', `412 (node) S 411 412 412 ${TAIL} 8675x 2`],
     ['parentheses the wrong way round', `412 )node( S 411 412 412 ${TAIL} 8675`],
   ])('refuses %s', (_what, text) => {
     expect(parseProcStat(text)).toBeUndefined();
@@ -349,7 +349,7 @@ describe('parseProcStat, for any process', () => {
       fc.constantFrom(') S 1 1 1', '(', ')', ' ', '1 (x) R 1 2 3', '\n'),
     ),
     ppid: number,
-    // The kernel's word for one that is just being reaped (do_task_stat).
+    // The kernel's value for a process that is being reaped (do_task_stat).
     pgid: fc.oneof(number, fc.constant(-1)),
     sid: fc.oneof(number, fc.constant(-1)),
     startTime: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
@@ -377,7 +377,7 @@ describe('parseProcStat, for any process', () => {
     );
   });
 
-  it('throws on no bytes, and has no number that is not in them', () => {
+  it('never throws, and returns no number that is not in the input', () => {
     fc.assert(
       fc.property(damaged(row.map(({ text }) => text)), (bytes) => {
         const text = bytes.toString('latin1');
@@ -422,10 +422,10 @@ describe('parseBootId', () => {
 });
 
 describe('a damaged listing', () => {
-  /** Every line that may stand for a process, as the parser of the listing has to find it. */
+  /** Every line that may be a process's row, as the parser of the listing has to find it. */
   const linesOf = (text: string) => text.replace(/^\uFEFF/, '').split(/\r?\n/);
 
-  it('makes parsePs invent no process, and no cookie', () => {
+  it('makes parsePs invent no process and no cookie', () => {
     const two = fc.tuple(damaged(fc.constant(PS)), damaged(fc.constant(PS_WITH_ENVIRONMENT)));
     fc.assert(
       fc.property(two, (listings) => {
@@ -439,7 +439,7 @@ describe('a damaged listing', () => {
               .split(' ', 1)[0] === `${pid}`;
           const printed = rows.filter(ofPid);
           expect(printed).not.toEqual([]);
-          // On two rows: nothing is proven.
+          // A pid with two rows: nothing is proven.
           if (startTime === '') {
             expect({ ppid, pgid, cookie }).toEqual({ ppid: 0, pgid: 0, cookie: undefined });
             continue;
@@ -497,7 +497,7 @@ describe('any text', () => {
     .array(fc.oneof(word, fc.string({ unit: 'binary', maxLength: 5 })), { maxLength: 60 })
     .map((parts) => parts.join(' '));
 
-  it('never makes a parser throw, nor yield a number that is no pid', () => {
+  it('never makes a parser throw, nor return a number that is no pid', () => {
     fc.assert(
       fc.property(text, text, (one, other) => {
         const stat = parseProcStat(one);

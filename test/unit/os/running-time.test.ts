@@ -1,11 +1,11 @@
-// The time that goes on only while the host runs, over timers that a freeze makes late, as SIGSTOP does.
+// Time that passes only while the host runs, over timers that a freeze delays, as SIGSTOP does.
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
 import { runs } from '../../../kit/property.ts';
 import { GAP_MS, TickingTime } from '../../../src/os/running-time.ts';
 
-/** A gap may begin so long after the last tick, and counts from that on. */
+/** A gap may begin this long after the last tick, and counts from that tick. */
 const TICK_MS = 500;
 const FREEZE_MS = 10_000;
 
@@ -17,13 +17,13 @@ beforeEach(() => {
 });
 
 describe('running time', () => {
-  it('goes on as time does while nothing stands still', async () => {
+  it('passes as real time does while nothing is stopped', async () => {
     time.watch();
     await machine.advance(FREEZE_MS);
     expect(time.monotonicMs()).toBe(FREEZE_MS);
   });
 
-  it('leaves out a gap that is watched, and as much as was not seen of it before', async () => {
+  it('leaves out a watched gap, and the unobserved time before it', async () => {
     const watch = time.watch();
     await machine.advance(1200);
     await machine.freeze(FREEZE_MS);
@@ -35,7 +35,7 @@ describe('running time', () => {
     expect(watch.pausedMs).toBeLessThanOrEqual(2 * (FREEZE_MS + TICK_MS));
   });
 
-  it('counts what is no longer than a gap has to be', async () => {
+  it('counts a pause that is too short to be a gap', async () => {
     const watch = time.watch();
     await machine.freeze(GAP_MS);
     expect([watch.pausedMs, time.monotonicMs()]).toEqual([0, GAP_MS]);
@@ -43,14 +43,14 @@ describe('running time', () => {
     expect([watch.pausedMs, time.monotonicMs()]).toEqual([GAP_MS + 1, GAP_MS]);
   });
 
-  it('tells a watch of the gaps since its own beginning', async () => {
+  it('tells a watch only of the gaps since it began', async () => {
     const first = time.watch();
     await machine.freeze(FREEZE_MS);
     const second = time.watch();
     expect([first.pausedMs, second.pausedMs]).toEqual([FREEZE_MS, 0]);
   });
 
-  it('has a timer, none of which keeps a host alive, only while somebody watches or waits', async () => {
+  it('has a timer only while somebody watches or waits, and none that keeps a host alive', async () => {
     expect(machine.timers).toEqual([]);
     const watch = time.watch();
     const other = time.watch();
@@ -68,7 +68,7 @@ describe('running time', () => {
     expect(machine.timers).toEqual([]);
   });
 
-  it('misses no gap between the looks of one who polls', async () => {
+  it('misses no gap between the calls of a poller', async () => {
     const beganMs = time.monotonicMs();
     time.after(20, () => undefined);
     await machine.advance(20);
@@ -78,7 +78,7 @@ describe('running time', () => {
 });
 
 describe('a timer in running time', () => {
-  it('waits on after a gap, for what it still had to wait', async () => {
+  it('waits on after a gap for the time that was left', async () => {
     const fired = vi.fn();
     time.after(5000, fired, { keepAlive: true });
     await machine.advance(3000);
@@ -92,7 +92,7 @@ describe('a timer in running time', () => {
     expect(fired).toHaveBeenCalledOnce();
   });
 
-  it('would be over by then as a timer of the machine', async () => {
+  it('would have fired by then as a timer of the machine', async () => {
     const fired = vi.fn();
     machine.after(5000, fired);
     await machine.advance(3000);
@@ -100,7 +100,7 @@ describe('a timer in running time', () => {
     expect(fired).toHaveBeenCalledOnce();
   });
 
-  it('fires when it is due, however early its own timer comes', async () => {
+  it('fires when it is due, however early its own timer fires', async () => {
     const fired = vi.fn();
     const early = { ...machine, monotonicMs: () => machine.monotonicMs() };
     const after = (ms: number, callback: () => void) => machine.after(ms - 1, callback);
@@ -109,7 +109,7 @@ describe('a timer in running time', () => {
     expect(fired).toHaveBeenCalledOnce();
   });
 
-  it.each([0, 3000])('fires never when it was cancelled, %i ms after a gap', async (ms) => {
+  it.each([0, 3000])('never fires once cancelled, %i ms after a gap', async (ms) => {
     const fired = vi.fn();
     const cancel = time.after(5000, fired);
     await machine.freeze(FREEZE_MS);
@@ -120,7 +120,7 @@ describe('a timer in running time', () => {
     expect(machine.timers).toEqual([]);
   });
 
-  it('never fires before the host has run for so long, nor much later, whatever gaps there are', async () => {
+  it('never fires before the host has run that long, nor much later, whatever the gaps', async () => {
     const step = fc.record({
       runMs: fc.integer({ min: 0, max: 3000 }),
       freezeMs: fc.integer({ min: GAP_MS + 1, max: 60_000 }),

@@ -1,4 +1,4 @@
-// Budgets on the operating system in memory; what is spent is kept in real files.
+// Budgets on the in-memory operating system; spending is kept in real files.
 import { appendFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -39,7 +39,7 @@ async function host(options: SupervisorOptions = {}, afterMs = 0): Promise<FakeS
   return made;
 }
 
-/** Whether it was refused, and why. */
+/** The error, if the start was refused. */
 async function refusal(process: SupervisedProcess): Promise<string | undefined> {
   if (process.pid !== undefined) return undefined;
   const { error } = await process.exited;
@@ -48,7 +48,7 @@ async function refusal(process: SupervisedProcess): Promise<string | undefined> 
 
 const usd = (sum: number) => ({ usd: sum, tokens: 0 });
 
-describe('a budget that is spent refuses the next start', () => {
+describe('a spent budget', () => {
   it.each<[keyof Budget, string]>([
     [
       'perSessionUsd',
@@ -66,7 +66,7 @@ describe('a budget that is spent refuses the next start', () => {
       'maxTokens',
       'Session "s" has spent 2 tokens, and budget.maxTokens is 2 tokens. Begin a new session, or raise budget.maxTokens.',
     ],
-  ])('%s', async (name, message) => {
+  ])('refuses the next start: %s', async (name, message) => {
     const { supervisor } = await host({ budget: { [name]: 2 } });
     const start = () => supervisor.spawn({ command: 'a', sessionId: 's' });
     supervisor.charge('s', { usd: 1.999999, tokens: 1 });
@@ -80,7 +80,7 @@ describe('a budget that is spent refuses the next start', () => {
     expect(await refusal(free.spawn('a', { sessionId: 's' }))).toBeUndefined();
   });
 
-  it("of a session: another session's, and a process without one, start", async () => {
+  it('lets other sessions start if it is a session’s, and processes without one', async () => {
     const { supervisor } = await host({ budget: { perSessionUsd: 1, maxTokens: 1 } });
     supervisor.charge('s', { usd: 5, tokens: 5 });
     supervisor.charge(undefined, { usd: 5, tokens: 5 });
@@ -89,7 +89,7 @@ describe('a budget that is spent refuses the next start', () => {
     expect(await refusal(supervisor.spawn({ command: 'a' }))).toBeUndefined();
   });
 
-  it('that waits for a slot, when its turn comes', async () => {
+  it('refuses a waiting request when its turn comes', async () => {
     const one = await host({ pool: { concurrency: 1 }, budget: { perHostUsd: 1 } });
     const first = one.spawn('first');
     const second = one.spawn('second');
@@ -99,7 +99,7 @@ describe('a budget that is spent refuses the next start', () => {
     expect(one.os.alive).toEqual([]);
   });
 
-  it("with a request's own over the supervisor's, part by part", async () => {
+  it('comes from the request before the supervisor, field by field', async () => {
     const { supervisor } = await host({ budget: { perSessionUsd: 1, perHostUsd: 3 } });
     const start = (budget?: Budget) => supervisor.spawn({ command: 'a', sessionId: 's', budget });
     supervisor.charge('s', usd(2));
@@ -110,7 +110,7 @@ describe('a budget that is spent refuses the next start', () => {
   });
 });
 
-describe('what is spent', () => {
+describe('spending', () => {
   it('is kept with the session and the day, not with the host', async () => {
     const first = await host();
     first.supervisor.charge('s', { usd: 1, tokens: 10 });
@@ -144,7 +144,7 @@ describe('what is spent', () => {
     expect(await refusal(one.spawn('a'))).toBeUndefined();
   });
 
-  it('of a day is forgotten after 30 days, and nothing else is', async () => {
+  it('is forgotten 30 days after its day, and nothing else is', async () => {
     const others = ['spend-x.jsonl', 'spend-2020-01-01.json', 'my-spend-2020-01-01.jsonl'];
     const old = ['spend-2026-10-24.jsonl', 'spend-2020-01-01.jsonl'];
     const young = ['spend-2026-10-25.jsonl', 'spend-2026-11-22.jsonl'];
@@ -152,7 +152,7 @@ describe('what is spent', () => {
     const one = await host();
     one.supervisor.charge(undefined, usd(1));
     await one.until(one.supervisor.sweep());
-    // Ages count on a clock that was seen to pass for a day.
+    // Age counts only on a clock that was seen to pass a day.
     await one.os.clock.advance(25 * 3_600_000);
     await one.until(one.supervisor.sweep());
     for (const name of [...others, ...young])
@@ -160,7 +160,7 @@ describe('what is spent', () => {
     for (const name of old) expect(existsSync(join(stateDir, name)), name).toBe(false);
   });
 
-  it('costs a warning where a line is broken, never the rest', async () => {
+  it('costs a warning for a broken line, and keeps the other lines', async () => {
     const one = await host({ budget: { perDayUsd: 3 } });
     one.supervisor.charge(undefined, usd(1));
     const [day = ''] = days();
@@ -203,21 +203,21 @@ describe('a running process', () => {
   const budgeted = (name: string) => ({ name, cause: 'budget', intentional: true });
 
   it.each<[string, Budget, string[]]>([
-    ["of the session's dollars", { perSessionUsd: 2 }, ['own']],
-    ["of the session's tokens", { maxTokens: 2 }, ['own']],
-    ["of the host's", { perHostUsd: 2 }, ['own', 'other']],
-    ["of the day's", { perDayUsd: 2 }, ['own', 'other']],
-  ])('is ended at the end %s, if its budget says so', async (_, budget, names) => {
+    ["the session's dollar", { perSessionUsd: 2 }, ['own']],
+    ["the session's token", { maxTokens: 2 }, ['own']],
+    ["the host's", { perHostUsd: 2 }, ['own', 'other']],
+    ["the day's", { perDayUsd: 2 }, ['own', 'other']],
+  ])('is ended when %s budget is spent, if its budget asks for that', async (_, budget, names) => {
     expect(await end(budget)).toEqual(names.map(budgeted));
   });
 
-  it('lives on at the end of another session, and without a word on it', async () => {
+  it("lives on when another session's budget is spent, or if it did not ask", async () => {
     expect(await end({ perSessionUsd: 2 }, 'u')).toEqual([]);
     expect(await end({ perHostUsd: 2, endRunning: undefined })).toEqual([]);
     expect(await end({ perHostUsd: 2, endRunning: false })).toEqual([]);
   });
 
-  it('ends with the words that the next start is refused with', async () => {
+  it('is ended with the reason with which the next start is refused', async () => {
     const one = await host({ budget: { perHostUsd: 1, endRunning: true } });
     one.spawn('a');
     one.supervisor.charge(undefined, usd(1));
@@ -245,19 +245,16 @@ describe('bad input', () => {
     expect(() => supervisor.spawn({ command: 'a', budget } as never)).toThrow(`spawn: ${message}`);
   });
 
-  it.each(['perSessionUsd', 'maxTokens'])(
-    '%s without a session, whose budget it would be',
-    async (name) => {
-      const { supervisor } = await host();
-      const budget = { [name]: 5 };
-      const message = `"budget.${name}" is 5, but must come with a sessionId, whose budget it is.`;
-      expect(() => supervisor.spawn({ command: 'a', budget })).toThrow(`spawn: ${message}`);
-      expect(() => supervisor.spawnHook({ budget })).toThrow(`spawnHook: ${message}`);
-      expect(supervisor.spawn({ command: 'a', sessionId: 's', budget }).pid).toBeDefined();
-      const lease = await supervisor.acquire({ sessionId: 't' });
-      expect(lease.spawn({ command: 'a', budget }).pid).toBeDefined();
-    },
-  );
+  it.each(['perSessionUsd', 'maxTokens'])('%s without a session is refused', async (name) => {
+    const { supervisor } = await host();
+    const budget = { [name]: 5 };
+    const message = `"budget.${name}" is 5, but must come with a sessionId, whose budget it is.`;
+    expect(() => supervisor.spawn({ command: 'a', budget })).toThrow(`spawn: ${message}`);
+    expect(() => supervisor.spawnHook({ budget })).toThrow(`spawnHook: ${message}`);
+    expect(supervisor.spawn({ command: 'a', sessionId: 's', budget }).pid).toBeDefined();
+    const lease = await supervisor.acquire({ sessionId: 't' });
+    expect(lease.spawn({ command: 'a', budget }).pid).toBeDefined();
+  });
 
   it.each([
     [{ usd: -1 }, '"usd" is -1'],
@@ -265,7 +262,7 @@ describe('bad input', () => {
     [{ tokens: '1' }, '"tokens" is "1"'],
     [{ cents: 1 }, 'unknown option "cents"'],
     [undefined, '"spent" is undefined'],
-  ])('a charge of %j', async (spent, message) => {
+  ])('a charge of %j is refused', async (spent, message) => {
     const { supervisor } = await host();
     expect(() => supervisor.charge('s', spent as never)).toThrow(`charge: ${message}`);
     expect(() => supervisor.charge('' as never, { usd: 1 })).toThrow('charge: "sessionId" is ""');

@@ -1,4 +1,4 @@
-// One agent per conversation, on the operating system in memory.
+// One agent per conversation, on the in-memory operating system.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -19,7 +19,7 @@ const LADDER = { stdinEofMs: 10, termMs: 20, killMs: 20 };
 const LADDER_MS = 100;
 const DEAF: FakeProcess['on'] = { SIGTERM: 'ignore' };
 
-/** One request for a conversation, and all that it is told. */
+/** One request for a conversation, and everything that it was told. */
 class Asked {
   readonly handle: SupervisedProcess;
   readonly told: string[] = [];
@@ -31,7 +31,7 @@ class Asked {
       () => this.told.push('started'),
       (error: SupervisorError) => this.told.push(error.code),
     );
-    // What nobody reads is waited for.
+    // Output that nobody reads is waited for.
     handle.stdout.resume();
     handle.on('exit', () => this.told.push('exit'));
     handle.on('error', () => this.told.push('error'));
@@ -55,13 +55,16 @@ class Host extends FakeSupervision {
     return new Asked(this.spawn(command, { conversationId: UUID, ...request }));
   }
 
-  /** The same by the hook, as the SDK asks. */
+  /** The same through the hook, as the SDK asks. */
   query(command: string): Asked {
     const hook = this.supervisor.spawnHook({ conversationId: UUID });
     return new Asked(hook({ command, args: [] }));
   }
 
-  /** Lets what needs no time happen, as often as it takes: an exit is told in several turns. */
+  /**
+   * Runs everything that takes no time, repeatedly: an exit is reported over several turns of the
+   * event loop.
+   */
   async settle(): Promise<void> {
     for (let left = 3; left > 0; left--) await this.os.clock.settle();
   }
@@ -70,7 +73,7 @@ class Host extends FakeSupervision {
     return this.os.clock.advance(ms);
   }
 
-  /** The ids of the records that the claims name. */
+  /** The record ids in the conversation locks. */
   get claims(): string[] {
     return readdirSync(this.stateDir)
       .filter((name) => /^conversation-.*\.json$/.test(name))
@@ -81,7 +84,10 @@ class Host extends FakeSupervision {
     return this.os.launches.map(({ command }) => command);
   }
 
-  /** Nothing was lost: as many as there are slots start at once, and the conversation's agent too. */
+  /**
+   * Nothing was lost: as many processes as there are slots start at once, and the conversation's
+   * agent too.
+   */
   async expectFree(slots: number): Promise<void> {
     const asked = Array.from({ length: slots }, (_, at) =>
       at === 0 ? this.ask('fresh') : new Asked(this.spawn(`fresh ${at}`)),
@@ -95,8 +101,8 @@ class Host extends FakeSupervision {
   }
 }
 
-describe('a conversation that nobody runs', () => {
-  it('is claimed from the start of its agent to its death', async () => {
+describe('a conversation without an agent', () => {
+  it('is locked from the start of its agent to its death', async () => {
     using host = new Host();
     const first = host.ask('a');
     expect(host.claims).toEqual([first.handle.id]);
@@ -120,7 +126,7 @@ describe('a conversation that nobody runs', () => {
     await host.expectFree(1);
   });
 
-  it('costs no slot when the registry cannot be opened', async () => {
+  it('takes no slot when the registry cannot be opened', async () => {
     using host = new Host({ pool: { concurrency: 1 }, stateDir: join(import.meta.filename, 'no') });
     const asked = [host.ask('a'), host.ask('b'), host.ask('c')];
     await host.settle();
@@ -131,7 +137,7 @@ describe('a conversation that nobody runs', () => {
 });
 
 describe("'replace'", () => {
-  it('starts the new agent when the older one is seen dead, and not before', async () => {
+  it('starts the new agent when the older one is dead, and not before', async () => {
     using host = new Host();
     host.os.reactions = DEAF;
     const older = host.ask('older');
@@ -157,7 +163,7 @@ describe("'replace'", () => {
     await host.expectFree(5);
   });
 
-  it('waits for the last of the whole tree', async () => {
+  it('waits for the last process of the tree', async () => {
     using host = new Host();
     const older = host.ask('older');
     const heir = host.os.fork(older.pid, {
@@ -177,7 +183,7 @@ describe("'replace'", () => {
     await host.until(host.supervisor.stop());
   });
 
-  it('runs three that wait one after the other, each after the death of the one before', async () => {
+  it('runs three waiting requests one by one, each after the death of the one before', async () => {
     using host = new Host();
     host.os.reactions = { EOF: { dieAfterMs: 5 } };
     const asked = ['a', 'b', 'c', 'd'].map((name) => host.ask(name));
@@ -202,7 +208,7 @@ describe("'replace'", () => {
   it.each([
     ['the agent', false],
     ['a descendant', true],
-  ])('refuses, and keeps the claim, as long as %s survives its end', async (_, descendant) => {
+  ])('refuses, and keeps the lock, as long as %s survives', async (_, descendant) => {
     using host = new Host();
     host.os.reactions = descendant ? {} : UNKILLABLE;
     const older = host.ask('older');
@@ -226,7 +232,8 @@ describe("'replace'", () => {
     const first = new Asked(host.spawn('first'));
     const older = host.query('older');
     await host.settle();
-    // The SDK may be about to take it back: for 2.5 s it has its slot and its turn, and does not start.
+    // The SDK may be about to cancel it: for 2.5 s it has its slot and its conversation, and does
+    // not start.
     older.handle.stdin.end();
     host.os.die(first.pid);
     await host.settle();
@@ -241,7 +248,7 @@ describe("'replace'", () => {
     await host.expectFree(1);
   });
 
-  it('ends nobody for a request that has been taken back before the older agent started', async () => {
+  it('ends no agent for a request that was cancelled before the older agent started', async () => {
     using host = new Host({ pool: { concurrency: 2 } });
     const others = [new Asked(host.spawn('one')), new Asked(host.spawn('two'))];
     const older = host.query('older');
@@ -259,7 +266,7 @@ describe("'replace'", () => {
     await host.expectFree(2);
   });
 
-  it('goes on in a supervisor that was stopped and started while a survivor lived', async () => {
+  it('works in a supervisor that was stopped and started while a survivor lived', async () => {
     using host = new Host();
     host.os.reactions = UNKILLABLE;
     const older = host.ask('older');
@@ -271,7 +278,7 @@ describe("'replace'", () => {
     await host.settle();
     host.os.die(older.pid);
     await host.until(newer.handle.started);
-    // Whoever looks finds the one who holds it, with a journal of its own.
+    // Other hosts find the holder, which has a journal of its own.
     const names = standing(host.stateDir);
     const claim = names.find((name) => name.startsWith('conversation-')) ?? '';
     const { owner } = JSON.parse(readFileSync(join(host.stateDir, claim), 'utf8'));
@@ -296,7 +303,7 @@ describe('with a pool of one', () => {
   });
 
   it.each(['is granted', 'gives up'] as const)(
-    'a request behind another one ends nobody until that one %s',
+    'a request behind another one ends no agent until that one %s',
     async (fate) => {
       using host = new Host({ pool: { concurrency: 1 } });
       const older = host.ask('older', fate === 'is granted' ? { priority: 2 } : {});
@@ -339,7 +346,7 @@ describe('with a pool of one', () => {
     await host.expectFree(1);
   });
 
-  it("'reject' waits for the slot, and ends nobody", async () => {
+  it("'reject' waits for the slot, and ends no agent", async () => {
     using host = new Host({ pool: { concurrency: 1 } });
     const older = host.ask('older');
     const newer = host.ask('newer', { onDuplicate: 'reject' });
@@ -351,7 +358,7 @@ describe('with a pool of one', () => {
     await host.until(host.supervisor.stop());
   });
 
-  it('three requests are run one after the other', async () => {
+  it('three requests run one by one', async () => {
     using host = new Host({ pool: { concurrency: 1 } });
     const asked = ['a', 'b', 'c', 'd'].map((name) => host.ask(name));
     await host.pass(1000);
@@ -366,7 +373,7 @@ describe('with a pool of one', () => {
   });
 });
 
-describe('a start that would be refused anyway ends nobody:', () => {
+describe('a start that would be refused anyway ends no agent:', () => {
   const REASONS: [string, SupervisorOptions, Partial<SpawnRequest>, code: string][] = [
     ['a spent budget', { budget: { perHostUsd: 1 } }, {}, 'BUDGET_EXCEEDED'],
     ['a used rate', { spawnRate: { max: 1, windowMs: 1e6 } }, {}, 'SPAWN_RATE'],
@@ -383,7 +390,7 @@ describe('a start that would be refused anyway ends nobody:', () => {
       await host.pass();
       expect(older.told).toEqual(['started']);
       expect(host.claims).toEqual([older.handle.id]);
-      // It waits for a slot, and is told when there is one.
+      // It waits for a slot, and is refused when there is one.
       if (concurrency === 1) host.os.die(older.pid);
       await host.pass();
       expect(newer.report).toMatchObject({ cause: 'not-started', error: { code } });
@@ -391,7 +398,7 @@ describe('a start that would be refused anyway ends nobody:', () => {
     },
   );
 
-  it('without these the older agent goes', async () => {
+  it('otherwise the older agent ends', async () => {
     using host = new Host({ budget: { perHostUsd: 1 }, spawnRate: { max: 2, windowMs: 1e6 } });
     const older = host.ask('older');
     host.ask('newer');
@@ -424,7 +431,7 @@ describe('leases', () => {
     await host.expectFree(5);
   });
 
-  it('end nobody for a request that is aborted already', async () => {
+  it('end no agent for a request that is aborted already', async () => {
     using host = new Host();
     const lease = await host.until(host.supervisor.acquire());
     const older = host.ask('older');
@@ -475,7 +482,7 @@ describe('a request that waits for the death of the older agent', () => {
       },
       ['ABORTED', 'not-started', 'exit'],
     ],
-  ])('has one outcome and frees what it held: %s', async (_, act, told) => {
+  ])('has one outcome and frees its slot and conversation: %s', async (_, act, told) => {
     using host = new Host();
     const abort = new AbortController();
     host.os.reactions = DEAF;
@@ -532,7 +539,7 @@ describe('the other policies', () => {
     expect(host.os.alive).toEqual([older.pid, newer.pid]);
     expect(host.eventsOf('warning')).toMatchObject([{ code: 'CONVERSATION_SHARED' }]);
     expect(host.eventsOf('warning')[0]?.message).toContain(UUID);
-    // Whoever replaces afterwards, replaces both.
+    // A later 'replace' replaces both.
     const last = host.ask('last');
     await host.pass();
     expect(host.os.alive).toEqual([last.pid]);
@@ -562,7 +569,7 @@ describe('the other policies', () => {
     },
   );
 
-  it('has no say where the arguments are not the agent SDK’s', async () => {
+  it("have no effect on arguments that are not the agent SDK's", async () => {
     using host = new Host();
     const args = ['--resume', UUID];
     for (const name of ['one', 'two']) host.spawn(name, { args });

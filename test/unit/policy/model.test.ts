@@ -17,7 +17,7 @@ const CONVERSATIONS = 2;
 const SWEEP_MS = 30_000;
 const SAMPLING_MS = 20;
 const DAY_MS = 86_400_000;
-/** What each process uses, and what it may use at most where that is limited. */
+/** The usage of each process, and its highest allowed usage where that is limited. */
 const USED_BYTES = 100;
 const BUDGET_USD = 1;
 const POLICIES = ['replace', 'replace', 'takeover', 'reject', 'allow'] as const;
@@ -37,7 +37,7 @@ const NATURES: readonly FakeProcess['on'][] = [
   UNKILLABLE,
 ];
 
-/** One who asked, and all that it was told. */
+/** A caller, with everything that it was told. */
 interface Asker {
   readonly name: string;
   readonly handle: SupervisedProcess;
@@ -47,7 +47,7 @@ interface Asker {
   readonly told: string[];
 }
 
-interface Wish {
+interface SpawnOptions {
   readonly conversation: number | undefined;
   readonly session: number | undefined;
   readonly policy: (typeof POLICIES)[number];
@@ -96,7 +96,7 @@ class Model {
         this.#conversationOf.set(pid, Number(conversation));
       return launched;
     };
-    // A refusal in the tick of the request is told before there is anybody to tell it of.
+    // A refusal in the tick of the request comes before its caller is known.
     for (const event of ['exited', 'refused'] as const)
       this.host.supervisor.on(event, ({ id }) => this.#events.push(`${event} ${id}`));
     this.host.supervisor.on('started', ({ id }) => {
@@ -105,10 +105,11 @@ class Model {
     this.host.supervisor.on('ending', ({ id }) => this.#ending.add(id));
   }
 
-  spawn(wish: Wish, via?: Model['leases'][number]): void {
+  spawn(options: SpawnOptions, via?: Model['leases'][number]): void {
     const abort = new AbortController();
     const name = `${this.askers.length}`;
-    const { conversation, session, policy, priority, nature, slot, limits, endsWhenSpent } = wish;
+    const { conversation, session, policy, priority, nature, slot, limits, endsWhenSpent } =
+      options;
     this.host.os.reactions = nature;
     const request: SpawnRequest = {
       command: `${name} ${conversation ?? '-'} ${policy}`,
@@ -135,7 +136,7 @@ class Model {
         });
       }
     } catch (error) {
-      // A stopped supervisor, or a lease that is in use or over.
+      // A stopped supervisor, or a lease that is in use or released.
       if (!isSupervisorError(error)) throw error;
     }
   }
@@ -198,7 +199,7 @@ class Model {
     if (pid !== undefined) os.die(pid);
   }
 
-  /** A process leaves somebody behind in a session of its own. */
+  /** The process leaves a descendant in a session of its own. */
   fork(index: number, on: FakeProcess['on']): void {
     const { os } = this.host;
     const parent = this.at(os.alive, index);
@@ -233,7 +234,7 @@ class Model {
     if (problems.length > 0) throw new Error(problems.join('\n'));
   }
 
-  /** Ends everything, and finds nothing missing. */
+  /** Ends everything, and checks that nothing is missing. */
   async finish(): Promise<void> {
     const { supervisor, os } = this.host;
     os.failure = undefined;
@@ -257,7 +258,7 @@ class Model {
       );
     }
 
-    // As many as there are slots, and one for each conversation, start at once.
+    // One process per slot and one per conversation start at once.
     os.reactions = {};
     await os.clock.until(supervisor.start());
     const fresh = [
@@ -277,7 +278,7 @@ class Model {
   }
 }
 
-/** Whether it had that limit, and time enough to reach it. */
+/** True if the process had that limit, and enough time to reach it. */
 function isDue({ cause, durationMs }: ExitReport, limits: Limits): boolean {
   const { startupMs, idleMs, memoryBytes, lifetimeMs } = limits;
   const memory = (memoryBytes ?? USED_BYTES) < USED_BYTES ? 0 : undefined;
@@ -292,7 +293,7 @@ const maybe = (max: number) => fc.option(fc.nat({ max }), { nil: undefined, freq
 const nature = fc.constantFrom(...NATURES);
 const priority = fc.constantFrom(0, 0, 0, 1);
 const ms = fc.constantFrom(0, 1, 5, 10, 20, 40, 61, 2500);
-const wish: fc.Arbitrary<Wish> = fc.record({
+const options: fc.Arbitrary<SpawnOptions> = fc.record({
   conversation: maybe(CONVERSATIONS - 1),
   session: fc.option(fc.nat({ max: 1 }), { nil: undefined, freq: 1 }),
   policy: fc.constantFrom(...POLICIES),
@@ -305,11 +306,11 @@ const wish: fc.Arbitrary<Wish> = fc.record({
 
 const say = (what: string, act: Command[1]): Command => {
   const command: Command = [what, act];
-  // What fast-check prints of it.
+  // The text that fast-check prints for it.
   return Object.assign(command, { [fc.toStringMethod]: () => what });
 };
 
-const spawn = wish.map((one) => say(`spawn ${fc.stringify(one)}`, (model) => model.spawn(one)));
+const spawn = options.map((one) => say(`spawn ${fc.stringify(one)}`, (model) => model.spawn(one)));
 const onOne = (what: string, act: (model: Model, index: number) => unknown) =>
   index.map((at) => say(`${what} ${at}`, (model) => act(model, at)));
 const command: fc.Arbitrary<Command> = fc.oneof(
@@ -326,7 +327,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   {
     weight: 2,
-    arbitrary: fc.tuple(index, wish).map(([at, one]) =>
+    arbitrary: fc.tuple(index, options).map(([at, one]) =>
       say(`lease ${at} spawns ${fc.stringify(one)}`, (model) => {
         const via = model.at(model.leases, at);
         if (via) model.spawn(one, via);
@@ -379,7 +380,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.constant(
-      // While a stop is under way it refuses.
+      // It refuses while a stop is in progress.
       say('start', (model) => void model.host.supervisor.start().catch(() => undefined)),
     ),
   },
@@ -400,7 +401,7 @@ async function play(commands: readonly Command[], strict = false): Promise<void>
 }
 
 describe('slots, sessions, conversations, leases, limits and budgets', () => {
-  it('are never lost and never doubled, in whatever order things come', {
+  it('are never lost and never doubled, in any order of events', {
     timeout: 120_000,
   }, async () => {
     await fc.assert(

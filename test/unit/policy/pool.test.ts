@@ -7,7 +7,7 @@ import { Pool, type Slot, type SlotRequest, type Waiter } from '../../../src/pol
 
 const FUZZ = runs(300);
 
-/** One who asks, and everything it is told. */
+/** A caller, with everything that it was told. */
 class Asker {
   readonly outcomes: string[] = [];
   readonly abort = new AbortController();
@@ -42,7 +42,7 @@ class Asker {
   }
 }
 
-/** A pool, who asked it, and in which order they were granted. */
+/** A pool, its callers, and the order in which they were granted. */
 class Rig {
   readonly clock = new FakeClock();
   readonly pool: Pool;
@@ -63,7 +63,7 @@ class Rig {
     return asker;
   }
 
-  /** Gives back whatever is held, until nobody waits. */
+  /** Releases held slots until nobody waits. */
   async drain(): Promise<void> {
     while (this.pool.held > 0 || this.pool.waiting.size > 0) {
       for (const { slot } of this.askers) slot?.release();
@@ -84,7 +84,7 @@ describe('Pool', () => {
     expect([...rig.pool.waiting]).toHaveLength(1);
   });
 
-  it('is first come, first served within a priority, and higher priorities go first', async () => {
+  it('grants in order of arrival within a priority, and higher priorities first', async () => {
     const rig = new Rig(1);
     const first = rig.ask('first');
     for (const name of ['a', 'b', 'c']) rig.ask(name);
@@ -107,7 +107,7 @@ describe('Pool', () => {
     expect(rig.granted).toEqual(['holder', 'waiter']);
   });
 
-  it('grants nothing while it is paused, and what it has when it is open again', async () => {
+  it('grants nothing while it is paused, and everything waiting once it is open', async () => {
     const rig = new Rig(1);
     rig.pool.pause();
     const [first, second] = [rig.ask('first'), rig.ask('second')];
@@ -119,7 +119,7 @@ describe('Pool', () => {
     await rig.drain();
   });
 
-  it('tells who waits in the order in which they get a slot', async () => {
+  it('lists waiting requests in the order in which they get a slot', async () => {
     const rig = new Rig(1);
     rig.ask('holder');
     rig.ask('a');
@@ -134,7 +134,7 @@ describe('Pool', () => {
     expect(rig.granted.slice(1)).toEqual(['b', 'a', 'c', 'd']);
   });
 
-  it('tells the first of those who wait that it is, once, and whoever becomes it', async () => {
+  it('tells the first waiting request once that it is at the head, and each that becomes so', async () => {
     const rig = new Rig(1);
     const told: string[] = [];
     const curious = (name: string, priority = 0) =>
@@ -157,13 +157,13 @@ describe('Pool', () => {
     expect(told).toHaveLength(3);
   });
 
-  it('has a released slot that nobody waits for free in the same tick', () => {
+  it('has a released slot free in the same tick if nobody waits for it', () => {
     const rig = new Rig(1);
     rig.ask('a').slot?.release();
     expect(rig.ask('b').outcomes).toEqual(['granted']);
   });
 
-  it('grants many in a row that give their slot back at once, without going deeper each time', async () => {
+  it('grants many requests that release at once, without going deeper each time', async () => {
     const rig = new Rig(1);
     const holder = rig.ask('holder');
     const crowd = Array.from({ length: 20_000 }, (_, index) => {
@@ -189,7 +189,7 @@ describe('Pool', () => {
     expect([second.outcomes, third.outcomes]).toEqual([['granted'], []]);
   });
 
-  describe('gives up waiting', () => {
+  describe('stops waiting', () => {
     const WAYS: {
       what: string;
       code: SupervisorErrorCode;
@@ -250,7 +250,7 @@ describe('Pool', () => {
       expect(rig.pool.held).toBe(1);
     });
 
-    it('names the way out of a time-out', async () => {
+    it('names the way out of a timeout', async () => {
       const rig = new Rig(1);
       rig.ask('holder');
       const asker = rig.ask('asker', { timeoutMs: 250 });
@@ -298,7 +298,7 @@ describe('Pool', () => {
     });
   });
 
-  it('keeps a host alive while someone waits with a time-out, and not afterwards', async () => {
+  it('keeps a host alive while a request with a timeout waits, and not afterwards', async () => {
     const rig = new Rig(1);
     const holder = rig.ask('holder', { timeoutMs: 500 });
     rig.ask('waiter', { timeoutMs: 500 });
@@ -317,7 +317,7 @@ describe('Pool', () => {
     expect(rig.pool.held).toBe(1);
   });
 
-  it('lets one that is told of its refusal ask anew, without being refused again', () => {
+  it('lets a refused request ask anew in its callback, without being refused again', () => {
     const rig = new Rig(1);
     rig.ask('holder');
     let again: Asker | undefined;
@@ -330,7 +330,7 @@ describe('Pool', () => {
     expect(again?.outcomes).toEqual([]);
   });
 
-  it('gives exactly one outcome to one who is granted, aborted, timed out and drained in the same tick', () => {
+  it('gives exactly one outcome to a request that is granted, aborted, timed out and drained in the same tick', () => {
     const happenings = ['release', 'abort', 'timeout', 'drain'] as const;
     const orders = fc.shuffledSubarray([...happenings], { minLength: 1 });
     return fc.assert(
@@ -345,13 +345,13 @@ describe('Pool', () => {
           if (happening === 'drain') rig.pool.refuse(() => true, stopping);
         }
         await rig.clock.settle();
-        // Only what happens alone is granted: a release takes effect after the tick.
+        // Granted only if nothing else happens: a release takes effect after the tick.
         const gaveUp = order.find((happening) => happening !== 'release');
         const code = { abort: 'ABORTED', timeout: 'POOL_TIMEOUT', drain: 'STOPPING' };
         const expected =
           gaveUp !== undefined ? [code[gaveUp]] : order.includes('release') ? ['granted'] : [];
         expect(asker.outcomes).toEqual(expected);
-        // Whatever came of it, the slot is not lost.
+        // Whatever the outcome, the slot is not lost.
         holder.slot?.release();
         asker.slot?.release();
         await rig.clock.settle();
@@ -362,7 +362,7 @@ describe('Pool', () => {
     );
   });
 
-  it('keeps its promises under whatever is asked of it', () => {
+  it('keeps its promises under any sequence of calls', () => {
     const step = fc.oneof(
       {
         weight: 4,
@@ -385,7 +385,7 @@ describe('Pool', () => {
         }),
       },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.nat(30) }) },
-      // Between two of these, everything happens in one and the same tick.
+      // Between two of these, everything happens in one tick.
       { weight: 3, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
     );
     return fc.assert(

@@ -40,7 +40,7 @@ const refused = (code: SupervisorErrorCode, intentional = false) =>
     error: new SupervisorError(code, 'no'),
   });
 
-describe('an end', () => {
+describe('an exit', () => {
   const RESTART = { delayMs: 1000 };
   const outside = { outcome: 'intentional', fromOutside: true };
   const CASES: [what: string, report: ExitReport, decision: object][] = [
@@ -49,14 +49,18 @@ describe('an end', () => {
     ['with code 255', exitReport({ code: 255 }), RESTART],
     ['by SIGSEGV', exitReport({ code: null, signal: 'SIGSEGV' }), RESTART],
     ['by a SIGKILL of others', exitReport({ code: null, signal: 'SIGKILL' }), RESTART],
-    ['as a shell tells of a crash', exitReport({ code: 139 }), RESTART],
+    ['with the code by which a shell reports a crash', exitReport({ code: 139 }), RESTART],
     ['by a SIGTERM of others', exitReport({ code: null, signal: 'SIGTERM' }), outside],
     ['by a SIGINT of others', exitReport({ code: null, signal: 'SIGINT' }), outside],
     ['by a SIGHUP of others', exitReport({ code: null, signal: 'SIGHUP' }), outside],
-    ['as claude ends on SIGTERM', exitReport({ code: 143 }), outside],
-    ['that was taken back in the queue', refused('ABORTED', true), { outcome: 'intentional' }],
-    ['before the start, with its session', refused('ABORTED'), { outcome: 'aborted' }],
-    ['before the start, with its supervisor', refused('STOPPING'), { outcome: 'aborted' }],
+    ['with the code of claude after SIGTERM', exitReport({ code: 143 }), outside],
+    [
+      'of a request that was cancelled in the queue',
+      refused('ABORTED', true),
+      { outcome: 'intentional' },
+    ],
+    ['before the start, by the end of its session', refused('ABORTED'), { outcome: 'aborted' }],
+    ['before the start, by a stop of its supervisor', refused('STOPPING'), { outcome: 'aborted' }],
     ['before the start, for HARD_CAP', refused('HARD_CAP'), { outcome: 'refused' }],
     ['before the start, for SPAWN_RATE', refused('SPAWN_RATE'), { outcome: 'refused' }],
     ['before the start, for DEPTH_EXCEEDED', refused('DEPTH_EXCEEDED'), { outcome: 'refused' }],
@@ -70,20 +74,23 @@ describe('an end', () => {
     ...(['aborted', 'reaped', 'wall-clock', 'startup', 'idle', 'memory'] as const),
     ...(['lifetime', 'budget', 'duplicate', 'shutdown'] as const),
   ];
-  it.each(OURS)('of our own making (%s) restarts nothing and is from nobody outside', (cause) => {
-    for (const how of [{ code: 1 }, { code: null, signal: 'SIGKILL' as const }])
-      expect(decide(exitReport({ ...how, cause, intentional: true }))).toEqual({
-        outcome: 'intentional',
-        fromOutside: false,
-      });
-  });
+  it.each(OURS)(
+    'restarts nothing with our own cause %s, and does not count as from outside',
+    (cause) => {
+      for (const how of [{ code: 1 }, { code: null, signal: 'SIGKILL' as const }])
+        expect(decide(exitReport({ ...how, cause, intentional: true }))).toEqual({
+          outcome: 'intentional',
+          fromOutside: false,
+        });
+    },
+  );
 
-  it('by a SIGTERM that this host asked for is not from outside', () => {
+  it('does not count as from outside if this host asked for its SIGTERM', () => {
     const report = exitReport({ code: null, signal: 'SIGTERM' });
     expect(decide(report, { asked: true })).toEqual({ outcome: 'intentional', fromOutside: false });
   });
 
-  it('that was intentional never restarts, whatever else is known', () => {
+  it('never causes a restart if it was intentional, whatever else is known', () => {
     const reports = fc.record({
       code: fc.option(fc.integer({ min: 0, max: 255 })),
       signal: fc.constantFrom(null, 'SIGTERM' as const, 'SIGSEGV' as const),
@@ -111,7 +118,7 @@ describe('the budget', () => {
     expect(decide(exitReport(), {}, { maxRestarts }).outcome).toBe(outcome);
   });
 
-  it('is what the window holds', () => {
+  it('counts the restarts in the window', () => {
     const at = (...ages: number[]) => ({ restartedAt: ages.map((age) => NOW - age) });
     const policy = { maxRestarts: 2, windowMs: 1000 };
     expect(decide(exitReport(), at(10), policy).outcome).toBeUndefined();
@@ -121,7 +128,7 @@ describe('the budget', () => {
     expect(decide(exitReport(), at(10, -99_999), policy).outcome).toBe('exhausted');
   });
 
-  it('never lets a window have more, whenever the crashes come', () => {
+  it('never allows a window more restarts, whenever the crashes come', () => {
     const gaps = fc.array(fc.integer({ min: 0, max: 600 }), { maxLength: 100 });
     fc.assert(
       fc.property(gaps, fc.integer({ min: 0, max: 6 }), (waits, maxRestarts) => {
@@ -154,18 +161,18 @@ describe('the backoff', () => {
       return decide(exitReport(), { restartedAt, random }, { maxRestarts: 99, ...policy }).delayMs;
     });
 
-  it('doubles up to its end', () => {
+  it('doubles up to its maximum', () => {
     const full = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
     expect(delays({})).toEqual(full);
     expect(delays({ jitter: 0 }, 0.9)).toEqual(full);
   });
 
-  it('is shortened by chance, never lengthened', () => {
+  it('is shortened at random, never lengthened', () => {
     expect(delays({ jitter: 0.5 }, 0.5).slice(0, 3)).toEqual([750, 1500, 3000]);
     expect(delays({ jitter: 1 }, 0.999).every((ms) => ms !== undefined && ms < 61)).toBe(true);
   });
 
-  it('stays a number, however often', () => {
+  it('stays a number, however often the process was restarted', () => {
     const restartedAt = Array.from({ length: 5000 }, () => NOW);
     const policy = { maxRestarts: 1e6, jitter: 0 };
     expect(decide(exitReport(), { restartedAt }, policy).delayMs).toBe(60_000);
@@ -177,7 +184,7 @@ describe('the backoff', () => {
     [{ backoffMs: 90_000 }, 90_000, 90_000],
     [{ maxBackoffMs: 200 }, 200, 200],
     [{ backoffMs: 5, maxBackoffMs: 7 }, 5, 7],
-  ])('%j means from %d to %d ms', (given, backoffMs, maxBackoffMs) => {
+  ])('%j gives %d to %d ms', (given, backoffMs, maxBackoffMs) => {
     expect(withBackoff({ ...DEFAULTS, ...given })).toMatchObject({ backoffMs, maxBackoffMs });
   });
 });
@@ -229,7 +236,7 @@ describe('crashes that look the same', () => {
   it.each<[why: string, before: ExitReport[], last: ExitReport, outcome: string | undefined]>([
     ['two', [crash('x')], crash('x'), undefined],
     ['three', [crash('x'), crash('x')], crash('x'), 'same-crash'],
-    ['three without a word', [crash(''), crash('')], crash(''), 'same-crash'],
+    ['three without output', [crash(''), crash('')], crash(''), 'same-crash'],
     ['three, but another code', [crash('x', { code: 2 }), crash('x')], crash('x'), undefined],
     [
       'three, but another signal',
@@ -240,13 +247,13 @@ describe('crashes that look the same', () => {
     ['three, but another last line', [crash('x'), crash('y\nx')], crash('x\ny'), undefined],
     ['three with one between', [crash('x'), crash('x'), crash('y')], crash('x'), undefined],
     [
-      'three, of which the second lived for a whole window',
+      'three, of which the second ran for a whole window',
       [crash('x'), crash('x', { durationMs: POLICY.windowMs })],
       crash('x'),
       undefined,
     ],
     [
-      'three, of which the first did',
+      'three, of which the first ran for a whole window',
       [crash('x', { durationMs: POLICY.windowMs }), crash('x')],
       crash('x'),
       'same-crash',
@@ -255,7 +262,7 @@ describe('crashes that look the same', () => {
     expect(decide(last, { ends }).outcome).toBe(outcome);
   });
 
-  it('are told before the budget is', () => {
+  it('are reported before the budget is', () => {
     const ends = [crash('x'), crash('x')];
     expect(decide(crash('x'), { ends }, { maxRestarts: 2 }).outcome).toBe('same-crash');
   });
@@ -265,7 +272,7 @@ describe('crashes that look the same', () => {
     ['a pid', 'worker 4711 died', 'worker 99 died'],
     ['an address', 'fault at 0x7ffeDEAD00', 'fault at 0x1'],
     ['a time', '2026-11-24T03:32:10.123Z fatal', '2026-12-01T23:59:59Z fatal'],
-    ['a time of another kind', '[24/11/2026 03:32:10] fatal', '[1/12/2026 23:59:59] fatal'],
+    ['a time in another format', '[24/11/2026 03:32:10] fatal', '[1/12/2026 23:59:59] fatal'],
     ['a duration', 'timed out after 1.53 s', 'timed out after 2 s'],
     ['a long number', 'allocated 123456789.25 bytes', 'allocated 12 bytes'],
     [
@@ -275,7 +282,7 @@ describe('crashes that look the same', () => {
     ],
     ['a hash', 'at commit 0a1b2c3d4e', 'at commit ffff00001111'],
     ['blanks and line ends', 'a\nfatal\n\n  \n', 'b\n  fatal\r\n'],
-  ])('look the same but for %s', (_what, a, b) => {
+  ])('may differ in %s', (_what, a, b) => {
     expect(signature(a)).toBe(signature(b));
   });
 
@@ -283,11 +290,11 @@ describe('crashes that look the same', () => {
     ['words', 'cannot read config', 'cannot read cache'],
     ['words of hex letters', 'decade', 'facade'],
     ['the last line', 'x\ny', 'y\nx'],
-  ])('differ in %s', (_what, a, b) => {
+  ])('do not differ in %s', (_what, a, b) => {
     expect(signature(a)).not.toBe(signature(b));
   });
 
-  it('are read in time that grows with the tail only', () => {
+  it('are compared in time linear in the length of the tail', () => {
     const HOSTILE = ['a', '1', 'a1', '1.', '0x', 'f-', '1a-', ' 1', 'deadbeef-'];
     for (const piece of HOSTILE) {
       const beganMs = performance.now();

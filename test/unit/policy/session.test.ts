@@ -1,4 +1,4 @@
-// Sessions on the operating system in memory; their files are real, and so is whatever breaks them.
+// Sessions on the in-memory operating system; their files are real, and so is their damage.
 import { appendFileSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -68,7 +68,7 @@ const rewrite = (change: (line: ReturnType<typeof lines>[number]) => unknown): v
 const warnings = (of: FakeSupervision) => of.eventsOf('warning').map(({ message }) => message);
 
 describe('a session', () => {
-  it('is what was started for it, whatever the type of its id', async () => {
+  it('consists of the processes started for it, whatever the type of its id', async () => {
     const a = await host();
     const process = a.spawn('x', { sessionId: 7 });
     const createdAt = a.os.clock.now();
@@ -96,7 +96,7 @@ describe('a session', () => {
     });
   });
 
-  it('is nothing before its first request, and asking for it begins none', async () => {
+  it('does not exist before its first request, and reading it creates none', async () => {
     const a = await host();
     expect(a.supervisor.session('x')).toBeUndefined();
     expect(readdirSync(stateDir)).toEqual([]);
@@ -105,7 +105,7 @@ describe('a session', () => {
     lease.release();
   });
 
-  it('is told apart by its whole id, whatever that holds', async () => {
+  it('is identified by its whole id, whatever characters that has', async () => {
     const a = await host();
     for (const sessionId of ['../../x', 'x'.repeat(1024), 'ä\n', 'X', 'x'])
       a.spawn('x', { sessionId, slot: false });
@@ -129,7 +129,7 @@ describe('a session', () => {
     expect(b.supervisor.session('s')).toEqual({ ...a.supervisor.session('s'), ageMs: 0 });
   });
 
-  it('counts the processes of all hosts, and lists those of this one as live', async () => {
+  it('counts the processes of all hosts, and those of this one as live', async () => {
     const [a, b] = [await host(), await host()];
     a.spawn('x', { sessionId: 's' });
     b.spawn('x', { sessionId: 's' });
@@ -137,7 +137,7 @@ describe('a session', () => {
       expect(each.supervisor.session('s')).toMatchObject({ processes: 2, live: 1 });
   });
 
-  it('may have several agents, and says how many', async () => {
+  it('may have several agents, and reports how many', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
     expect(warnings(a)).toEqual([]);
@@ -148,7 +148,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('is forgotten when nobody has seen it for its retention, and not before', async () => {
+  it('is forgotten when no host has seen it for its retention time, and not before', async () => {
     const a = await host({ session: { retentionMs: DAY_MS, maxWallClockMs: null } });
     a.os.clock.setWall(Date.now());
     const process = a.spawn('x', { sessionId: 'quiet' });
@@ -165,7 +165,7 @@ describe('a session', () => {
     expect((await host()).supervisor.session('live')).toBeDefined();
   });
 
-  it('is forgotten by no host that is started while the wall clock is a month ahead', async () => {
+  it('is not forgotten by a host that starts while the wall clock is a month ahead', async () => {
     const budget = { perSessionUsd: 1 };
     const a = await host({ budget });
     a.os.clock.setWall(Date.now());
@@ -186,7 +186,7 @@ describe('a session', () => {
 });
 
 describe('the wall clock', () => {
-  it('lets nothing new start after exactly the limit and a millisecond', async () => {
+  it('refuses new starts after exactly the limit and a millisecond', async () => {
     const a = await host({ session: { onExpire: 'refuse' } });
     a.spawn('x', { sessionId: 's' });
     await a.os.clock.advance(LIMIT_MS);
@@ -206,7 +206,7 @@ describe('the wall clock', () => {
     expect(a.spawn('x', { slot: false }).pid).toBeDefined();
   });
 
-  it('ends what runs, refuses what waits, and says so once', async () => {
+  it('ends running processes, refuses waiting requests, and is announced once', async () => {
     const a = await host({ pool: { concurrency: 1 } });
     const running = a.spawn('x', { sessionId: 's' });
     const stranger = a.spawn('x', { slot: false });
@@ -228,7 +228,7 @@ describe('the wall clock', () => {
     ]);
   });
 
-  it("leaves what runs alone under 'refuse'", async () => {
+  it("leaves running processes alone with 'refuse'", async () => {
     const a = await host({ session: { onExpire: 'refuse' } });
     const running = a.spawn('x', { sessionId: 's' });
     await a.os.clock.advance(10 * DAY_MS);
@@ -239,7 +239,7 @@ describe('the wall clock', () => {
   it.each([
     ['the supervisor', { session: { maxWallClockMs: null } }, {}],
     ['the session', {}, { maxWallClockMs: null }],
-  ])('can be left out by %s: then nothing ends', async (_, options, request) => {
+  ])('can be switched off by %s: then nothing ends', async (_, options, request) => {
     const a = await host(options);
     const running = a.spawn('x', { sessionId: 's', ...request });
     await a.os.clock.advance(100 * DAY_MS);
@@ -248,7 +248,7 @@ describe('the wall clock', () => {
   });
 
   it('can be longer than any timer', async () => {
-    // It is remembered as long.
+    // The session is remembered for as long.
     const a = await host({ session: { maxWallClockMs: 40 * DAY_MS } });
     const running = a.spawn('x', { sessionId: 's' });
     await a.os.clock.advance(40 * DAY_MS);
@@ -259,7 +259,7 @@ describe('the wall clock', () => {
     expect((await a.until(running.exited)).cause).toBe('wall-clock');
   });
 
-  it("is a session's own for every host once it was set, shorter or longer", async () => {
+  it("is the session's own for every host once it was set, shorter or longer", async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's', maxWallClockMs: HOUR_MS });
     const b = await host({}, { afterMs: HOUR_MS + 1 });
@@ -271,13 +271,13 @@ describe('the wall clock', () => {
       maxWallClockMs: 2 * HOUR_MS,
       expired: false,
     });
-    // The first host looks at it again only when its own clock says so.
+    // The first host checks the session again only when its own clock is due.
     await a.os.clock.advance(HOUR_MS + 1);
     expect(a.eventsOf('session-expired')).toEqual([]);
   });
 
   it.each([HOUR_MS, null])(
-    'that another host sets holds at the next sweep for what runs here: %o',
+    'set by another host applies here from the next sweep: %o',
     async (maxWallClockMs) => {
       const a = await host({ sweep: { intervalMs: 60_000 } });
       const running = a.spawn('x', { sessionId: 's' });
@@ -297,7 +297,7 @@ describe('the wall clock', () => {
     },
   );
 
-  it('goes on to the new limit where another host has raised it, with nothing started in between', async () => {
+  it('continues to the new limit when another host has raised it, with nothing started in between', async () => {
     const a = await host();
     const running = a.spawn('x', { sessionId: 's', maxWallClockMs: HOUR_MS });
     const b = await host();
@@ -308,7 +308,7 @@ describe('the wall clock', () => {
     expect((await a.until(running.exited)).cause).toBe('wall-clock');
   });
 
-  it('stays as it was set for who asks for none, and is written once for who asks for the same', async () => {
+  it('stays unchanged by a request without a limit, and is written once for equal ones', async () => {
     const a = await host();
     const own = { sessionId: 's', slot: false, maxWallClockMs: HOUR_MS };
     a.spawn('x', own);
@@ -320,7 +320,7 @@ describe('the wall clock', () => {
     expect(a.supervisor.session('s')).toMatchObject({ maxWallClockMs: HOUR_MS });
   });
 
-  it('has one timer, however many processes it has, and none after the stop', async () => {
+  it('has one timer, however many processes there are, and none after the stop', async () => {
     const a = await host();
     const request = { sessionId: 's', slot: false };
     a.spawn('x', request);
@@ -331,7 +331,7 @@ describe('the wall clock', () => {
     expect(a.os.clock.timers).toEqual([]);
   });
 
-  it('that another host makes longer ends what was started here since', async () => {
+  it('when another host extends it still ends the processes started here since', async () => {
     const a = await host({ session: { maxWallClockMs: HOUR_MS } });
     a.spawn('x', { sessionId: 's' });
     await a.os.clock.advance(HOUR_MS + 1);
@@ -345,7 +345,7 @@ describe('the wall clock', () => {
     expect(a.eventsOf('session-expired')).toHaveLength(2);
   });
 
-  it('goes on in the next host, and does not begin anew', async () => {
+  it('continues in the next host, and does not begin anew', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
     const createdAt = a.os.clock.now();
@@ -408,7 +408,7 @@ describe('a broken ledger', () => {
     expect(warnings(b)).toEqual([`${ledger()}:1: unreadable line skipped`]);
   });
 
-  it('gives no time to a line from the future', async () => {
+  it('gives no extra time for a line from the future', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
     const good = readFileSync(ledger(), 'utf8');
@@ -440,7 +440,7 @@ describe('a broken ledger', () => {
     expect(warnings(b)).toEqual([]);
   });
 
-  it('counts by the clock since boot where only the stamp is from the future', async () => {
+  it('counts by the clock since boot if only the time stamp is from the future', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
     rewrite(({ created, ...line }) => ({
@@ -453,7 +453,7 @@ describe('a broken ledger', () => {
     expect(b.supervisor.session('s')?.createdAt).toBe(b.os.clock.now() - LIMIT_MS - 1);
   });
 
-  it('never means no limit: without a good line the session counts from now, written back once', async () => {
+  it('without a good line counts from now instead of having no limit, and is written back once', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
     writeFileSync(ledger(), 'noise\n{"version":1}\n');
@@ -486,7 +486,7 @@ describe('a broken ledger', () => {
     }
   });
 
-  it('is not renewed by a rewritten stamp of the file', async () => {
+  it('is not renewed by a rewritten time stamp of the file', async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
     utimesSync(ledger(), new Date(), new Date());
@@ -495,7 +495,7 @@ describe('a broken ledger', () => {
     expect(await expired(b)).toBe('SESSION_EXPIRED');
   });
 
-  it("of another session's id is none of it", async () => {
+  it("does not read lines with another session's id", async () => {
     const a = await host();
     a.spawn('x', { sessionId: 's' });
     rewrite((line) => ({ ...line, session: 'other' }));
@@ -535,13 +535,13 @@ describe('bad input', () => {
       /session\.retentionMs" is 1000.*maxWallClockMs \(2000\)/,
     ],
     [{ colour: 1 }, /unknown option "session\.colour"/],
-  ])('in the options: %j', (session, pattern) => {
+  ])('in the options is refused: %j', (session, pattern) => {
     expect(message(() => new FakeSupervision({ stateDir, session: session as never }))).toMatch(
       pattern,
     );
   });
 
-  it('in a request: a clock without a session, a conversation that is none', async () => {
+  it('in a request is refused: a limit without a session, an empty conversation', async () => {
     const a = await host();
     expect(message(() => a.spawn('x', { maxWallClockMs: 5 }))).toMatch(
       /spawn: "maxWallClockMs" is 5, but must come with a sessionId/,
@@ -561,7 +561,7 @@ describe('bad input', () => {
     expect(readdirSync(stateDir)).toEqual([]);
   });
 
-  it("in the operator's environment", () => {
+  it("in the operator's environment is refused", () => {
     const os = new FakeOs();
     const made = (value: string) => {
       os.variables = { AGENT_SUPERVISOR_WALL_CLOCK: value };
@@ -582,7 +582,7 @@ describe('bad input', () => {
     }
   });
 
-  it("and the host's own word goes before the operator's", () => {
+  it("in the environment has no effect where the host's own option overrides it", () => {
     const os = new FakeOs();
     os.variables = { AGENT_SUPERVISOR_WALL_CLOCK: '1000' };
     const a = new FakeSupervision({ stateDir, session: { maxWallClockMs: null } }, 'linux', os);

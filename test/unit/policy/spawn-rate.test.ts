@@ -1,4 +1,4 @@
-// The window in fake time, against a model that remembers every start there was.
+// The window in fake time, against a model that remembers every start.
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
@@ -37,14 +37,14 @@ describe('the window', () => {
       maxPerSession: perSession && Math.min(max, perSession),
     }));
 
-  it('starts exactly what a full memory of all starts would, and remembers no more than the window', () => {
+  it('allows exactly the starts that a complete record would, and remembers no more than the window', () => {
     fc.assert(
-      fc.property(limits, steps, (options, wishes) => {
+      fc.property(limits, steps, (options, requests) => {
         let nowMs = 0;
         const rate = new SpawnRate(options, { monotonicMs: () => nowMs });
         const { max, windowMs, maxPerSession = max } = options;
         const starts: { atMs: number; session: string | undefined }[] = [];
-        for (const { waitMs, session } of wishes) {
+        for (const { waitMs, session } of requests) {
           nowMs += waitMs;
           const recent = starts.filter(({ atMs }) => nowMs - atMs < windowMs);
           const own = recent.filter((start) => session !== undefined && start.session === session);
@@ -63,12 +63,12 @@ describe('the window', () => {
     );
   });
 
-  it('opens when its message says, and not a moment before', () => {
+  it('opens at the time its message says, and not before', () => {
     fc.assert(
-      fc.property(limits, steps, (options, wishes) => {
+      fc.property(limits, steps, (options, requests) => {
         let nowMs = 0;
         const rate = new SpawnRate(options, { monotonicMs: () => nowMs });
-        for (const { waitMs, session } of wishes) {
+        for (const { waitMs, session } of requests) {
           nowMs += waitMs;
           const error = refusal(rate, session);
           if (error !== undefined) {
@@ -96,7 +96,7 @@ describe('the window', () => {
     expect(rate.size).toEqual({ starts: 0, sessions: 0 });
   });
 
-  it('counts nothing by being asked', () => {
+  it('counts nothing when it is only asked', () => {
     const rate = new SpawnRate({ max: 1, windowMs: 10 }, new FakeClock({ timers: false }));
     for (let n = 0; n < 5; n++) expect(refusal(rate, 's')).toBeUndefined();
     expect(rate.size).toEqual({ starts: 0, sessions: 0 });
@@ -113,7 +113,7 @@ describe('a supervisor with a spawn rate', () => {
   afterEach(() => fake[Symbol.dispose]());
   const tool = (sessionId?: string) => fake.spawn('t', { kind: 'tool', sessionId });
 
-  it('tells by the handle what it refuses, with figures and the way out', async () => {
+  it('refuses on the handle, with figures and the way out', async () => {
     tool();
     await fake.os.clock.advance(400);
     tool();
@@ -136,7 +136,7 @@ describe('a supervisor with a spawn rate', () => {
     expect(fake.os.launches).toHaveLength(3);
   });
 
-  it('starts exactly as many of a hundred at once', async () => {
+  it('starts exactly the allowed number of a hundred at once', async () => {
     setUp({ spawnRate: { max: 7, windowMs: 1000, maxPerSession: 3 } });
     const all = Array.from({ length: 100 }, (_, n) => tool(n < 50 ? 's' : undefined));
     expect(all.filter(({ pid }) => pid !== undefined)).toHaveLength(7);
@@ -147,7 +147,7 @@ describe('a supervisor with a spawn rate', () => {
     );
   });
 
-  it('is not used up by what is refused for another reason, or fails to start', async () => {
+  it('does not count requests that are refused for another reason, or fail to start', async () => {
     const cause = new Error('ENOENT');
     fake.os.failure = { code: 'COMMAND_NOT_FOUND', message: 'there is none', cause };
     expect((await tool().exited).error?.code).toBe('COMMAND_NOT_FOUND');
@@ -163,7 +163,7 @@ describe('a supervisor with a spawn rate', () => {
     expect(tool().pid).toBeDefined();
   });
 
-  it('counts a start before the host can start more in its wake', () => {
+  it('counts a start before its listeners can start more', () => {
     const inner: (number | undefined)[] = [];
     const onSpawn = () => {
       inner.push(fake.spawn('i', { kind: 'tool' }).pid, fake.spawn('j', { kind: 'tool' }).pid);
@@ -172,7 +172,7 @@ describe('a supervisor with a spawn rate', () => {
     expect(inner).toEqual([101, undefined]);
   });
 
-  it('goes on after a stop', async () => {
+  it('continues after a stop', async () => {
     setUp({ spawnRate: { max: 2, windowMs: 60_000 } });
     tool();
     tool();
@@ -181,7 +181,7 @@ describe('a supervisor with a spawn rate', () => {
     expect((await tool().exited).error?.code).toBe('SPAWN_RATE');
   });
 
-  it('is off unless asked for', () => {
+  it('is off by default', () => {
     setUp({});
     for (let n = 0; n < 300; n++) expect(tool().pid).toBeDefined();
   });
@@ -214,7 +214,7 @@ describe('a host that is itself supervised', () => {
     if (!starts) expect((await handle.exited).error?.code).toBe('DEPTH_EXCEEDED');
   });
 
-  it('is told the figures and the way out', async () => {
+  it('is refused with figures and the way out', async () => {
     const report = await firstStart(own(4)).handle.exited;
     expect(report).toMatchObject({ cause: 'not-started', intentional: false });
     expect(report.error).toMatchObject({ code: 'DEPTH_EXCEEDED', data: { depth: 5, maxDepth: 4 } });
@@ -223,8 +223,9 @@ describe('a host that is itself supervised', () => {
     );
   });
 
-  it('can read its depth wherever maxDepth can reach', () => {
-    // The longest segments there are: a UUID, an id with a long count, and the mark of a kept process.
+  it('can read its depth as far as maxDepth can reach', () => {
+    // The longest segments there are: a UUID, an id with a long count, and the suffix of a kept
+    // process.
     const id = `${'f'.repeat(8)}-${Number.MAX_SAFE_INTEGER}`;
     const longest = Array.from({ length: 32 }, () => `${crypto.randomUUID()}.${id}.kept`).join('/');
     expect(firstStart(longest, { maxDepth: 32 }).launches).toEqual([]);

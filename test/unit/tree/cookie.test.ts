@@ -4,10 +4,10 @@ import { damaged } from '../../../kit/damage.ts';
 import { runs } from '../../../kit/property.ts';
 import {
   type CookieSegment,
-  claimsOf,
   cookieSegment,
   depthOf,
   extendCookie,
+  marksInCookie,
   parseCookie,
 } from '../../../src/tree/cookie.ts';
 
@@ -21,7 +21,7 @@ const join = (list: readonly CookieSegment[]) => list.map(cookieSegment).join('/
 describe('parseCookie', () => {
   it.each([
     ['one segment', 'o1.r1', [{ owner: 'o1', id: 'r1', kept: false }]],
-    ['a kept one', 'o1.r1.kept', [{ owner: 'o1', id: 'r1', kept: true }]],
+    ['a kept segment', 'o1.r1.kept', [{ owner: 'o1', id: 'r1', kept: true }]],
     [
       'a nested supervisor',
       'o1.r1/o2.abc-7',
@@ -30,8 +30,8 @@ describe('parseCookie', () => {
         { owner: 'o2', id: 'abc-7', kept: false },
       ],
     ],
-    ['none at all', undefined, []],
-    ['an empty one', '', []],
+    ['no cookie', undefined, []],
+    ['an empty cookie', '', []],
     ['a separator alone', '/', []],
     ['an empty segment', 'o1.r1/', []],
     ['a segment without an id', 'o1', []],
@@ -46,7 +46,7 @@ describe('parseCookie', () => {
     expect(parseCookie(cookie)).toEqual(expected);
   });
 
-  it('reads back what was written, in order', () => {
+  it('reads back the written segments, in order', () => {
     fc.assert(
       fc.property(segments, (list) => {
         expect(parseCookie(join(list))).toEqual(list);
@@ -55,7 +55,7 @@ describe('parseCookie', () => {
     );
   });
 
-  it('takes any junk without throwing, and never finds what is not there', () => {
+  it('accepts any junk without throwing, and never finds a segment that is not there', () => {
     const junk = fc.oneof(
       fc.string(),
       fc.string({ unit: 'binary' }),
@@ -71,21 +71,21 @@ describe('parseCookie', () => {
     );
   });
 
-  it('reads a damaged one whole as it is, or not at all', () => {
+  it('reads a damaged cookie as a whole or not at all', () => {
     fc.assert(
       fc.property(damaged(segments.map(join)), (bytes) => {
         const cookie = bytes.toString('latin1');
         const found = parseCookie(cookie);
         if (found.length > 0) expect(join(found)).toBe(cookie);
         expect(depthOf(cookie)).toBeLessThanOrEqual(found.length);
-        const claims = claimsOf(cookie);
-        expect(found.map(cookieSegment).slice(found.length - claims.length)).toEqual(claims);
+        const marks = marksInCookie(cookie);
+        expect(found.map(cookieSegment).slice(found.length - marks.length)).toEqual(marks);
       }),
       FUZZ,
     );
   });
 
-  it('reads one of 4096 characters, and none that is longer', () => {
+  it('reads a cookie of 4096 characters, and none that is longer', () => {
     const longest = `o1.${'r'.repeat(4093)}`;
     expect(parseCookie(longest)).toHaveLength(1);
     expect(parseCookie(`${longest}r`)).toEqual([]);
@@ -95,12 +95,12 @@ describe('parseCookie', () => {
     const long = Array.from({ length: 1000 }, (_, index) => `o${index}.r`).join('/');
     expect(long.length).toBeGreaterThan(4096);
     expect(parseCookie(long)).toEqual([]);
-    expect(claimsOf(long)).toEqual([]);
+    expect(marksInCookie(long)).toEqual([]);
   });
 });
 
 describe('extendCookie', () => {
-  it('extends what the host carries, and never replaces it', () => {
+  it("extends the host's own cookie, and never replaces it", () => {
     fc.assert(
       fc.property(segments, segment, (inherited, own) => {
         expect(extendCookie(join(inherited), own)).toBe(`${join(inherited)}/${cookieSegment(own)}`);
@@ -109,13 +109,13 @@ describe('extendCookie', () => {
     );
   });
 
-  it('makes a cookie that names its own segment, whatever the host carries', () => {
+  it("makes a cookie that names its own segment, whatever the host's own cookie", () => {
     fc.assert(
       fc.property(damaged(segments.map(join)), segment, (bytes, own) => {
         const inherited = bytes.toString('latin1');
         const cookie = extendCookie(inherited, own);
         expect(parseCookie(cookie)).toEqual([...parseCookie(inherited), own]);
-        expect(claimsOf(cookie).at(-1)).toBe(cookieSegment(own));
+        expect(marksInCookie(cookie).at(-1)).toBe(cookieSegment(own));
       }),
       FUZZ,
     );
@@ -130,27 +130,27 @@ describe('extendCookie', () => {
       owner: 'o3',
       id: 'r3',
     });
-    expect(claimsOf(cookie)).toEqual(['o1.r1', 'o2.r2', 'o3.r3']);
+    expect(marksInCookie(cookie)).toEqual(['o1.r1', 'o2.r2', 'o3.r3']);
   });
 });
 
-describe('claimsOf', () => {
+describe('marksInCookie', () => {
   it.each([
     ['nothing', undefined, []],
     ['every segment', 'o1.r1/o2.r2', ['o1.r1', 'o2.r2']],
-    ['a kept process as what it is', 'o1.r1.kept', ['o1.r1.kept']],
-    ['not what lies before a kept process', 'o1.r1/o2.r2.kept', ['o2.r2.kept']],
-    ['what a kept process starts', 'o1.r1/o2.r2.kept/o3.r3', ['o2.r2.kept', 'o3.r3']],
+    ['a kept process as kept', 'o1.r1.kept', ['o1.r1.kept']],
+    ['nothing before a kept process', 'o1.r1/o2.r2.kept', ['o2.r2.kept']],
+    ['the segments after a kept process', 'o1.r1/o2.r2.kept/o3.r3', ['o2.r2.kept', 'o3.r3']],
     [
-      'only what lies after the last one',
+      'only segments from the last kept one on',
       'o1.r1.kept/o2.r2/o3.r3.kept/o4.r4',
       ['o3.r3.kept', 'o4.r4'],
     ],
-  ])('names %s', (_what, cookie, expected) => {
-    expect(claimsOf(cookie)).toEqual(expected);
+  ])('returns %s', (_what, cookie, expected) => {
+    expect(marksInCookie(cookie)).toEqual(expected);
   });
 
-  it('names nothing that lies before a kept segment, and that as kept', () => {
+  it('returns nothing before a kept segment, which it returns as kept', () => {
     fc.assert(
       fc.property(segments, (list) => {
         const after = list.slice(
@@ -159,7 +159,7 @@ describe('claimsOf', () => {
             list.findLastIndex(({ kept }) => kept),
           ),
         );
-        expect(claimsOf(join(list))).toEqual(after.map(cookieSegment));
+        expect(marksInCookie(join(list))).toEqual(after.map(cookieSegment));
       }),
       FUZZ,
     );

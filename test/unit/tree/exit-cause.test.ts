@@ -23,7 +23,7 @@ const ROWS: Row[] = [
   ['128 alone is no signal', 128, null, 'failed', false],
   ['SIGHUP as a code', 129, null, 'terminated', true],
   ['SIGINT as a code', 130, null, 'terminated', true],
-  ['SIGQUIT as a code: a core dump that somebody asked for', 131, null, 'failed', false],
+  ['SIGQUIT as a code: a requested core dump', 131, null, 'failed', false],
   ['SIGILL as a code', 132, null, 'crashed', false],
   ['SIGTRAP as a code', 133, null, 'crashed', false],
   ['SIGABRT as a code', 134, null, 'crashed', false],
@@ -32,7 +32,7 @@ const ROWS: Row[] = [
   ['SIGKILL as a code: the out-of-memory killer', 137, null, 'crashed', false],
   ['SIGSEGV as a code', 139, null, 'crashed', false],
   ['SIGPIPE as a code', 141, null, 'failed', false],
-  ['SIGTERM as a code: how claude ends', 143, null, 'terminated', true],
+  ['SIGTERM as a code: how claude exits', 143, null, 'terminated', true],
   ['the highest code', 255, null, 'failed', false],
   ['a Windows status (0xC0000005)', 3221225477, null, 'failed', false],
   ['SIGTERM', null, 'SIGTERM', 'terminated', true],
@@ -60,7 +60,7 @@ describe('classifyExit', () => {
   });
 
   it.each(REQUESTED)(
-    'says %s when that was asked before, however the process ended',
+    'returns %s if that was requested before, however the process exited',
     (requested) => {
       fc.assert(
         fc.property(
@@ -78,7 +78,7 @@ describe('classifyExit', () => {
     },
   );
 
-  it('calls an end that nobody was told of completed, unless it was asked for', () => {
+  it('calls an unobserved exit completed, unless it was requested', () => {
     const completed = { cause: 'completed', intentional: false };
     expect(classifyExit(null, null, { unseen: true })).toEqual(completed);
     expect(classifyExit(null, 'SIGKILL', { unseen: true, requested: 'reaped' })).toEqual({
@@ -87,7 +87,7 @@ describe('classifyExit', () => {
     });
   });
 
-  it('calls nothing intentional that nobody asked for, and knows four causes of its own', () => {
+  it('calls nothing intentional that nobody asked for, and has four causes of its own', () => {
     fc.assert(
       fc.property(fc.option(fc.integer()), fc.option(fc.string()), (code, signal) => {
         const { cause, intentional } = classifyExit(code, signal);

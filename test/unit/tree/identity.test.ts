@@ -15,9 +15,9 @@ describe('isSameProcess', () => {
     ['itself', recorded, { pid: 7, startTime: '100' }, true],
     ['a later process with its pid', recorded, { pid: 7, startTime: '101' }, false],
     ['another pid', recorded, { pid: 8, startTime: '100' }, false],
-    ['nobody', recorded, undefined, false],
+    ['no process', recorded, undefined, false],
     [
-      'one whose start was never told',
+      'a process with an unknown start time',
       { pid: 7, startTime: undefined },
       { pid: 7, startTime: '100' },
       false,
@@ -44,14 +44,14 @@ describe('judgeOwner', () => {
 
   const CASES: [what: string, more: Partial<Owner>, now: typeof alive | undefined, OwnerVerdict][] =
     [
-      ['that runs', {}, alive, 'alive'],
+      ['that is running', {}, alive, 'alive'],
       ['that is gone', {}, undefined, 'dead'],
       ['that is a zombie', {}, { ...alive, alive: false }, 'dead'],
-      ['whose number has another', {}, { ...alive, startTime: '21' }, 'dead'],
-      ['whose number may be forged', {}, { ...alive, startTime: '' }, 'unproven'],
-      ['that runs, under another name', { machine: 'there' }, alive, 'alive'],
-      ['that is gone, under another name', { machine: 'there' }, undefined, 'dead'],
-      ['of another machine, and boot', { machine: 'there', bootId: 'b' }, undefined, 'elsewhere'],
+      ['whose pid belongs to another process', {}, { ...alive, startTime: '21' }, 'dead'],
+      ['whose pid may be forged', {}, { ...alive, startTime: '' }, 'unproven'],
+      ['that is running, under another machine name', { machine: 'there' }, alive, 'alive'],
+      ['that is gone, under another machine name', { machine: 'there' }, undefined, 'dead'],
+      ['of another machine and boot', { machine: 'there', bootId: 'b' }, undefined, 'elsewhere'],
       ['of another container', { pidNamespace: 'other' }, undefined, 'elsewhere'],
       ['of an earlier boot', { bootId: 'earlier' }, alive, 'rebooted'],
       [
@@ -61,7 +61,7 @@ describe('judgeOwner', () => {
         'elsewhere',
       ],
       [
-        'of another machine, of no known boot',
+        'of another machine and an unknown boot',
         { machine: 'there', bootId: '' },
         undefined,
         'elsewhere',
@@ -72,21 +72,21 @@ describe('judgeOwner', () => {
         alive,
         'rebooted',
       ],
-      ['of a boot that is not known', { bootId: '' }, undefined, 'unproven'],
-      ['whose start was never told', { startTime: undefined }, undefined, 'unproven'],
+      ['of an unknown boot', { bootId: '' }, undefined, 'unproven'],
+      ['with an unknown start time', { startTime: undefined }, undefined, 'unproven'],
       [
-        'whose start was never told, elsewhere',
+        'with an unknown start time, elsewhere',
         { startTime: undefined, pidNamespace: 'o' },
         undefined,
         'elsewhere',
       ],
     ];
-  it.each(CASES)('one %s', (_what, more, now, verdict) => {
+  it.each(CASES)('judges an owner %s', (_what, more, now, verdict) => {
     const read = (pid: number) => (pid === 60 ? now : undefined);
     expect(judgeOwner({ ...owner, ...more }, self, read)).toBe(verdict);
   });
 
-  it('knows no boot before its own is known', () => {
+  it('proves no boot before its own is known', () => {
     expect(judgeOwner(owner, { ...self, bootId: '' }, () => undefined)).toBe('unproven');
     const both = { ...owner, bootId: '' };
     expect(judgeOwner(both, { ...self, bootId: '' }, () => undefined)).toBe('dead');
@@ -94,7 +94,7 @@ describe('judgeOwner', () => {
     expect(judgeOwner(elsewhere, { ...self, bootId: '' }, () => undefined)).toBe('elsewhere');
   });
 
-  it('looks at no process where numbers mean nothing', () => {
+  it('reads no process where pids mean nothing', () => {
     const read = () => expect.unreachable();
     for (const more of [
       { machine: 'x', bootId: 'x' },

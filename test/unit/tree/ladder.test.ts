@@ -60,7 +60,7 @@ describe('planLadder', () => {
       'stdin-eof→1000 SIGTERM→6000 SIGKILL→7000',
     ],
     [
-      'a deadline that costs all of it',
+      'a deadline that takes all of the time for stdin',
       { ...all, deadlineMs: 4000 },
       'stdin-eof→0 SIGTERM→3000 SIGKILL→4000',
     ],
@@ -70,11 +70,11 @@ describe('planLadder', () => {
       'stdin-eof→0 SIGTERM→0 SIGKILL→1000',
     ],
     [
-      'a deadline shorter than that',
+      'a deadline shorter than SIGKILL',
       { ...all, deadlineMs: 300 },
       'stdin-eof→0 SIGTERM→0 SIGKILL→300',
     ],
-    ['no time at all', { ...all, deadlineMs: 0 }, 'stdin-eof→0 SIGTERM→0 SIGKILL→0'],
+    ['a deadline of zero', { ...all, deadlineMs: 0 }, 'stdin-eof→0 SIGTERM→0 SIGKILL→0'],
     ['force with a deadline', { ...all, force: true, deadlineMs: 300 }, 'SIGKILL→300'],
   ];
 
@@ -95,7 +95,7 @@ describe('planLadder', () => {
     { requiredKeys: ['stdin', 'politeSignals'] },
   );
 
-  it('ends with SIGKILL, whatever the situation, and goes down only', () => {
+  it('ends with SIGKILL in any situation, with steps in ascending severity', () => {
     fc.assert(
       fc.property(options, situation, (times, at) => {
         const steps = planLadder(times, at);
@@ -122,7 +122,7 @@ describe('planLadder', () => {
     );
   });
 
-  it('leaves SIGKILL all of its time that the deadline has', () => {
+  it('gives SIGKILL all of its time that the deadline allows', () => {
     fc.assert(
       fc.property(options, situation, (times, at) => {
         const steps = planLadder(times, at);
@@ -134,7 +134,7 @@ describe('planLadder', () => {
     );
   });
 
-  it('takes no polite step when it is forced, and no signal where none is polite', () => {
+  it('has no polite step if forced, and no polite signal where there is none', () => {
     fc.assert(
       fc.property(options, situation, (times, at) => {
         const sends = planLadder(times, at).map(({ send }) => send);
@@ -146,7 +146,7 @@ describe('planLadder', () => {
     );
   });
 
-  it('waits shorter, never longer, for a stricter deadline', () => {
+  it('waits shorter and never longer for a stricter deadline', () => {
     fc.assert(
       fc.property(options, situation, ms, ms, (times, at, one, other) => {
         const [short, long] = [Math.min(one, other), Math.max(one, other)];

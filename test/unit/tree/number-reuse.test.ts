@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { PidSupply } from '../../../src/os/os.ts';
-import { mayBeGivenOut } from '../../../src/tree/number-reuse.ts';
+import { mayBeReused } from '../../../src/tree/number-reuse.ts';
 import { OwnNumbers } from '../../../src/tree/own-numbers.ts';
 
 const at = (forks: number, last: number, more: Partial<PidSupply> = {}): PidSupply => ({
@@ -10,48 +10,42 @@ const at = (forks: number, last: number, more: Partial<PidSupply> = {}): PidSupp
   ...more,
 });
 
-describe('a number', () => {
+describe('a pid', () => {
   it.each([
     ['that is still ahead', 5000, at(0, 1000), at(100, 1100), false],
     ['that has just been passed', 1100, at(0, 1000), at(100, 1100), true],
-    ['that was given out last before', 1000, at(0, 1000), at(100, 1100), false],
-    [
-      'after which the circle has ended, on the far side',
-      32_000,
-      at(0, 32_100),
-      at(900, 532),
-      false,
-    ],
+    ['that was the last assigned before', 1000, at(0, 1000), at(100, 1100), false],
+    ['before which the circle ended, on the far side', 32_000, at(0, 32_100), at(900, 532), false],
     ['in the rest of the circle', 32_200, at(0, 32_100), at(900, 532), true],
     ['at the beginning of the next one', 310, at(0, 32_100), at(900, 532), true],
     ['still ahead in the next one', 600, at(0, 32_100), at(900, 532), false],
-    ['when nothing was forked', 1000, at(0, 1000), at(0, 1000), false],
-    ['when others have forked, in other namespaces', 1000, at(0, 1000), at(20_000, 1000), false],
-    ['when that many forks may have gone round once', 5000, at(0, 1000), at(31_900, 1100), true],
+    ['without any fork', 1000, at(0, 1000), at(0, 1000), false],
+    ['with forks only in other namespaces', 1000, at(0, 1000), at(20_000, 1000), false],
+    ['with enough forks to have gone round once', 5000, at(0, 1000), at(31_900, 1100), true],
     [
-      'when so many tasks leave few numbers',
+      'with so many tasks that few pids are free',
       5000,
       at(0, 1000, { tasks: 11_000 }),
       at(1, 1001),
       true,
     ],
-    ['of few', 350, at(0, 340, { max: 420 }), at(1, 341, { max: 420 }), true],
-    ['when more numbers are gone than forks can have taken', 9000, at(0, 1000), at(25, 3000), true],
-    ['when the reading is an earlier one', 5000, at(10, 1000), at(9, 1000), true],
-    ['when there is another maximum now', 5000, at(0, 1000), at(1, 1001, { max: 4_194_304 }), true],
+    ['of a small range', 350, at(0, 340, { max: 420 }), at(1, 341, { max: 420 }), true],
+    ['with more pids gone than forks can have taken', 9000, at(0, 1000), at(25, 3000), true],
+    ['with a second reading that is older', 5000, at(10, 1000), at(9, 1000), true],
+    ['with a changed maximum', 5000, at(0, 1000), at(1, 1001, { max: 4_194_304 }), true],
   ] as const)('%s', (_what, number, from, to, may) => {
-    expect(mayBeGivenOut(number, from, to)).toBe(may);
+    expect(mayBeReused(number, from, to)).toBe(may);
   });
 });
 
-/** Gives out numbers in a circle as the kernel does, and skips those in use. */
+/** Assigns pids in a circle as the kernel does, and skips those in use. */
 class Kernel {
   readonly max: number;
-  /** Of each process: its own number and its group's; the session is the group. */
+  /** Each process's own pid and its group; the session is the group. */
   readonly live = new Map<number, { readonly group: number; readonly born: number }>();
   forks = 0;
   last = 1;
-  /** When each number was given out last, in forks that took one. */
+  /** The last assignment of each pid, in forks that took one. */
   readonly given = new Map<number, number>();
   clock = 0;
 
@@ -107,7 +101,7 @@ describe('in any history of a kernel', () => {
   const steps = fc.array(step, { maxLength: 60, size: 'max' });
   const max = fc.constantFrom(800, 1400, 3000);
 
-  it('no number that was given out in between counts as one that was not', () => {
+  it('a pid that was assigned in between never counts as unassigned', () => {
     let proven = 0;
     fc.assert(
       fc.property(max, steps, steps, (max, before, between) => {
@@ -117,21 +111,21 @@ describe('in any history of a kernel', () => {
         for (const one of between) take(kernel, one);
         const to = kernel.reading;
         for (let number = 2; number < max; number += 7) {
-          if (mayBeGivenOut(number, from, to)) continue;
+          if (mayBeReused(number, from, to)) continue;
           proven++;
           expect(kernel.given.get(number) ?? 0).toBeLessThanOrEqual(since);
         }
       }),
       runs(300, { costly: 20 }),
     );
-    // It says something at all.
+    // The property is not empty.
     expect(proven).toBeGreaterThan(1000);
   });
 
-  it('a number that is ours for look after look has not been given out since it was', () => {
+  it('an id that is ours in each snapshot has not been reassigned since', () => {
     let proven = 0;
     fc.assert(
-      fc.property(max, steps, fc.array(steps, { maxLength: 6 }), (max, before, looks) => {
+      fc.property(max, steps, fc.array(steps, { maxLength: 6 }), (max, before, readings) => {
         const kernel = new Kernel(max);
         for (const one of before) take(kernel, one);
         const launched = kernel.reading;
@@ -139,7 +133,7 @@ describe('in any history of a kernel', () => {
         if (root === undefined) return;
         const born = kernel.clock;
         const numbers = new OwnNumbers(root, launched);
-        for (const between of looks) {
+        for (const between of readings) {
           for (const one of between) take(kernel, one);
           numbers.prove(kernel.reading);
           if (!numbers.at(kernel.reading).has(root)) continue;
@@ -152,17 +146,17 @@ describe('in any history of a kernel', () => {
     expect(proven).toBeGreaterThan(100);
   });
 
-  it('forks that are refused take numbers uncounted, and then nothing is proven', () => {
+  it('refused forks take pids without being counted, and then nothing is proven', () => {
     const kernel = new Kernel(3000);
     const root = kernel.fork('own') ?? 0;
     const from = kernel.reading;
     kernel.live.delete(root);
     for (let left = 1500; left > 0; left--) take(kernel, 'refused');
-    expect(mayBeGivenOut(root, from, kernel.reading)).toBe(true);
+    expect(mayBeReused(root, from, kernel.reading)).toBe(true);
   });
 });
 
-describe("a tree's numbers", () => {
+describe("a tree's ids", () => {
   it('are none where nothing can be read', () => {
     const numbers = new OwnNumbers(500, undefined);
     numbers.prove(undefined, new Set([500]));
@@ -170,28 +164,28 @@ describe("a tree's numbers", () => {
     expect(numbers.at(at(0, 500))).toEqual(new Set());
   });
 
-  it('are lost for good when they have been passed, but for one that a look finds members in', () => {
+  it('are lost for good once passed, except one in which a snapshot finds members', () => {
     const numbers = new OwnNumbers(500, at(0, 499));
     numbers.prove(at(10, 510), new Set([500, 505]));
     numbers.prove(at(40_000, 520), new Set([505]));
     expect(numbers.at(at(40_001, 521))).toEqual(new Set([505]));
   });
 
-  it('are forgotten when they are not in use any more, but for the root’s', () => {
+  it("are forgotten when they are no longer in use, except the root's", () => {
     const numbers = new OwnNumbers(500, at(0, 499));
     numbers.prove(at(10, 510), new Set([500, 505]));
     numbers.prove(at(20, 520), new Set());
     expect(numbers.at(at(20, 520))).toEqual(new Set([500]));
   });
 
-  it('are not changed by a look that is older than what is known', () => {
+  it('are not changed by a snapshot that is older than the last reading', () => {
     const numbers = new OwnNumbers(500, at(0, 499));
     numbers.prove(at(10, 510), new Set([505]));
     numbers.prove(at(5, 503), new Set());
     expect(numbers.at(at(20, 520))).toEqual(new Set([500, 505]));
   });
 
-  it('are kept when an exit is told, though that has found nobody', () => {
+  it('are kept at an exit, which is no snapshot', () => {
     const numbers = new OwnNumbers(500, at(0, 499));
     numbers.prove(at(10, 510), new Set([505]));
     numbers.prove(at(12, 512));

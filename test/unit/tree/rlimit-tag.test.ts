@@ -3,16 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { Rlimits, TagLimit } from '../../../src/os/os.ts';
 import {
-  claimsOfTags,
   isKeptTag,
   isTag,
   isTagOf,
   keptLimits,
+  markOfTag,
+  marksInTags,
   recordNumber,
   recordOfTag,
   rlimitTag,
   TAG_LIMITS,
-  tagClaim,
   tagOwner,
   tagPlaces,
 } from '../../../src/tree/rlimit-tag.ts';
@@ -29,7 +29,7 @@ describe('a tag', () => {
     expect(rlimitTag(91, OWNER, 7)).toBe('9112345678901000007');
   });
 
-  it('is a number that the kernel holds, and reads back as it was written', () => {
+  it('is a number that the kernel stores and returns unchanged', () => {
     fc.assert(
       fc.property(fc.integer({ min: 10, max: 91 }), instance, record, (lead, of, number) => {
         const tag = rlimitTag(lead, tagOwner(of), number);
@@ -44,7 +44,7 @@ describe('a tag', () => {
     );
   });
 
-  it('is told from every other number', () => {
+  it('differs from every other number', () => {
     for (const value of [
       'unlimited',
       '',
@@ -62,7 +62,7 @@ describe('a tag', () => {
     );
   });
 
-  it('of an owner is the same for everyone who knows the instance, and no other owner’s', () => {
+  it('has the same owner digits on every host that knows the instance, and others for other owners', () => {
     fc.assert(
       fc.property(instance, instance, (a, b) => {
         expect(tagOwner(a)).toMatch(/^\d{11}$/);
@@ -77,12 +77,12 @@ describe('a tag', () => {
     ['1a2b3c4d-1000007', 7],
     ['daemon', 0],
     ['', 0],
-  ])('takes the number that the id %s ends with', (id, number) => {
+  ])('takes the number at the end of the id %s', (id, number) => {
     expect(recordNumber(id)).toBe(number);
   });
 });
 
-describe('the limits that can bear tags', () => {
+describe('the limits that can carry tags', () => {
   it.each<[string, Rlimits, [TagLimit, number][]]>([
     [
       'all are free',
@@ -102,7 +102,7 @@ describe('the limits that can bear tags', () => {
       ],
     ],
     [
-      'the host itself is to live on: a generation below',
+      'the host itself is kept: the next generation',
       { ...FREE, locks: rlimitTag(90, OWNER, 1) },
       [
         ['locks', 89],
@@ -111,7 +111,7 @@ describe('the limits that can bear tags', () => {
       ],
     ],
     [
-      'somebody has set one: it is left',
+      'one that somebody has set is left alone',
       { ...FREE, locks: '1024' },
       [
         ['rss', 91],
@@ -119,7 +119,7 @@ describe('the limits that can bear tags', () => {
       ],
     ],
     [
-      'the last generation that lives on has none below it',
+      'the last kept generation has none after it',
       { locks: rlimitTag(10, OWNER, 1), rss: '5', rttime: '0' },
       [],
     ],
@@ -129,19 +129,19 @@ describe('the limits that can bear tags', () => {
   });
 });
 
-/** What a child of a host inherits: the host's own limits, but for those of its launch. */
+/** The limits that a host's child inherits: the host's own, except those of its launch. */
 const inherit = (own: Rlimits, launch: Rlimits): Rlimits => ({ ...own, ...launch });
 const tagsOf = (own: Rlimits): string[] => Object.values(own).filter((value) => isTag(value));
 
-describe('what is launched to live on', () => {
-  it('answers to its own launch alone, whatever it would have inherited', () => {
+describe('a process that is launched to live on', () => {
+  it('has only the mark of its own launch, whatever it would have inherited', () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 30 }), (chain) => {
         let own = FREE;
         for (const [at, kept] of chain.entries()) {
           const owner = tagOwner(`supervisor-${at}`);
           const [place] = tagPlaces(own);
-          const before = claimsOfTags(tagsOf(own));
+          const before = marksInTags(tagsOf(own));
           if (kept) {
             const launch = keptLimits(own, place, owner, at);
             for (const [limit, value] of Object.entries(launch)) {
@@ -150,16 +150,16 @@ describe('what is launched to live on', () => {
               if (was !== 'unlimited') expect(BigInt(value)).toBeLessThan(BigInt(was));
             }
             own = inherit(own, launch);
-            const claims = new Set(claimsOfTags(tagsOf(own)));
-            expect([...claims].every((claim) => claim.endsWith('.kept'))).toBe(true);
-            expect(claims.size).toBeLessThanOrEqual(1);
+            const marks = new Set(marksInTags(tagsOf(own)));
+            expect([...marks].every((mark) => mark.endsWith('.kept'))).toBe(true);
+            expect(marks.size).toBeLessThanOrEqual(1);
           } else if (place !== undefined) {
             own = inherit(own, { [place.limit]: rlimitTag(place.lead, owner, at) });
-            const claims = claimsOfTags(tagsOf(own));
-            expect(claims).toContain(tagClaim(rlimitTag(place.lead, owner, at)));
-            // Whoever is above has not lost it.
-            if (!before.some((claim) => claim.endsWith('.kept')))
-              for (const claim of before) expect(claims).toContain(claim);
+            const marks = marksInTags(tagsOf(own));
+            expect(marks).toContain(markOfTag(rlimitTag(place.lead, owner, at)));
+            // The supervisor above still has its mark.
+            if (!before.some((mark) => mark.endsWith('.kept')))
+              for (const mark of before) expect(marks).toContain(mark);
           }
         }
       }),
@@ -167,7 +167,7 @@ describe('what is launched to live on', () => {
     );
   });
 
-  it('goes on for forty generations of daemons that agents ensure, then bears no tag', () => {
+  it('lives on through forty generations of daemons that agents ensure, then has no tag', () => {
     let own = FREE;
     let generations = 0;
     for (;;) {

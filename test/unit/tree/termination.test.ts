@@ -3,24 +3,24 @@ import { FakeOs, type FakeProcess, HOST_PID, UNKILLABLE } from '../../../kit/fak
 import type { Platform } from '../../../src/os/os.ts';
 import type { LadderOptions } from '../../../src/tree/ladder.ts';
 import {
-  Ending,
   type EndOptions,
-  type EndOutcome,
-  type EndTarget,
+  Termination,
+  type TerminationOutcome,
+  type TerminationTarget,
 } from '../../../src/tree/termination.ts';
 import { ProcessTree } from '../../../src/tree/tracked-tree.ts';
 
 const LADDER: LadderOptions = { stdinEofMs: 2000, termMs: 5000, killMs: 1000 };
 const COOKIE = 'o1.r1';
-/** Obeys nothing but SIGKILL. */
+/** Ignores everything but SIGKILL. */
 const STUBBORN = { SIGTERM: 'ignore' } as const;
 
 let os: FakeOs;
 let root: FakeProcess;
 let tree: ProcessTree;
-let target: EndTarget;
+let target: TerminationTarget;
 
-/** Puts the root of a tree into the table, and its tree and target into the test's hands. */
+/** Adds the root of a tree to the table, and returns its tree and target to the test. */
 function plant(process: Partial<FakeProcess> = {}, platform?: Platform): void {
   os = new FakeOs(platform);
   root = os.add({ cookie: COOKIE, ...process });
@@ -34,14 +34,16 @@ function plant(process: Partial<FakeProcess> = {}, platform?: Platform): void {
   };
 }
 
-const begin = (options: EndOptions = {}): Ending => new Ending(os, target, LADDER, options);
-const end = (options: EndOptions = {}): Promise<EndOutcome> => os.clock.until(begin(options).done);
-const pids = ({ survivors }: EndOutcome) => survivors.map(({ pid }) => pid);
+const begin = (options: EndOptions = {}): Termination =>
+  new Termination(os, target, LADDER, options);
+const end = (options: EndOptions = {}): Promise<TerminationOutcome> =>
+  os.clock.until(begin(options).done);
+const pids = ({ survivors }: TerminationOutcome) => survivors.map(({ pid }) => pid);
 
 beforeEach(() => plant());
 
 describe('the ladder', () => {
-  it('goes down step by step, each as long as it may take, and confirms the death', async () => {
+  it('goes down step by step, each as long as it may take, and confirms the exit', async () => {
     plant({ on: STUBBORN });
     expect(await end()).toEqual({ survivors: [], forced: true });
     expect(os.timeline).toEqual([
@@ -63,7 +65,7 @@ describe('the ladder', () => {
     expect(os.timeline).toEqual(timeline);
   });
 
-  it('does not wait longer than it must', async () => {
+  it('does not wait longer than necessary', async () => {
     plant({ on: { EOF: { dieAfterMs: 1500 }, SIGTERM: 'ignore' } });
     const ending = begin();
     await os.clock.advance(1500);
@@ -78,7 +80,7 @@ describe('the ladder', () => {
     expect(os.log).toEqual([]);
   });
 
-  it('ends by SIGTERM what the end of stdin has left', async () => {
+  it('ends by SIGTERM the processes that the end of stdin has left', async () => {
     plant({ on: { EOF: 'die' } });
     const left = os.fork(root.pid);
     await end();
@@ -86,7 +88,7 @@ describe('the ladder', () => {
     expect(os.alive).toEqual([]);
   });
 
-  it('takes a zombie for dead', async () => {
+  it('counts a zombie as dead', async () => {
     plant({
       on: {
         SIGTERM: () => {
@@ -112,10 +114,10 @@ describe('the ladder', () => {
   });
 });
 
-describe('the wait for a death', () => {
+describe('the wait for exits', () => {
   const LATER = { SIGTERM: { dieAfterMs: 200 } } as const;
 
-  /** When it was asked whether somebody is alive, counted from SIGTERM. */
+  /** The times at which a process was polled, counted from SIGTERM. */
   function asked(): number[] {
     const atMs: number[] = [];
     const isAlive = tree.isAlive.bind(tree);
@@ -126,7 +128,7 @@ describe('the wait for a death', () => {
     return atMs;
   }
 
-  it('counts the time that stdin has been closed already', async () => {
+  it('counts the time for which stdin has been closed already', async () => {
     os.clock.advance(5000);
     target = { ...target, stdinEndedAtMs: os.clock.monotonicMs() - 1500 };
     const beganMs = os.clock.monotonicMs();
@@ -134,7 +136,7 @@ describe('the wait for a death', () => {
     expect(os.timeline.at(-1)).toBe(`${beganMs + 500} SIGTERM -${root.pid}`);
   });
 
-  it('asks for nobody whom we hold before his exit is told', async () => {
+  it('does not poll a held child before its exit is reported', async () => {
     plant({ on: LATER });
     const atMs = asked();
     const ending = begin();
@@ -146,7 +148,7 @@ describe('the wait for a death', () => {
     await expect(Promise.race([ending.done, 'not yet'])).resolves.toMatchObject({ survivors: [] });
   });
 
-  it('looks again for others after a while, though the one we hold is the only one known', async () => {
+  it('takes a new snapshot after a while, even if the held child is the only known member', async () => {
     plant({ on: STUBBORN });
     begin();
     await os.clock.advance(LADDER.stdinEofMs);
@@ -157,7 +159,7 @@ describe('the wait for a death', () => {
     expect(os.received(late)).toEqual(['SIGTERM']);
   });
 
-  it('asks for the others at growing pauses, and at none that is long', async () => {
+  it('polls the other members with growing pauses, none of them long', async () => {
     const child = os.fork(root.pid, { on: { SIGTERM: { dieAfterMs: 120 } } });
     const atMs = asked();
     await end();
@@ -170,7 +172,7 @@ describe('the wait for a death', () => {
     expect(os.clock.monotonicMs()).toBeLessThanOrEqual(LADDER.stdinEofMs + 120 + 25);
   });
 
-  it('does not end with the first of several deaths', async () => {
+  it('does not end with the first of several exits', async () => {
     const slow = os.fork(root.pid, { on: { SIGTERM: { dieAfterMs: 100 } } });
     os.fork(root.pid, { on: { SIGTERM: { dieAfterMs: 10 } } });
     const looks: number[] = [];
@@ -180,7 +182,7 @@ describe('the wait for a death', () => {
     expect(looks.filter((ms) => ms > 0 && ms < 100)).toEqual([]);
   });
 
-  it('takes a look after each longer pause where only looks tell', async () => {
+  it('takes a snapshot after each longer pause where only snapshots can tell', async () => {
     plant({ on: { SIGTERM: { dieAfterMs: 150 } } }, 'darwin');
     target = { ...target, running: () => true };
     tree.root.held = false;
@@ -190,8 +192,8 @@ describe('the wait for a death', () => {
   });
 });
 
-describe('who is signalled', () => {
-  it('is each process once by SIGTERM, however often it is seen', async () => {
+describe('the targets of signals', () => {
+  it('SIGTERM goes once to each process, however often it is seen', async () => {
     plant({ on: STUBBORN });
     const others = [
       os.fork(root.pid, { on: STUBBORN }),
@@ -205,7 +207,7 @@ describe('who is signalled', () => {
     for (const other of others) expect(os.received(other)).toEqual(['SIGTERM', 'SIGKILL']);
   });
 
-  it('is one that joins later, too, and once', async () => {
+  it('SIGTERM goes also to a process that joins later, and once', async () => {
     plant({ on: STUBBORN });
     begin();
     await os.clock.advance(3000);
@@ -215,7 +217,7 @@ describe('who is signalled', () => {
     expect(os.received(root)).toEqual(['EOF', 'SIGTERM']);
   });
 
-  it('is nobody outside, in no step', async () => {
+  it('no step signals a process outside the tree', async () => {
     plant({ on: STUBBORN });
     const strangers = [
       os.add({ command: 'stranger' }),
@@ -227,7 +229,7 @@ describe('who is signalled', () => {
     expect(os.alive).toEqual(strangers.map(({ pid }) => pid));
   });
 
-  it('is a group as a whole only while no stranger is in it', async () => {
+  it('a group is signalled as a whole only while no stranger is in it', async () => {
     plant({ on: STUBBORN });
     const kept = os.fork(root.pid, { cookie: `${COOKIE}/o2.r1.kept` });
     const child = os.fork(root.pid, { on: STUBBORN });
@@ -237,7 +239,7 @@ describe('who is signalled', () => {
     expect(os.log.filter((line) => line.includes(' -'))).toEqual([]);
   });
 
-  it('is each process by itself where a group is denied', async () => {
+  it('each process is signalled by itself where its group is denied', async () => {
     plant({ on: STUBBORN });
     os.groupsDenied = true;
     const child = os.fork(root.pid, { on: STUBBORN });
@@ -246,8 +248,8 @@ describe('who is signalled', () => {
   });
 });
 
-describe('between the look and the signal', () => {
-  /** Once, when the next look has been taken: the pid dies, and goes to a stranger. */
+describe('between the snapshot and the signal', () => {
+  /** Once, after the next snapshot: the process dies, and its pid goes to a stranger. */
   function recycleAfterNextLook(old: FakeProcess, stranger: Partial<FakeProcess> = {}): void {
     os.afterLook = () => {
       os.afterLook = undefined;
@@ -267,7 +269,7 @@ describe('between the look and the signal', () => {
     expect(os.received(stranger)).toEqual([]);
   });
 
-  it('a descendant’s pid that has gone to a stranger gets nothing, neither alone nor by its group', async () => {
+  it("a descendant's pid that has gone to a stranger gets nothing, neither alone nor by its group", async () => {
     os.add({ pid: 300, ppid: 1, command: 'stranger' });
     const alone = os.fork(root.pid, { pgid: 300, sid: 300 });
     const strangerInGroup = os.add({ pid: 301, pgid: 300, sid: 300, command: 'stranger' });
@@ -287,7 +289,7 @@ describe('between the look and the signal', () => {
     expect(os.received(root)).toEqual(['SIGKILL']);
   });
 
-  it('a group whose members have left it for groups of their own gets nothing: its number may be a stranger’s', async () => {
+  it("a group whose members have left for groups of their own gets nothing: its id may be a stranger's", async () => {
     const member = os.fork(root.pid, { pid: 401, pgid: 400, sid: 400 });
     os.afterLook = () => {
       os.afterLook = undefined;
@@ -299,12 +301,12 @@ describe('between the look and the signal', () => {
     expect(os.alive).toEqual([400]);
   });
 
-  it('negative control: without the recycling the same looks do signal', async () => {
+  it('negative control: without the reuse the same snapshots do lead to signals', async () => {
     await end({ force: true });
     expect(os.received(root)).toEqual(['SIGKILL']);
   });
 
-  it('never signals by a number that a stranger has taken while the ladder waited', async () => {
+  it('an id that a stranger has taken while the ladder waited is never signalled', async () => {
     plant({ on: STUBBORN });
     const child = os.add({ ppid: 1, cookie: COOKIE, on: STUBBORN });
     const ending = begin();
@@ -319,7 +321,7 @@ describe('between the look and the signal', () => {
 });
 
 describe('a tree that forks while it is ended', () => {
-  /** Has a child in the moment of each signal, for so many generations. */
+  /** Forks a child at the moment of each signal, for this many generations. */
   function forksWhenSignalled(generations: number): FakeProcess['on'] {
     const bear = (parent: () => FakeProcess, left: number): FakeProcess['on'] => {
       const fork = (die: boolean) => () => {
@@ -342,12 +344,12 @@ describe('a tree that forks while it is ended', () => {
     expect(os.alive).toEqual([]);
   });
 
-  it('leaves nothing where a child was missed by the look that its parent died in', async () => {
+  it('leaves nothing if a child was missed by the snapshot in which its parent died', async () => {
     plant({ on: STUBBORN });
     let missed: FakeProcess | undefined;
     os.afterLook = () => {
       if (missed !== undefined || !os.log.some((line) => line.startsWith('SIGKILL'))) return;
-      // Born after the pass over the table, and an orphan at once.
+      // Born after its part of the table was read, and an orphan at once.
       missed = os.add({ ppid: 1, cookie: COOKIE });
     };
     expect(await end()).toMatchObject({ survivors: [] });
@@ -356,8 +358,8 @@ describe('a tree that forks while it is ended', () => {
   });
 });
 
-describe('a tree that goes on forking whatever happens', () => {
-  /** In the moment of each look, the last one has died and the next one lives: nobody is caught. */
+describe('a tree that keeps forking whatever happens', () => {
+  /** At each snapshot the last process has died and the next one lives: nobody is caught. */
   function chain(): readonly number[] {
     const looksAtMs: number[] = [];
     const link = () => os.add({ ppid: 1, cookie: COOKIE, on: UNKILLABLE });
@@ -375,7 +377,7 @@ describe('a tree that goes on forking whatever happens', () => {
     [{ deadlineMs: 1500 }, 1500],
     [{ force: true }, 1000],
     [{ deadlineMs: 0 }, 0],
-  ])('has survivors at the deadline, and not for ever none: %j', async (options, atMs) => {
+  ])('has survivors at the deadline instead of running forever: %j', async (options, atMs) => {
     chain();
     os.die(root.pid);
     target = { ...target, running: () => false };
@@ -384,14 +386,14 @@ describe('a tree that goes on forking whatever happens', () => {
     expect(os.clock.monotonicMs()).toBeLessThanOrEqual(atMs + 30);
   });
 
-  it('is looked at with pauses while it has been asked politely', async () => {
+  it('gets snapshots with pauses while it is asked politely', async () => {
     const looksAtMs = chain();
     os.die(root.pid);
     target = { ...target, running: () => false };
     await end();
     const polite = looksAtMs.filter((atMs) => atMs < LADDER.termMs);
     expect(polite.length).toBeLessThan(300);
-    // Not so when it is ended by force: then each look may catch it.
+    // Not so when it is killed: then each snapshot may catch it.
     expect(looksAtMs.length - polite.length).toBeGreaterThan(300);
   });
 });
@@ -399,7 +401,7 @@ describe('a tree that goes on forking whatever happens', () => {
 describe('an unkillable process', () => {
   beforeEach(() => plant({ on: UNKILLABLE }));
 
-  it('is reported as survivor when the ladder is at its end', async () => {
+  it('is reported as a survivor at the end of the ladder', async () => {
     const child = os.fork(root.pid);
     const outcome = await end();
     expect(pids(outcome)).toEqual([root.pid]);
@@ -421,7 +423,7 @@ describe('an unkillable process', () => {
     expect(os.received(root)).toContain('SIGKILL');
   });
 
-  it('is SIGKILLed again and again while there is time', async () => {
+  it('gets SIGKILL again and again while there is time', async () => {
     await end({ force: true });
     expect(os.received(root).length).toBeGreaterThan(2);
     expect(new Set(os.received(root))).toEqual(new Set(['SIGKILL']));
@@ -435,13 +437,13 @@ describe('an unkillable process', () => {
   });
 });
 
-describe('a later, stricter wish', () => {
+describe('a later, stricter request', () => {
   beforeEach(() => plant({ on: UNKILLABLE }));
 
   it.each([
     ['in the wait for stdin', 500],
     ['in the wait after SIGTERM', 3000],
-  ])('force %s: SIGKILL at once', async (_what, atMs) => {
+  ])('with force %s sends SIGKILL at once', async (_what, atMs) => {
     const ending = begin();
     await os.clock.advance(atMs);
     ending.hurry({ force: true });
@@ -454,7 +456,7 @@ describe('a later, stricter wish', () => {
   it.each([
     ['a deadline that leaves time for SIGTERM', 2500, [2000, 4000], 5000],
     ['a deadline for SIGKILL only', 800, [2500, 2500], 3300],
-    ['no time', 0, [2500, 2500], 2500],
+    ['a deadline of zero', 0, [2500, 2500], 2500],
   ])('%s', async (_what, deadlineMs, [termMs, killMs], endMs) => {
     const ending = begin();
     await os.clock.advance(2500);
@@ -467,7 +469,7 @@ describe('a later, stricter wish', () => {
     expect(os.clock.monotonicMs()).toBe(endMs);
   });
 
-  it('never makes it later', async () => {
+  it('never makes the end later', async () => {
     const ending = begin({ deadlineMs: 3000 });
     await os.clock.advance(100);
     ending.hurry({ deadlineMs: 60_000 });
@@ -478,7 +480,7 @@ describe('a later, stricter wish', () => {
 });
 
 describe('where the process table cannot be read', () => {
-  it('ends what it held before, and calls nobody dead', async () => {
+  it('ends the held root, and calls no other member dead', async () => {
     plant({ on: UNKILLABLE });
     os.lookError = os.readError = new Error('EMFILE');
     const outcome = await end({ deadlineMs: 2000 });
@@ -486,7 +488,7 @@ describe('where the process table cannot be read', () => {
     expect(os.received(root)).toContain('SIGKILL');
   });
 
-  it('goes on when it can be read again', async () => {
+  it('continues when it can be read again', async () => {
     plant({ on: STUBBORN });
     os.lookError = new Error('EMFILE');
     const ending = begin();
@@ -497,7 +499,7 @@ describe('where the process table cannot be read', () => {
 
   it('signals the group that the root leads, and no other one', async () => {
     plant({ on: UNKILLABLE });
-    // A child that no look has seen yet: who reads nothing must still not spare it.
+    // A child that no snapshot has shown yet: it must be signalled although nothing can be read.
     const child = os.fork(root.pid);
     os.lookError = new Error('EMFILE');
     await end({ force: true });
@@ -509,7 +511,7 @@ describe('where the process table cannot be read', () => {
     const { pid, startTime } = adopted;
     tree = new ProcessTree(os, { pid, startTime, leadsGroup: false, held: false, cookie: 'o1.r7' });
     target = { ...target, tree, running: () => true };
-    expect((await tree.look()).map((member) => member.pid)).toEqual([pid]);
+    expect((await tree.liveMembers()).map((member) => member.pid)).toEqual([pid]);
     os.lookError = new Error('EMFILE');
     await end({ force: true });
     expect(os.received(adopted)).toContain('SIGKILL');
@@ -520,7 +522,7 @@ describe('where the process table cannot be read', () => {
   it('signals no descendant that it cannot prove', async () => {
     plant({ on: UNKILLABLE });
     const child = os.fork(root.pid, { pgid: 300, sid: 300, on: UNKILLABLE });
-    expect((await tree.look()).map(({ pid }) => pid)).toEqual([root.pid, child.pid]);
+    expect((await tree.liveMembers()).map(({ pid }) => pid)).toEqual([root.pid, child.pid]);
     os.lookError = os.readError = new Error('EMFILE');
     const outcome = await end({ force: true });
     expect(os.received(child)).toEqual([]);

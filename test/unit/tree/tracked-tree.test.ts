@@ -5,7 +5,7 @@ import { ProcessTree } from '../../../src/tree/tracked-tree.ts';
 import type { TreeRoot } from '../../../src/tree/tree.ts';
 
 const COOKIE = 'o1.r1';
-/** Is there after a signal, too. */
+/** Survives a signal. */
 const DEAF = { SIGTERM: 'ignore', SIGKILL: 'ignore' } as const;
 const UNREADABLE = new Error('EMFILE');
 
@@ -13,7 +13,7 @@ let os: FakeOs;
 let root: FakeProcess;
 let tree: ProcessTree;
 
-/** Puts the root of a tree into the table, and its tree into the test's hands. */
+/** Adds the root of a tree to the table, and returns both to the test. */
 function plant(known: Partial<TreeRoot> = {}, platform: Platform = 'linux'): void {
   os = new FakeOs(platform);
   root = os.add({ cookie: COOKIE, on: DEAF });
@@ -24,27 +24,27 @@ function plant(known: Partial<TreeRoot> = {}, platform: Platform = 'linux'): voi
   });
 }
 
-const found = async () => (await tree.look()).map(({ pid }) => pid);
+const found = async () => (await tree.liveMembers()).map(({ pid }) => pid);
 const signal = (name: NodeJS.Signals) => tree.signal(name, () => true);
 
-/** One of the tree that only its group tells of. */
+/** A member that only its group proves. */
 const inGroup = () => os.add({ ppid: 1, pgid: root.pid, sid: root.pid, on: DEAF });
 
 beforeEach(() => plant());
 
-describe('a look', () => {
-  it('is one look where somebody is found', async () => {
+describe('a search for live members', () => {
+  it('takes one snapshot if there are members', async () => {
     expect(await found()).toEqual([root.pid]);
     expect(os.looks).toBe(1);
   });
 
-  it('is two looks where nobody is', async () => {
+  it('takes two snapshots if there are none', async () => {
     os.die(root.pid);
     expect(await found()).toEqual([]);
     expect(os.looks).toBe(2);
   });
 
-  it('finds whom only the second of two has seen', async () => {
+  it('finds a member that only the second snapshot shows', async () => {
     os.die(root.pid);
     let missed: FakeProcess | undefined;
     os.afterLook = () => {
@@ -54,8 +54,8 @@ describe('a look', () => {
   });
 });
 
-describe('who may not be signalled', () => {
-  it('is not looked for, and named', async () => {
+describe('a member that may not be signalled', () => {
+  it('is not found, but reported', async () => {
     const other = os.fork(root.pid);
     expect(await found()).toEqual([root.pid, other.pid]);
     os.denied.add(other.pid);
@@ -65,13 +65,13 @@ describe('who may not be signalled', () => {
     expect(os.received(other)).toEqual([]);
   });
 
-  it('is waited for if it is the child itself, whose end is told', async () => {
+  it('is waited for if it is our own child, whose exit is reported', async () => {
     os.denied.add(root.pid);
     expect(await found()).toEqual([root.pid]);
     expect(tree.denied).toEqual([]);
   });
 
-  it('is found again when it has become our own user’s', async () => {
+  it('is found again once it runs as our own user', async () => {
     const other = os.fork(root.pid);
     os.denied.add(other.pid);
     await found();
@@ -82,7 +82,7 @@ describe('who may not be signalled', () => {
 });
 
 describe('a root that is dead', () => {
-  it('has a group that is ours for as long as its number cannot have been given out again', async () => {
+  it('has a group that is ours as long as its id cannot have been reassigned', async () => {
     const first = inGroup();
     os.die(root.pid);
     tree.letGo();
@@ -95,17 +95,17 @@ describe('a root that is dead', () => {
     expect(await found()).toEqual([third.pid]);
   });
 
-  /** Numbers come round: what is in the group by now is somebody else's. */
+  /** Lets the pids come round: members of the group are strangers by now. */
   const comeRound = () => {
     const { forks = 0, ...supply } = os.supply ?? {};
     os.supply = { ...(supply as PidSupply), forks: forks + 32_768 };
   };
 
   it.each([
-    ['numbers have come round while its exit waited to be told', () => comeRound()],
-    ['more numbers are gone than forks can have taken', () => jump(5000)],
+    ['pids have come round before its exit was reported', () => comeRound()],
+    ['more pids are gone than forks can have taken', () => jump(5000)],
     [
-      'nothing tells how numbers are given out',
+      'there are no pid counters',
       () => {
         os.supply = undefined;
       },
@@ -124,8 +124,8 @@ describe('a root that is dead', () => {
     const supply = os.supply as PidSupply;
     os.supply = { ...supply, last: supply.last + numbers };
   };
-  it('has no group any more once the kernel has come past its number, though only some forks ago', async () => {
-    // It has lived until it was almost its number's turn again.
+  it('has no group any more once the kernel has passed its id, even only a few forks ago', async () => {
+    // The root has lived until its pid was almost next again.
     const supply = os.supply as PidSupply;
     os.supply = { ...supply, forks: supply.forks + 32_000, last: root.pid - 20 };
     expect(await found()).toEqual([root.pid]);
@@ -136,35 +136,35 @@ describe('a root that is dead', () => {
     expect(await found()).toEqual([]);
   });
 
-  it('has no group by its hold alone: others may have its number before its exit is told', async () => {
+  it('has no group by being held alone: its id may be reassigned before its exit is reported', async () => {
     os.die(root.pid);
     comeRound();
     inGroup();
     expect(await found()).toEqual([]);
   });
 
-  it('still has members that a look has proven while it lived', async () => {
+  it('still has the members that a snapshot has proven while it lived', async () => {
     const child = os.fork(root.pid, { pgid: 300, sid: 300, cookie: undefined, on: DEAF });
-    tree.membersIn(await os.processes.look());
+    tree.membersIn(await os.processes.snapshot());
     os.die(root.pid);
     comeRound();
     tree.letGo();
     expect(await found()).toEqual([child.pid]);
   });
 
-  it('is nobody any more, whoever has its number and its very start time', async () => {
+  it('is never found again, even with the same pid and the same start time', async () => {
     os.die(root.pid);
     tree.letGo();
     os.add({ pid: root.pid, ppid: 1, startTime: root.startTime, command: 'stranger' });
     expect(await found()).toEqual([]);
   });
 
-  it('keeps its number for as long as nobody has let it go', async () => {
-    for (let look = 0; look < 4; look++) expect(await found()).toEqual([root.pid]);
+  it('keeps its pid until it is released', async () => {
+    for (let count = 0; count < 4; count++) expect(await found()).toEqual([root.pid]);
     expect(tree.root.held).toBe(true);
   });
 
-  it('keeps it for two looks more on Windows, where nothing else tells of those it has left', async () => {
+  it('keeps its pid for two more snapshots on Windows, where nothing else shows its orphans', async () => {
     plant({ leadsGroup: false }, 'win32');
     const child = os.fork(root.pid);
     os.die(root.pid);
@@ -176,12 +176,12 @@ describe('a root that is dead', () => {
   });
 });
 
-describe('a look in which numbers may have changed hands', () => {
+describe('a snapshot during which ids may have been reassigned', () => {
   const unsettle = () => {
     os.supply = { ...(os.supply as PidSupply), max: 420 };
   };
 
-  it('finds who is still what it was', async () => {
+  it('finds the members that are unchanged', async () => {
     unsettle();
     const child = os.fork(root.pid, { pgid: 300, sid: 300, cookie: undefined });
     const orphan = os.add({ ppid: 1, pgid: 300, sid: 300 });
@@ -189,9 +189,9 @@ describe('a look in which numbers may have changed hands', () => {
   });
 
   it.each([
-    ['number', (parent: FakeProcess) => ({ ppid: parent.pid })],
+    ['parent pid', (parent: FakeProcess) => ({ ppid: parent.pid })],
     ['group', (parent: FakeProcess) => ({ ppid: 1, pgid: parent.pid, sid: parent.pid })],
-  ])('finds nobody by the %s of one who has died meanwhile', async (_what, link) => {
+  ])('finds no stranger by the %s of a process that has died meanwhile', async (_what, link) => {
     unsettle();
     const parent = os.fork(root.pid, { pgid: 300, sid: 300, cookie: undefined });
     const stranger = os.add({ command: 'stranger', ...link(parent) });
@@ -205,7 +205,7 @@ describe('a look in which numbers may have changed hands', () => {
     expect(await found()).toEqual([root.pid]);
   });
 
-  it('negative control: by a look alone the stranger is found', async () => {
+  it('negative control: the snapshot alone finds the stranger', async () => {
     const parent = os.fork(root.pid, { pgid: 300, sid: 300, cookie: undefined });
     const stranger = os.add({ command: 'stranger', ppid: parent.pid });
     os.afterLook = () => {
@@ -214,7 +214,7 @@ describe('a look in which numbers may have changed hands', () => {
     expect(await found()).toContain(stranger.pid);
   });
 
-  it('finds whom it has known before, where nothing can be read again', async () => {
+  it('finds known members where nothing can be read again', async () => {
     const child = os.fork(root.pid, { pgid: 300, sid: 300, cookie: undefined });
     expect(await found()).toEqual([root.pid, child.pid]);
     unsettle();
@@ -224,8 +224,8 @@ describe('a look in which numbers may have changed hands', () => {
   });
 });
 
-describe('a tree that forks faster than a look', () => {
-  /** Each time that somebody looks, the last of the group has died, and another one lives. */
+describe('a tree that forks faster than a snapshot', () => {
+  /** With each snapshot the last member of the group has died, and a new one lives. */
   function chain(after: (last: FakeProcess) => void = () => undefined): { last: FakeProcess } {
     const state = { last: inGroup() };
     os.die(root.pid);
@@ -238,7 +238,7 @@ describe('a tree that forks faster than a look', () => {
     return state;
   }
 
-  it('is signalled by its group, though nobody seen is there any more', async () => {
+  it('is signalled by its group, although no member of the snapshot is alive any more', async () => {
     const state = chain();
     await signal('SIGKILL');
     expect(os.log).toEqual([]);
@@ -246,7 +246,7 @@ describe('a tree that forks faster than a look', () => {
     expect(os.received(state.last)).toEqual(['SIGSTOP', 'SIGSTOP', 'SIGKILL']);
   });
 
-  it('is not, once its number may be another’s', async () => {
+  it("is not signalled once its id may be another's", async () => {
     chain();
     await signal('SIGKILL');
     os.supply = undefined;
@@ -261,50 +261,50 @@ describe('a tree that forks faster than a look', () => {
     expect(os.received(state.last)).toEqual(['SIGTERM']);
   });
 
-  it('is found by its group, though no look shows anyone in it', async () => {
+  it('is found by its group, although no snapshot shows a member', async () => {
     os.die(root.pid);
     tree.letGo();
     Object.assign(os, { hasGroup: (pgid: number) => pgid === root.pid });
-    expect(await tree.look()).toMatchObject([{ pid: root.pid, alive: false }]);
+    expect(await tree.liveMembers()).toMatchObject([{ pid: root.pid, alive: false }]);
     await signal('SIGKILL');
     expect(os.log).toEqual([`SIGKILL -${root.pid}`]);
   });
 
-  it('is found by those who were born and died between two looks', async () => {
+  it('is found by members that were born and died between two snapshots', async () => {
     os.die(root.pid);
     tree.letGo();
     os.afterLook = () => {
       inGroup().alive = false;
     };
-    expect((await tree.look()).every(({ alive }) => !alive)).toBe(true);
-    expect(await tree.look()).not.toEqual([]);
+    expect((await tree.liveMembers()).every(({ alive }) => !alive)).toBe(true);
+    expect(await tree.liveMembers()).not.toEqual([]);
   });
 
-  it('is found by all who share one look', async () => {
+  it('is found by all callers who share a snapshot', async () => {
     os.die(root.pid);
     tree.letGo();
     os.afterLook = () => {
       inGroup().alive = false;
     };
-    await tree.look();
-    const table = await os.processes.look();
-    Object.assign(os.processes, { look: async () => table });
+    await tree.liveMembers();
+    const table = await os.processes.snapshot();
+    Object.assign(os.processes, { snapshot: async () => table });
     const [one, other] = await Promise.all([signal('SIGKILL'), signal('SIGKILL')]);
     expect(one).not.toEqual([]);
     expect(other).toEqual(one);
   });
 
-  it('is not alive by its zombies, however long they lie there', async () => {
+  it('is not kept alive by zombies, however long they stay', async () => {
     inGroup().alive = false;
     os.die(root.pid);
     tree.letGo();
-    for (let look = 0; look < 3; look++) expect(await tree.look()).toEqual([]);
+    for (let count = 0; count < 3; count++) expect(await tree.liveMembers()).toEqual([]);
     expect(await signal('SIGKILL')).toEqual([]);
   });
 });
 
 describe('a signal', () => {
-  it('goes to a group in which somebody has died since the look', async () => {
+  it('goes to a group in which a member has died since the snapshot', async () => {
     const child = inGroup();
     os.afterLook = () => {
       os.afterLook = undefined;
@@ -315,7 +315,7 @@ describe('a signal', () => {
     expect(os.received(child)).toEqual(['SIGTERM']);
   });
 
-  it('goes to a process by itself where a stranger is in its group, and to the other groups as a whole', async () => {
+  it('goes to single members of a group with a stranger, and to the other groups as a whole', async () => {
     const stranger = os.add({ command: 'stranger' });
     const child = os.fork(root.pid, { pgid: stranger.pid, sid: stranger.pid, on: DEAF });
     await signal('SIGTERM');
@@ -323,13 +323,13 @@ describe('a signal', () => {
     expect(os.received(stranger)).toEqual([]);
   });
 
-  it('goes to nobody who is gone since the look, though we held him', async () => {
+  it('goes to no process that is gone since the snapshot, even if it was held', async () => {
     os.afterLook = () => os.die(root.pid);
     await signal('SIGKILL');
     expect(os.log).toEqual([]);
   });
 
-  it('goes to nobody who is a zombie since the look', async () => {
+  it('goes to no process that is a zombie since the snapshot', async () => {
     os.afterLook = () => {
       root.alive = false;
     };
@@ -337,7 +337,7 @@ describe('a signal', () => {
     expect(os.log).toEqual([]);
   });
 
-  it('goes, of those that were seen but cannot be read now, to the one that we hold', async () => {
+  it('goes to a held root, and to no other member that cannot be read now', async () => {
     const child = os.fork(root.pid, { pgid: 300, sid: 300, on: DEAF });
     os.readError = UNREADABLE;
     await signal('SIGKILL');
@@ -345,7 +345,7 @@ describe('a signal', () => {
     expect(os.received(child)).toEqual([]);
   });
 
-  it('goes to all that was seen where nothing but a look tells who is there', async () => {
+  it('goes to all members of the snapshot where only snapshots can tell', async () => {
     plant({}, 'darwin');
     const child = os.fork(root.pid, { pgid: 300, sid: 300, on: DEAF });
     await signal('SIGTERM');
@@ -353,7 +353,7 @@ describe('a signal', () => {
     expect(os.received(child)).toEqual(['SIGTERM']);
   });
 
-  it('is the end of a tree only as SIGKILL, where the system ends trees', async () => {
+  it('ends a whole tree only as SIGKILL, where the system ends trees', async () => {
     plant({}, 'win32');
     await signal('SIGTERM');
     await signal('SIGKILL');
@@ -361,14 +361,14 @@ describe('a signal', () => {
   });
 });
 
-describe('without a look', () => {
+describe('without a snapshot', () => {
   const groupsSignalled = () => os.log.filter((line) => line.includes(' -'));
 
   it.each([
-    ['one that it leads and that we hold', { leadsGroup: true, held: true }, 1],
-    ['none that we do not hold', { leadsGroup: true, held: false }, 0],
-    ['none that it does not lead', { leadsGroup: false, held: true }, 0],
-  ])('of groups, %s is signalled', async (_which, known, groups) => {
+    ['a group that the held root leads', { leadsGroup: true, held: true }, 1],
+    ['no group of a root that is not held', { leadsGroup: true, held: false }, 0],
+    ['no group that the root does not lead', { leadsGroup: false, held: true }, 0],
+  ])('only %s is signalled as a group', async (_which, known, groups) => {
     plant(known);
     os.lookError = UNREADABLE;
     await signal('SIGKILL');
@@ -376,7 +376,7 @@ describe('without a look', () => {
     expect(os.received(root)).toEqual(['SIGKILL']);
   });
 
-  it('whoever was known and has died is not there any more', async () => {
+  it('a known member that has died is not found any more', async () => {
     const child = inGroup();
     expect(await found()).toEqual([root.pid, child.pid]);
     os.lookError = UNREADABLE;
@@ -384,13 +384,13 @@ describe('without a look', () => {
     expect(await found()).toEqual([root.pid]);
   });
 
-  it('whoever cannot be read either counts as alive', async () => {
+  it('a known member that cannot be read counts as alive', async () => {
     os.lookError = os.readError = UNREADABLE;
-    expect(await tree.look()).toMatchObject([{ pid: root.pid, alive: true }]);
+    expect(await tree.liveMembers()).toMatchObject([{ pid: root.pid, alive: true }]);
   });
 });
 
-it('tells whether the root is there, where that can be told', async () => {
+it("the root's existence is known where the system can tell", async () => {
   expect(tree.rootIsThere).toBe(true);
   root.alive = false;
   expect(tree.rootIsThere).toBe(false);

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { ProcessEntry, ProcessTable } from '../../../src/os/os.ts';
-import { claimsOf, parseCookie } from '../../../src/tree/cookie.ts';
-import { tagClaim } from '../../../src/tree/rlimit-tag.ts';
+import { marksInCookie, parseCookie } from '../../../src/tree/cookie.ts';
+import { markOfTag } from '../../../src/tree/rlimit-tag.ts';
 import { lineage, type TreeRoot, treeOf, wholeGroups } from '../../../src/tree/tree.ts';
 
 const FUZZ = runs(3000);
@@ -11,13 +11,15 @@ const FUZZ = runs(3000);
 const HOST = 50;
 const ROOT = 100;
 const COOKIE = 'o1.r1';
-/** In the first generation, and in one below what lives on. */
+/** Tags of the first generation, and of one below a kept process. */
 const TAG = '9111111111111000001';
 const LATER_TAG = '8911111111111000001';
 
 type Row = Partial<ProcessEntry> & Pick<ProcessEntry, 'pid' | 'ppid'>;
 
-/** A table: pid 1, a login shell (40), the host (50) in its session, and whatever else is given. */
+/**
+ * A table with pid 1, a login shell (40), the host (50) in its session, and the given processes.
+ */
 function tableOf(...rows: readonly Row[]): ProcessTable {
   const standing: Row[] = [
     { pid: 1, ppid: 0 },
@@ -47,11 +49,11 @@ const root: TreeRoot = {
   held: true,
   cookie: COOKIE,
 };
-/** The process has exited, and its handle with it: its number proves nothing any more. */
+/** The process has exited and its handle is gone: its pid proves nothing any more. */
 const gone: TreeRoot = { ...root, held: false };
-/** The same, but nobody else can have had its number since. */
+/** The same, but its id cannot have been reassigned since. */
 const ungiven: TreeRoot = { ...gone, reaped: true, numbers: new Set([ROOT]) };
-const tagged: TreeRoot = { ...gone, tag: tagClaim(TAG) };
+const tagged: TreeRoot = { ...gone, tag: markOfTag(TAG) };
 const adopted: TreeRoot = { ...root, leadsGroup: false, held: false };
 
 interface Looking {
@@ -73,7 +75,7 @@ const rootRow: Row = { pid: ROOT, ppid: HOST, cookie: COOKIE };
 describe('treeOf', () => {
   const CASES: [what: string, rows: Row[], members: number[], looking?: Looking][] = [
     ['the root alone', [rootRow], [ROOT]],
-    ['nobody where there is nobody', [], []],
+    ['nothing in an empty table', [], []],
     [
       'children and their children',
       [rootRow, { pid: 101, ppid: ROOT, pgid: ROOT }, { pid: 102, ppid: 101, pgid: ROOT }],
@@ -100,7 +102,7 @@ describe('treeOf', () => {
       [ROOT, 101],
     ],
     [
-      'a double fork: the session of one with the cookie, its leader dead',
+      'a double fork: the session of a process with the cookie, its leader dead',
       [
         rootRow,
         { pid: 102, ppid: 1, pgid: 101, sid: 101, cookie: COOKIE },
@@ -109,7 +111,7 @@ describe('treeOf', () => {
       [ROOT, 102, 103],
     ],
     [
-      'a child under `env -i`, and what it starts',
+      'a child under `env -i`, and its descendants',
       [
         rootRow,
         { pid: 101, ppid: ROOT, pgid: 101, sid: 101 },
@@ -118,18 +120,18 @@ describe('treeOf', () => {
       [ROOT, 101, 102],
     ],
     [
-      'what a supervisor nested in it has started',
+      'the processes of a supervisor nested in the tree',
       [rootRow, { pid: 101, ppid: 1, cookie: `${COOKIE}/o2.r9` }],
       [ROOT, 101],
     ],
     [
-      'what is left when the root is dead',
+      'the rest of the tree when the root is dead',
       [{ pid: 101, ppid: 1, cookie: COOKIE }],
       [101],
       { from: gone },
     ],
     [
-      'through a zombie, which itself is dead',
+      'the child of a zombie, but not the zombie',
       [
         { ...rootRow, alive: false },
         { pid: 101, ppid: ROOT, pgid: 101, sid: 101 },
@@ -137,13 +139,13 @@ describe('treeOf', () => {
       [101],
     ],
     [
-      'what an earlier look has proven',
+      'members that an earlier snapshot has proven',
       [{ pid: 101, ppid: 1, pgid: 90, sid: 90 }],
       [101],
       { from: gone, known: { 101: 's101' } },
     ],
     [
-      'the children of what an earlier look has proven',
+      'the children of members that an earlier snapshot has proven',
       [
         { pid: 101, ppid: 1, pgid: 90, sid: 90 },
         { pid: 102, ppid: 101, pgid: 102, sid: 102 },
@@ -153,7 +155,7 @@ describe('treeOf', () => {
     ],
 
     [
-      'the orphans of a dead root, which Windows still names their parent',
+      'the orphans of a dead root, whose pid Windows still names as their parent',
       [
         { pid: 101, ppid: ROOT, pgid: 0, sid: 0 },
         { pid: 102, ppid: 101, pgid: 0, sid: 0 },
@@ -161,23 +163,19 @@ describe('treeOf', () => {
       [101, 102],
     ],
     [
-      'no orphan of an earlier process with that number',
+      'no orphan of an earlier process with that pid',
       [{ pid: 101, ppid: ROOT, pgid: 0, sid: 0, startTime: 's099' }],
       [],
     ],
     [
-      'no orphan by its number once the handle is gone',
+      'no orphan by the pid of its parent once the handle is gone',
       [{ pid: 101, ppid: ROOT, pgid: 0, sid: 0 }],
       [],
       { from: gone },
     ],
+    ['no unrelated process', [rootRow, { pid: 101, ppid: 1 }, { pid: 102, ppid: HOST }], [ROOT]],
     [
-      'no process of somebody else',
-      [rootRow, { pid: 101, ppid: 1 }, { pid: 102, ppid: HOST }],
-      [ROOT],
-    ],
-    [
-      'by its tag what has lost its environment, session and parent, and what it starts',
+      'a process by its tag without its environment, session and parent, and its descendants',
       [
         { pid: 101, ppid: 1, pgid: 101, sid: 101, tags: [TAG] },
         { pid: 102, ppid: 101, pgid: 102, sid: 102 },
@@ -186,13 +184,13 @@ describe('treeOf', () => {
       { from: tagged },
     ],
     [
-      'no tag of a process that is older than the root',
+      'no process with the tag that is older than the root',
       [{ pid: 101, ppid: 1, startTime: 's099', tags: [TAG] }],
       [],
       { from: tagged },
     ],
     [
-      'no tag of another record or owner, nor one that is overruled by what lives on',
+      'no process with the tag of another record or owner, or with a later kept one',
       [
         { pid: 101, ppid: 1, tags: ['9111111111111000002'] },
         { pid: 102, ppid: 1, tags: ['9122222222222000001'] },
@@ -201,16 +199,28 @@ describe('treeOf', () => {
       [],
       { from: tagged },
     ],
-    ['no cookie of another record', [rootRow, { pid: 101, ppid: 1, cookie: 'o1.r2' }], [ROOT]],
-    ['no cookie of another owner', [rootRow, { pid: 101, ppid: 1, cookie: 'o2.r1' }], [ROOT]],
     [
-      'no cookie that only begins like ours',
+      'no process with the cookie of another record',
+      [rootRow, { pid: 101, ppid: 1, cookie: 'o1.r2' }],
+      [ROOT],
+    ],
+    [
+      'no process with the cookie of another owner',
+      [rootRow, { pid: 101, ppid: 1, cookie: 'o2.r1' }],
+      [ROOT],
+    ],
+    [
+      'no process with a cookie that only begins like ours',
       [rootRow, { pid: 101, ppid: 1, cookie: 'o1.r11' }],
       [ROOT],
     ],
-    ['no cookie that is malformed', [rootRow, { pid: 101, ppid: 1, cookie: `${COOKIE}/` }], [ROOT]],
     [
-      'nothing that is kept, and nothing below it',
+      'no process with a malformed cookie',
+      [rootRow, { pid: 101, ppid: 1, cookie: `${COOKIE}/` }],
+      [ROOT],
+    ],
+    [
+      'no kept process, and nothing below it',
       [
         rootRow,
         { pid: 101, ppid: ROOT, pgid: ROOT, cookie: `${COOKIE}/o2.r2.kept` },
@@ -220,7 +230,7 @@ describe('treeOf', () => {
       [ROOT],
     ],
     [
-      'a kept root itself, and what it starts',
+      'a kept root itself, and its descendants',
       [
         { ...rootRow, cookie: 'o0.r1.kept/o1.r1' },
         { pid: 101, ppid: 1, cookie: 'o0.r1.kept/o1.r1' },
@@ -229,7 +239,7 @@ describe('treeOf', () => {
     ],
 
     [
-      'nothing by a number that has gone to someone else',
+      'nothing by a pid that has been reassigned',
       [
         { pid: ROOT, ppid: 1, startTime: 'later' },
         { pid: 101, ppid: ROOT, pgid: ROOT },
@@ -237,7 +247,7 @@ describe('treeOf', () => {
       [],
     ],
     [
-      'by its cookie alone where the number has gone to someone else',
+      'a descendant only by its cookie where the pid has been reassigned',
       [
         { pid: ROOT, ppid: 1, startTime: 'later' },
         { pid: 101, ppid: ROOT, pgid: ROOT },
@@ -246,19 +256,19 @@ describe('treeOf', () => {
       [102],
     ],
     [
-      'nothing by a known number that has gone to someone else',
+      'nothing by a known pid that has been reassigned',
       [{ pid: 101, ppid: 1, startTime: 'later' }],
       [],
       { from: gone, known: { 101: 's101' } },
     ],
     [
-      'no group by its number once the handle is gone',
+      'no group by its id once the handle is gone',
       [{ pid: 101, ppid: 1, pgid: ROOT, sid: ROOT }],
       [],
       { from: gone },
     ],
     [
-      'no group that someone else leads by now',
+      'no group that a stranger leads by now',
       [
         { pid: 101, ppid: 1, pgid: 101, sid: 101, cookie: COOKIE },
         { pid: 102, ppid: 1, pgid: 103, sid: 103, cookie: COOKIE },
@@ -269,37 +279,37 @@ describe('treeOf', () => {
       { from: gone },
     ],
     [
-      'a root whose start was never told, while its handle is held',
+      'a root with an unknown start time, while its handle is held',
       [rootRow],
       [ROOT],
       { from: { ...root, startTime: undefined } },
     ],
     [
-      'no root whose start was never told once the handle is gone',
+      'no root with an unknown start time once the handle is gone',
       [{ pid: ROOT, ppid: HOST }],
       [],
       { from: { ...gone, startTime: undefined } },
     ],
 
     [
-      'the group of a dead root whose number cannot have been given out again',
+      'the group of a dead root whose pid cannot have been reassigned',
       [{ pid: 101, ppid: 1, pgid: ROOT, sid: 77 }],
       [101],
       { from: ungiven },
     ],
     [
-      'the session of a dead root whose number cannot have been given out again',
+      'the session of a dead root whose pid cannot have been reassigned',
       [{ pid: 101, ppid: 1, pgid: 101, sid: ROOT }],
       [101],
       { from: ungiven },
     ],
     [
-      'no group of a dead root by the hold alone: its exit may not have been told yet',
+      'no group of a dead root that is only held: its exit may not have been reported yet',
       [{ pid: 101, ppid: 1, pgid: ROOT, sid: ROOT }],
       [],
     ],
     [
-      'no group of a reaped root whose number somebody has, though their start times are the same',
+      'no group of a reaped root whose pid was reassigned, even with the same start time',
       [
         { pid: ROOT, ppid: 1 },
         { pid: 101, ppid: 1, pgid: ROOT, sid: ROOT },
@@ -308,13 +318,13 @@ describe('treeOf', () => {
       { from: ungiven },
     ],
     [
-      'a group whose leader is dead and whose number cannot have been given out again',
+      'a group whose leader is dead and whose id cannot have been reassigned',
       [{ pid: 101, ppid: 1, pgid: 90, sid: 90 }],
       [101],
       { from: { ...gone, numbers: new Set([90]) } },
     ],
     [
-      'no such group that somebody leads whom no look has proven',
+      'no such group whose leader no snapshot has proven',
       [
         { pid: 90, ppid: 1 },
         { pid: 101, ppid: 90, pgid: 90, sid: 90 },
@@ -323,7 +333,7 @@ describe('treeOf', () => {
       { from: { ...gone, numbers: new Set([90]) } },
     ],
     [
-      'no group or session of the host, and none of 0 or 1, whatever is said of their numbers',
+      'no group or session of the host, and none of 0 or 1, even if their ids are passed as proven',
       [
         { pid: 101, ppid: 1, pgid: 101, sid: 40 },
         { pid: 102, ppid: 1, pgid: HOST, sid: 40 },
@@ -334,7 +344,7 @@ describe('treeOf', () => {
       { from: { ...gone, numbers: new Set([0, 1, 40, HOST]) } },
     ],
     [
-      'of a leaderless session in which somebody is older than the root, only who has our cookie',
+      'in a leaderless session with a process older than the root, only those with our cookie',
       [
         { pid: 101, ppid: 1, pgid: 101, sid: 99, cookie: COOKIE },
         { pid: 102, ppid: 1, pgid: 102, sid: 99, startTime: 's' },
@@ -354,7 +364,7 @@ describe('treeOf', () => {
       { from: gone },
     ],
     [
-      'a leaderless session of a dead root, and what is in its groups',
+      'a leaderless session of a dead root, and the groups in it',
       [
         { pid: 102, ppid: 1, pgid: 102, sid: 99, cookie: COOKIE },
         { pid: 103, ppid: 1, pgid: 98, sid: 99 },
@@ -364,7 +374,7 @@ describe('treeOf', () => {
       { from: gone },
     ],
     [
-      'a leaderless session of a root whose number has gone to someone else',
+      'a leaderless session of a root whose pid has been reassigned',
       [
         { pid: ROOT, ppid: 1, pgid: 90, sid: 90, startTime: 'later' },
         { pid: 102, ppid: 1, pgid: 102, sid: 99, cookie: COOKIE },
@@ -374,7 +384,7 @@ describe('treeOf', () => {
       { from: gone },
     ],
     [
-      'no leaderless session of a root that leads none, whatever its file says',
+      'no leaderless session of a root that leads none, even if its file says so',
       [
         { ...rootRow, pgid: ROOT, sid: 99 },
         { pid: 103, ppid: 1, pgid: 103, sid: 99 },
@@ -383,14 +393,14 @@ describe('treeOf', () => {
       { from: gone },
     ],
     [
-      'a root whose start was never told, by its handle alone',
+      'a root with an unknown start time, by its handle alone',
       [{ pid: ROOT, ppid: HOST }],
       [ROOT],
       { from: { ...root, startTime: undefined } },
     ],
 
     [
-      'one that shares a session with the host whose leader is dead, and nobody else of it',
+      'a root in the host’s leaderless session, and no other process in it',
       [
         { pid: HOST, ppid: 1, pgid: HOST, sid: 39 },
         { pid: 101, ppid: 1, pgid: 101, sid: 39, cookie: COOKIE },
@@ -400,7 +410,7 @@ describe('treeOf', () => {
       { from: gone },
     ],
     [
-      'an adopted root in the session of the host, and nothing beside it',
+      'an adopted root in the session of the host, and no other process in it',
       [
         { pid: ROOT, ppid: 40, pgid: ROOT, sid: 40 },
         { pid: 101, ppid: ROOT, pgid: ROOT, sid: 40 },
@@ -420,7 +430,7 @@ describe('treeOf', () => {
       { from: adopted },
     ],
     [
-      'an adopted root of a pipeline whose leader is dead, and not the others of it',
+      'an adopted root of a pipeline whose leader is dead, and no other process in it',
       [
         { pid: ROOT, ppid: 40, pgid: 99, sid: 40 },
         { pid: 98, ppid: 40, pgid: 99, sid: 40 },
@@ -434,7 +444,7 @@ describe('treeOf', () => {
     expect(find(tableOf(...rows), looking)).toEqual(members);
   });
 
-  it('never includes pid 1, the host or an ancestor of it, whatever they look like', () => {
+  it('never includes pid 1, the host or its ancestors, whatever their entries say', () => {
     // A host that runs inside an agent which it also supervises: the root is its own ancestor.
     const nested = tableOf(
       { pid: ROOT, ppid: 1, cookie: COOKIE },
@@ -449,7 +459,7 @@ describe('treeOf', () => {
     expect(find(tableOf(), { from: { ...root, pid: HOST, startTime: `s${HOST}` } })).toEqual([]);
   });
 
-  it('takes no group 0, which is that of everyone outside the PID namespace', () => {
+  it('does not take group 0, which is that of everyone outside the PID namespace', () => {
     const container = tableOf(
       { pid: HOST, ppid: 1, pgid: 0, sid: 0 },
       { ...rootRow, pgid: 0, sid: 0 },
@@ -458,7 +468,7 @@ describe('treeOf', () => {
     expect(find(container)).toEqual([ROOT]);
   });
 
-  it.each([0, 1])('takes no group %i where the ancestors of the host are hidden', (number) => {
+  it.each([0, 1])("does not take group %i where the host's ancestors are hidden", (number) => {
     const container = tableOf(
       { pid: 1, ppid: 0, alive: false },
       { pid: HOST, ppid: 39 },
@@ -469,13 +479,13 @@ describe('treeOf', () => {
     expect(find(container)).toEqual([ROOT]);
   });
 
-  it('finds the tree in a look that missed the host itself', () => {
+  it('finds the tree in a snapshot that missed the host itself', () => {
     const torn = new Map(tableOf(rootRow, { pid: 101, ppid: ROOT }));
     torn.delete(HOST);
     expect(find(torn)).toEqual([ROOT, 101]);
   });
 
-  it('follows ancestors in a circle without end, as a torn look may show them', () => {
+  it('stops at a circle of ancestors, which a torn snapshot may show', () => {
     const torn = tableOf({ pid: 40, ppid: HOST }, rootRow, { pid: 101, ppid: ROOT });
     expect(find(torn)).toEqual([ROOT, 101]);
   });
@@ -496,7 +506,7 @@ describe('treeOf', () => {
         weight: 1,
         arbitrary: fc.subarray([
           ...[TAG, LATER_TAG, '9111111111111000002', '9122222222222000001'],
-          // What lives on, of two generations, and what is no tag.
+          // Kept processes of two generations, and values that are no tags.
           ...['9033333333333000001', '8844444444444000001', '9223372036854775807'],
         ]),
       },
@@ -515,7 +525,7 @@ describe('treeOf', () => {
         .array(fc.constantFrom(ROOT, 2, 3, 4, 5, 0, 1, HOST), { maxLength: 3 })
         .map((list) => new Set(list)),
       cookie: fc.constant(COOKIE),
-      tag: fc.constantFrom(undefined, tagClaim(TAG)),
+      tag: fc.constantFrom(undefined, markOfTag(TAG)),
     });
     const anyKnown = fc.dictionary(fc.integer({ min: 2, max: 14 }).map(String), startTime, {
       maxKeys: 2,
@@ -528,7 +538,7 @@ describe('treeOf', () => {
     const leadOf = (tag: string) => Number(tag.slice(0, 2));
     const isKeptTag = (tag: string) => leadOf(tag) <= 91 && leadOf(tag) % 2 === 0;
 
-    /** Whether one of its tags is the root's, and none of a later generation says that it lives on. */
+    /** True if it has one of the root's tags, and no later generation was launched to live on. */
     function bearsTag({ tags = [] }: ProcessEntry, from: TreeRoot): boolean {
       const own = tags.filter((tag) => from.tag !== undefined && [TAG, LATER_TAG].includes(tag));
       return own.some(
@@ -536,21 +546,23 @@ describe('treeOf', () => {
       );
     }
 
-    /** Whether it was launched to live on, by whatever tells. */
+    /** True if any mark says that it was launched to live on. */
     function isKept(entry: ProcessEntry, from: TreeRoot): boolean {
-      if (claimsOf(entry.cookie).includes(from.cookie)) return false;
+      if (marksInCookie(entry.cookie).includes(from.cookie)) return false;
       if (parseCookie(entry.cookie).some((segment) => segment.kept)) return true;
       return !bearsTag(entry, from) && (entry.tags ?? []).some(isKeptTag);
     }
 
-    /** Whether a cookie proves it, or a tag that it cannot have been given before there was a root. */
+    /**
+     * True if a cookie proves it, or a tag that it cannot have been given before the root existed.
+     */
     function isMarked(entry: ProcessEntry, from: TreeRoot): boolean {
-      if (claimsOf(entry.cookie).includes(from.cookie)) return true;
+      if (marksInCookie(entry.cookie).includes(from.cookie)) return true;
       const wasBefore = from.startTime !== undefined && isOlder(entry.startTime, from.startTime);
       return bearsTag(entry, from) && !wasBefore;
     }
 
-    /** Why a process may be ended by itself, and not because of another one. */
+    /** The reason why a process may be ended on its own account, not because of another one. */
     function isProven(
       entry: ProcessEntry,
       from: TreeRoot,
@@ -560,7 +572,7 @@ describe('treeOf', () => {
       if (isMarked(entry, from)) return true;
       if (known[entry.pid] === entry.startTime) return true;
       const leader = table.get(from.pid);
-      // Windows: a dead parent's number, still on its children.
+      // Windows: children still name a dead parent's pid.
       const orphaned = leader === undefined && entry.ppid === from.pid && from.held;
       if (orphaned && from.startTime !== undefined && !isOlder(entry.startTime, from.startTime)) {
         return true;
@@ -576,7 +588,7 @@ describe('treeOf', () => {
       return !reaped && (from.startTime === undefined || startTime === from.startTime);
     }
 
-    /** Whether a number that cannot have been given out again says so, and no leader that it is a stranger's. */
+    /** True if an id that cannot have been reassigned proves it, and no leader disproves it. */
     function isNumbered(
       entry: ProcessEntry,
       from: TreeRoot,
@@ -597,7 +609,7 @@ describe('treeOf', () => {
         fc.property(rows, anyRoot, anyKnown, (list, from, known) => {
           const table = tableOf(...list);
           const members = new Set(find(table, { from, known }));
-          // Everything that a chain may lead through: the dead prove as well as the living.
+          // Every link of a chain of proof: the dead prove as well as the living.
           const provable = [...table.values()].filter(
             (entry) => !isKept(entry, from) && entry.pid > 1,
           );
@@ -647,11 +659,12 @@ describe('treeOf', () => {
             const entry = table.get(pid) as ProcessEntry;
             const parent = table.get(entry.ppid);
             const isChild = members.has(entry.ppid) || parent?.alive === false;
-            // Windows: of a dead root, whose number is still on it.
+            // Windows: the children of a dead root still name its pid.
             if (parent === undefined && entry.ppid === from.pid && from.held) continue;
             if (isChild || entry.pid === from.pid || known[pid] === entry.startTime) continue;
             if (isMarked(entry, from) || isNumbered(entry, from, known, table)) continue;
-            // Only a group or session can have made it a member: ours by its leader, or leaderless.
+            // Only a group or session can have made it a member: one led by a member, or
+            // leaderless.
             const numbers = [entry.pgid, entry.sid];
             const ours = numbers.filter(
               (number) => number === from.pid || members.has(number) || !table.get(number)?.alive,
@@ -663,7 +676,7 @@ describe('treeOf', () => {
       );
     });
 
-    it('finds everyone who bears a mark of the root', () => {
+    it('finds every process with a mark of the root', () => {
       fc.assert(
         fc.property(rows, anyRoot, anyKnown, (list, from, known) => {
           const table = tableOf(...list);
@@ -697,7 +710,7 @@ describe('treeOf', () => {
       );
     });
 
-    it('gives only its own processes a matcher that matches nothing', () => {
+    it("finds only the root's own processes if no mark matches", () => {
       fc.assert(
         fc.property(rows, (list) => {
           const nobody = {
@@ -722,7 +735,7 @@ describe('wholeGroups', () => {
       pids.map((pid) => table.get(pid) as ProcessEntry),
     );
 
-  it('names the groups of which every live process is a member', () => {
+  it('returns the groups in which every live process is a member', () => {
     const table = tableOf(
       rootRow,
       { pid: 101, ppid: ROOT, pgid: ROOT },
@@ -735,7 +748,7 @@ describe('wholeGroups', () => {
     expect(groups(table)).toEqual([]);
   });
 
-  it('never names group 0 or 1', () => {
+  it('never returns group 0 or 1', () => {
     const table = tableOf(
       { pid: 1, ppid: 0, alive: false },
       { pid: 101, ppid: ROOT, pgid: 0 },
@@ -744,7 +757,7 @@ describe('wholeGroups', () => {
     expect(groups(table, 101, 102)).toEqual([]);
   });
 
-  it('never names a group with a stranger in it', () => {
+  it('never returns a group with a stranger in it', () => {
     const number = fc.integer({ min: 2, max: 9 });
     const row = fc.record({ pid: number, ppid: number, pgid: number, alive: fc.boolean() });
     fc.assert(

@@ -6,7 +6,7 @@ import { CAN_WATCH, it } from '../../../../kit/supervised.ts';
 const children = 1800;
 
 it.runIf(CAN_WATCH)(
-  'sampling short children for three minutes holds no descriptor',
+  'sampling short-lived children for three minutes leaks no descriptor',
   { timeout: 1_800_000 },
   async ({ home, marker }) => {
     const most = await measureDescriptors('ours', { home, marker, children });

@@ -6,7 +6,7 @@ const LONG = { timeout: 200_000 };
 const children = 120;
 
 it.runIf(CAN_WATCH)(
-  'sampling short children holds no descriptor',
+  'sampling short-lived children leaks no descriptor',
   LONG,
   async ({ home, marker }) => {
     const most = await measureDescriptors('ours', { home, marker, children });
@@ -15,7 +15,7 @@ it.runIf(CAN_WATCH)(
 );
 
 it.runIf(CAN_WATCH)(
-  'sampling them by pidusage holds one for each that ended',
+  'sampling them with pidusage leaks one for each that exited',
   LONG,
   async ({ home, marker }) => {
     const most = await measureDescriptors('defaults', { home, marker, children });

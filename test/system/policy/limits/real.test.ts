@@ -1,5 +1,5 @@
-// Each limit on real processes: it ends the whole tree with its own cause, and the same run without it
-// lives on.
+// Each limit on real processes: it ends the whole tree with its own cause, and without it the same
+// tree lives on.
 import { describe, expect, vi } from 'vitest';
 import { eventually, findByMarker } from '../../../../kit/process-table.ts';
 import { MARKER } from '../../../../kit/scenarios.ts';
@@ -39,11 +39,21 @@ describe.runIf(CAN_WATCH)('startup', SOON, () => {
   it.for<[string, string, Limits, string]>([
     ['silent', 'sleep 300', limits, 'startup'],
     ['silent, with a descendant that left', 'setsid sleep 300 & sleep 300', limits, 'startup'],
-    ['silent, and deaf to SIGTERM', "trap '' TERM; sleep 300 & wait; wait", limits, 'startup'],
+    ['silent, and ignoring SIGTERM', "trap '' TERM; sleep 300 & wait; wait", limits, 'startup'],
     ['silent, without the limit', 'sleep 300', off, 'lifetime'],
-    ['heard on stdout', 'echo ready; exec sleep 300', { ...limits, lifetimeMs: 1500 }, 'lifetime'],
-    ['heard on stderr', 'echo r >&2; exec sleep 300', { ...limits, lifetimeMs: 1500 }, 'lifetime'],
-    ['over before', 'exit 3', limits, 'failed'],
+    [
+      'writing to stdout',
+      'echo ready; exec sleep 300',
+      { ...limits, lifetimeMs: 1500 },
+      'lifetime',
+    ],
+    [
+      'writing to stderr',
+      'echo r >&2; exec sleep 300',
+      { ...limits, lifetimeMs: 1500 },
+      'lifetime',
+    ],
+    ['exited before the limit', 'exit 3', limits, 'failed'],
   ])(
     '%s: %s ends by %o: %s',
     async ([, script, limits, cause], { supervisor, request, marker, endings }) => {
@@ -62,15 +72,15 @@ describe.runIf(CAN_WATCH)('idle', SOON, () => {
 
   it.for<[string, string, Limits, string]>([
     ['silent', 'exec cat', limits, 'idle'],
-    ['silent after a word', 'echo ready; exec cat', limits, 'idle'],
-    ['silent once its descendant has gone', 'sleep 0.5; exec cat', limits, 'idle'],
+    ['silent after its first output', 'echo ready; exec cat', limits, 'idle'],
+    ['silent once its descendant has exited', 'sleep 0.5; exec cat', limits, 'idle'],
     ['silent, without the limit', 'exec cat', { ...limits, idleMs: null }, 'lifetime'],
     ['with a descendant that sleeps', 'sleep 300; :', limits, 'lifetime'],
     ['with a descendant that left', '(setsid sleep 300 &); exec cat', limits, 'lifetime'],
     ['busy', BUSY, limits, 'lifetime'],
     ['with a busy descendant', `${BUSY} & wait`, limits, 'lifetime'],
     [
-      'talking on stderr',
+      'writing to stderr',
       'while sleep 0.2 && [ $((n=n+1)) -lt 500 ]; do echo more >&2; done',
       limits,
       'lifetime',
@@ -86,9 +96,9 @@ describe.runIf(CAN_WATCH)('idle', SOON, () => {
     },
   );
 
-  it('is not what is talked to', async ({ supervisor, request, endings }) => {
+  it('does not end a process that gets input', async ({ supervisor, request, endings }) => {
     const child = supervisor.spawn(request('exec cat', { idleMs: IDLE_MS }));
-    // The answers are not read: what is told counts, too.
+    // The answers are not read, but bytes written to stdin count too.
     let told = 0;
     const beganMs = performance.now();
     await eventually(() => {
@@ -104,7 +114,7 @@ describe.runIf(CAN_WATCH)('idle', SOON, () => {
 });
 
 describe.runIf(CAN_WATCH)('memory', SOON, () => {
-  /** Holds 200 MB: half of it itself, half in a child; each says so. */
+  /** Holds 200 MB: half of it itself, half in a child; each reports it. */
   const HOLD = `
     const held = Buffer.alloc(100 * ${MIB}, 1);
     if (process.argv[1] === 'parent') {
@@ -129,7 +139,7 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
     return child;
   };
 
-  it('of a tree over the limit ends it', async ({ supervisor, request, marker, endings }) => {
+  it('ends a tree over the limit', async ({ supervisor, request, marker, endings }) => {
     const child = supervisor.spawn({
       ...request('', { memoryBytes: 220 * MIB }),
       command: process.execPath,
@@ -151,7 +161,7 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
   it.for<[string, Limits]>([
     ['without a limit', {}],
     ['with a limit that it does not reach', { memoryBytes: 600 * MIB }],
-  ])('lives on %s', async ([, limits], { supervisor, request, marker, endings }) => {
+  ])('lets a tree live on %s', async ([, limits], { supervisor, request, marker, endings }) => {
     const child = await run(supervisor, request('', limits));
     expect(findByMarker(MARKER, marker)).toHaveLength(2);
     // Some rounds of the sampler.
@@ -162,8 +172,8 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
     expect(await child.exited).toMatchObject({ cause: 'terminated' });
   });
 
-  it('that many processes share counts once', async ({ supervisor, request, marker, endings }) => {
-    // Every fork of a large process has a resident set as large, and next to nothing of its own.
+  it('counts once if many processes share it', async ({ supervisor, request, marker, endings }) => {
+    // Every fork of a large process has a resident set as large, and almost none of it its own.
     const script =
       'x=$(head -c 40000000 /dev/zero | tr "\\0" x); i=0; while [ $i -lt 9 ]; do (read x) & i=$((i+1)); done; echo ready; wait';
     const child = supervisor.spawn({
@@ -186,7 +196,7 @@ describe.runIf(CAN_WATCH)('memory', SOON, () => {
 });
 
 describe.runIf(CAN_WATCH)('lifetime', SOON, () => {
-  it('ends what talks and works', async ({ supervisor, request, marker, endings }) => {
+  it('ends a process that writes and works', async ({ supervisor, request, marker, endings }) => {
     const script = `while sleep 0.05 && [ $((n=n+1)) -lt 2000 ]; do echo more; done & ${BUSY}`;
     const child = supervisor.spawn(request(script, { lifetimeMs: 600 }));
     child.stdout.resume();
@@ -197,7 +207,7 @@ describe.runIf(CAN_WATCH)('lifetime', SOON, () => {
     expect(findByMarker(MARKER, marker)).toEqual([]);
   });
 
-  it('and without it, it lives on', async ({ supervisor, request, endings }) => {
+  it('does nothing when it is off', async ({ supervisor, request, endings }) => {
     const script = 'while sleep 0.05 && [ $((n=n+1)) -lt 2000 ]; do echo more; done';
     const child = supervisor.spawn(request(script, { lifetimeMs: null }));
     child.stdout.resume();
@@ -208,7 +218,11 @@ describe.runIf(CAN_WATCH)('lifetime', SOON, () => {
     expect(await child.exited).toMatchObject({ cause: 'terminated' });
   });
 
-  it('and memory hold for what outlives its host', async ({ supervisor, request, marker }) => {
+  it('applies, as memory does, to a process that outlives its host', async ({
+    supervisor,
+    request,
+    marker,
+  }) => {
     const limits = { startupMs: 100, idleMs: 100, lifetimeMs: 700 };
     const child = supervisor.spawn({ ...request('sleep 300', limits), outlivesHost: true });
     expect(await child.exited).toMatchObject({ cause: 'lifetime' });

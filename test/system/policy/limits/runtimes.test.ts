@@ -1,4 +1,4 @@
-// Limits under the runtimes whose streams and timers are their own.
+// Limits under the runtimes that have their own streams and timers.
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { runHost } from '../../../../kit/host.ts';
@@ -14,7 +14,7 @@ const RUNTIMES = [
 ].filter((entry) => entry.runtime !== undefined);
 
 describe.runIf(CAN_WATCH)('the limits of a host', { timeout: 30_000 }, () => {
-  it.for(RUNTIMES)('under $name', async ({ runtime }, { home, marker }) => {
+  it.for(RUNTIMES)('work under $name', async ({ runtime }, { home, marker }) => {
     const env = { PATH: process.env['PATH'] ?? '', HOME: home, [MARKER]: marker };
     const args = [join(home, 'state')];
     const end = await runHost('limits.ts', { args, env, cwd: home, runtime });

@@ -1,4 +1,4 @@
-// Which limits hold for a process, and what they do to it, on a clock that stands still.
+// The limits of a process and their effects, on a clock that stands still.
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeSupervision } from '../../../../kit/fake-supervisor.ts';
 import type { HookOptions, Limits, SpawnRequest } from '../../../../src/index.ts';
@@ -23,16 +23,21 @@ describe('the limits of a process are merged: its own, its kind, the supervisor'
     merged: object;
   }[] = [
     { name: 'all are off by default', merged: NONE },
-    { name: 'an agent has those of all', options: ALL, merged: ALL },
-    { name: 'idle is for agents', options: ALL, kind: 'tool', merged: { ...ALL, idleMs: null } },
+    { name: 'an agent has the common limits', options: ALL, merged: ALL },
     {
-      name: 'idle is for any kind that is named',
+      name: 'idle is for agents by default',
+      options: ALL,
+      kind: 'tool',
+      merged: { ...ALL, idleMs: null },
+    },
+    {
+      name: 'idle is for any kind that sets it',
       options: { perKind: { tool: { idleMs: 5 } } },
       kind: 'tool',
       merged: { ...NONE, idleMs: 5 },
     },
     {
-      name: 'idle is for any spawn that wants it',
+      name: 'idle is for any spawn that sets it',
       options: ALL,
       kind: 'tool',
       spawn: { idleMs: 7 },
@@ -44,24 +49,24 @@ describe('the limits of a process are merged: its own, its kind, the supervisor'
       merged: { ...NONE, idleMs: 60_000 },
     },
     {
-      name: 'a spawn comes first',
+      name: 'a spawn overrides its kind',
       options: ALL,
       spawn: { lifetimeMs: 9 },
       merged: { ...ALL, lifetimeMs: 9 },
     },
     {
-      name: 'a kind comes before all',
+      name: 'a kind overrides the common limits',
       options: { ...ALL, perKind: { agent: { startupMs: 0.5 }, tool: { startupMs: 8 } } },
       merged: { ...ALL, startupMs: 0.5 },
     },
     {
-      name: 'null is off',
+      name: 'null switches a limit off',
       options: { ...ALL, perKind: { agent: { memoryBytes: null } } },
       spawn: { startupMs: null, idleMs: undefined },
       merged: { ...ALL, memoryBytes: null, startupMs: null },
     },
     {
-      name: 'a spawn has on what its kind has off',
+      name: 'a spawn switches on a limit that its kind switches off',
       options: { perKind: { agent: { memoryBytes: null } } },
       spawn: { memoryBytes: 6 },
       merged: { ...NONE, memoryBytes: 6 },
@@ -92,7 +97,7 @@ describe('limits that contradict each other', () => {
       ['limits.idleMs', 'limits.lifetimeMs'],
       [60_000, 59_999],
     ],
-  ] as const)('%o are refused, and both are named', ([limits, fields, values]) => {
+  ] as const)('%o are refused, naming both', ([limits, fields, values]) => {
     let error: unknown;
     try {
       assertConsistent({ ...NONE, ...limits }, 'spawn');
@@ -107,7 +112,7 @@ describe('limits that contradict each other', () => {
     { startupMs: 1000, lifetimeMs: 1000 },
     { startupMs: 5000, idleMs: 1000 },
     { startupMs: 5000, idleMs: 60_000, memoryBytes: 1 },
-  ])('%o do not', (limits) => {
+  ])('%o are accepted', (limits) => {
     assertConsistent({ ...NONE, ...limits }, 'spawn');
   });
 
@@ -123,25 +128,25 @@ describe('limits that contradict each other', () => {
 
   it.for<[string, SupervisorOptions['limits'], RegExp]>([
     [
-      'of all',
+      'contradictory limits of all',
       { startupMs: 9, lifetimeMs: 1 },
       /"limits\.startupMs" is 9, .*"limits\.lifetimeMs".* 1:/,
     ],
     [
-      'of a kind',
+      'contradictory limits of a kind',
       { perKind: { tool: { idleMs: 9, lifetimeMs: 1 } } },
       /"limits\.perKind\.tool\.idleMs" is 9, .*"limits\.perKind\.tool\.lifetimeMs".* 1:/,
     ],
     [
-      'of a kind and of all',
+      'contradictory limits of a kind and of all',
       { lifetimeMs: 5, perKind: { tool: { startupMs: 9 } } },
       /tool\.startupMs" is 9, .*tool\.lifetimeMs".* 5:/,
     ],
-  ])('%s make no supervisor', ([, limits, message]) => {
+  ])("%s are refused in the supervisor's options", ([, limits, message]) => {
     expect(() => supervise({ limits })).toThrow(message);
   });
 
-  it('of a spawn and its supervisor start nothing', () => {
+  it('start nothing if one is the spawn’s and one the supervisor’s', () => {
     const { supervisor, os } = supervise({ limits: { lifetimeMs: 1000 } });
     const spawn = () => supervisor.spawn({ command: 'a', limits: { startupMs: 5000 } });
     expect(spawn).toThrow(/"limits\.startupMs" is 5000, .*"limits\.lifetimeMs", which is 1000/);
@@ -164,7 +169,7 @@ describe('limits that contradict each other', () => {
     ['limits.perKind', { tool: { perKind: {} } }, 'unknown option "limits.perKind.tool.perKind"'],
     ['sampling.intervalMs', 9, 'is 9, but must be at least 10'],
     ['sampling.every', 10, 'unknown option "sampling.every". Known here: intervalMs.'],
-  ])('as does %s: %s', ([field, value, message]) => {
+  ])('with an invalid option %s start no supervisor: %s', ([field, value, message]) => {
     const [group = '', name = ''] = field.split('.');
     expect(() => supervise({ [group]: { [name]: value } })).toThrow(message);
   });
@@ -172,7 +177,7 @@ describe('limits that contradict each other', () => {
   it.for<[string, unknown, string]>([
     ['memoryBytes', -1, 'spawn: "limits.memoryBytes" is -1, but'],
     ['perKind', {}, 'unknown option "limits.perKind". Known here: startupMs, idleMs'],
-  ])('as a spawn with %s: %s does not start', ([name, value, message]) => {
+  ])('with an invalid %s start no process: %s', ([name, value, message]) => {
     const { supervisor } = supervise({});
     const request = { command: 'a', limits: { [name]: value } } as SpawnRequest;
     expect(() => supervisor.spawn(request)).toThrow(message);
@@ -194,7 +199,7 @@ describe('on a clock that stands still', () => {
     made.push(supervision);
     return supervision;
   };
-  /** Starts one process, as the SDK would if it is an agent's. */
+  /** Starts one process; an agent's as the SDK would start it. */
   const start = (supervision: FakeSupervision, limits: Limits, hook = false) => {
     const { supervisor, os } = supervision;
     const request: HookOptions = { command: 'a', args: [] };
@@ -207,7 +212,7 @@ describe('on a clock that stands still', () => {
   const ends = ({ events }: FakeSupervision) =>
     events.flatMap(({ name, detail }) => (name === 'ending' ? [detail] : []));
 
-  it('nothing is timed, looked at or sampled while all are off', async () => {
+  it('there is no timer, snapshot or sample while all are off', async () => {
     const supervision = supervise();
     start(supervision, {});
     await supervision.os.clock.settle();
@@ -219,7 +224,7 @@ describe('on a clock that stands still', () => {
   });
 
   it.for([{}, { lifetimeMs: 1, memoryBytes: 1 }, { startupMs: 1 }, { idleMs: 1 }])(
-    '%o: the caller has the streams of the child itself, whatever is counted',
+    'the caller has the streams of the child itself, whatever is counted: %o',
     (limits) => {
       const supervision = supervise();
       for (const hook of [false, true]) {
@@ -231,7 +236,7 @@ describe('on a clock that stands still', () => {
     },
   );
 
-  it('startup: what is not seen cannot be missed', async () => {
+  it('startup has no effect on output that is not seen', async () => {
     const supervision = supervise({ limits: { startupMs: 1000 } });
     const seen = supervision.spawn('seen', { kind: 'tool' });
     supervision.spawn('unseen', { kind: 'tool', stdout: 'ignore' });
@@ -241,7 +246,7 @@ describe('on a clock that stands still', () => {
   });
 
   it.for([
-    // An agent's frames are looked at by themselves, anything else in the rounds of the sampler.
+    // An agent's output is checked by itself, any other process in the rounds of the sampler.
     [false, 4],
     [true, 5],
   ] as const)(
@@ -261,7 +266,7 @@ describe('on a clock that stands still', () => {
     },
   );
 
-  it('lifetime: 30 days are no overflow', async () => {
+  it('a lifetime of 30 days does not overflow', async () => {
     const supervision = supervise();
     const { process } = start(supervision, { lifetimeMs: 30 * DAY_MS });
     await supervision.os.clock.advance(30 * DAY_MS - 1);
@@ -281,7 +286,7 @@ describe('on a clock that stands still', () => {
     { hook: true, says: undefined, cause: 'startup' },
     { hook: true, says: 'stdout', cause: 'lifetime' },
     { hook: true, says: 'stderr', cause: 'startup' },
-  ] as const)('startup: hook $hook, says something on $says: $cause', async (run) => {
+  ] as const)('startup ends with cause $cause; hook: $hook, writes to $says', async (run) => {
     const supervision = supervise();
     const limits = { startupMs: 1000, lifetimeMs: 5000 };
     const { process, child } = start(supervision, limits, run.hook);
@@ -296,7 +301,7 @@ describe('on a clock that stands still', () => {
     if (run.cause === 'startup') expect(end?.reason).toBe('no output within 1000 ms');
   });
 
-  it('a limit does nothing to what is ending already', async () => {
+  it('a limit does nothing to a process that is ending already', async () => {
     const supervision = supervise();
     supervision.os.reactions = { SIGTERM: { dieAfterMs: 400 } };
     const { process } = start(supervision, { startupMs: 1000 });
@@ -310,7 +315,7 @@ describe('on a clock that stands still', () => {
     const RESULT = '{"type":"result","subtype":"success"}\n';
     const WORK = '{"type":"assistant","message":{}}\n';
 
-    it('an agent: from the last word after its result', async () => {
+    it('counts for an agent from its last output after a result', async () => {
       const supervision = supervise();
       const { clock } = supervision.os;
       const { process, child } = start(supervision, { idleMs: 4000 }, true);
@@ -334,14 +339,14 @@ describe('on a clock that stands still', () => {
     it.for([
       ['before its first result', WORK],
       ['in its next turn', RESULT + WORK],
-      ['that has said nothing yet', ''],
-    ])('an agent %s never is', async ([, said = '']) => {
+      ['before its first output', ''],
+    ])('never counts for an agent %s', async ([, said = '']) => {
       const supervision = supervise();
       const { child } = start(supervision, { idleMs: 1000 }, true);
       if (said !== '') child.stdout.write(said);
       await supervision.os.clock.advance(DAY_MS / 24);
       expect(ends(supervision)).toEqual([]);
-      // Its frames say it all.
+      // Its messages are enough.
       expect(supervision.os.samples).toEqual([]);
     });
 
@@ -354,12 +359,12 @@ describe('on a clock that stands still', () => {
           void os.usage.set(pid, { cpuTimeMs: 10 * n }),
       },
       {
-        name: 'it says something on stderr',
+        name: 'it writes to stderr',
         cause: undefined,
         each: ({ os }: FakeSupervision, pid: number) => void os.child(pid).stderr.write('x'),
       },
       {
-        name: 'it is told something',
+        name: 'it gets input',
         cause: undefined,
         each: ({ os }: FakeSupervision, pid: number) => void os.child(pid).stdout.write('x'),
       },
@@ -368,7 +373,7 @@ describe('on a clock that stands still', () => {
         cause: undefined,
         each: ({ os }: FakeSupervision, pid: number) => void os.usage.delete(pid),
       },
-    ])('another command, while $name: $cause', async ({ cause, each }) => {
+    ])('another command while $name ends with cause $cause', async ({ cause, each }) => {
       const supervision = supervise();
       const { os } = supervision;
       const { pid } = start(supervision, { idleMs: 60_000 });
@@ -380,7 +385,7 @@ describe('on a clock that stands still', () => {
       expect(ends(supervision).map((end) => end.cause)).toEqual(cause ? [cause] : []);
     });
 
-    it('another command: not while it has a descendant, and anew from its end', async () => {
+    it('does not count for another command while it has a descendant, and starts anew when that exits', async () => {
       const supervision = supervise();
       const { os } = supervision;
       const { pid } = start(supervision, { idleMs: 60_000 });
@@ -419,7 +424,7 @@ describe('on a clock that stands still', () => {
       expect(os.alive).toEqual([]);
     });
 
-    it('counts what is shared once, where the system tells it', async () => {
+    it('counts shared memory once, where the system tells it', async () => {
       const supervision = supervise();
       const { os } = supervision;
       const { pid } = start(supervision, limits);
@@ -451,7 +456,7 @@ describe('on a clock that stands still', () => {
   describe('the sampler', () => {
     const limits = { memoryBytes: 2 ** 30 };
 
-    it('takes one look and one sample a round for all, and none when the last has gone', async () => {
+    it('takes one snapshot and one sample a round for all, and none when the last one has gone', async () => {
       const supervision = supervise({ sampling: { intervalMs: 1000 } });
       const { os } = supervision;
       const pids: number[] = [];
@@ -472,7 +477,7 @@ describe('on a clock that stands still', () => {
       expect(os.clock.timers.map(({ inMs }) => inMs > DAY_MS)).toEqual([true]);
     });
 
-    it('has for each the rounds that it asked for, where these are the shorter ones', async () => {
+    it('gives each watcher the rounds that it asked for, if they are shorter', async () => {
       const supervision = supervise({ sampling: { intervalMs: 3000 } });
       const { os } = supervision;
       const { pid: heavy } = start(supervision, limits);
@@ -503,7 +508,7 @@ describe('on a clock that stands still', () => {
       expect(os.samples.length).toBe(2);
     });
 
-    it('takes no second round for a timer that was early', async () => {
+    it('takes no second round for a timer that fired early', async () => {
       const supervision = supervise({ sampling: { intervalMs: 1000 } });
       const { os } = supervision;
       const { clock } = os;
@@ -514,7 +519,7 @@ describe('on a clock that stands still', () => {
       expect(os.samples).toHaveLength(5);
     });
 
-    it('goes on after a look that failed', async () => {
+    it('continues after a snapshot that failed', async () => {
       const supervision = supervise();
       const { os } = supervision;
       const { pid } = start(supervision, { memoryBytes: 1 });
