@@ -264,7 +264,7 @@ describe('the live page', { timeout: 120_000 }, () => {
         await page.goto(waived.url);
         await rowOf(page, 'one').waitFor();
         const heights = await page.evaluate(
-          'Array.from(document.querySelectorAll("td.deed button"), (one) => one.offsetHeight)',
+          'Array.from(document.querySelectorAll("td.action button"), (one) => one.offsetHeight)',
         );
         // Each label is on one line, as that of the session with a short name is.
         expect(new Set(heights as number[]).size).toBe(1);
