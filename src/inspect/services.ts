@@ -8,7 +8,7 @@ import type { ServiceHealth } from './report.ts';
 
 const FILE = /^service-[\da-f]{32}\.json$/;
 
-/** @internal The services that this host has defined, and those of which a host has written something down. */
+/** @internal Lists the services of this host, and those that any host has recorded. */
 export function servicesHealth(
   os: Os,
   stateDir: string,
