@@ -35,7 +35,7 @@ export interface ProcessSpanContext {
 /** Refusals that the host asked for itself, which are no failures. */
 const WANTED: ReadonlySet<string> = new Set(['ABORTED', 'STOPPING']);
 
-/** The span of a process, from its request to the death of its tree, with a child span for each phase. */
+/** The span of a process until the death of its tree, with a child span for each phase. */
 export class ProcessSpan {
   readonly #context: ProcessSpanContext;
   readonly #kind: string;
