@@ -132,7 +132,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   }
 
   it.runIf(CAN_SEE)(
-    'asks before it does something, and can be used by the keyboard',
+    'asks before an action, and can be used by keyboard',
     async ({ host, page, marker }) => {
       const { supervisor, waived } = host;
       const agent = spawnSleep(supervisor, marker, 'one');
@@ -167,7 +167,7 @@ describe('the live page', { timeout: 120_000 }, () => {
     },
   );
 
-  it.runIf(CAN_SEE)('lets in who has the token, and out again', async ({ host, page }) => {
+  it.runIf(CAN_SEE)('logs in with the token, and out again', async ({ host, page }) => {
     const { locked } = host;
     await page.goto(locked.url);
     await page.getByLabel('Token').fill('another-token-of-them');
@@ -183,7 +183,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   });
 
   it.runIf(CAN_SEE)(
-    'cannot be used by a page of elsewhere',
+    'cannot be used by a page of another site',
     async ({ host, page, marker, onTestFinished }) => {
       const { supervisor, waived, locked } = host;
       const agent = spawnSleep(supervisor, marker, 'one');
@@ -233,7 +233,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   );
 
   it.runIf(CAN_SEE)(
-    'is a page without JavaScript, too',
+    'works without JavaScript',
     async ({ host, browser, marker, onTestFinished }) => {
       const { supervisor, waived } = host;
       const agent = spawnSleep(supervisor, marker, 'one');
@@ -253,7 +253,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   );
 
   it.runIf(CAN_SEE)(
-    'has a button that works for every name of a session',
+    'has a button that works for every session id',
     async ({ host, page, marker }) => {
       const { supervisor, waived } = host;
       const long = 'x'.repeat(1024);
@@ -282,7 +282,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   );
 
   it.runIf(CAN_SEE)(
-    'can be read in every size and colour, and by everyone',
+    'is accessible in every size and colour scheme',
     async ({ host, page, marker }) => {
       const { supervisor, waived, locked } = host;
       await spawnSleep(supervisor, marker, 'one').started;

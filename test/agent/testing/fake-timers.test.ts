@@ -31,7 +31,7 @@ describe.runIf(CAN_WATCH)('under fake timers', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: [...FAKED] }));
   afterEach(() => void vi.useRealTimers());
 
-  it('a fake agent answers, and tells its exit', async () => {
+  it('a fake agent answers, and reports its exit', async () => {
     const agent = fakeAgent([say('Hi.'), exit(3)]);
     await using supervisor = createTestSupervisor({ agent });
     const running = query({
@@ -66,7 +66,7 @@ describe.runIf(CAN_WATCH)('under fake timers', () => {
     lease.release();
   });
 
-  it('a real process is ended, and proven gone', async () => {
+  it('a real process is ended, and proven dead', async () => {
     const supervisor = createTestSupervisor({ ladder: LADDER });
     const process = supervisor.spawn(misbehave.ignoresSigterm());
     // It ignores nothing before it says so.

@@ -160,7 +160,7 @@ const CLAIMS: readonly Claim[] = [
   },
 ];
 
-describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real one:', () => {
+describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real agent:', () => {
   it.for(CLAIMS)('$name', async (claim, { api, home, marker }) => {
     const options = { ...agentOptions(api.url, home, { [MARKER]: marker }), ...claim.options };
     const real = await run(claim, options);
@@ -180,7 +180,7 @@ describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real one:', () => {
     expect(facts(fake.messages, claim)).toEqual(facts(real.messages, claim));
   });
 
-  it('answers what the SDK asks of the agent itself', async ({ api, home, marker }) => {
+  it('answers the control requests of the SDK', async ({ api, home, marker }) => {
     const ask = async (options: Options): Promise<unknown> => {
       const asked = Promise.withResolvers<void>();
       const running = query({ prompt: held(asked.promise), options });

@@ -21,7 +21,7 @@ async function lastOf(running: AsyncIterable<SDKMessage>): Promise<string | unde
 }
 
 describe('a supervised fake agent', () => {
-  it('is charged to its session', async () => {
+  it('charges its session', async () => {
     const agent = fakeAgent([say('Hi.'), result({ costUsd: 0.25 })]);
     await using supervisor = createTestSupervisor({ agent });
     const reports: ExitReport[] = [];

@@ -19,7 +19,7 @@ const it = base.extend('script', ({ home, marker }) => async (lines: string) => 
   return (await run(process.execPath, ['--input-type=module', '-e', text], { env })).stdout.trim();
 });
 
-it.runIf(CAN_WATCH)('settles two requests, one after the other', async ({ script }) => {
+it.runIf(CAN_WATCH)('answers two requests, one after the other', async ({ script }) => {
   const told = await script(`
     const handler = doctorHandler(supervisor, { authorize: () => true });
     const ask = async () => (await handler(new Request('http://x/report.json'))).status;
@@ -27,9 +27,12 @@ it.runIf(CAN_WATCH)('settles two requests, one after the other', async ({ script
   expect(told).toBe('200 200');
 });
 
-it.runIf(CAN_WATCH)('would not be kept alive by the wait between them', async ({ script }) => {
-  const wait = `
+it.runIf(CAN_WATCH)(
+  'the wait between reports would not keep a host alive by itself (control)',
+  async ({ script }) => {
+    const wait = `
     const { systemClock } = await import('${SOURCE}/os/clock.ts');
     await new Promise((resolve) => systemClock.after(150, resolve));`;
-  await expect(script(wait)).rejects.toMatchObject({ code: 13 });
-});
+    await expect(script(wait)).rejects.toMatchObject({ code: 13 });
+  },
+);

@@ -93,7 +93,7 @@ describe('an event', () => {
     );
   });
 
-  it('keeps what may be read', () => {
+  it('keeps text that holds no path and no secret', () => {
     const confidential = { secrets: [], folders: () => ['/srv/state', '/'] };
     const shown = (text: string) => textWithoutFolders(text, confidential);
     expect(shown('asked for by the operator (3 of 4 and/or more)')).toBe(
@@ -107,7 +107,7 @@ describe('an event', () => {
 });
 
 describe('the page', () => {
-  it('escapes whatever a name holds', () => {
+  it('escapes HTML in every name', () => {
     const evil = `"'><script>alert(1)</script>&amp;<!--`;
     fc.assert(
       fc.property(fc.constantFrom(evil, `${evil}\n`, 'javascript:alert(1)', '</title>'), (name) => {

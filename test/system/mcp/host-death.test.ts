@@ -27,14 +27,14 @@ async function connectedHost(area: Area, whose: 'supervised' | 'theirs'): Promis
 }
 
 describe.runIf(CAN_CONTAIN)('a host with a connected client dies', () => {
-  it.for(DEATHS)('by %s: server and child are gone', async ([, kill], { area }) => {
+  it.for(DEATHS)('ends server and child after %s', async ([, kill], { area }) => {
     const host = await connectedHost(area, 'supervised');
     kill(host);
     await host.exited;
     expect(await area.survivors(GRACE_MS)).toEqual([]);
   });
 
-  it("by SIGKILL, with the SDK's own transport: both live on (control)", async ({ area }) => {
+  it("leaves both after SIGKILL with the SDK's own transport (control)", async ({ area }) => {
     const host = await connectedHost(area, 'theirs');
     host.kill('SIGKILL');
     await host.exited;

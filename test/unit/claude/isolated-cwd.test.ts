@@ -41,7 +41,7 @@ async function aDayLater(host: FakeSupervision): Promise<void> {
 }
 
 describe('isolatedCwd', () => {
-  it('is one private folder below the state directory, the same for every host', () => {
+  it('returns one private folder below the state directory, the same for every host', () => {
     const path = isolatedCwd(fake.supervisor);
     expect(path).toBe(join(folder, 'state', 'cwd', 'shared'));
     expect(isolatedCwd(hostIn().supervisor)).toBe(path);
@@ -58,7 +58,7 @@ describe('isolatedCwd', () => {
     },
   );
 
-  it('takes numbers and texts that read the same for the same session', () => {
+  it('treats a number and its text as the same session', () => {
     expect(isolatedCwd(fake.supervisor, { sessionId: 7 })).toBe(
       isolatedCwd(fake.supervisor, { sessionId: '7' }),
     );
@@ -92,7 +92,7 @@ describe('isolatedCwd', () => {
     ]);
   });
 
-  it('removes the folder of a session that never was, in time', async () => {
+  it('removes, after a while, the folder of a session that was never used', async () => {
     const path = isolatedCwd(fake.supervisor, { sessionId: 'never' });
     await fake.supervisor.sweep();
     expect(existsSync(path)).toBe(true);
@@ -100,7 +100,7 @@ describe('isolatedCwd', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('follows no link out of it', async () => {
+  it('does not follow a link out of the state directory', async () => {
     const outside = join(folder, 'outside');
     mkdirSync(outside);
     writeFileSync(join(outside, 'file'), 'x');
@@ -114,7 +114,7 @@ describe('isolatedCwd', () => {
     expect(existsSync(join(outside, 'file'))).toBe(true);
   });
 
-  it('refuses what others could write, and what is no id', () => {
+  it('refuses a folder that others can write, and an invalid session id', () => {
     const path = isolatedCwd(fake.supervisor, { sessionId: 's' });
     chmodSync(path, 0o777);
     const unsafe = expect.objectContaining({ code: 'STATE_DIR_UNSAFE' });

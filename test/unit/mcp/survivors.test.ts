@@ -4,7 +4,7 @@ import { UNKILLABLE } from '../../../kit/fake-os.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
 import { record } from '../../../kit/mcp.ts';
 
-it('close() names who survives, and the transport is closed all the same', async () => {
+it('close() reports survivors to onerror, and still closes the transport', async () => {
   using fake = new FakeSupervision({ guardian: false });
   const { supervisor, os } = fake;
   os.reactions = UNKILLABLE;
