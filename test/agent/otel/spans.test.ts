@@ -1,4 +1,4 @@
-// Spans of real processes, as the SDK's exporter in memory receives them.
+// Spans of real processes, as the SDK's in-memory exporter receives them.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { query } from '@anthropic-ai/claude-agent-sdk';
@@ -20,7 +20,7 @@ const STEPS = { admit: 'agent_supervisor.admit', run: 'agent_supervisor.run' };
 interface Rig {
   readonly supervisor: Supervisor;
   readonly telemetry: Telemetry;
-  /** What ends by itself when its stdin ends. */
+  /** A program that exits at the end of its stdin. */
   readonly cat: SpawnRequest;
   shell(script: string, more?: Partial<SpawnRequest>): SpawnRequest;
   stop(): void;
@@ -30,7 +30,7 @@ const it = supervised.extend('rig', async ({ home, supervise }, { onCleanup }): 
   const telemetry = new Telemetry();
   onCleanup(() => telemetry.shutdown());
   const supervisor = supervise({ pool: { concurrency: 1 } });
-  // Before it is guarded every start would be a queued one.
+  // Before the guardian runs, every start would be queued.
   await supervisor.start();
   const shell = (script: string, more: Partial<SpawnRequest> = {}): SpawnRequest => ({
     command: 'sh',

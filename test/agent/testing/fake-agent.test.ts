@@ -1,4 +1,4 @@
-// The real SDK's query() on agents that are none: in milliseconds, without key, network or binary.
+// The SDK's real query() with fake agents: in milliseconds, without key, network or binary.
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
@@ -25,7 +25,7 @@ interface Outcome {
   readonly error?: string;
 }
 
-/** Asks one prompt to its end. */
+/** Runs one prompt to its end. */
 async function ask(
   script: AgentScript,
   options: Options = {},
@@ -306,7 +306,7 @@ describe('fakeAgent', () => {
   });
 });
 
-/** The prompts one after the other; a promise among them is waited for. */
+/** Yields the prompts one after another, and waits for a promise among them. */
 async function* prompts(...texts: (string | Promise<void>)[]) {
   for (const text of texts) {
     if (typeof text !== 'string') await text;

@@ -1,4 +1,4 @@
-// superviseQuery on queries of other shapes than today's SDK: what it needs of one, and what it does without.
+// superviseQuery with queries of other shapes than today's SDK: the parts that it needs of one.
 import { describe, expect } from 'vitest';
 import { eventually, findByMarker } from '../../../kit/process-table.ts';
 import { MARKER } from '../../../kit/scenarios.ts';
@@ -11,7 +11,7 @@ interface Params {
   readonly options?: { readonly resume?: string; readonly abortController?: AbortController };
 }
 
-/** An agent that ends with its input, and leaves a process behind. */
+/** An agent that exits at the end of its input, and leaves a process. */
 const AGENT = 'setsid sleep 300 > /dev/null 2>&1 & cat > /dev/null';
 
 const total = (usd: number, session = 'a') => ({
@@ -25,7 +25,7 @@ const it = base.extend('ask', async ({ supervise, marker }) => {
   const supervisor = supervise();
   await supervisor.start();
   const reports: ExitReport[] = [];
-  /** A query that has nothing but its iterator. */
+  /** A query without usage requests. */
   async function* plain(hook: SpawnHook, messages: readonly unknown[]) {
     const env = { PATH: process.env['PATH'], [MARKER]: marker };
     const agent = hook({ command: 'sh', args: ['-c', AGENT], env });

@@ -40,7 +40,7 @@ const it = inArea.extend('supervise', async ({ area }, { onCleanup }) => {
   };
 });
 
-/** A report that is what its schema says, to the last field. */
+/** Makes a report, and checks every field against the schema. */
 async function examine(supervisor: Supervisor): Promise<DoctorReport> {
   const report = await doctor(supervisor);
   expect(JSON.parse(JSON.stringify(report))).toEqual(report);

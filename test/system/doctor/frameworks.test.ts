@@ -1,4 +1,4 @@
-// The same handler wherever a host has its routes, each mounted as docs/doctor-page.md says.
+// The same handler in each framework, mounted as docs/doctor-page.md shows.
 import type { RequestListener } from 'node:http';
 import express from 'express';
 import fastify from 'fastify';

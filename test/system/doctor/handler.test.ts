@@ -34,7 +34,7 @@ const it = base.extend('site', async ({ supervise }, { onCleanup }) => {
   };
 });
 
-/** The cookie of who has logged in. */
+/** Logs in, and returns the cookie. */
 async function logIn({ url, origin }: Site): Promise<string> {
   const { headers } = await ask(`${url}/login`, {
     method: 'POST',
@@ -69,7 +69,7 @@ describe('authentication', () => {
         });
       }
     }
-    // Neither does an address that holds it.
+    // A token in the address does not count either.
     expect((await ask(`${url}?token=${TOKEN}`)).status).toBe(401);
     expect((await ask(`${url}/report.json`, { headers: bearer() })).status).toBe(200);
   });
@@ -95,7 +95,7 @@ describe('authentication', () => {
     expect((await ask(url, { headers: { 'x-user': 'guest' } })).status).toBe(401);
     const headers = { 'x-user': 'admin' };
     expect((await ask(`${url}/stop`, { method: 'POST', headers })).status).toBe(403);
-    // Only true is yes.
+    // Only `true` lets a request in.
     const lax = await site({ authorize: (() => 'no') as never });
     expect((await ask(lax.url)).status).toBe(401);
   });
@@ -115,7 +115,7 @@ describe('authentication', () => {
     });
     expect([logout.status, logout.headers['location']]).toEqual([303, './']);
     expect(String(logout.headers['set-cookie'])).toMatch(/^agent_supervisor_doctor=; .*Max-Age=0;/);
-    // A cookie is of one handler only.
+    // A cookie is valid for one handler only.
     const other = await site();
     expect((await ask(other.url, { headers: { cookie } })).status).toBe(401);
   });
@@ -128,7 +128,7 @@ describe('authentication', () => {
     expect(String(plain.headers['set-cookie'])).toMatch(
       /^agent_supervisor_doctor=\d+\.[\w-]{43}; Path=\/api\/admin\/doctor; Max-Age=43200; HttpOnly; SameSite=Strict$/,
     );
-    // A proxy speaks TLS for us.
+    // A proxy ends TLS.
     const secure = await login({
       origin: origin.replace('http:', 'https:'),
       'sec-fetch-site': 'same-origin',
@@ -216,9 +216,9 @@ describe('a bad request', () => {
       { ...own, 'sec-fetch-site': 'cross-site' },
       { ...own, 'sec-fetch-site': 'same-site' },
       { cookie, origin: 'http://evil.test', 'sec-fetch-site': 'same-origin' },
-      // As a browser, with what only a program has: a page of elsewhere must not borrow it.
+      // A browser that sends a token: a page of another site must not make it act.
       { ...bearer(), origin: 'http://evil.test' },
-      // Waived, and from nowhere.
+      // Waived, and without an origin.
       {},
     ]) {
       expect([headers, await stop(headers)]).toEqual([headers, 403]);
@@ -408,7 +408,7 @@ describe.runIf(CAN_WATCH)('the button of a session with the longest allowed id',
     const one = await site({ token: TOKEN }, {}, supervisor);
     const headers = { ...HTML, cookie: await logIn(one), origin: one.origin };
     const { text } = await ask(one.url, { headers });
-    // What is in the page is what a browser sends back, its lines as a form has them.
+    // A browser sends the value in the page back, with its line ends changed.
     const shown = /action="[^"]*reap".*?name="target" value="([^"]*)"/s.exec(text)?.[1] ?? '';
     const target = unescaped(shown).replaceAll('\n', '\r\n');
     const body = { form: formTokenIn(text), target, confirmed: 'yes' };

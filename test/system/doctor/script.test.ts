@@ -1,4 +1,4 @@
-// A script that has no server, and nothing else that keeps it alive.
+// A script without a server, which nothing else keeps alive.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,7 +7,7 @@ import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
 
 const SOURCE = join(import.meta.dirname, '../../../src');
 
-/** What a script in a process of its own prints; it rejects where that exits before it has done. */
+/** Runs a script in a process of its own, and returns its output; rejects if it exits too early. */
 const it = base.extend('script', ({ home, marker }) => async (lines: string) => {
   const text = `
     import { createSupervisor } from '${SOURCE}/index.ts';

@@ -1,4 +1,4 @@
-// The real clients of the SDK, of both versions, through our transport; and what theirs leaves behind.
+// The SDK's real clients, 1.x and 2.x, with this transport; and the processes that their own leaves.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Client as Client2 } from '@modelcontextprotocol/client';
@@ -21,7 +21,7 @@ import { safeNames } from '../../../src/mcp/environment.ts';
 import { SupervisedStdioTransport } from '../../../src/mcp/index.ts';
 import { COOKIE_VARIABLE } from '../../../src/os/os.ts';
 
-/** What the clients of both versions can do. */
+/** The methods of both clients. */
 interface AnyClient {
   onclose?: (() => void) | undefined;
   onerror?: ((error: Error) => void) | undefined;
@@ -84,7 +84,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     const [running] = findByMarker(MARKER, marker);
     const names = running && environmentOf(running).map((line) => line.replace(/=.*/s, ''));
     const ours = [COOKIE_VARIABLE, MARKER, 'MEMORY_FILE_PATH'];
-    // Node hands the last one down by itself, where coverage is measured.
+    // Node passes this one on by itself when coverage is measured.
     const allowed = [...safeNames('linux'), ...ours, 'NODE_V8_COVERAGE'];
     expect(allowed).toEqual(expect.arrayContaining(names ?? []));
     expect(names).toContain('PATH');

@@ -1,4 +1,4 @@
-// What a server inherits unasked, held against the lists of the SDK itself.
+// The variables that a server inherits by default, compared with the SDK's lists.
 import { execFileSync } from 'node:child_process';
 import { DEFAULT_INHERITED_ENV_VARS as NAMES_2 } from '@modelcontextprotocol/client/stdio';
 import { DEFAULT_INHERITED_ENV_VARS as NAMES_1 } from '@modelcontextprotocol/sdk/client/stdio.js';
@@ -46,7 +46,7 @@ describe('the names of safe variables', () => {
     expect(safeNames('win32')).toEqual(expect.arrayContaining(namesOnWindows(V1)));
   });
 
-  /** The SDK decides at its import, by the platform. */
+  /** The SDK chooses the list at its import, by the platform. */
   function namesOnWindows(sdk = ''): string[] {
     const script = `Object.defineProperty(process, 'platform', { value: 'win32' });
       const { DEFAULT_INHERITED_ENV_VARS } = await import('${sdk}');

@@ -1,4 +1,4 @@
-// A host whose client is connected dies, whatever the cause.
+// A host with a connected client dies, for any cause.
 import { describe, expect } from 'vitest';
 import {
   type Area,
@@ -16,7 +16,7 @@ const DEATHS: readonly (readonly [string, (host: ContainedHost) => void])[] = [
   ['an uncaught throw', (host) => host.send({ do: 'die', how: 'throw' })],
 ];
 
-/** What stands of the server, by what it was started as. */
+/** Lists the live processes of the server, by its command line. */
 const roles = (area: Area) => area.tree().flatMap(({ args }) => args[2] ?? []);
 
 async function connectedHost(area: Area, whose: 'supervised' | 'theirs'): Promise<ContainedHost> {

@@ -1,4 +1,4 @@
-// Servers that write to the host's own stderr, as the SDK lets them by default.
+// Servers that write to the host's own stderr, as with the SDK's default.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ const it = base.extend('host', ({ home, marker }, { onCleanup }) => {
       exited,
       lines,
       stderr: () => stderr,
-      /** Makes the server say something, and waits for its answer or for the host's end. */
+      /** Makes the server write to stderr, and waits for its answer or for the host's exit. */
       async ask() {
         const before = lines.length;
         child.stdin.write('\n');

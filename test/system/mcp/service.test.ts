@@ -1,4 +1,4 @@
-// Transports for a server that others own: one after the other, each with its own answers.
+// Transports for a running service: one after another, each with its own answers.
 import { once } from 'node:events';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { describe, expect } from 'vitest';
@@ -123,7 +123,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await transport.start();
     for (const id of [1, 2, 3]) await transport.send(request(id));
     await transport.send(request(0, 'initialize'));
-    // The server echoes it: 1 is answered. And the client gives up on 3 itself.
+    // The server echoes 1, which answers it. The client cancels 3 itself.
     await transport.send(answer(1));
     await transport.send(note('notifications/cancelled', { requestId: 3 }));
     await transport.send(note('last'));
@@ -145,7 +145,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     server,
     attach,
   }) => {
-    // Answers nothing before it is told to.
+    // Answers nothing until it is told to.
     const process = server('until read -r line && [ "$line" = "$0" ]; do :; done; exec cat');
     const first = attach(process);
     await first.transport.start();
@@ -156,7 +156,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
 
     const second = attach(process);
     await second.transport.start();
-    // The server's late answers, and then those to the second client's own requests.
+    // First the server's late answers, then those to the second client's own requests.
     for (const late of [answer(0, { of: 'first' }), answer(1, { of: 'first' })])
       process.stdin.write(`${JSON.stringify(late)}\n`);
     await second.transport.send(note('late ones are over'));

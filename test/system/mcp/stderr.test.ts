@@ -1,4 +1,4 @@
-// What a server says on its stderr: where it goes, and that it holds up nobody.
+// The stderr of a server: its target, and that no target blocks the server.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, createReadStream, openSync, readFileSync } from 'node:fs';
@@ -87,7 +87,7 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     expect(transport.stderr).toBe(null);
     await transport.start();
     await closed();
-    // A dead server's last words still wait for their reader.
+    // A dead server's last lines still wait for their reader.
     await eventually(() => bytes === NOISE_BYTES);
     expect(slow.writable).toBe(true);
   });
@@ -108,7 +108,7 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     await transport.start();
     await closed();
     await transport.close();
-    // To close what is closed would throw.
+    // Closing a closed descriptor would throw.
     closeSync(fd);
     expect(readFileSync(path, 'utf8')).toBe('to a file\n');
   });
@@ -116,7 +116,7 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
   it('a file descriptor: has all lines when close() resolves', async ({ serve, home }) => {
     const path = join(home, 'fifo');
     execFileSync('mkfifo', [path]);
-    // With both ends in hand, neither waits for the other. Nobody reads it yet, and it cannot hold all.
+    // With both ends in one process, neither blocks. Nothing reads yet, and the pipe cannot hold all.
     const fd = openSync(path, 'r+');
     const { transport, heard } = serve(`head -c 200000 /dev/zero >&2; ${DONE}; exec cat`, fd);
     await transport.start();

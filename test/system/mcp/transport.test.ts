@@ -1,4 +1,4 @@
-// One transport and one small server: what it says, whatever the server does.
+// One transport and one small server that behaves in many ways.
 import { afterEach, describe, expect, vi } from 'vitest';
 import { note, record } from '../../../kit/mcp.ts';
 import { endByMarker, eventually, findByMarker } from '../../../kit/process-table.ts';
@@ -7,9 +7,9 @@ import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
 import { catchUncaught } from '../../../kit/uncaught.ts';
 import type { SupervisedStdioParameters } from '../../../src/mcp/index.ts';
 
-/** Says that it runs, and everything that it hears. */
+/** Prints that it runs, and echoes its input. */
 const ECHO = `echo '${JSON.stringify(note('ready'))}'; exec cat`;
-/** Says that it runs, and hears nothing, not even the end. */
+/** Prints that it runs, and reads nothing, not even the end of its stdin. */
 const DEAF = `trap '' TERM; echo '${JSON.stringify(note('ready'))}'; while :; do sleep 300; done`;
 
 type More = Partial<Omit<SupervisedStdioParameters, 'service'>>;
@@ -19,7 +19,7 @@ const it = base
     supervise({ ladder: { stdinEofMs: 200, termMs: 200, killMs: 1000 } }),
   )
   .extend('serve', ({ supervisor, marker }) => {
-    /** A transport for a server that is a shell script. */
+    /** Makes a transport for a server that is a shell script. */
     return (script: string, more: More = {}) =>
       record({
         command: 'sh',

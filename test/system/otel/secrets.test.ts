@@ -1,4 +1,4 @@
-// What must not be told is planted wherever a process can have it, and looked for in all that is told.
+// Secrets are planted wherever a process can hold one, and searched in all telemetry.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,13 +18,13 @@ const [KEY, PLAIN, ARGUMENT, SAID, FOLDER] = [
   'Fg1Ow8Ki3Vm6Pa5Uq0',
 ] as const;
 
-/** All that one can see of a value: hidden properties, causes and stacks too. */
+/** Shows everything of a value: hidden properties, causes and stacks too. */
 function allOf(value: unknown): string {
   const options = { depth: Number.POSITIVE_INFINITY, showHidden: true };
   return inspect(value, { ...options, maxStringLength: null, maxArrayLength: null });
 }
 
-/** Hears everything that is told of any supervisor, until it is disposed of. */
+/** Records the diagnostics of all supervisors, until it is disposed. */
 class Ear {
   readonly #heard: { readonly name: string; readonly detail: unknown }[] = [];
   readonly #listener = (message: unknown, name: string | symbol): void => {
@@ -40,7 +40,7 @@ class Ear {
     return new Set(this.#heard.map(({ name }) => name));
   }
 
-  /** The events that tell of it. */
+  /** Names of the recorded events that contain the secret. */
   telling(secret: string): string[] {
     return this.#heard
       .filter(({ detail }) => allOf(detail).includes(secret))
@@ -95,7 +95,7 @@ describe.runIf(CAN_WATCH)('a real process', () => {
       expect.arrayContaining(['exited', 'refused', 'leftovers', 'restarting', 'ending', 'swept']),
     );
     for (const secret of [KEY, PLAIN, ARGUMENT]) expect(ear.telling(secret)).toEqual([]);
-    // An error names the folder that is not there: to the host, which named it first.
+    // An error names the missing folder, but only to the host, which had named it first.
     expect(ear.telling(FOLDER)).toEqual(['refused']);
     const exported = await telemetry.text();
     expect(exported).toContain('agent_supervisor.process.ends');

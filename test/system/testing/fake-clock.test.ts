@@ -86,7 +86,7 @@ describe('FakeClock', () => {
     void process.terminate().then((report) => {
       ended = report.ended;
     });
-    // Looks at the process table take real time.
+    // Reads of the process table take real time.
     await eventually(() => clock.advance(200).then(() => ended));
     expect(ended).toMatchObject([{ signal: 'SIGKILL', forced: true }]);
     // Two seconds from the end of stdin to SIGTERM, five more to SIGKILL.

@@ -1,4 +1,4 @@
-// A host that is killed, and what is left of it then.
+// A host that is killed, and the processes that it leaves.
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findByArgument, readRow } from '../../../kit/process-table.ts';
@@ -15,7 +15,7 @@ describe.runIf(CAN_WATCH)('killHost', () => {
     const death = await killHost(HOST, { args: [stateDir], signal });
     expect(death).toMatchObject({ code: null, signal, after: [], stderr: '' });
     expect(death.lines[0]).toMatch(/^ready \d+/);
-    // The program; with the guardian off, it would be left. The guardian is no child of its host.
+    // The program would be left with the guardian off. The guardian itself is no child of its host.
     expect(death.before).toHaveLength(1);
     expect(death.before.filter(({ pid }) => readRow(pid) !== undefined)).toEqual([]);
     await removeTempDir(stateDir);

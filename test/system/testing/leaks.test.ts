@@ -1,4 +1,4 @@
-// What the kit finds, and what it takes for no leak.
+// Processes that count as leaks, and those that do not.
 import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';

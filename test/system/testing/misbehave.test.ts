@@ -1,4 +1,4 @@
-// Every misbehaviour really misbehaves, and ends by itself in the end.
+// Every program really misbehaves, and exits by itself in the end.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,7 +22,7 @@ afterEach(() => supervisor.dispose());
 
 interface Running {
   readonly process: SupervisedProcess;
-  /** What it says of whom misbehaves. */
+  /** The pid that it prints. */
   readonly pid: number;
   line(start: string): Promise<string>;
 }

@@ -1,4 +1,4 @@
-// The private folders that background agents work in.
+// The private working folders of background agents.
 import {
   chmodSync,
   existsSync,
@@ -34,7 +34,7 @@ function hostIn(): FakeSupervision {
 }
 
 async function aDayLater(host: FakeSupervision): Promise<void> {
-  // So that time is seen to pass.
+  // The first sweep notes the time, so that the second one sees a day pass.
   await host.supervisor.sweep();
   await host.os.clock.advance(DAY_MS + 60_000);
   await host.supervisor.sweep();

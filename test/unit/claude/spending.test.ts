@@ -4,7 +4,7 @@ import { runs } from '../../../kit/property.ts';
 import { Meter, readTotal } from '../../../src/claude/spending.ts';
 import type { Spent } from '../../../src/index.ts';
 
-/** What the agent says, in order: `result` and `reading` are running totals in dollars. */
+/** The agent's totals in order: `result` and `reading` are running totals in dollars. */
 type Word = { begin: number } | { result: number; of?: string } | { reading: number; of?: string };
 
 const amount = (usd: number): Spent => ({ usd, tokens: Math.round(usd * 1000) });

@@ -1,4 +1,4 @@
-// Each check by its table: what makes it ok, warn and fail.
+// Each check by a table of findings that make it ok, warn and fail.
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -209,7 +209,7 @@ describe('the checks', () => {
       const stateDir = await stateDirHealth(os, folder, folder, String);
       return judge({ ...WELL, stateDir }).checks.find(({ id }) => id === 'state-dir')?.status;
     };
-    // It asks the system for the time and the user only; the folder is a real one.
+    // It asks the system only for the time and the user; the folder is real.
     const os = { clock: systemClock } as Os;
     expect(await statusOn({ ...os, userId: () => 0 })).toBe('fail');
     expect(await statusOn({ ...os, userId: () => undefined })).toBe('ok');

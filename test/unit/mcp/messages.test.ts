@@ -1,4 +1,4 @@
-// What a server's stdout is taken for, however its bytes come.
+// The parsing of a server's stdout, with its bytes split anywhere.
 import { JSONRPCMessageSchema } from '@modelcontextprotocol/sdk/types.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ const FUZZ = runs(200);
 const encoder = new TextEncoder();
 const NOTE: JsonRpcMessage = { jsonrpc: '2.0', method: 'note' };
 
-/** Reads the text, cut at these positions. */
+/** Reads the text, split at these positions. */
 function readAll(text: string, cuts: readonly number[] = [], maxBytes = 2 ** 20): Read[] {
   const bytes = encoder.encode(text);
   const reader = new MessageReader(maxBytes);
@@ -56,7 +56,7 @@ describe('a message', () => {
   });
 
   it('is accepted exactly when the SDK accepts it', () => {
-    /** Right more often than not, and as often left out. */
+    /** A field that is valid with weight 5, wrong with 1, and missing with 6. */
     const part = (right: fc.Arbitrary<unknown>) =>
       fc.oneof(
         { weight: 5, arbitrary: right },

@@ -1,4 +1,4 @@
-// A server that nothing can end: close() says so, in its time.
+// A server that nothing can end: close() reports it in time.
 import { expect, it } from 'vitest';
 import { UNKILLABLE } from '../../../kit/fake-os.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';

@@ -1,4 +1,4 @@
-// Metrics to the very number: the operating system, and with it time, is in memory.
+// Metrics with exact numbers: the operating system and its clock are in memory.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UNKILLABLE } from '../../../kit/fake-os.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
@@ -26,7 +26,7 @@ afterEach(async () => {
   fake[Symbol.dispose]();
 });
 
-/** Each point as `value attribute attribute …`, in whole seconds, those of value 0 left out. */
+/** Each point as `value attribute attribute …`, in whole seconds, without those of value 0. */
 async function points(name: string): Promise<string[]> {
   const metrics = await telemetry.metrics();
   return (metrics[name] ?? []).filter(({ value }) => value !== 0).map(show);
