@@ -58,7 +58,7 @@ export class Auth {
     // A login needs no form token: it carries the token itself.
     if (method === undefined || method === 'bearer' || this.#isFormToken(formToken))
       return undefined;
-    return 'The form is not of this page, or of before the host was started again. Load the page again.';
+    return 'The form is not from this page, or it is from before a restart of the host. Load the page again.';
   }
 
   isToken(text: string): boolean {

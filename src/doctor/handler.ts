@@ -100,8 +100,8 @@ class RequestHandler {
 
   #unauthorized(): HttpError {
     const text = this.#auth.hasLogin
-      ? 'This takes the token: log in, or send it as "Authorization: Bearer".'
-      : 'Nobody gets in here: the host has set no token.';
+      ? 'This needs the token: log in, or send it as "Authorization: Bearer".'
+      : 'No access: the host has set no token.';
     return new HttpError(401, text);
   }
 
@@ -124,7 +124,7 @@ class RequestHandler {
     if (method === 'HEAD') return respond(null, type);
     const body = this.#streams.open();
     if (body !== undefined) return respond(body, type, { headers: { 'x-accel-buffering': 'no' } });
-    throw new HttpError(503, 'Too many follow the events already; try again later.', {
+    throw new HttpError(503, 'Too many event streams are open; try again later.', {
       'retry-after': '30',
     });
   }
@@ -133,7 +133,7 @@ class RequestHandler {
     const forgery = this.#auth.forgeryReason(request, undefined);
     if (forgery !== undefined) throw new HttpError(403, forgery);
     const { token = '' } = await fieldsOf(request);
-    if (!this.#auth.isToken(token)) throw new HttpError(401, 'This is not the token.');
+    if (!this.#auth.isToken(token)) throw new HttpError(401, 'Wrong token.');
     const headers = { 'set-cookie': this.#auth.loginCookie(request, mount) };
     return wantsHtml ? redirect(base, headers) : jsonResponse({}, { headers });
   }

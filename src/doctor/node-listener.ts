@@ -62,7 +62,7 @@ export function toNodeListener(
       } catch (error) {
         // The message of the error stays here: it may hold a path or a secret.
         const status = error instanceof BadRequest ? 400 : 500;
-        const text = status === 400 ? 'This is no request.' : 'The handler failed.';
+        const text = status === 400 ? 'The request is invalid.' : 'The handler failed.';
         answer = Response.json({ error: text }, { status });
       }
       await send(answer, response, gone.signal);

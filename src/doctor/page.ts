@@ -59,7 +59,7 @@ export function loginPage(base: string, refusal: string | undefined): string {
     html`<main class="narrow"><h1>Agent supervisor</h1>
 ${
   refusal === undefined
-    ? html`<p class="note">Its host has set a token, and asks for it here.</p>`
+    ? html`<p class="note">Enter the token that the host has set.</p>`
     : html`<p class="banner" data-is="fail" role="alert">${refusal}</p>`
 }
 <form method="post" action="${base}login"><p><label for="token">Token</label>

@@ -109,7 +109,9 @@ export function queue({ supervisor }: DoctorReport): Html | null {
   return section(
     'queue',
     'Waiting for a slot',
-    table('Who waits for a slot, the next one first', columns, items, ({ at }) => String(at)),
+    table('Requests that wait for a slot, the next one first', columns, items, ({ at }) =>
+      String(at),
+    ),
   );
 }
 

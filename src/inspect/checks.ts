@@ -116,22 +116,22 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
     if (freeBytes !== null && freeBytes < MIN_FREE_BYTES)
       return warn(
         `The disk of the state directory has ${Math.floor(freeBytes / 1024 / 1024)} MiB left; when it is full, the registry goes on in memory only.`,
-        'Make room on it.',
+        'Free some space on it.',
       );
     return ok('The state directory is private, and its disk has room.');
   },
   'stale-files': ({ stale, stateDir }) => {
     const torn = stateDir.files.find(({ kind }) => kind === 'half-written')?.count ?? 0;
     if (stale.length === 0 && torn < 3)
-      return ok('No socket or pid file of a dead process lies about.');
+      return ok('The state directory has no files of dead processes.');
     return warn(
-      `${stale.length} files of dead processes and ${torn} half-written ones lie in the state directory.`,
+      `${stale.length} files of dead processes and ${torn} half-written ones are in the state directory.`,
       'The next start or sweep removes what is proven; "agent-supervisor recover" does it now.',
     );
   },
   identity: ({ processes }) => {
     const unproven = processes.filter(({ identity }) => identity === 'unproven');
-    if (unproven.length === 0) return ok('Every recorded process can be told from any other.');
+    if (unproven.length === 0) return ok('Every recorded process can be identified.');
     return warn(
       `${some(
         unproven.map(({ id }) => id),
@@ -192,7 +192,7 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
   clock: ({ clockJumpMs, owners, at }) => {
     const ahead = owners.some(({ openedAt }) => openedAt > at + CLOCK_JUMP_MS);
     if (!ahead && Math.abs(clockJumpMs ?? 0) < CLOCK_JUMP_MS)
-      return ok('The wall clock has gone on as it should.');
+      return ok('The wall clock has not jumped.');
     return warn(
       ahead
         ? 'A journal was opened in the future: the wall clock was set back.'
@@ -218,7 +218,7 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       return ok(`This host is below ${depth} other supervisors.`);
     return fail(
       `This host is below ${depth} other supervisors, and maxDepth is ${maxDepth}: it starts nothing.`,
-      'Agents that start hosts that start agents do not end; raise maxDepth if that is meant.',
+      'Look for agents that start hosts in an endless chain, or raise maxDepth if the nesting is intended.',
     );
   },
   environment: ({ environment }) => {
@@ -230,16 +230,14 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       );
     const nested =
       markers.length > 0
-        ? 'This host was itself started by an agent'
-        : 'The environment is that of no agent';
+        ? 'This host was started by an agent'
+        : 'This host was not started by an agent';
     const kept =
       dropped.length > 0
-        ? `; ${dropped.join(', ')} ${dropped.length > 1 ? 'are' : 'is'} kept from what it starts`
+        ? `; ${dropped.join(', ')} ${dropped.length > 1 ? 'are' : 'is'} not passed on to its processes`
         : '';
     const login =
-      logins.length > 0
-        ? `logins are visible by ${logins.join(', ')}`
-        : 'no login is visible in it';
+      logins.length > 0 ? `logins are visible: ${logins.join(', ')}` : 'no login is visible';
     return ok(`${nested}${kept}; ${login}.`);
   },
 };

@@ -162,7 +162,7 @@ dialog.addEventListener('close', async () => {
   if (dialog.returnValue !== 'yes' || asked === undefined) return;
   const { url, body } = asked;
   asked = undefined;
-  say('It is being done …');
+  say('Working …');
   try {
     const response = await fetch(url, {
       method: 'POST',

@@ -172,7 +172,7 @@ describe('the live page', { timeout: 120_000 }, () => {
     await page.goto(locked.url);
     await page.getByLabel('Token').fill('another-token-of-them');
     await page.getByRole('button', { name: 'Log in' }).click();
-    await page.getByRole('alert').getByText('This is not the token.').waitFor();
+    await page.getByRole('alert').getByText('Wrong token.').waitFor();
     await page.getByLabel('Token').fill(TOKEN);
     await page.keyboard.press('Enter');
     await page.locator('#live[data-is="live"]').waitFor();

@@ -65,7 +65,7 @@ describe('authentication', () => {
         expect([address, status]).toEqual([address, 401]);
         expect(got['www-authenticate']).toBe('Bearer');
         expect(JSON.parse(text)).toEqual({
-          error: 'This takes the token: log in, or send it as "Authorization: Bearer".',
+          error: 'This needs the token: log in, or send it as "Authorization: Bearer".',
         });
       }
     }
@@ -80,7 +80,7 @@ describe('authentication', () => {
       const { status, text } = await ask(url, { headers: bearer(token) });
       expect([status, JSON.parse(text).error]).toEqual([
         401,
-        'Nobody gets in here: the host has set no token.',
+        'No access: the host has set no token.',
       ]);
     }
     const login = { method: 'POST', headers: { 'sec-fetch-site': 'same-origin' } };
