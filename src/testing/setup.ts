@@ -60,8 +60,8 @@ function atEndOfJest(): boolean {
 }
 
 /**
- * Checks after all hooks of the file. node:test, too, runs hooks in the order of their definition; one
- * that the first hook adds, outside of its own scope, is the last.
+ * Checks after all other hooks of the file. A hook of node:test, too, runs in the order of definition;
+ * one that the first hook adds, outside of its own scope, is the last.
  */
 async function atEndOfNode(file: string): Promise<void> {
   const { after } = await import('node:test');
