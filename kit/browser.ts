@@ -1,4 +1,4 @@
-// Debian's Chromium without a window, in a home of its own; it reaches nothing but 127.0.0.1.
+// Debian's headless Chromium with a home of its own; it reaches only 127.0.0.1.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ export const CAN_BROWSE = hasProgram(PROGRAM);
 const ARGUMENTS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage'],
-  // Nothing but the test's own servers has an address, one of them by a name that leads here.
+  // Only the test's own servers resolve, one of them by a foreign name.
   '--host-resolver-rules=MAP evil.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ];
 
@@ -41,7 +41,7 @@ export async function openBrowser(): Promise<Browser> {
   };
 }
 
-/** What the browser complains of: violations of the policy, errors of the script, files that are not there. */
+/** Collects violations of the content security policy, script errors and missing files. */
 export function complaintsOf(page: Page): string[] {
   const complaints: string[] = [];
   page.on('console', (message) => {

@@ -1,4 +1,4 @@
-// A host of test/fixtures/bundled-host, made by somebody else's bundler or run by somebody else's loader.
+// A host of test/fixtures/bundled-host, built by a third-party bundler or run by a third-party loader.
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { cp, mkdtemp, realpath, rm } from 'node:fs/promises';
@@ -12,20 +12,23 @@ import { type Program, startProgram } from './start-program.ts';
 
 const run = promisify(execFile);
 const MARKER = 'AGENT_SUPERVISOR_BUNDLED_TEST';
-/** From the host's death to that of all it started: its ladder takes 1.5 s, a busy machine longer. */
+/**
+ * Longest time from a host's death to that of its processes: its ladder takes 1.5 s, and more on a busy
+ * machine.
+ */
 const GRACE_MS = 15_000;
 
-/** What {@link once} of the fixture reports of a host that works. */
+/** The report of {@link once} of the fixture for a host that works. */
 const WELL = {
   ...{ cause: 'completed', output: 'hello', served: true, sampled: true },
   ...{ survivors: [], warnings: [] },
 };
 
-/** A project that has the packed package installed, and a host that uses it. */
+/** A project with the packed package installed, and a host that uses it. */
 export interface HostProject {
   readonly folder: string;
   remove(): Promise<void>;
-  /** Bundles the host by a tool, from the folder or the path that it needs, and takes it where no node_modules is. */
+  /** Bundles the host with a tool, and moves the bundle to a folder without node_modules. */
   bundle(tool: string, ...tools: readonly string[]): Promise<{ folder: string; file: string }>;
 }
 
@@ -41,7 +44,7 @@ export async function hostProject(): Promise<HostProject> {
       const args = ['bundle.mjs', tool, out, ...tools];
       const { stdout } = await run(process.execPath, args, { cwd: folder, timeout: 120_000 });
       const file = stdout.trim().split('\n').at(-1) ?? '';
-      // Out of reach of any node_modules: the project's own must not help.
+      // Outside of any node_modules, which would hide a missing file.
       const elsewhere = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-host-')));
       await cp(dirname(file), elsewhere, { recursive: true });
       return { folder: elsewhere, file: file.replace(dirname(file), elsewhere) };
@@ -49,7 +52,7 @@ export async function hostProject(): Promise<HostProject> {
   };
 }
 
-/** One run of a host, whose whole tree bears a marker. */
+/** One run of a host, whose whole tree carries a marker. */
 class Run {
   readonly #marker = randomUUID();
   readonly #stateDir: string;
@@ -63,7 +66,7 @@ class Run {
     });
   }
 
-  /** What of it is alive, but for what has started the host (a loader's own process). */
+  /** Lists its live processes, without the one that started the host (a loader's own process). */
   left(): number[] {
     const rows = findByMarker(MARKER, this.#marker);
     return rows.map(({ pid }) => pid).filter((pid) => pid !== this.program.pid);
@@ -81,7 +84,7 @@ async function start(command: readonly string[], cwd: string, env: NodeJS.Proces
   return new Run(command, cwd, stateDir, env);
 }
 
-/** Expects a host to start, serve and end processes, and its guardian to end them when it is SIGKILLed. */
+/** Expects a host to start, serve and end processes, and its guardian to end them after a SIGKILL. */
 export async function expectWholeLife(command: readonly string[], cwd: string): Promise<void> {
   await expectService(command, cwd);
   await using host = await start([...command, 'stay'], cwd);
@@ -96,15 +99,17 @@ export async function expectService(command: readonly string[], cwd: string): Pr
   expect(JSON.parse(line)).toEqual(WELL);
 }
 
-/** What a host warns of that only starts its supervisor, and how many processes of it there are then. */
+/**
+ * Starts a host that only starts its supervisor; returns its warnings and the number of its processes.
+ */
 export async function guardedStart(command: readonly string[], cwd: string) {
   await using host = await start([...command, 'guard'], cwd);
   const { warnings } = JSON.parse(await host.program.line('{')) as { warnings: string[] };
-  // It goes on for a moment of its own accord: what it had started would be seen.
+  // The host runs on for a moment, so that a process it starts is counted.
   return { warnings, others: host.left().length };
 }
 
-/** The control: without a guardian they live on. Returns how many. */
+/** The control: without a guardian the processes live on. Returns their number. */
 export async function survivorsWithoutGuardian(
   command: readonly string[],
   cwd: string,
@@ -115,7 +120,7 @@ export async function survivorsWithoutGuardian(
   return host.left().length;
 }
 
-/** Expects the same of a server that answers at `/life`, once it has said where it listens. */
+/** Expects the same of a server that answers at `/life`, once it has printed its address. */
 export async function expectServer(
   command: readonly string[],
   cwd: string,
@@ -140,7 +145,7 @@ export async function expectServer(
   await eventually(() => host.left().length === 0, { timeoutMs: GRACE_MS, what: 'all are dead' });
 }
 
-/** Expects a watcher to start the host anew after a change, with nothing left of the one before. */
+/** Expects a watcher to restart the host after a change, with no process of the earlier host left. */
 export async function expectWatched(
   command: readonly string[],
   cwd: string,

@@ -1,4 +1,4 @@
-// The command `agent-supervisor` as a person runs it: by its arguments, in a pipe, in a terminal.
+// Runs the command `agent-supervisor` as a person does: by arguments, in a pipe, in a terminal.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -12,11 +12,11 @@ import { hasProgram } from './programs.ts';
 
 const run = promisify(execFile);
 
-/** The command's own program. */
+/** The command's main file. */
 export const MAIN = join(import.meta.dirname, '../src/cli/main.ts');
 
 export interface Outcome {
-  /** As a shell says it: 128 + n for a signal. */
+  /** As a shell reports it: 128 + n for a signal. */
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -24,7 +24,7 @@ export interface Outcome {
 
 export interface CallOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** What stdin says; it is /dev/null without. */
+  /** The content of stdin; without it, stdin is /dev/null. */
   readonly input?: string | Buffer;
   readonly cwd?: string;
   readonly uid?: number;
@@ -40,7 +40,7 @@ async function outcomeOf(child: ChildProcess): Promise<Outcome> {
   };
 }
 
-/** The command with an area's state directory. */
+/** The command, with an area's state directory. */
 export class CommandLine {
   readonly area: Area;
 
@@ -48,13 +48,13 @@ export class CommandLine {
     this.area = area;
   }
 
-  /** Runs it to its end. */
+  /** Runs the command to its end. */
   async call(args: readonly string[], options: CallOptions = {}): Promise<Outcome> {
     return outcomeOf(this.start(args, options));
   }
 
   start(args: readonly string[], { env, input, cwd, uid }: CallOptions = {}): ChildProcess {
-    // Another user could not write down its coverage, and would say so.
+    // Another user could not write the coverage files, and Node would print an error.
     const uncovered = uid === undefined ? {} : { NODE_V8_COVERAGE: '' };
     const child = spawn(process.execPath, [MAIN, ...args], {
       env: { ...this.env, ...uncovered, ...env },
@@ -66,12 +66,12 @@ export class CommandLine {
     return child;
   }
 
-  /** Runs a line of bash, in which `agent-supervisor` is the command. */
+  /** Runs a line of bash with `agent-supervisor` as a command. */
   async bash(line: string, env: CallOptions['env'] = {}): Promise<Outcome> {
     return this.#shell(['bash', '--norc', '-c', `${FUNCTION}\n${line}`], env);
   }
 
-  /** The same for fish. */
+  /** Runs a line of fish with `agent-supervisor` as a command. */
   async fish(line: string): Promise<Outcome> {
     const command = 'function agent-supervisor; "$NODE" "$MAIN" $argv; end';
     return this.#shell(['fish', '--no-config', '-c', `${command}\n${line}`]);
@@ -94,10 +94,10 @@ export class CommandLine {
 
 const FUNCTION = 'agent-supervisor() { "$NODE" "$MAIN" "$@"; }';
 
-/** A script that ignores what is polite, with a child in a session of its own. */
+/** A script that ignores SIGTERM and SIGHUP, with a child in a session of its own. */
 export const TREE = 'trap "" TERM HUP; setsid sleep 300 & echo ready; exec sleep 300';
 
-/** What `run` started, once it stands. */
+/** Waits for the processes that `run` has started. */
 export async function sleepers(line: CommandLine, count = 2): Promise<ProcessRow[]> {
   return eventually(() => {
     const rows = line.area.tree().filter(({ args }) => args[0] === 'sleep');
@@ -110,14 +110,14 @@ const streamText = (stream: NodeJS.ReadableStream | null) =>
 
 export const CAN_TYPE = CAN_CONTAIN && hasProgram('/usr/bin/tmux');
 
-/** A shell in a terminal of its own. */
+/** A shell in a tmux terminal of its own. */
 class Shell {
   readonly #line: CommandLine;
   readonly #env: Record<string, string>;
 
   constructor(line: CommandLine) {
     this.#line = line;
-    // The socket lies in the area: nobody else's server is reached by it.
+    // The socket is in the area, so that no other tmux server is reached.
     this.#env = { ...line.env, TMUX_TMPDIR: line.area.folder, LC_ALL: 'C.UTF-8' };
   }
 
@@ -126,7 +126,7 @@ class Shell {
     rows = 30,
     term = 'tmux-256color',
     shell = 'bash' as 'bash' | 'zsh',
-    /** What it does first. */
+    /** Commands that the shell runs first. */
     rc = '',
   } = {}): Promise<void> {
     const { folder } = this.#line.area;
@@ -154,7 +154,7 @@ class Shell {
     await this.press('Tab');
   }
 
-  /** Presses keys by their names in tmux: `C-c`, `Enter`, `q`. */
+  /** Presses keys, named as in tmux: `C-c`, `Enter`, `q`. */
   async press(...keys: readonly string[]): Promise<void> {
     await this.#tmux('send-keys', ...keys);
   }
@@ -163,12 +163,12 @@ class Shell {
     await this.#tmux('resize-window', '-x', String(columns), '-y', String(rows));
   }
 
-  /** What stands on the screen now. */
+  /** Returns the text on the screen. */
   async screen(...flags: readonly string[]): Promise<string> {
     return this.#tmux('capture-pane', '-p', ...flags);
   }
 
-  /** Waits until the screen holds this; returns it. */
+  /** Waits until the screen holds this, and returns the screen. */
   async sees(wanted: string | RegExp, patience: Patience = {}): Promise<string> {
     let last = '';
     return eventually(
@@ -182,12 +182,12 @@ class Shell {
     });
   }
 
-  /** Whether the other page is shown, and the cursor. */
+  /** Reports whether the alternate screen is on, and whether the cursor is visible. */
   async mode(): Promise<string> {
     return (await this.#tmux('display', '-p', '#{alternate_on} #{cursor_flag}')).trim();
   }
 
-  /** The shell is back, at its prompt and as it was: what is typed is shown and carried out. */
+  /** Expects the shell back at its prompt, echoing and running what is typed. */
   async isBack(): Promise<void> {
     const isLeft = async () => (await this.mode()) === '0 1';
     await eventually(isLeft, { timeoutMs: 15_000, what: 'the other page is left' });

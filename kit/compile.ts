@@ -3,14 +3,14 @@ import { join } from 'node:path';
 
 const FIXTURES = join(import.meta.dirname, '../test/fixtures');
 
-/** Whether programs in C can be compiled here; on CI they have to be. */
+/** `true` if C programs can be compiled here; required on CI. */
 export const CAN_COMPILE = spawnSync('gcc', ['--version'], { stdio: 'ignore' }).status === 0;
 if (!CAN_COMPILE) {
   if (process.env['CI']) throw new Error('gcc is missing: apt-get install gcc');
   console.warn('left out: no gcc to compile test programs with');
 }
 
-/** Compiles a program of test/fixtures into a folder; returns its path. */
+/** Compiles a program of test/fixtures into a folder, and returns its path. */
 export function compile(name: string, folder: string): string {
   const path = join(folder, name);
   const source = join(FIXTURES, `${name}.c`);

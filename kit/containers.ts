@@ -1,4 +1,4 @@
-// Hosts in PID namespaces of their own, and under another kernel's boot id, on one state directory.
+// Hosts in their own PID namespaces, with another boot id, on one state directory.
 
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -18,13 +18,13 @@ import { ServerRig } from './services.ts';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const SERVER = join(import.meta.dirname, '../test/fixtures/service-server.mjs');
 
-/** A PID namespace of its own under a host name of its own, as a container has. */
+/** A command prefix for a new PID namespace with its own host name, as in a container. */
 export function container(name: string): string[] {
   const script = 'hostname "$0" && exec "$@"';
   return [...UNSHARE, '--uts', 'sh', '-c', script, name];
 }
 
-/** What starts a host so that it sees another boot id than everyone else: as far as it can tell, another kernel's. */
+/** A command prefix for a host that sees another boot id, as if it ran on another kernel. */
 export function anotherKernel({ folder }: Area): string[] {
   const bootId = randomUUID();
   const path = join(folder, `boot-id-${bootId}`);
@@ -33,7 +33,7 @@ export function anotherKernel({ folder }: Area): string[] {
   return ['unshare', '--mount', 'sh', '-c', script, path];
 }
 
-/** Whether these machines can be played here. */
+/** `true` if namespaces and mounts can be made here. */
 export const CAN_PLAY_MACHINES =
   CAN_CONTAIN &&
   [container('probe'), ['unshare', '--mount', 'sh', '-c', `mount --bind "$0" ${BOOT_ID}`]].every(
@@ -45,7 +45,7 @@ if (CAN_CONTAIN && !CAN_PLAY_MACHINES)
 
 export const CONVERSATION = { ...SLEEPER, conversationId: 'chat', sessionId: 'work' } as const;
 
-/** Lets a host do all that a dead one may have locked; each must answer. */
+/** Makes a host touch everything that a dead host may have locked; each request must be answered. */
 async function putToWork(area: Area, host: ContainedHost): Promise<number> {
   const beganMs = performance.now();
   const done = async (answer: Promise<Message>) => expect(await answer).not.toHaveProperty('error');
@@ -73,18 +73,18 @@ async function putToWork(area: Area, host: ContainedHost): Promise<number> {
   return performance.now() - beganMs;
 }
 
-/** Lets hosts in one PID namespace after the other work on one state directory, each SIGKILLed in the end. */
+/** Runs hosts in one PID namespace after another on one state directory, and ends each by SIGKILL. */
 export async function takeTurns(area: Area, rounds: number): Promise<number[]> {
   const took: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const name = round % 2 === 0 ? 'box' : `box-${round}`;
     const host = await area.readyHost({ through: container(name) });
     took.push(await putToWork(area, host));
-    // Of the host itself the test only holds its parent.
+    // The test only holds the parent of the host itself.
     host.kill('SIGKILL');
     await host.exited;
     expect(await area.survivors(5000)).toEqual([]);
-    // Takes the namespace's number, which the next one would have else.
+    // Keeps the namespace's number from the next one.
     area.park();
   }
   return took;

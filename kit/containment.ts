@@ -1,4 +1,4 @@
-// Hosts that are killed, and what is left of them, seen from outside.
+// Hosts that are killed, and the processes that they leave, seen from outside.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,11 +26,11 @@ export { CAN_UNSHARE, UNSHARE };
 
 export const CAN_CONTAIN = process.platform === 'linux';
 
-/** The variable that everything a test starts inherits. */
+/** The variable that every process of a test inherits. */
 export const CONTAINMENT_MARKER = 'AGENT_SUPERVISOR_TEST_CONTAINMENT';
-/** Short, so that the tests are. */
+/** Short, so that tests are fast. */
 export const LADDER = { stdinEofMs: 200, termMs: 500, killMs: 500 };
-/** What the guardian grants, and two seconds. */
+/** The guardian's grace, and two seconds. */
 export const GRACE_MS = LADDER.termMs + LADDER.killMs + 2000;
 
 const HOSTS = join(import.meta.dirname, '../test/fixtures/hosts');
@@ -47,12 +47,12 @@ export const TREE_ROLES = [
   'stubborn-setsid',
 ] as const;
 
-/** The name of the shell's script, or the file of the guardian that is none. */
+/** The name of the shell's script, or the file of the guardian that is not a script. */
 const GUARDIAN = /^agent-supervisor-guardian$/;
 
 const TREE_REQUEST: SpawnRequest = { command: 'sh', args: [TREE] };
 
-/** A process that says that it runs and lives until it is ended, and no longer than 300 s. */
+/** A process that prints a line, and lives until it is ended, at most 300 s. */
 export const SLEEPER: SpawnRequest = {
   command: 'sh',
   args: ['-c', 'echo ready; exec sleep 300'],
@@ -71,14 +71,14 @@ export interface HostOptions {
   /** @default this Node */
   readonly runtime?: string;
   readonly flags?: readonly string[];
-  /** What the host itself is started through, `unshare` for one. */
+  /** A command prefix for the host, such as `unshare`. */
   readonly through?: readonly string[];
-  /** In test/fixtures/hosts, or an absolute path. @default 'contained.ts' */
+  /** A name in test/fixtures/hosts, or an absolute path. @default 'contained.ts' */
   readonly script?: string;
   readonly args?: readonly string[];
 }
 
-/** A host process under a test's command. */
+/** A host process that takes commands from the test. */
 export class ContainedHost {
   readonly child: ChildProcess;
   readonly messages: Message[] = [];
@@ -137,7 +137,7 @@ export class ContainedHost {
     this.child.stdin?.write(`${JSON.stringify(command)}\n`);
   }
 
-  /** Sends a command and waits for its answer. */
+  /** Sends a command, and waits for its answer. */
   async ask(command: HostCommand): Promise<Message> {
     const from = this.messages.length;
     this.send(command);
@@ -156,7 +156,7 @@ export class ContainedHost {
     );
   }
 
-  /** Starts the whole tree and waits until it stands. */
+  /** Starts the whole tree, and waits until it is complete. */
   async growTree(): Promise<ProcessRow[]> {
     const answer = await this.ask({ do: 'spawn', request: TREE_REQUEST });
     expect(answer).toMatchObject({ done: 'spawn' });
@@ -170,7 +170,7 @@ export class ContainedHost {
     );
   }
 
-  /** Waits until its supervisor lists no process any more. */
+  /** Waits until its supervisor lists no process. */
   async listsNothing(): Promise<void> {
     await eventually(
       async () => {
@@ -181,22 +181,22 @@ export class ContainedHost {
     );
   }
 
-  /** Ends it from outside, exactly this process. */
+  /** Signals exactly this process from outside. */
   kill(signal: NodeJS.Signals): void {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
   }
 }
 
-/** Lets a host start one process that says that it runs. */
+/** Makes a host start one process, and waits for its first line. */
 export async function spawned(host: ContainedHost, request: SpawnRequest) {
   const answer = await host.ask({ do: 'spawn', request });
   expect(answer).toMatchObject({ done: 'spawn' });
   return { id: String(answer['id']), pid: Number(answer['pid']) };
 }
 
-/** Whether every `exec` of the tree has happened: before it, a stubborn process is not stubborn yet. */
+/** Returns `true` once every `exec` of the tree is done. Only then does it ignore signals. */
 function settled(tree: readonly ProcessRow[]): boolean {
-  // All but the parent of the grandchild end up as `sleep`.
+  // All but the parent of the grandchild become `sleep`.
   const programs = tree.filter((row) => row.args[0] === 'sleep');
   return programs.length === TREE_ROLES.length - 1;
 }
@@ -209,7 +209,7 @@ export function roleOf(row: ProcessRow): string {
   );
 }
 
-/** A test's own folder and marker: what carries the marker must be dead when the test is over. */
+/** A test's own folder and marker. Every process with the marker must be dead at the test's end. */
 export class Area {
   readonly folder = mkdtempSync(join(tmpdir(), 'containment-'));
   readonly marker = basename(this.folder);
@@ -229,14 +229,14 @@ export class Area {
     return host;
   }
 
-  /** Starts a host that has told `ready`. */
+  /** Starts a host, and waits for `ready`. */
   async readyHost(options?: HostOptions): Promise<ContainedHost> {
     const host = this.host(options);
     await host.next((message) => message.event === 'ready');
     return host;
   }
 
-  /** A stranger: a process of the test's own that nobody may end. */
+  /** Starts a process of the test that nothing may end. */
   canary(
     env: Readonly<Record<string, string>> = {},
     [command = 'sleep', ...args]: readonly string[] = ['sleep', '300'],
@@ -252,13 +252,13 @@ export class Area {
     return row;
   }
 
-  /** A PID namespace that stays, so that its number is nobody else's. */
+  /** Keeps a PID namespace open, so that its number is not reused. */
   park(): ProcessRow {
-    // What is in it is none of the test's trees.
+    // Its process belongs to none of the test's trees.
     return this.canary({ [CONTAINMENT_MARKER]: '' }, [...UNSHARE, 'sleep', '300']);
   }
 
-  /** Two processes in groups of their own, in one session whose leader is dead. */
+  /** Starts two processes in groups of their own, in one session whose leader is dead. */
   async orphanedSession(): Promise<readonly [ProcessRow, ProcessRow]> {
     const script = 'set -m; sleep 300 & echo $!; sleep 300 & echo $!';
     const child = spawn('bash', ['-c', script], {
@@ -278,24 +278,24 @@ export class Area {
     return [first, second];
   }
 
-  /** What is alive of a process's children and has become the program that it is to be. */
+  /** Lists the live children of a process that have done their `exec`. */
   childrenOf({ pid, args }: ProcessRow): ProcessRow[] {
     const rows = findByMarker(CONTAINMENT_MARKER, this.marker);
     return rows.filter((row) => row.ppid === pid && row.args.join(' ') !== args.join(' '));
   }
 
-  /** Everything alive that the test started, but its hosts and canaries. */
+  /** Lists the live processes of the test, without its hosts and canaries. */
   tree(): ProcessRow[] {
     const own = new Set([...this.#hosts.map(({ child }) => child.pid), ...this.#canaryPids()]);
     return findByMarker(CONTAINMENT_MARKER, this.marker).filter((row) => !own.has(row.pid));
   }
 
-  /** The journals and claims that lie in the state directory. */
+  /** Lists the journals and claims in the state directory. */
   files(): string[] {
     return standing(this.stateDir);
   }
 
-  /** What the hosts have noted of their processes. */
+  /** Reads the history of the hosts. */
   history(): { readonly id: string; readonly event: string }[] {
     return readdirSync(this.stateDir)
       .filter((name) => name.startsWith('history-'))
@@ -303,7 +303,7 @@ export class Area {
       .map((line) => JSON.parse(line));
   }
 
-  /** The instances whose own journal lies there. */
+  /** Lists the instances that still have a journal of their own. */
   owners(): string[] {
     return this.files().flatMap((name) => /^host-(.*)\.jsonl$/.exec(name)?.[1] ?? []);
   }
@@ -312,9 +312,9 @@ export class Area {
     return findGuardians(owners);
   }
 
-  /** What is still alive of the trees after `withinMs`; returns at once when nothing is. */
+  /** Lists processes of the trees that are alive after `withinMs`; returns early when none is. */
   async survivors(withinMs: number): Promise<string[]> {
-    // A look can miss whoever is forked during it by one who is dead when his turn comes.
+    // One look is not enough: it can miss a process that is forked during it by one that then exits.
     let looks = 0;
     const isEmpty = (): boolean => {
       looks = this.tree().length === 0 ? looks + 1 : 0;
@@ -324,18 +324,18 @@ export class Area {
     return this.tree().map((row) => roleOf(row) || row.args.join(' '));
   }
 
-  /** Ends all of the trees: for controls, which leave them alive. */
+  /** Ends all trees, for controls that leave them alive. */
   async endAll(): Promise<void> {
     await endAndConfirm(this.tree());
   }
 
-  /** Ends all that is left, by its exact identity, and tells what that was. */
+  /** Ends all processes that are left, by exact identity, and returns them. */
   async close(): Promise<ProcessRow[]> {
     for (const host of this.#hosts) host.kill('SIGKILL');
     await Promise.all(this.#hosts.map(({ exited }) => exited));
     for (const canary of this.#canaries) canary.kill('SIGKILL');
     const canaries = this.#canaryPids();
-    // The guardians do their work, or there are none.
+    // A guardian may end them first, if there is one.
     await eventually(() => this.tree().length === 0, { timeoutMs: GRACE_MS }).catch(
       () => undefined,
     );
@@ -349,7 +349,7 @@ export class Area {
   }
 }
 
-/** All live guardians of these owners; they carry no marker, so their arguments have to tell. */
+/** Finds the live guardians of these owners by their arguments, since they carry no marker. */
 export function findGuardians(owners: readonly string[]): ProcessRow[] {
   return readdirSync('/proc').flatMap((name) => {
     const row = /^\d+$/.test(name) ? readRow(Number(name)) : undefined;
@@ -360,7 +360,7 @@ export function findGuardians(owners: readonly string[]): ProcessRow[] {
   });
 }
 
-/** A test in an area of its own, whose end fails if anything of it is still alive. */
+/** A test with its own area; it fails at the end if a process of the area is alive. */
 export const it = test.extend(
   'area',
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads from it that there is nothing to wait for.
@@ -374,7 +374,7 @@ export const it = test.extend(
   },
 );
 
-/** Ends exactly these, and waits until they are gone. */
+/** Ends exactly these processes, and waits until they are dead. */
 export async function endAndConfirm(rows: readonly ProcessRow[]): Promise<void> {
   endByIdentity(rows);
   await eventually(() => rows.every((row) => readRow(row.pid)?.startTime !== row.startTime));
@@ -390,7 +390,7 @@ export function statusOf(pid: number): Readonly<Record<string, string>> {
   );
 }
 
-/** The numbers of /proc/PID/stat from field 3 (the state) on. */
+/** Returns the fields of /proc/PID/stat from field 3 (the state) on. */
 export function statFieldsOf(pid: number): readonly string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -25,9 +25,9 @@ export class Race {
     this.#overlaps = join(area.folder, 'overlaps');
   }
 
-  /** Has so many hosts, all of which have started and wait for a word. */
+  /** Starts hosts until there are `count`, all of which wait for a command. */
   async gather(count: number): Promise<void> {
-    // One by one: on a busy machine ten that load at once take too long.
+    // One by one: on a busy machine, ten that load at once take too long.
     while (this.hosts.length < count) {
       const host = this.area.host({ options: { guardian: this.#guardian } });
       await host.ask({ do: 'start' });
@@ -35,7 +35,7 @@ export class Race {
     }
   }
 
-  /** What two agents of one conversation have told when they met. */
+  /** The lines that two agents of one conversation wrote when they met. */
   get overlaps(): string {
     return existsSync(this.#overlaps) ? readFileSync(this.#overlaps, 'utf8') : '';
   }
@@ -45,7 +45,7 @@ export class Race {
     return { command: process.execPath, args, conversationId: uuid, ...more };
   }
 
-  /** All hosts ask at the same moment. */
+  /** Makes all hosts request it at the same moment. */
   run(request: SpawnRequest): Promise<Outcome[]> {
     return Promise.all(
       this.hosts.map(async (host) => ({ host, answer: await host.ask({ do: 'spawn', request }) })),
@@ -56,7 +56,7 @@ export class Race {
     return this.area.tree().filter(({ args }) => args[1] === AGENT && args[2]?.startsWith(uuid));
   }
 
-  /** One has it, and the others were told so. */
+  /** Expects one host to have it, and the others to be refused. */
   async replace(uuid: string): Promise<Outcome> {
     const outcomes = await this.run(this.request(uuid, { onDuplicate: 'replace' }));
     const won = outcomes.filter(({ answer }) => answer.done === 'spawn');
@@ -69,7 +69,7 @@ export class Race {
     return won[0] as Outcome;
   }
 
-  /** All have it in turn or were refused, and the last one has it still; returns who that is. */
+  /** Expects all hosts to have it in turn or to be refused; returns the last one, which still has it. */
   async takeOver(uuid: string, mode: string[] = []): Promise<Outcome> {
     const outcomes = await this.run(this.request(uuid, { onDuplicate: 'takeover' }, mode));
     const told = JSON.stringify(outcomes.map(({ answer }) => answer));
@@ -92,7 +92,7 @@ export class Race {
     return last as Outcome;
   }
 
-  /** A host dies with its agent and what that has left, and another one goes on with the conversation. */
+  /** Kills a host with its agent, and expects another host to go on with the conversation. */
   async inherit(uuid: string, { host }: Outcome): Promise<Outcome> {
     const left = this.agents(uuid);
     host.kill('SIGKILL');
@@ -105,14 +105,14 @@ export class Race {
     return { host: heir, answer };
   }
 
-  /** Ends what has won; nothing of the conversation is left then. */
+  /** Ends the winner, and expects nothing of the conversation to be left. */
   async end(uuid: string, { host, answer }: Outcome): Promise<void> {
     const ended = await host.ask({ do: 'terminate', id: answer['id'] as string });
     expect(ended['report']).toMatchObject({ survivors: [] });
     expect(this.agents(uuid)).toEqual([]);
   }
 
-  /** The hosts end: nothing is left in the state directory, and nobody has seen another one. */
+  /** Ends the hosts, and expects an empty state directory and no overlap. */
   async finish(): Promise<void> {
     for (const host of this.hosts) await host.ask({ do: 'sweep' });
     for (const host of this.hosts) await host.ask({ do: 'stop' });
@@ -131,7 +131,7 @@ async function reportOf({ host, answer }: Outcome): Promise<ExitReport> {
   return report as ExitReport;
 }
 
-/** So many rounds: all at once, first politely, then by takeover, then by inheritance. */
+/** Runs rounds: all at once, first with a refusal, then by takeover, then by inheritance. */
 export async function race(
   area: Area,
   size: { hosts: number; rounds: number; guardian: boolean },

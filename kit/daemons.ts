@@ -1,4 +1,4 @@
-// Daemons and their launchers as processes of their own, and what they have written down.
+// Daemons and their launchers as separate processes, and the files that they write.
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, realpath, rm, symlink } from 'node:fs/promises';
@@ -16,13 +16,13 @@ import { startProgram } from './start-program.ts';
 const ROOT = join(import.meta.dirname, '..');
 const SCRIPTS = ['daemon', 'launcher', 'naive-launcher', 'contender', 'validate'];
 
-/** A check by its name, a regular expression as text. */
+/** A readiness check as JSON, with a regular expression as text. */
 type WrittenReady = Readonly<Record<string, unknown>>;
 export type LauncherOptions = Partial<Omit<DaemonOptions, 'ready'>> & {
   readonly ready?: WrittenReady;
 };
 
-/** What a launcher prints. */
+/** The output of a launcher. */
 export interface LauncherResult {
   readonly report?: DaemonReport;
   readonly code?: string;
@@ -35,13 +35,13 @@ export interface LauncherResult {
 export interface Launcher {
   readonly child: ChildProcess;
   readonly result: Promise<LauncherResult>;
-  /** Resolves when it has said that it holds the lock. */
+  /** Resolves when it has printed that it holds the lock. */
   line(): Promise<Readonly<Record<string, unknown>>>;
 }
 
 /**
- * The scripts as one file each, as users have us: fifty launchers that read all of our sources would
- * measure nothing but that. Returns the folder that they are in.
+ * Bundles each script into one file, as users run it, and returns the folder. Fifty launchers that load
+ * all sources would measure only the loading.
  */
 async function bundleScripts(): Promise<string> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-daemons-')));
@@ -53,10 +53,10 @@ async function bundleScripts(): Promise<string> {
   return folder;
 }
 
-/** A folder with a pid file, a port, and launchers for the daemon that they belong to. */
+/** A folder with a pid file, a port and launchers for one daemon. */
 export class DaemonRig {
   readonly area: Area;
-  /** Where the scripts are. */
+  /** The folder of the scripts. */
   readonly scripts: string;
   readonly folder: string;
   readonly pidFile: string;
@@ -73,7 +73,7 @@ export class DaemonRig {
     mkdirSync(this.folder, { mode: 0o700 });
   }
 
-  /** Options for a daemon that is one by `runAsDaemon` and listens at the rig's port. */
+  /** Options for a daemon that uses `runAsDaemon` and listens at the rig's port. */
   options(how: DaemonHow = {}, more: LauncherOptions = {}): LauncherOptions {
     return {
       name: 'test',
@@ -90,7 +90,7 @@ export class DaemonRig {
     return { listen: { port: this.port }, run: true, diary, stateDir: area.stateDir, ...how };
   }
 
-  /** Starts a launcher; `through` is what it is started through. */
+  /** Starts a launcher; `through` is a command prefix for it. */
   start(
     options: LauncherOptions = this.options(),
     {
@@ -135,7 +135,7 @@ export class DaemonRig {
     return result;
   }
 
-  /** The same for a daemon that has to come of it. */
+  /** Runs a launcher to its end, and expects a daemon. */
   async ensured(
     options?: LauncherOptions,
     more?: { env?: Record<string, string> },
@@ -145,7 +145,7 @@ export class DaemonRig {
     return result.report;
   }
 
-  /** The daemons that are alive, whoever has started them. */
+  /** Lists the live daemons, of any launcher. */
   daemons(): ProcessRow[] {
     return this.area.tree().filter(({ args }) => args[1] === this.#script('daemon'));
   }
@@ -157,7 +157,7 @@ export class DaemonRig {
     process.kill(daemon.pid, signal);
   }
 
-  /** Ends the one daemon that is alive, and expects that nothing else is. */
+  /** Ends the one live daemon, and expects no other. */
   async endDaemon(): Promise<void> {
     const daemons = this.daemons();
     if (daemons.length !== 1) throw new Error(`there are ${daemons.length} daemons`);
@@ -169,7 +169,7 @@ export class DaemonRig {
     return existsSync(this.pidFile) ? JSON.parse(readFileSync(this.pidFile, 'utf8')) : undefined;
   }
 
-  /** What the daemons have written down, in order: `listens 4242 1`. */
+  /** Lists the lines that the daemons have written, in order: `listens 4242 1`. */
   entries(what: 'starts' | 'listens' | 'exits' | 'hook'): string[] {
     if (!existsSync(this.diary)) return [];
     const lines = readFileSync(this.diary, 'utf8').split('\n');
@@ -180,7 +180,7 @@ export class DaemonRig {
     return join(this.scripts, `${name}.mjs`);
   }
 
-  /** SIGKILLs exactly this process, and waits until it is gone. */
+  /** Sends SIGKILL to exactly this process, and waits until it is dead. */
   async kill(pid: number): Promise<void> {
     const row = readRow(pid);
     if (row === undefined) throw new Error(`there is no process ${pid}`);
@@ -189,11 +189,11 @@ export class DaemonRig {
   }
 }
 
-/** For what takes a machine that is busy with other things as long as it takes. */
+/** For work that takes long on a busy machine. */
 export const PATIENCE = { timeoutMs: 110_000 };
 export const TIMEOUT_MS = 120_000;
 
-/** A test with a daemon's place of its own, at whose end nothing of it may be alive. */
+/** A test with a daemon rig; no daemon of it may be alive at the end. */
 export const it = base
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads from it that there is nothing to wait for.
   .extend('scripts', { scope: 'file' }, async ({}, { onCleanup }) => {
@@ -203,7 +203,7 @@ export const it = base
   })
   .extend('rig', async ({ area, scripts }) => new DaemonRig(area, scripts, await freePort()));
 
-/** A port that nobody listened at a moment ago. */
+/** Finds a port that was free a moment ago. */
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -1,11 +1,11 @@
-// What may become of a file or of a program's output before a parser gets it.
+// Damage that a file or a program's output may have when a parser gets it.
 import fc from 'fast-check';
 
 const PIECES: readonly (string | number[])[] = [
   ...['\0', '\0'.repeat(600), '\n', '\r\n', '\r', ' ', '\t', '\uFEFF', '\u2028', '\ud800'],
   ...['9'.repeat(400), '9007199254740993', '-1', '1e309', '0x10', '1.5', '٣'],
   ...['(', ')', '/', '.', '.kept', '=', ':', '{', '}', '[', '"', '\\', 'null', '{"__proto__":1}'],
-  // Invalid UTF-8: a lone byte, a torn character, an overlong one, a surrogate.
+  // Invalid UTF-8: a lone byte, a cut character, an overlong one, a surrogate.
   ...[[0xff], [0xc3], [0xc0, 0xaf], [0xed, 0xa0, 0x80]],
 ];
 
@@ -22,7 +22,7 @@ function hurt(bytes: Buffer, { at, cut, put }: { at: number; cut: number; put: B
   return Buffer.concat([bytes.subarray(0, from), put, bytes.subarray(from + cut)]);
 }
 
-/** Bytes that were `text` once: cut off, overwritten, glued, with other line ends; or any bytes at all. */
+/** Bytes made from `text`: cut, overwritten, doubled, with other line ends; or any bytes at all. */
 export function damaged(text: fc.Arbitrary<string>): fc.Arbitrary<Buffer> {
   const wounded = fc
     .tuple(text, fc.array(wound, { maxLength: 4 }), fc.boolean())

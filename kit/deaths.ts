@@ -1,17 +1,17 @@
-// Hosts that die at a step of their spawn, and what is left of their trees, seen from outside.
+// Hosts that die at a step of their spawn, and the processes that they leave, seen from outside.
 import { once } from 'node:events';
 import { Area, findGuardians, GRACE_MS, type HostOptions, LADDER } from './containment.ts';
 import { eventually } from './process-table.ts';
 
 interface StepDeath {
-  /** The steps that the host took; the last one is that of its death, if it died by its own hand. */
+  /** The steps that the host took; the last one is that of its death, if it killed itself. */
   readonly steps: readonly string[];
   readonly signal: NodeJS.Signals | null;
-  /** What was alive of its tree after the grace, and whether its guardian was. */
+  /** Live processes of its tree after the grace, with the guardian if that was alive. */
   readonly survivors: readonly string[];
 }
 
-/** Lets a host spawn a tree and kill itself at this step; without one it lives to the end. */
+/** Makes a host spawn a tree and kill itself at this step; without the step it lives to the end. */
 export async function dieAt(step: string, host: HostOptions = {}): Promise<StepDeath> {
   const area = new Area();
   try {
@@ -36,9 +36,8 @@ export async function dieAt(step: string, host: HostOptions = {}): Promise<StepD
 }
 
 /**
- * Lets one host after the other die, each at a step of its own.
- *
- * @returns the steps at which one died, and what it left
+ * Kills one host after another, each at another step. Returns the steps of the deaths, with the
+ * survivors of each.
  */
 export async function dieEverywhere(
   isWanted: (step: string) => boolean,
@@ -50,7 +49,7 @@ export async function dieEverywhere(
   const dieOn = async (): Promise<void> => {
     for (let step = due.shift(); step !== undefined; step = due.shift()) {
       const { signal, survivors } = await dieAt(step, host);
-      // How often the way back looks and waits is not the same each time.
+      // The number of looks and waits at the end of a process varies, so a step may not be reached.
       if (signal === 'SIGKILL') deaths.set(step, survivors);
     }
   };
@@ -58,7 +57,7 @@ export async function dieEverywhere(
   return deaths;
 }
 
-/** What every spawn does: whoever dies everywhere has died at each of these. */
+/** Steps of every spawn: a run over all steps has killed a host at each of these. */
 export const CERTAIN_STEPS = [
   ...['before os.launch (1)', 'after os.launch (1)', 'after os.processes.read (1)'],
   ...['before guardian.write (1)', 'after guardian.write (1)', 'after the journal (1)'],

@@ -1,4 +1,4 @@
-// A doctor's page on a real HTTP server of 127.0.0.1, and who asks it.
+// A doctor's page on a real HTTP server of 127.0.0.1, and a client for it.
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -14,7 +14,7 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Serves on a port of 127.0.0.1 that is free. */
+/** Serves on a free port of 127.0.0.1. */
 export async function serve(listener: RequestListener): Promise<Site> {
   const server = createServer(listener);
   server.listen(0, '127.0.0.1');
@@ -46,7 +46,7 @@ export interface Answered {
   readonly text: string;
 }
 
-/** Asks with these headers and no others: unlike `fetch`, which knows better than its caller. */
+/** Sends a request with exactly these headers; `fetch` would add some and refuse others. */
 export function ask(url: string, { method = 'GET', headers = {}, body }: Asking = {}) {
   const isForm = typeof body === 'object';
   const text = isForm ? new URLSearchParams(body).toString() : body;
@@ -68,14 +68,14 @@ export function ask(url: string, { method = 'GET', headers = {}, body }: Asking 
 export const bearer = (token = TOKEN) => ({ authorization: `Bearer ${token}` });
 export const HTML = { accept: 'text/html' };
 
-/** The hidden value that a page's forms send back. */
+/** Finds the CSRF token in a page's forms. */
 export function formTokenIn(page: string): string {
   const found = /name="form" value="([^"]+)"/.exec(page)?.[1];
   if (found === undefined) throw new Error(`there is no form in ${page}`);
   return found;
 }
 
-/** One event of a stream. */
+/** One event of a stream of server-sent events. */
 export interface StreamedEvent {
   readonly id: string | undefined;
   readonly event: string;
@@ -83,7 +83,7 @@ export interface StreamedEvent {
   readonly data: any;
 }
 
-/** Reads a stream of server-sent events until it ends, or is left. */
+/** Reads a stream of server-sent events until it ends, or the loop is left. */
 export async function* eventsOf(
   body: ReadableStream<Uint8Array> | null,
 ): AsyncGenerator<StreamedEvent> {

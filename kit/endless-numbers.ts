@@ -1,10 +1,9 @@
-// A machine with so many numbers that it never comes to give one out again: for controls of what is
-// proven by numbers.
+// A machine with so many pids that none is ever reused, for controls of proofs by pid.
 import type { Os, PidSupply } from '../src/os/os.ts';
 
 export const ENDLESS: PidSupply = { forks: 1, last: 2 ** 22, max: 2 ** 40, tasks: 2 ** 22 };
 
-/** A system that says that it is such a machine. */
+/** Makes an `Os` report such a machine. */
 export function withEndlessNumbers(os: Os): Os {
   const supply = { before: ENDLESS, after: ENDLESS };
   return {

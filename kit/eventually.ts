@@ -1,4 +1,4 @@
-// Bounded polling: a test waits for what it can see, and for no fixed time.
+// Bounded polling: a test waits until it can see the result, never for a fixed time.
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Patience {
@@ -6,11 +6,11 @@ export interface Patience {
   readonly timeoutMs?: number;
   /** @default 25 */
   readonly everyMs?: number;
-  /** What the error says was waited for. */
+  /** The subject of the error's message. */
   readonly what?: string;
 }
 
-/** Polls until `look` finds something (neither `undefined`, `null` nor `false`), and returns it. */
+/** Polls until `look` returns something but `undefined`, `null` or `false`, and returns it. */
 export async function eventually<T>(
   look: () => T | Promise<T>,
   { timeoutMs = 10_000, everyMs = 25, what = look.toString() }: Patience = {},

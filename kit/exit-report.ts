@@ -1,7 +1,7 @@
 import type { ExitReport } from '../src/reports.ts';
 import { classifyExit } from '../src/tree/exit-cause.ts';
 
-/** The report of an end that nobody here asked for, but for what is said otherwise. */
+/** The report of a process that exited by itself, with the given fields changed. */
 export function exitReport(fields: Partial<ExitReport> = {}): ExitReport {
   const { code = 1, signal = null } = fields;
   return {

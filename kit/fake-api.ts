@@ -1,5 +1,5 @@
-// A fake Anthropic Messages API on 127.0.0.1. What its model answers is written into the prompt:
-// `steer([...steps])` hides a directive in it, and the n-th answer to that prompt is the n-th step.
+// A fake Anthropic Messages API on 127.0.0.1. The prompt holds the model's answers: `steer([...steps])`
+// hides a directive in it, and the n-th answer to that prompt is the n-th step.
 import { once } from 'node:events';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -14,27 +14,29 @@ import {
   type Usage,
 } from './steer.ts';
 
-/** What the fake API remembers of one request; nothing secret is in it. */
+/** The record of one request, without secrets. */
 export interface RequestRecord {
   readonly method: string;
   readonly path: string;
   readonly at: number;
   model?: string;
   stream?: boolean;
-  /** Which step answered it; `undefined` when the prompt held no directive. */
+  /** The step that answered it; `undefined` when the prompt held no directive. */
   step?: number | undefined;
-  /** The names of the tools that the agent offered. */
+  /** Names of the tools that the agent offered. */
   tools?: readonly string[];
-  /** What it costs: the input from the answer's first event on, the output as far as it was told. */
+  /**
+   * Tokens to bill: the input from the first event of the answer on, the output as far as it was sent.
+   */
   usage?: Required<Usage>;
-  /** The API has no such path. */
+  /** `true` if the API has no such path. */
   unknown?: boolean;
 }
 
-/** What the API bills. */
+/** The sum that the API bills. */
 export interface Bill {
   readonly usd: number;
-  /** Of all kinds. */
+  /** Tokens of all kinds. */
   readonly tokens: number;
   readonly requests: number;
 }
@@ -42,11 +44,11 @@ export interface Bill {
 export interface FakeApi {
   readonly url: string;
   readonly requests: readonly RequestRecord[];
-  /** What all requests have cost since the one with this index. @default 0 */
+  /** Sums the costs of all requests from the one with this index on. @default 0 */
   bill(since?: number): Bill;
-  /** How many answers wait at a gate right now. */
+  /** Counts the answers that wait at a gate now. */
   waiting(gate: string): number;
-  /** Opens a gate for good: what waits there and what comes later is answered. */
+  /** Opens a gate for good: waiting answers and later ones pass. */
   open(gate: string): void;
   close(): Promise<void>;
 }
@@ -73,7 +75,9 @@ const DEFAULT_USAGE: Required<Usage> = {
   cache_creation_input_tokens: 0,
   cache_read_input_tokens: 0,
 };
-/** US dollars per million tokens, as the agent of SDK 0.3.330 itself computes them (test/agent/money.slow.ts). */
+/**
+ * US dollars per million tokens, as the agent of SDK 0.3.330 computes them (test/agent/money.slow.ts).
+ */
 export const PRICES: Readonly<Record<string, Required<Usage>>> = {
   'claude-opus-5-5': prices(4, 20, 5, 0.2),
   'claude-sonnet-4-5': prices(3, 15, 3.75, 0.3),
@@ -84,7 +88,7 @@ const PING_MS = 1_000;
 let serial = 0;
 const nextId = (prefix: string) => `${prefix}_fake${String(++serial).padStart(6, '0')}`;
 
-/** Starts the API on a free port. Close it: it drops every connection that is still open. */
+/** Starts the API on a free port. Its `close` drops all open connections. */
 export async function startFakeApi(): Promise<FakeApi> {
   const requests: RequestRecord[] = [];
   const gates = new Gates();
@@ -95,7 +99,7 @@ export async function startFakeApi(): Promise<FakeApi> {
       at: Date.now(),
     };
     requests.push(record);
-    // A client that went away is this API's daily bread, not a failure of the test.
+    // A client that disconnects is normal here, and no failure of the test.
     route(req, res, record, gates).catch(() => res.destroy());
   });
   server.listen(0, '127.0.0.1');
@@ -218,7 +222,7 @@ async function streamAnswer(
   const started = { ...head, content: [], stop_reason: null, usage: record.usage };
   sendEvent(res, 'message_start', { message: started });
   if (step.hang === true || step.gate !== undefined) {
-    // Pings keep the client's idle watchdog quiet.
+    // Pings keep the client's idle watchdog from firing.
     const pinging = setInterval(() => sendEvent(res, 'ping', {}), PING_MS);
     res.once('close', () => clearInterval(pinging));
     if (step.gate === undefined || !(await gates.pass(step.gate, res))) return;

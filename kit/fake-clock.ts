@@ -1,2 +1,2 @@
-// The kit's own clock: the project's tests use what it gives to others.
+// The tests use the clock that the package offers to its users.
 export { FakeClock } from '../src/testing/fake-clock.ts';

@@ -1,5 +1,5 @@
-// An operating system in memory: the three parts that stations get injected (the clock, launch and
-// signal, the process table), and a log of what was asked of them.
+// An operating system in memory: the injected parts (clock, launch and signal, process table), and a log
+// of the calls.
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
@@ -22,15 +22,15 @@ import {
 import { pipedOf, type StdioOptions } from '../src/process/stdio-options.ts';
 import { FakeClock } from './fake-clock.ts';
 
-/** What a process does about a signal, or about the end of its stdin. */
+/** The reaction of a process to a signal, or to the end of its stdin. */
 export type Reaction = 'die' | 'ignore' | { readonly dieAfterMs: number } | (() => void);
 export type Stimulus = 'EOF' | NodeJS.Signals;
 type Reactions = Readonly<Partial<Record<Stimulus, Reaction>>>;
 
-/** What ends no process that does not ask for it. */
+/** Stimuli that end no process by default. */
 const HARMLESS: ReadonlySet<Stimulus> = new Set(['EOF', 'SIGCONT', 'SIGSTOP']);
 
-/** Ends for nobody, as a process in uninterruptible sleep does. */
+/** Ignores all signals, as a process in uninterruptible sleep does. */
 export const UNKILLABLE: Reactions = { SIGTERM: 'ignore', SIGKILL: 'ignore' };
 
 export interface FakeProcess extends Omit<ProcessEntry, 'alive' | 'cookie' | 'tags'> {
@@ -67,9 +67,9 @@ class FakeChild extends EventEmitter {
 export class FakeOs implements Os {
   readonly platform: Platform;
   isMainThread = true;
-  /** The codes of the warnings that the host's operator was given. */
+  /** Codes of the warnings that went to `process.emitWarning`. */
   readonly processWarnings: string[] = [];
-  /** How many listeners of its own the host has for any signal. */
+  /** Number of the host's own signal listeners. */
   hostListeners = 0;
   readonly processes: Processes;
   readonly endTree?: (pid: number) => Promise<void>;
@@ -77,34 +77,34 @@ export class FakeOs implements Os {
   readonly hasGroup?: (pgid: number) => boolean;
   readonly pidSupply?: NonNullable<Os['pidSupply']>;
   readonly clock = new FakeClock();
-  /** What was asked of the system, in order: `launch a`, `EOF 100`, `SIGTERM 100`, `SIGKILL -100` (a group). */
+  /** The calls in order: `launch a`, `EOF 100`, `SIGTERM 100`, `SIGKILL -100` (a group). */
   readonly log: string[] = [];
-  /** The same with the time before each: `2000 SIGTERM -100`. */
+  /** The log with the time of each call: `2000 SIGTERM -100`. */
   readonly timeline: string[] = [];
   readonly launches: LaunchRequest[] = [];
-  /** How launched processes behave from now on. */
+  /** Reactions of the processes that are launched from now on. */
   reactions: Reactions = {};
-  /** What the next launches fail with. */
+  /** The failure of the next launches. */
   failure: LaunchFailure | undefined;
-  /** Called when a look has been taken and nobody has seen it yet: the world moves on in between. */
+  /** Called after a look, before the caller gets it, so that the world can change in between. */
   afterLook: (() => void) | undefined;
-  /** What the host is told of itself later, on a system that cannot say it at once. */
+  /** The boot id, which a host on some systems gets only later. */
   bootId = 'fake-boot';
-  /** What looks, and reads of one process, fail with. */
+  /** The error of looks, and of reads of one process. */
   lookError: Error | undefined;
   readError: Error | undefined;
-  /** Whether signals to groups are refused. */
+  /** `true` to refuse signals to groups. */
   groupsDenied = false;
-  /** Who is another user's: a signal to these processes is refused. */
+  /** Processes of another user: signals to them are refused. */
   readonly denied = new Set<number>();
   looks = 0;
-  /** How numbers are given out; `undefined` where that cannot be read. */
+  /** The state of pid allocation; `undefined` where it cannot be read. */
   supply: PidSupply | undefined = { forks: 1000, last: FIRST_PID - 1, max: 32_768, tasks: 20 };
-  /** What processes use; of the others there is no sample. */
+  /** Usage of processes; others have no sample. */
   readonly usage = new Map<number, Partial<Usage>>();
-  /** The pids of each sample that was taken. */
+  /** The pids of each sample. */
   readonly samples: number[][] = [];
-  /** Each process's own share of its memory, on a system that tells it. */
+  /** Each process's share of shared memory, on a system that reports it. */
   pss?: NonNullable<Os['pss']>;
   variables: Record<string, string | undefined> = {};
   readonly #table = new Map<number, FakeProcess>();
@@ -149,7 +149,7 @@ export class FakeOs implements Os {
     return bare;
   }
 
-  /** As taskkill does it: whoever is below a process that lives, and that process. */
+  /** Ends a live process and its descendants, as taskkill does. */
   #endTree(pid: number): void {
     this.note(`end ${pid}`);
     if (!this.#table.has(pid)) return;
@@ -158,7 +158,7 @@ export class FakeOs implements Os {
     this.#react(pid, 'SIGKILL');
   }
 
-  /** Puts a process into the table, by default a child of the host in a session of its own. */
+  /** Adds a process to the table, by default a child of the host in its own session. */
   add(process: Partial<FakeProcess> = {}): FakeProcess {
     const pid = process.pid ?? ++this.#lastPid;
     // Windows has neither groups nor sessions.
@@ -181,7 +181,7 @@ export class FakeOs implements Os {
     return entry;
   }
 
-  /** A number is given out: the next one, or one further round the circle. */
+  /** Counts a given-out pid: the next one, or one of a later round. */
   #count(pid: number): void {
     if (this.supply === undefined) return;
     const { forks, last, max } = this.supply;
@@ -189,7 +189,7 @@ export class FakeOs implements Os {
     this.supply = { ...this.supply, forks: forks + taken, last: pid };
   }
 
-  /** A child of `parent` in its group and session, with its cookie and its tags. */
+  /** Adds a child of `parent` in its group and session, with its cookie and tags. */
   fork(parent: number, process: Partial<FakeProcess> = {}): FakeProcess {
     const { pgid, sid, cookie, tags } = this.get(parent);
     return this.add({ ppid: parent, pgid, sid, cookie, tags, command: 'descendant', ...process });
@@ -201,17 +201,17 @@ export class FakeOs implements Os {
     return process;
   }
 
-  /** The pids of all that is alive, but for pid 1 and the host. */
+  /** Pids of the live processes, without pid 1 and the host. */
   get alive(): number[] {
     return [...this.#table.values()]
       .filter(({ pid, alive }) => alive && pid !== 1 && pid !== HOST_PID)
       .map(({ pid }) => pid);
   }
 
-  /** Ends a process: its children go to pid 1, and a launched one tells its handle. */
+  /** Ends a process: its children get pid 1 as parent, and a launched one emits its exit. */
   die(pid: number, code: number | null = 0, signal: NodeJS.Signals | null = null): void {
     if (!this.#table.delete(pid)) return;
-    // Windows leaves the number of the dead.
+    // On Windows children keep the pid of a dead parent.
     if (this.platform !== 'win32')
       for (const other of this.#table.values()) if (other.ppid === pid) other.ppid = 1;
     const child = this.#children.get(pid);
@@ -222,24 +222,24 @@ export class FakeOs implements Os {
     setImmediate(() => child.emit('exit', code, signal));
   }
 
-  /** What this very process (and no other one with its pid) was told. */
+  /** The stimuli that exactly this process received, and not another one with its pid. */
   received({ pid, startTime }: Pick<FakeProcess, 'pid' | 'startTime'>): readonly Stimulus[] {
     return this.#received.get(`${pid} ${startTime}`) ?? [];
   }
 
-  /** Adds to the log. */
+  /** Adds a line to the log. */
   note(what: string): void {
     this.log.push(what);
     this.timeline.push(`${this.clock.monotonicMs()} ${what}`);
   }
 
-  /** A process reads the end of its stdin. */
+  /** Delivers the end of stdin to a process. */
   endStdin(pid: number): void {
     this.note(`EOF ${pid}`);
     this.#react(pid, 'EOF');
   }
 
-  /** The launched process itself, as its parent sees it. */
+  /** The launched process, as its parent sees it. */
   child(pid: number): Record<'stdin' | 'stdout' | 'stderr', PassThrough> {
     const child = this.#children.get(pid);
     if (child === undefined) throw new Error(`there is no child ${pid}`);
@@ -333,7 +333,7 @@ export class FakeOs implements Os {
     return () => void listeners.delete(listener);
   }
 
-  /** The host receives a signal. */
+  /** Delivers a signal to the host. */
   receive(signal: NodeJS.Signals): void {
     for (const listener of [...(this.#listeners.get(signal) ?? [])]) listener();
   }
@@ -361,7 +361,7 @@ export class FakeOs implements Os {
     if (!alive) return;
     const reaction = on[stimulus] ?? (HARMLESS.has(stimulus) ? 'ignore' : 'die');
     const die = (): void => {
-      // Whoever has the number by then is someone else.
+      // The pid may belong to another process by then.
       if (this.#table.get(pid)?.startTime !== startTime) return;
       if (stimulus === 'EOF') this.die(pid, 0, null);
       else this.die(pid, null, stimulus);

@@ -1,4 +1,4 @@
-// A supervisor on the operating system in memory; its registry is real, in a temporary folder.
+// A supervisor on the operating system in memory, with a real registry in a temporary folder.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ export class FakeSupervision {
     return this.supervisor.spawn({ command, ...request });
   }
 
-  /** The names of the events so far, each with the command of its process where one was started. */
+  /** Names of the events so far, each with the command of the process that was started. */
   get eventNames(): string[] {
     return this.events.map(({ name }) => name);
   }

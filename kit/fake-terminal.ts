@@ -1,9 +1,9 @@
-// The command in this process: what its arguments say, between streams in memory.
+// Runs the command in this process, with streams in memory.
 import { Writable } from 'node:stream';
 import { execute } from '../src/cli/execute.ts';
 import type { Outcome } from './command-line.ts';
 
-/** Carries out a command that starts nothing, without the half second that a process of its own takes. */
+/** Runs a command that starts no process, without the half second of a new process. */
 export async function callInside(args: readonly string[]): Promise<Outcome> {
   const controller = new AbortController();
   const [stdout, stderr] = [new Paper(), new Paper()];
@@ -27,7 +27,7 @@ export async function callInside(args: readonly string[]): Promise<Outcome> {
   return { code, stdout: stdout.text, stderr: stderr.text };
 }
 
-/** Keeps all that is written on it. */
+/** Keeps everything that is written to it. */
 class Paper extends Writable {
   text = '';
 

@@ -1,4 +1,4 @@
-// Several hosts on one operating system in memory and one state directory on disk.
+// Several hosts on one operating system in memory, and one state directory on disk.
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,10 +13,10 @@ import { FakeOs } from './fake-os.ts';
 import { standing } from './state-dir.ts';
 
 const LADDER = { stdinEofMs: 10, termMs: 20, killMs: 20 };
-/** What a takeover waits for at most: twice the ladder, and five seconds. */
+/** Longest wait of a takeover: twice the ladder, and five seconds. */
 export const PATIENCE_MS = 2 * 50 + 5000;
 
-/** One request, and what it was told. */
+/** One request, and its outcome. */
 export class Request {
   readonly handle: SupervisedProcess;
   readonly told: string[] = [];
@@ -24,7 +24,7 @@ export class Request {
 
   constructor(handle: SupervisedProcess) {
     this.handle = handle;
-    // What nobody reads is waited for.
+    // A stream without a reader would hold up the exit.
     if (handle.pid === undefined || handle.stdout !== null) handle.stdout.resume();
     handle.on('error', () => undefined);
     handle.started.then(
@@ -49,7 +49,7 @@ export class FakeHost {
   readonly #children: { removeAllListeners(event: string): unknown }[] = [];
   readonly #world: FakeWorld;
 
-  /** What is due while it is stopped; `undefined` while it runs. */
+  /** Work that is due while the host is stopped; `undefined` while it runs. */
   #due: (() => void)[] | undefined;
 
   constructor(world: FakeWorld, options: SupervisorOptions, system: Partial<Os>) {
@@ -98,7 +98,7 @@ export class FakeHost {
     return new Request(this.supervisor.spawn({ command, conversationId, ...request }));
   }
 
-  /** The instance whose journal lies there for this host. */
+  /** The instance of this host's journal. */
   get instance(): string {
     const own = readdirSync(this.#world.stateDir).find((name) => {
       if (!name.startsWith('host-')) return false;
@@ -108,19 +108,19 @@ export class FakeHost {
     return own?.slice('host-'.length, -'.jsonl'.length) ?? '';
   }
 
-  /** It is gone from one moment to the next; what it started is not. */
+  /** Kills the host at once, but not its processes. */
   crash(): void {
     for (const child of this.#children) child.removeAllListeners('exit');
     this.#world.os.die(this.pid);
     this.stop();
   }
 
-  /** Stands still, as after SIGSTOP: nothing that it waits for is told. */
+  /** Stops the host, as SIGSTOP does: its callbacks are held back. */
   stop(): void {
     this.#due ??= [];
   }
 
-  /** Goes on, with all that was due meanwhile. */
+  /** Continues the host, with all callbacks that were due meanwhile. */
   continue(): void {
     const due = this.#due ?? [];
     this.#due = undefined;
@@ -162,13 +162,13 @@ export class FakeWorld {
     return this.os.launches.map(({ command }) => command);
   }
 
-  /** Where the claim on the conversation lies. */
+  /** The path of the claim on the conversation. */
   get claimPath(): string {
     const name = createHash('sha256').update(this.conversation).digest('hex').slice(0, 32);
     return join(this.stateDir, `conversation-${name}.json`);
   }
 
-  /** What lies in the state directory, but for the journals of hosts. */
+  /** Lists the files in the state directory, without the journals of hosts. */
   get files(): string[] {
     return standing(this.stateDir).filter((name) => !name.startsWith('host-'));
   }

@@ -12,9 +12,9 @@ import { hasProgram } from './programs.ts';
 export interface Shell {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
-  /** Only the shell's own tools, no grep and sleep of GNU. */
+  /** Only the shell's own built-in commands and tools, no GNU grep and sleep. */
   readonly ownTools?: boolean;
-  /** No /proc to look at, only ps, as on macOS. */
+  /** No /proc, only ps, as on macOS. */
   readonly onlyPs?: boolean;
 }
 
@@ -29,21 +29,21 @@ const SHELLS: readonly Shell[] = [
     return { name: `${path} where only ps tells`, command: [path], onlyPs: true };
   }),
 ];
-/** Those that are there. */
+/** The shells that are installed. */
 export const PRESENT = SHELLS.filter(({ command: [path] }) => CAN_CONTAIN && hasProgram(path));
 
-/** The one that `npm test` takes; the others are for the slow lane. */
+/** Selects the one shell of `npm test`; the slow lane runs the others. */
 export const QUICK = ({ command: [path] }: Shell): boolean => path === '/bin/dash';
 
-// Nobody else's, or the guardians of two test files would end each other's processes.
+// Unique, or the guardians of two test files would end each other's processes.
 export const OWNER = `OwnerOfThisTest${process.pid}`;
 /** The owner's eleven digits in the tags of its processes. */
 export const TAG = String(10_000_000_000 + process.pid);
 const TIMES = { politeMs: 300, forcedMs: 1000 };
-/** A look by ps takes many small programs, and those take their time on a busy machine. */
+/** A look by ps starts many small programs, which take long on a busy machine. */
 const PS_TIMES = { ...TIMES, forcedMs: 10_000 };
 
-/** What makes a shell behave as one called `sh` where the name cannot. */
+/** Options that make a shell behave as `sh` where its name does not. */
 const AS_SH: Readonly<Record<string, readonly string[]>> = {
   '/bin/bash': ['--posix', '--norc'],
   '/usr/bin/zsh': ['--emulate', 'sh'],
@@ -52,11 +52,11 @@ const AS_SH: Readonly<Record<string, readonly string[]>> = {
 export interface FeedOptions {
   readonly times?: { readonly politeMs: number; readonly forcedMs: number };
   readonly tag?: string;
-  /** What the shell itself is started through. */
+  /** A command prefix for the shell. */
   readonly through?: readonly string[];
   /** @default PATH of this process */
   readonly path?: string;
-  /** What is changed in the script, for controls. */
+  /** Changes the script, for controls. */
   readonly change?: (script: string) => string;
 }
 
@@ -82,7 +82,7 @@ export class FedGuardian {
     const [program = '', ...args] = [...through, ...command, ...sh, ...argv, tag];
     const all = process.env['PATH'] ?? '';
     this.child = spawn(program, args, {
-      // As it is called in practice; bash by its own name would read ~/.bashrc on a socket.
+      // Called `sh` as in practice; bash under its own name would read ~/.bashrc on a socket.
       argv0: ['/bin/bash', '/usr/bin/zsh'].includes(program) ? 'sh' : program,
       detached: true,
       cwd: '/',
@@ -111,12 +111,12 @@ export class FedGuardian {
     this.child.stdin?.write(`${line}\n`);
   }
 
-  /** `by` is how much later it is said to have started. */
+  /** Registers a process; its start time is forged to be later `by` this much. */
   register({ pid, startTime }: Pick<ProcessRow, 'pid' | 'startTime'>, by = 0): void {
     this.tell(`+ ${pid} ${(this.#onlyPs ? secondsOf(pid) : Number(startTime)) + by}`);
   }
 
-  /** The host is gone. */
+  /** Closes the pipe, as the death of the host does. */
   async hangUp(): Promise<number | null> {
     const exit = once(this.child, 'exit');
     this.child.stdin?.end();
@@ -132,7 +132,7 @@ function busyboxTools(area: Area): string {
   return folder;
 }
 
-/** Stand-ins for what macOS says in another way: the environments of ps, and date's reading of a date. */
+/** Stand-ins for tools that differ on macOS: environments in ps, and dates in date. */
 function macTools(area: Area, path: string): string {
   const folder = join(area.folder, 'mac-tools');
   mkdirSync(folder);
@@ -143,14 +143,14 @@ function macTools(area: Area, path: string): string {
   return `${folder}:${path}`;
 }
 
-/** When a process started, as a look at the process table of macOS tells it. */
+/** The start time of a process, as a look on macOS shows it. */
 function secondsOf(pid: number): number {
   const env = { LC_ALL: 'C', TZ: 'UTC' };
   const started = execFileSync('/bin/ps', ['-o', 'lstart=', '-p', `${pid}`], { env });
   return Date.parse(`${started} UTC`) / 1000;
 }
 
-/** A process of the test's own in a session of its own; `AGENT_SUPERVISOR_COOKIE` is what it carries. */
+/** Starts a process in its own session; `AGENT_SUPERVISOR_COOKIE` is its cookie. */
 export function started(
   area: Area,
   env: Readonly<Record<string, string>>,

@@ -1,4 +1,4 @@
-// A PID namespace with so few numbers that each comes round many times a second.
+// A PID namespace with so few pids that each is reused many times a second.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -12,13 +12,13 @@ export { CAN_MAKE_FEW_NUMBERS } from './pid-namespace.ts';
 
 const HOST = resolve(import.meta.dirname, '../test/fixtures/hosts/strangers.ts');
 
-/** What became of the strangers beside a host. */
+/** The fate of unrelated processes beside a host. */
 export interface Outcome {
-  /** How many processes the host has run. */
+  /** Number of processes that the host has run. */
   readonly rounds: number;
-  /** How many daemons there were. */
+  /** Number of daemons that were made. */
   readonly made: number;
-  /** How many of them got a signal. */
+  /** Number of daemons that got a signal. */
   readonly hit: number;
 }
 

@@ -1,4 +1,4 @@
-// Many hosts on one state directory, some of which are killed in the middle of their work.
+// Many hosts on one state directory, some of which are killed at work.
 import { expect } from 'vitest';
 import { createSupervisor } from '../src/index.ts';
 import { type Area, type ContainedHost, GRACE_MS, LADDER } from './containment.ts';
@@ -7,11 +7,11 @@ import { isAlive } from './process-table.ts';
 export interface FleetSize {
   readonly hosts: number;
   readonly processes: number;
-  /** How many hosts work at the same time. */
+  /** Number of hosts at work at the same time. */
   readonly atOnce: number;
 }
 
-/** Sends out the fleet: every second host stops, every fourth is killed when full, the others at any time. */
+/** Runs the fleet: every second host stops, every fourth is killed when full, the others at any time. */
 export async function sailFleet(
   area: Area,
   { hosts, processes, atOnce }: FleetSize,

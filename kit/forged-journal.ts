@@ -1,4 +1,4 @@
-// Journals as dead, strange and hostile hosts would leave them.
+// Journals of dead, strange and hostile hosts.
 import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -7,9 +7,9 @@ import type { ProcessKey } from './process-table.ts';
 const BOOT_ID = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
 const PID_NAMESPACE = readlinkSync('/proc/self/ns/pid');
 
-/** An owner of this boot and namespace that has been dead for long: nobody has this start time. */
+/** An owner of this boot and namespace that is long dead: no process has this start time. */
 export const DEAD_OWNER = {
-  // Nobody else's: whoever cleans up after it ends all that carries its cookie.
+  // Unique, since a cleanup ends all processes with its cookie.
   instance: `DeadOwnerOfTests${process.pid}`,
   machine: hostname(),
   pid: 32_000,
@@ -18,7 +18,7 @@ export const DEAD_OWNER = {
   pidNamespace: PID_NAMESPACE,
 };
 
-/** A record of this process, as its supervisor would have written it. */
+/** A record of this process, as its supervisor would write it. */
 export function recordOf({ pid, startTime }: ProcessKey, id = `r${pid}`) {
   return {
     id,
@@ -38,12 +38,12 @@ export interface Forgery {
   readonly version?: number;
   readonly owner?: { readonly [Field in keyof typeof DEAD_OWNER]?: string | number | undefined };
   readonly records?: readonly object[];
-  /** Whatever else stands in the file, as it is. */
+  /** More text in the file, written as it is. */
   readonly noise?: string;
   readonly name?: string;
 }
 
-/** Writes a journal that only differs from a true one in what is asked for; returns its path. */
+/** Writes a journal that differs from a true one only as asked; returns its path. */
 export function forgeJournal(stateDir: string, forgery: Forgery = {}): string {
   const owner = { ...DEAD_OWNER, ...forgery.owner };
   const path = join(stateDir, forgery.name ?? `host-${owner.instance}.jsonl`);

@@ -1,22 +1,22 @@
-// Hosts that stand still for a while: stopped by SIGSTOP in the middle of a step, and continued.
+// Hosts that are stopped by SIGSTOP in the middle of a step, and continued.
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { startHost } from './host.ts';
 import { MARKER } from './scenarios.ts';
 
-/** What a host tells of its step. */
+/** The report of a host on its step. */
 export interface FrozenStep {
   readonly cause: string;
   readonly forced: boolean;
   readonly outcome: string;
   readonly durationMs: number;
   readonly pausedMs: number;
-  /** When a plain timer, set at the start of the step, was over. */
+  /** The time at which a plain timer fired that was set at the start of the step. */
   readonly plainMs: number;
-  /** From the start of the step to SIGTERM, and to SIGKILL. */
+  /** Time from the start of the step to SIGTERM, and to SIGKILL. */
   readonly termMs: number;
   readonly killedMs: number;
-  /** How long it stood still at least: less by what the signals took. */
+  /** Shortest time that it stood still: less the time that the signals took. */
   readonly frozenMs: number;
 }
 
@@ -34,7 +34,7 @@ export async function freezeIn(
   const env = { PATH: process.env['PATH'] ?? '', HOME: folder, [MARKER]: marker };
   const host = startHost('frozen.ts', { args: [folder, step, String(freezeMs)], env });
   const [, also] = (await host.line('freeze')).split(' ');
-  // A child of ours, which is not reaped meanwhile, and one of its own, which it cannot reap.
+  // A child of this process, which is not reaped meanwhile, and one of the host, which cannot reap.
   host.kill('SIGSTOP');
   const beganMs = performance.now();
   if (also) process.kill(Number(also), 'SIGSTOP');
@@ -47,12 +47,12 @@ export async function freezeIn(
   return { ...JSON.parse(result.slice('result '.length)), frozenMs };
 }
 
-/** As in test/fixtures/hosts/frozen.ts. */
+/** The same as in test/fixtures/hosts/frozen.ts. */
 const STEP_MS = 1500;
-/** What a gap may be too long by, and what a busy machine adds. */
+/** Tolerance for the length of a gap, and for a busy machine. */
 const LATE_MS = 500 + 4 * STEP_MS;
 
-/** Its limit was over when it had run for so long, and not earlier; a plain timer was. */
+/** Expects the limit to end it after that running time, and not with a plain timer. */
 function expectLimit({ durationMs, pausedMs, plainMs, frozenMs }: FrozenStep): void {
   expect(pausedMs).toBeGreaterThan(frozenMs - 20);
   expect(pausedMs).toBeLessThan(frozenMs + LATE_MS);
@@ -74,7 +74,7 @@ const limit = (cause: string) => (step: FrozenStep) => {
 };
 const outcome = (expected: string) => (step: FrozenStep) => expect(step.outcome).toBe(expected);
 
-/** Every step of a process's life, and what is expected of it although its host stood still in the middle. */
+/** Every step of a process's life, with an expectation that holds although its host stood still. */
 export const FREEZES: readonly (readonly [string, (step: FrozenStep) => void])[] = [
   ['startup', limit('startup')],
   ['idle', limit('idle')],
@@ -82,7 +82,7 @@ export const FREEZES: readonly (readonly [string, (step: FrozenStep) => void])[]
   ['lifetime', limit('lifetime')],
   ['all of it', ({ cause }) => expect(cause).toBe('completed')],
   ['end of stdin', (step) => expectLadder(step, STEP_MS, 2 * STEP_MS)],
-  // It was sent before, and it is from then on that there is time.
+  // The signal was sent before the stop, and the time counts from then on.
   [
     'SIGTERM',
     (step) => expectLadder({ ...step, termMs: STEP_MS + step.frozenMs }, STEP_MS, 2 * STEP_MS),

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-/** Answers wait here until the test lets them through: an order of events without a fixed sleep. */
+/** Holds answers back until the test opens their gate, to order events without fixed sleeps. */
 export class Gates {
   readonly #opened = new Set<string>();
   readonly #queues = new Map<string, Set<() => void>>();
@@ -14,7 +14,7 @@ export class Gates {
     for (const pass of this.#queues.get(gate) ?? []) pass();
   }
 
-  /** Resolves with whether the gate was opened before the client went away. */
+  /** Resolves with `true` if the gate was opened, and `false` if the client disconnected first. */
   async pass(gate: string, res: ServerResponse): Promise<boolean> {
     if (this.#opened.has(gate)) return true;
     const queue = this.#queues.get(gate) ?? new Set();

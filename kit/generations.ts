@@ -1,4 +1,4 @@
-// Daemons that agents ensure, generation below generation; nobody of them is anybody's to end.
+// Daemons that agents ensure, generation below generation; no host may end one of them.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,14 +8,14 @@ import { eventually, isAlive, readRow } from './process-table.ts';
 
 const SCRIPT = join(import.meta.dirname, '../test/fixtures/hosts/generations.ts');
 
-/** Starts a chain of daemons, ends the first, and expects all the others to live. */
+/** Starts a chain of daemons, ends the first, and expects the others to live on. */
 export async function liveOn(area: Area, generations: number, isWashed: boolean): Promise<void> {
   const args = [SCRIPT, 'daemon', String(generations), area.folder, ...(isWashed ? ['clear'] : [])];
   const env = area.env;
   const first = spawn(process.execPath, args, { env, cwd: area.folder, stdio: 'ignore' });
   const pidOf = (left: number): string => join(area.folder, `alive-${left}`);
   const all = Array.from({ length: generations + 1 }, (_, left) => pidOf(left));
-  // Each tells its pid when its agent has ended.
+  // Each writes its pid when its agent has exited.
   await eventually(() => all.every(existsSync), {
     timeoutMs: 6000 * (generations + 1),
     everyMs: 50,

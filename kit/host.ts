@@ -10,18 +10,18 @@ export interface HostOptions {
   readonly cwd?: string;
   /** @default this Node */
   readonly runtime?: string | undefined;
-  /** What the runtime is told before the script, as Deno's `run -A`. */
+  /** Flags of the runtime before the script, such as Deno's `run -A`. */
   readonly flags?: readonly string[];
-  /** Whether it has an IPC channel to this process. @default false */
+  /** Opens an IPC channel to this process. @default false */
   readonly ipc?: boolean | undefined;
 }
 
-/** Runs a script of test/fixtures/hosts, or of an absolute path, in a process of its own, to its end. */
+/** Runs a script of test/fixtures/hosts, or of an absolute path, in a process of its own to its end. */
 export function runHost(script: string, options: HostOptions): Promise<ProgramEnd> {
   return startHost(script, options).end;
 }
 
-/** Where hosts find what others have compiled already (vitest.config.ts). */
+/** The compile cache that all hosts share (vitest.config.ts). */
 export function compileCache(): { NODE_COMPILE_CACHE?: string } {
   const { NODE_COMPILE_CACHE: folder } = process.env;
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };

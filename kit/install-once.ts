@@ -8,8 +8,8 @@ const LOCK = join(import.meta.dirname, '../node_modules/.install-lock');
 const DEADLINE_MS = 8 * 60_000;
 
 /**
- * Installs what a folder's lock file pins, once for all workers and all runs until the lock changes.
- * Call it at the top level of a test file, where no test's time-out runs.
+ * Installs the packages of a folder's lock file, once for all workers and all runs until the lock
+ * changes. Call it at the top level of a test file, where no test's time-out runs.
  */
 export async function installOnce(folder: string, options: readonly string[]): Promise<void> {
   const marker = join(folder, 'node_modules/.installed');
@@ -38,7 +38,7 @@ export async function installOnce(folder: string, options: readonly string[]): P
   });
 }
 
-/** The lock is a file that only one worker can make; it names its maker, whose death frees it. */
+/** Takes a lock file, which only one worker can create. It names its maker, whose death frees it. */
 async function takeLock(): Promise<boolean> {
   try {
     await writeFile(LOCK, String(process.pid), { flag: 'wx' });

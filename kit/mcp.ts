@@ -1,4 +1,4 @@
-// Transports whose every word is kept, and small servers for them.
+// Transports that record all messages, and small servers for them.
 import { fileURLToPath } from 'node:url';
 import {
   type JsonRpcMessage,
@@ -14,7 +14,7 @@ export const MCP_SERVER = fileURLToPath(
 
 const PATIENCE = { timeoutMs: 20_000, everyMs: 5 };
 
-/** A transport, what it has told, and how to wait for that. */
+/** Creates a transport that records its messages and errors, with functions that wait for them. */
 export function record(parameters: SupervisedStdioParameters | ServiceParameters) {
   const transport = new SupervisedStdioTransport(parameters);
   const messages: JsonRpcMessage[] = [];

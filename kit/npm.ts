@@ -8,13 +8,13 @@ export interface Output {
   readonly stderr: string;
 }
 
-/** Runs npm in `cwd`, as from a plain shell: without what an npm that runs the tests told them. */
+/** Runs npm in `cwd` as from a plain shell, without the variables of an npm that runs the tests. */
 export async function npm(args: readonly string[], cwd: string): Promise<Output> {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name) || isConfiguration(name)),
   );
   const options = { cwd, env, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 } as const;
-  // npm is a .cmd shim on Windows, which only a shell starts.
+  // On Windows npm is a .cmd shim, which needs a shell.
   const done =
     process.platform === 'win32'
       ? run(['npm', ...args].map((arg) => `"${arg}"`).join(' '), { ...options, shell: true })
@@ -26,7 +26,10 @@ export async function npm(args: readonly string[], cwd: string): Promise<Output>
   });
 }
 
-/** The machine's own settings (registry, cache, certificates); `npm_config_local_prefix` and its like are not. */
+/**
+ * Keeps the machine's own settings (registry, cache, certificates), but not `npm_config_local_prefix`
+ * and the like.
+ */
 function isConfiguration(name: string): boolean {
   return /^npm_config_(?:registry|cache|cafile|userconfig|globalconfig|proxy|https_proxy|noproxy)$/i.test(
     name,

@@ -11,7 +11,7 @@ export interface Tarball {
   readonly files: readonly string[];
 }
 
-/** Packs a copy of the tree into `folder`, so that nobody's dist/ changes meanwhile. */
+/** Packs a copy of the tree into `folder`, so that the tree's own dist/ does not change. */
 export async function pack(folder: string): Promise<Tarball> {
   const tree = join(folder, 'tree');
   await copyTree(tree);
@@ -29,7 +29,10 @@ export async function pack(folder: string): Promise<Tarball> {
   };
 }
 
-/** Makes a user's project of a folder of test/fixtures, with the packed package and `others` installed. */
+/**
+ * Makes a user's project from a folder of test/fixtures, with the packed package and `others`
+ * installed.
+ */
 export async function installPacked(
   { path }: Tarball,
   fixture: string,

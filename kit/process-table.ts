@@ -1,11 +1,11 @@
-// The tests' own look at the process table, from outside: Linux only, and nothing of src/ in it.
+// The tests' own reader of the process table, on Linux only; it uses nothing of src/.
 import { readdirSync, readFileSync } from 'node:fs';
 import { eventually } from './eventually.ts';
 
-// Who looks at processes waits for them.
+// Tests that read processes usually wait for them.
 export { eventually, type Patience } from './eventually.ts';
 
-/** A pid together with the kernel's start time: this process and no later one. */
+/** A pid with the kernel's start time, which together identify a process. */
 export interface ProcessKey {
   readonly pid: number;
   /** Field 22 of /proc/PID/stat, in clock ticks since boot. */
@@ -16,14 +16,17 @@ export interface ProcessRow extends ProcessKey {
   readonly ppid: number;
   readonly pgid: number;
   readonly sid: number;
-  /** The kernel's letter: R, S, D, T … */
+  /** The kernel's state letter: R, S, D, T … */
   readonly state: string;
   /** The kernel's name for the program, at most 15 characters. */
   readonly command: string;
   readonly args: readonly string[];
 }
 
-/** All live processes whose environment holds NAME=value: what was started with it, and its heirs. */
+/**
+ * Finds the live processes whose environment holds NAME=value: those started with it, and their
+ * descendants.
+ */
 export function findByMarker(name: string, value: string): ProcessRow[] {
   const wanted = `${name}=${value}`;
   return livePids().flatMap((pid) => {
@@ -32,7 +35,7 @@ export function findByMarker(name: string, value: string): ProcessRow[] {
   });
 }
 
-/** All live processes with this very argument: the mark that a change of environment cannot remove. */
+/** Finds the live processes with this exact argument, a mark that no change of environment removes. */
 export function findByArgument(argument: string): ProcessRow[] {
   return livePids().flatMap((pid) => {
     const row = readRow(pid);
@@ -40,20 +43,21 @@ export function findByArgument(argument: string): ProcessRow[] {
   });
 }
 
-/** The lines of the environment that a process was started with. */
+/** Returns the lines of a process's initial environment. */
 export function environmentOf({ pid, pgid }: ProcessRow): string[] {
   for (let attempt = 1; ; attempt++) {
     const text = readText(`/proc/${pid}/environ`);
-    // For a moment of its exec a process shows none; a thread of the kernel, without a group, never has one.
+    // During exec the environment is empty for a moment. Kernel threads, which have no group, never have
+    // one.
     if (text !== '' || pgid === 0 || attempt === 1000) return text?.split('\0').slice(0, -1) ?? [];
   }
 }
 
-/** The live process with this pid; `undefined` when there is none, or only a zombie. */
+/** Reads the live process with this pid; `undefined` for no process or a zombie. */
 export function readRow(pid: number): ProcessRow | undefined {
   const stat = readText(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
-  // The name may itself hold blanks and brackets: it ends at the last one.
+  // The name may itself contain blanks and brackets, and ends at the last bracket.
   const nameEnd = stat.lastIndexOf(')');
   const fields = stat.slice(nameEnd + 2).split(' ');
   const [state = '', ppid, pgid, sid] = fields;
@@ -74,19 +78,19 @@ export function isAlive({ pid, startTime }: ProcessKey): boolean {
   return readRow(pid)?.startTime === startTime;
 }
 
-/** SIGKILLs exactly these processes, each one only while its pid still has its start time. */
+/** Sends SIGKILL to these processes, each only while its pid still has its start time. */
 export function endByIdentity(list: readonly ProcessKey[]): void {
   for (const key of list) {
     if (key.pid <= 1 || key.pid === process.pid || !isAlive(key)) continue;
     try {
       process.kill(key.pid, 'SIGKILL');
     } catch {
-      // It ended in between.
+      // It exited in between.
     }
   }
 }
 
-/** SIGKILLs all that carries the marker, again and again until nothing does. Returns what it found. */
+/** Sends SIGKILL to all processes with the marker until none is left, and returns those found. */
 export async function endByMarker(name: string, value: string): Promise<ProcessRow[]> {
   const found = new Map<string, ProcessRow>();
   await eventually(() => {
@@ -102,7 +106,7 @@ function livePids(): number[] {
   return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }
 
-/** `undefined` for a process that is gone or another user's. */
+/** `undefined` for a process that is gone or belongs to another user. */
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');

@@ -1,9 +1,9 @@
-// Programs of the machine that some tests want, as a browser and other shells.
+// Programs that some tests need, such as a browser and other shells.
 import { existsSync } from 'node:fs';
 
 /**
- * Whether a program is there, by its absolute path; if not, says what is left out.
- * In CI it is always `true`: a program that is missing there fails its test.
+ * Checks that a program is there, by absolute path, and prints a note if it is not. Always `true` in
+ * CI, where a missing program must fail its test.
  */
 export function hasProgram(path: string): boolean {
   const isThere = existsSync(path);

@@ -1,4 +1,4 @@
-// Real queries through one supervisor, each with a name; a file tells for which an agent was started.
+// Real queries through one supervisor, each with a name; a file records whose agents were started.
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,15 +9,15 @@ import { agentBinary, agentOptions } from './real-agent.ts';
 import { MARKER } from './scenarios.ts';
 
 export interface Asked {
-  /** What our hook gave the SDK. */
+  /** The process that the hook gave to the SDK. */
   readonly process: SupervisedProcess;
-  /** The text of the result; rejects with what the iterator threw. */
+  /** The text of the result; rejects with the iterator's error. */
   readonly result: Promise<string | undefined>;
   close(): void;
 }
 
 export interface Queries {
-  /** Asks the real SDK; the query's name is its session too. */
+  /** Runs a query of the real SDK; its name is also its session. */
   ask(
     name: string,
     prompt: string | AsyncIterable<SDKUserMessage>,
@@ -25,11 +25,11 @@ export interface Queries {
     /** Called with the text of each result. */
     onResult?: (text: string | undefined) => void,
   ): Asked;
-  /** The names of the queries whose agents were started, in order: none is missed, however short its life. */
+  /** Names of the queries whose agents were started, in order, even for a very short life. */
   started(): string[];
 }
 
-/** Puts a script before the agent's binary that leaves its query's name in a file. */
+/** Wraps the agent's binary in a script that writes its query's name to a file. */
 export async function prepareQueries(
   { api, home, marker }: { api: FakeApi; home: string; marker: string },
   supervisor: Supervisor,
@@ -38,7 +38,7 @@ export async function prepareQueries(
   const script = join(home, 'agent');
   const lines = ['#!/bin/sh', `echo "$RIG_QUERY" >> '${log}'`, `exec '${agentBinary()}' "$@"`];
   await writeFile(log, '');
-  // Guarded from the start, so that a query with a free slot starts in its own tick.
+  // Start first, so that a query with a free slot starts in its own tick.
   await supervisor.start();
   await writeFile(script, `${lines.join('\n')}\n`, { mode: 0o755 });
   return {
@@ -61,7 +61,7 @@ export async function prepareQueries(
       const [process] = spawned;
       if (process === undefined) throw new Error('query() has not called the hook');
       const result = resultOf(running, onResult);
-      // A test that fails before it asks for the result has said why already.
+      // A test that fails before it awaits the result must not fail again by an unhandled rejection.
       result.catch(() => undefined);
       return { process, result, close: () => running.close() };
     },

@@ -1,4 +1,4 @@
-// The real agent binary of the SDK, in a home of its own, that can reach nothing but the fake API.
+// The SDK's real agent binary, in a home of its own, which can reach only the fake API.
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -8,7 +8,7 @@ import type { Options } from '@anthropic-ai/claude-agent-sdk';
 
 const SDK = '@anthropic-ai/claude-agent-sdk';
 
-/** The agent's binary for this platform, or `undefined` where the SDK ships none. */
+/** Returns the agent's binary for this platform; `undefined` where the SDK ships none. */
 export function agentBinary(): string | undefined {
   const fromSdk = createRequire(createRequire(import.meta.url).resolve(SDK));
   const name = process.platform === 'win32' ? 'claude.exe' : 'claude';
@@ -17,23 +17,23 @@ export function agentBinary(): string | undefined {
       const binary = fromSdk.resolve(`${SDK}-${process.platform}-${process.arch}${libc}/${name}`);
       if (existsSync(binary)) return binary;
     } catch {
-      // Not installed: npm takes only the package of this platform.
+      // Not installed: npm installs only the package of this platform.
     }
   }
   return undefined;
 }
 
-/** Whether the real agent can run here. */
+/** Returns `true` if the real agent can run here. */
 export function agentAvailable(): boolean {
   return agentBinary() !== undefined;
 }
 
-/** Why the tests of the real agent are left out, in the words for their title. */
+/** The reason in the title of skipped tests of the real agent. */
 export const AGENT_MISSING = `left out: ${SDK} has no binary for ${process.platform}-${process.arch}`;
 
 /**
- * The agent's whole environment: nothing of the user's own settings, login or outer agent.
- * `home` is a temporary folder; the agent's shells, settings and temporary files stay in it.
+ * The agent's whole environment, without the user's settings, login or outer agent. `home` is a
+ * temporary folder for its shells, settings and temporary files.
  */
 export function agentEnvironment(apiUrl: string, home: string): Record<string, string> {
   return {
@@ -49,12 +49,12 @@ export function agentEnvironment(apiUrl: string, home: string): Record<string, s
     DISABLE_TELEMETRY: '1',
     DISABLE_AUTOUPDATER: '1',
     DISABLE_ERROR_REPORTING: '1',
-    // The agent refuses bypassPermissions to root anywhere else.
+    // Outside a sandbox, the agent refuses bypassPermissions to root.
     ...(process.getuid?.() === 0 ? { IS_SANDBOX: '1' } : {}),
   };
 }
 
-/** What `query()` needs for an agent that asks nobody and reads no settings. */
+/** The options of `query()` for an agent that asks for no permission and reads no settings. */
 export function agentOptions(
   apiUrl: string,
   home: string,
@@ -78,12 +78,12 @@ function inherited(names: readonly string[]): Record<string, string> {
   return found;
 }
 
-/** A fresh folder under the system's temporary folder. */
+/** Makes a new folder in the system's temporary folder. */
 export function makeTempDir(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'agent-supervisor-'));
 }
 
-/** Removes it; retries while a dying process still writes into it. */
+/** Removes a folder, with retries while a dying process still writes into it. */
 export function removeTempDir(path: string): Promise<void> {
   return rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }

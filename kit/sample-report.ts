@@ -1,4 +1,4 @@
-// A report by hand: whatever may be in one.
+// A hand-written report with a value in every field.
 import type { DoctorReport, ProcessHealth } from '../src/inspect/report.ts';
 
 const AT = Date.UTC(2026, 10, 26, 1, 2, 3);

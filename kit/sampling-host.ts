@@ -1,5 +1,5 @@
-// A host of its own process: ten short children a second under a memory limit, and how many descriptors
-// it holds beyond one for each live child, at most. `node sampling-host.ts STATE_DIR CHILDREN WAY MARKER`
+// A host that starts ten short children a second under a memory limit. It prints the most descriptors
+// that it held beyond those of live children. `node sampling-host.ts STATE_DIR CHILDREN WAY MARKER`
 import { readdirSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import pidusage from 'pidusage';
@@ -8,10 +8,10 @@ import { systemOs } from '../src/os/system.ts';
 import { Supervisor } from '../src/supervisor/supervisor.ts';
 
 const [stateDir = '', count = '', way = 'ours', marker = ''] = process.argv.slice(2);
-/** Between two children. */
+/** Time between two children. */
 const EVERY_MS = 100;
 
-/** The control: pidusage as it is without options. */
+/** The control: pidusage with its default options. */
 async function withDefaults(pids: readonly number[]): Promise<ReadonlyMap<number, Usage>> {
   const stats = await pidusage([...pids]).catch(() => ({}));
   const known = Object.entries(stats).filter(([, stat]) => stat !== null);
@@ -38,7 +38,7 @@ for (let children = 0; children < Number(count); children++) {
     limits: { memoryBytes: 2 ** 30 },
   });
   await wait(EVERY_MS);
-  // Each live one has its three streams, too.
+  // Each live child has three streams and one more descriptor.
   most = Math.max(most, held() - before - 4 * supervisor.list().length);
 }
 await supervisor.stop();

@@ -1,19 +1,19 @@
-// What sampling holds open, measured in a process of its own.
+// Measures the descriptors that sampling holds open, in a process of its own.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** How many descriptors more than its live children need a host may have. */
+/** Most descriptors that a host may hold beyond those of its live children. */
 export const MOST_DESCRIPTORS = 20;
 
 export interface Measuring {
   readonly home: string;
   readonly marker: string;
-  /** So many, ten a second on a machine that has the time. */
+  /** The number of children, ten a second on an idle machine. */
   readonly children: number;
 }
 
-/** Runs the host; `defaults` samples with pidusage as it is without options. */
+/** Runs the host; `defaults` samples with pidusage's default options. */
 export async function measureDescriptors(
   way: 'ours' | 'defaults',
   { home, marker, children }: Measuring,

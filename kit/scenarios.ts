@@ -1,5 +1,5 @@
-// The process trees that a real agent grows, and the ways in which it ends: a matrix test takes one
-// of each. Every process of a scenario carries its marker; seen from outside, on Linux.
+// The process trees of a real agent, and the ways in which it ends: a matrix test takes one of each.
+// Every process of a scenario carries its marker; seen from outside, on Linux.
 import { fileURLToPath } from 'node:url';
 import { type Options, type Query, query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk';
 import type { FakeApi } from './fake-api.ts';
@@ -10,23 +10,26 @@ import { type Step, steer } from './steer.ts';
 /** The environment variable that marks a scenario's processes. */
 export const MARKER = 'AGENT_RIG_MARKER';
 
-/** How an agent's life ends when no supervisor ends it. */
+/** The ways in which an agent ends without a supervisor. */
 export const ENDS = ['normal', 'abort', 'close', 'SIGTERM', 'SIGKILL'] as const;
 export type End = (typeof ENDS)[number];
 
-/** A kind of process tree, and the prompt and options under which the real agent grows it. */
+/** A kind of process tree, with the prompt and options that make the real agent start it. */
 export interface Shape {
   readonly name: string;
-  /** What the model answers first; then comes a text, behind the gate that the marker names. */
+  /** The first answers of the model. Then comes a text, behind the gate that the marker names. */
   readonly steps: readonly Step[];
   readonly options?: Partial<Options>;
-  /** Whether the model is asked again while the tree stands; foreground Bash keeps the agent in its tool. */
+  /**
+   * `true` if the model is asked again while the tree lives; foreground Bash keeps the agent in its
+   * tool.
+   */
   readonly reachesGate: boolean;
-  /** Whether the agent ends after its last answer; it waits for Bash tasks of its own. */
+  /** `true` if the agent exits after its last answer; it waits for its own Bash tasks. */
   readonly endsNormally: boolean;
-  /** The ends after which something of the tree is alive 10 s later, if nobody supervises it. */
+  /** The ends after which a process of the tree is alive 10 s later without a supervisor. */
   readonly leaks: readonly End[];
-  /** Whether the whole tree stands; `tree` is all marked processes but the agent. */
+  /** Returns `true` when the whole tree is up; `tree` is all marked processes but the agent. */
   isReady(tree: readonly ProcessRow[], agent: ProcessRow): boolean;
 }
 
@@ -35,7 +38,7 @@ const MCP_SERVER = fileURLToPath(new URL('../test/fixtures/mcp-server.mjs', impo
 function withMcp(...args: readonly string[]): Pick<Shape, 'steps' | 'options'> {
   const server = { command: process.execPath, args: [MCP_SERVER, ...args], alwaysLoad: true };
   return {
-    // The call proves that the agent has connected to it.
+    // The call proves that the agent has connected to the server.
     steps: [{ tools: [{ name: 'mcp__rig__ping' }] }],
     options: { mcpServers: { rig: server }, mcpServersDelivery: 'initialize' },
   };
@@ -48,14 +51,14 @@ function withBash(command: string, more: object = {}): Pick<Shape, 'steps'> {
 const isMcp = (row: ProcessRow, ...args: readonly string[]) =>
   row.args.slice(1).join(' ') === [MCP_SERVER, ...args].join(' ');
 const isSleep = (row: ProcessRow) => row.args.join(' ') === 'sleep 300';
-/** A shell of the agent leads its own session, and its sleep is in it. */
+/** A shell of the agent leads its own session, with its sleep in it. */
 const isUnderShell = (row: ProcessRow, tree: readonly ProcessRow[]) =>
   isSleep(row) && tree.some((shell) => shell.pid === row.ppid && shell.sid === row.sid);
-/** Its parents are gone: it belongs to pid 1, or to the nearest subreaper. */
+/** Its ancestors are dead: its parent is pid 1 or the nearest subreaper. */
 const isOrphan = (row: ProcessRow, tree: readonly ProcessRow[], agent: ProcessRow) =>
   row.ppid !== agent.pid && !tree.some((parent) => parent.pid === row.ppid);
 
-/** The agent refuses a sleep that stands alone or first, so the shell has something to do before. */
+/** The agent refuses a sleep that stands alone or first, so the shell runs another command before. */
 export const SHAPES: readonly Shape[] = [
   {
     name: 'plain',
@@ -131,7 +134,7 @@ export const SHAPES: readonly Shape[] = [
 const MCP = withMcp('stubborn', '--child');
 const BACKGROUND = withBash('true && sleep 300', { run_in_background: true });
 
-/** An agent with all that one works with: an MCP server that listens to nobody, and a Bash task. */
+/** An agent with both kinds of children: an MCP server that ignores its end, and a Bash task. */
 export const BUSY: Shape = {
   name: 'stubborn MCP server with a child, and a Bash background task',
   ...MCP,
@@ -147,20 +150,20 @@ export const BUSY: Shape = {
 
 export interface ScenarioOptions {
   readonly api: FakeApi;
-  /** A temporary folder of this scenario's own: the agent's home and working directory. */
+  /** A temporary folder of this scenario: the agent's home and working directory. */
   readonly home: string;
-  /** The value of the marker, unique on this machine; it names the scenario's gate too. */
+  /** The value of the marker, unique on this machine. It is also the name of the scenario's gate. */
   readonly marker: string;
-  /** What goes into `spawnClaudeCodeProcess`; without it the SDK spawns the agent itself. */
+  /** The `spawnClaudeCodeProcess` option; without it the SDK spawns the agent itself. */
   readonly spawnHook?: Options['spawnClaudeCodeProcess'];
   readonly abortController?: AbortController;
-  /** How long the tree may take to stand. @default 30_000 */
+  /** Longest wait for the tree. @default 30_000 */
   readonly readyMs?: number;
 }
 
 export interface Scenario {
   readonly query: Query;
-  /** What the iterator has given so far. */
+  /** The messages of the iterator so far. */
   readonly messages: readonly SDKMessage[];
   /** Resolves when the iterator ends, with the error if it threw. Never rejects. */
   readonly done: Promise<{ readonly error?: unknown }>;
@@ -168,11 +171,11 @@ export interface Scenario {
   readonly agentPid: number;
   /** All live processes of the scenario, the agent included. */
   processes(): ProcessRow[];
-  /** Brings the end about, and does not wait for it. */
+  /** Starts the end, and does not wait for it. */
   end(how: End): void;
 }
 
-/** Starts the real agent and waits until the shape's whole tree stands. */
+/** Starts the real agent, and waits until the shape's whole tree is up. */
 export async function startScenario(shape: Shape, options: ScenarioOptions): Promise<Scenario> {
   const { api, marker, abortController = new AbortController() } = options;
   const messages: SDKMessage[] = [];
@@ -201,7 +204,7 @@ export async function startScenario(shape: Shape, options: ScenarioOptions): Pro
   return { query: running, messages, done, agent, agentPid: agent.pid, processes, end };
 }
 
-/** What `query()` is called with for this shape; it can be told to another process. */
+/** Makes the arguments of `query()` for this shape, as JSON for another process. */
 export function toQuery(
   shape: Shape,
   { api, home, marker }: Pick<ScenarioOptions, 'api' | 'home' | 'marker'>,
@@ -215,11 +218,11 @@ export function toQuery(
   };
 }
 
-/** The agent, once the tree that the shape asks for stands. */
+/** Finds the agent, once the shape's tree is up. */
 export function standingAgent(shape: Shape, rows: readonly ProcessRow[]): ProcessRow | undefined {
   const pids = new Set(rows.map((row) => row.pid));
   const binary = agentBinary();
-  // A child that has not called exec yet shows the agent's arguments; its parent is the agent.
+  // A child before its exec shows the agent's arguments, but its parent is the agent.
   const agent = rows.find((row) => row.args[0] === binary && !pids.has(row.ppid));
   if (agent === undefined) return undefined;
   const tree = rows.filter((row) => row !== agent);
@@ -235,7 +238,7 @@ async function collect(running: Query, into: SDKMessage[]): Promise<{ error?: un
   }
 }
 
-/** What is still alive of a scenario after `withinMs`; returns at once when nothing is. */
+/** Lists the scenario's processes that are alive after `withinMs`; returns early when none is. */
 export async function survivors(scenario: Scenario, withinMs: number): Promise<ProcessRow[]> {
   const gone = () => scenario.processes().length === 0;
   await eventually(gone, { timeoutMs: withinMs }).catch(() => undefined);

@@ -10,7 +10,7 @@ import { eventually } from './process-table.ts';
 
 const SERVER = join(import.meta.dirname, '../test/fixtures/service-server.mjs');
 
-/** What the server does, start by start; see its own first lines. */
+/** The server's behaviour at each start; see the first lines of its script. */
 export interface ServerPlan {
   readonly acts?: readonly ('crash' | 'hang' | 'die' | 'complete' | 'live')[];
   readonly port?: number;
@@ -22,10 +22,10 @@ export interface ServerPlan {
   readonly dieAfterMs?: number;
 }
 
-/** Fast enough for a test that goes through many restarts. */
+/** Fast enough for a test with many restarts. */
 const QUICK = { backoffMs: 10, maxBackoffMs: 40, jitter: 0, maxRestarts: 1000 };
 
-/** One server's name, its log, and how it is defined. */
+/** A server's name, log and definition. */
 export class ServerRig {
   readonly name: string;
   readonly log: string;
@@ -50,17 +50,17 @@ export class ServerRig {
     };
   }
 
-  /** How often it was started. */
+  /** The number of its starts. */
   get starts(): number {
     return this.#lines('start').length;
   }
 
-  /** Whether two were alive at once, by the kernel's own word. */
+  /** Times at which two servers were alive at once, as the kernel reports it. */
   get overlaps(): readonly string[] {
     return this.#lines('overlap');
   }
 
-  /** The live servers, seen from outside. */
+  /** Lists the live servers, seen from outside. */
   alive(): number[] {
     return this.#area
       .tree()
@@ -86,7 +86,7 @@ export function superviseIn(area: Area, options: SupervisorOptions = {}) {
   return { supervisor, states };
 }
 
-/** A port that nobody listens on at this moment. */
+/** Finds a port that is free now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -95,7 +95,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Resolves when somebody listens there. */
+/** Resolves when a server listens on the port. */
 export async function listening(port: number): Promise<void> {
   await eventually(
     () =>
@@ -107,7 +107,7 @@ export async function listening(port: number): Promise<void> {
   );
 }
 
-/** A test with a supervisor of its own, stopped at its end. */
+/** A test with its own supervisor, stopped at its end. */
 export const it = base.extend('rig', async ({ area }, { onCleanup }) => {
   const { supervisor, states } = superviseIn(area);
   onCleanup(async () => void (await supervisor.stop()));

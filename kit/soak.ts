@@ -1,4 +1,4 @@
-// A soak as a process of its own.
+// A soak run in a process of its own.
 import { join } from 'node:path';
 import { startProgram } from './start-program.ts';
 
@@ -12,7 +12,7 @@ export function startSoak(...args: readonly string[]) {
     get said() {
       return soak.stdout + soak.stderr;
     },
-    /** What all of its processes carry; `''` until it has said so. */
+    /** The marker of all of its processes; `''` until it is printed. */
     get marker() {
       return /SOAK=(\S+)/.exec(soak.stdout + soak.stderr)?.[1] ?? '';
     },

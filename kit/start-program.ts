@@ -1,9 +1,9 @@
-// A program that a test starts, seen from outside: what it writes, a line to wait for, its end.
+// A program that a test starts, seen from outside: its output, a line to wait for, its end.
 import { type ChildProcess, spawn } from 'node:child_process';
 
 /**
- * A host that nothing keeps alive has exited by then, on a busy machine too; one that a timer of ours
- * keeps alive has not: the shortest one that could is a step of SIGTERM.
+ * A host that nothing keeps alive exits within this time, on a busy machine too. A host that a timer of
+ * the supervisor keeps alive does not: the shortest such timer is the SIGTERM step.
  */
 export const LINGER_MS = 4500;
 
@@ -12,7 +12,7 @@ export interface ProgramEnd {
   readonly signal: NodeJS.Signals | null;
   readonly lines: readonly string[];
   readonly stderr: string;
-  /** From the last output to the end. */
+  /** Time from the last output to the end. */
   readonly lingeredMs: number;
 }
 
@@ -22,20 +22,20 @@ export interface ProgramOptions {
   readonly cwd?: string | undefined;
   /** @default 'ignore' */
   readonly stdin?: 'ignore' | 'pipe';
-  /** Whether it has an IPC channel to this process. @default false */
+  /** Opens an IPC channel to this process. @default false */
   readonly ipc?: boolean | undefined;
 }
 
 export interface Program {
   readonly child: ChildProcess;
   readonly pid: number;
-  /** What it has written so far. */
+  /** The output so far. */
   readonly stdout: string;
   readonly stderr: string;
-  /** Resolves when it has written a line that begins so; rejects if it ends before. */
+  /** Resolves with a line that begins like this; rejects if the program ends before. */
   line(start?: string): Promise<string>;
   kill(signal: NodeJS.Signals): void;
-  /** Resolves when it has exited and nobody holds its output open; rejects if it was not started. */
+  /** Resolves when it has exited and its output is closed; rejects if it was not started. */
   readonly end: Promise<ProgramEnd>;
 }
 
@@ -49,7 +49,7 @@ export function startProgram(
     stdio: [stdin, 'pipe', 'pipe', ...(ipc ? ['ipc' as const] : [])],
   });
   let [stdout, stderr, lastOutputMs] = ['', '', performance.now()];
-  // It may have ended before it is told.
+  // It may exit before stdin is written.
   child.stdin?.on('error', () => undefined);
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
@@ -66,7 +66,7 @@ export function startProgram(
       resolve({ code, signal, lines: lines(), stderr, lingeredMs });
     });
   });
-  // Whoever does not wait for the end hears of a program that was not started by what it waits for.
+  // A caller that does not wait for the end gets the error from the wait it does use.
   end.catch(() => undefined);
   const line = (start = '') =>
     new Promise<string>((resolve, reject) => {

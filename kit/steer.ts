@@ -1,4 +1,4 @@
-// The language in which a prompt tells the fake API what its model answers.
+// The language in which a prompt tells the fake API the answers of its model.
 
 /** A tool call of the fake model. */
 export interface ToolCall {
@@ -6,7 +6,7 @@ export interface ToolCall {
   readonly input?: Readonly<Record<string, unknown>>;
 }
 
-/** Token counts as the API reports them; what is left out keeps the fake's default. */
+/** Token counts as the API reports them; missing ones keep the fake's default. */
 export interface Usage {
   readonly input_tokens?: number;
   readonly output_tokens?: number;
@@ -22,14 +22,14 @@ export interface Step {
   readonly chunkMs?: number;
   /** One tool call, or several in one message; they follow the text. */
   readonly tools?: readonly ToolCall[];
-  /** The stream begins, and nothing follows but pings. */
+  /** Begins the stream, and sends only pings. */
   readonly hang?: boolean;
-  /** As `hang`, until the test opens the gate of this name; then the answer follows. */
+  /** Hangs until the test opens the gate of this name; then the answer follows. */
   readonly gate?: string;
-  /** An HTTP error instead of an answer, with the API's name for it; the agent may retry. */
+  /** An HTTP error instead of an answer, with the API's name for it. The agent may retry. */
   readonly status?: number;
   readonly error?: string;
-  /** Cuts the connection after that many pieces. */
+  /** Cuts the connection after this many pieces. */
   readonly dropAfter?: number;
   /** Waits before the response's headers. */
   readonly delayMs?: number;
@@ -51,22 +51,22 @@ export interface Message {
 }
 
 /**
- * A prompt that makes the fake model answer with these steps, one after the other: the first at
- * once, the next after the tool results of the one before. After the last it says hello.
+ * Makes a prompt that the fake model answers with these steps, one after another. The first step comes
+ * at once, each later one after the tool results of the one before. After the last it says hello.
  */
 export function steer(steps: readonly Step[], text = 'Please do as the directive says.'): string {
   const directive = JSON.stringify({ steps }).replaceAll('@', '\\u0040');
   return `${text}\n@@${directive}@@`;
 }
 
-/** The step that answers this conversation: as many as there were answers since the directive. */
+/** Finds the step that answers this conversation, by the number of answers since the directive. */
 export function readStep(
   messages: readonly Message[],
 ): { readonly index: number; readonly step: Step | undefined } | undefined {
   for (let i = messages.length - 1; i >= 0; i--) {
     const message = messages[i];
     if (message?.role !== 'user') continue;
-    // A turn that was never answered shares its message with the next: the last directive counts.
+    // A turn without an answer shares its message with the next one: the last directive counts.
     const directive = [...textOf(message).matchAll(/@@(\{.*?\})@@/gs)].at(-1)?.[1];
     if (directive === undefined) continue;
     const { steps } = JSON.parse(directive) as { steps: readonly Step[] };

@@ -1,4 +1,4 @@
-// A test with a part of the machine of its own: nothing that it started may outlive it.
+// A test with its own supervisor, home and marker; no process of it may outlive the test.
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Supervisor, SupervisorOptions } from '../src/index.ts';
@@ -8,16 +8,16 @@ import { endByMarker } from './process-table.ts';
 import { AGENT_MISSING, agentAvailable, makeTempDir, removeTempDir } from './real-agent.ts';
 import { MARKER } from './scenarios.ts';
 
-/** Whether the tests' own process table works here. */
+/** `true` where the tests' own process table works. */
 export const CAN_WATCH = process.platform === 'linux';
-/** Whether there is a real agent to watch, too. */
+/** `true` where the real agent can run, too. */
 export const CAN_WATCH_AGENTS = CAN_WATCH && agentAvailable();
 if (!agentAvailable()) console.warn(AGENT_MISSING);
 
-/** Steps short enough for a test, long enough for an agent that ends politely. */
+/** Steps short enough for a test, and long enough for an agent that exits by itself. */
 const LADDER = { stdinEofMs: 500, termMs: 2000, killMs: 1000 };
 
-/** A test whose end fails if anything that carries its marker is still alive. */
+/** A test that fails at its end if a process with its marker is alive. */
 export const it = test
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads from it that there is nothing to wait for.
   .extend('api', { scope: 'file' }, async ({}, { onCleanup }) => {

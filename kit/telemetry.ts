@@ -1,4 +1,4 @@
-// OpenTelemetry's own SDK, with its exporters in memory.
+// OpenTelemetry's own SDK, with exporters in memory.
 import {
   type Attributes,
   type Context,
@@ -24,7 +24,7 @@ import {
 
 context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
 
-/** A number as it was exported, or how many were measured and their sum. */
+/** An exported number; of a histogram, its count and sum. */
 export interface Point {
   readonly attributes: Attributes;
   readonly value: number | { readonly count: number; readonly sum: number };
@@ -43,7 +43,7 @@ export class Telemetry {
     return { tracerProvider: this.tracerProvider, meterProvider: this.meterProvider };
   }
 
-  /** Calls `act` as a host does that traces its own work, and ends the span of it. */
+  /** Calls `act` within a span, as a host does that traces its own work. */
   within<T>(name: string, act: () => T): T {
     const span = this.tracerProvider.getTracer('host').startSpan(name);
     try {
@@ -53,7 +53,7 @@ export class Telemetry {
     }
   }
 
-  /** The spans that have ended, in the order in which they began; by name alone, if one is given. */
+  /** The ended spans in start order, with this name if one is given. */
   spans(name?: string): ReadableSpan[] {
     return this.#spans
       .getFinishedSpans()
@@ -61,7 +61,7 @@ export class Telemetry {
       .sort((a, b) => ms(a.startTime) - ms(b.startTime));
   }
 
-  /** The names of a span and of those above it, itself first. */
+  /** The names of a span and its ancestors, the span itself first. */
   lineage(span: ReadableSpan): string[] {
     const { traceId } = span.spanContext();
     const parent = this.spans().find(
@@ -72,7 +72,7 @@ export class Telemetry {
     return [span.name, ...(parent === undefined ? [] : this.lineage(parent))];
   }
 
-  /** The names of the spans right below, in the order in which they began. */
+  /** The names of a span's children, in start order. */
   below(span: ReadableSpan): string[] {
     const { spanId } = span.spanContext();
     return this.spans()
@@ -80,7 +80,7 @@ export class Telemetry {
       .map(({ name }) => name);
   }
 
-  /** Collects now; every metric of ours by its name without the prefix. */
+  /** Collects now, and returns this package's metrics by name without the prefix. */
   async metrics(): Promise<Record<string, Point[]>> {
     this.#metrics.reset();
     await this.#reader.forceFlush();
@@ -95,7 +95,7 @@ export class Telemetry {
     );
   }
 
-  /** All that was exported so far, as text. */
+  /** Returns all exported data so far, as text. */
   async text(): Promise<string> {
     const spans = this.spans().map(({ name, attributes, events, status, links }) => ({
       ...{ name, attributes, events, status, links },

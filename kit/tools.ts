@@ -1,8 +1,8 @@
-// Other people's tools, which only the tests want: bundlers, loaders, process supervisors.
+// Third-party tools that only the tests use: bundlers, loaders, process supervisors.
 import { join } from 'node:path';
 import { installOnce } from './install-once.ts';
 
-/** The tools that kit/tools/package.json pins, and each one's script for Node. */
+/** The tools of kit/tools/package.json, with the script of each. */
 const SCRIPTS = {
   concurrently: 'concurrently/dist/bin/index.js',
   esbuild: 'esbuild/bin/esbuild',
@@ -15,34 +15,34 @@ export type ToolName = keyof typeof SCRIPTS;
 
 export const TOOL_NAMES = Object.keys(SCRIPTS) as ToolName[];
 
-/** Where the small tools are installed, which `npm test` uses as well. */
+/** The folder of the small tools, which `npm test` uses as well. */
 export const TOOLS = join(import.meta.dirname, 'tools');
-/** Where the large ones are. */
+/** The folder of the large ones. */
 const BUNDLERS = join(import.meta.dirname, 'bundlers');
 
-/** What else it pins: packages that hosts have beside this one. */
+/** Other packages in it: libraries that hosts use beside this one. */
 export const LIBRARY_NAMES = ['signal-exit', 'signal-exit-3'] as const;
 
 /**
- * The absolute path of a tool's script. The first call on a machine installs all of them.
- * Call it at the top level of a test file, where no test's time-out runs.
+ * Returns the absolute path of a tool's script. The first call on a machine installs all of them. Call
+ * it at the top level of a test file, where no test's time-out runs.
  */
 export async function tool(name: ToolName): Promise<string> {
   return join(await modules(), SCRIPTS[name]);
 }
 
-/** The absolute path of a library's folder; as `tool`. */
+/** Returns the absolute path of a library's folder; call it as {@link tool}. */
 export async function library(name: (typeof LIBRARY_NAMES)[number]): Promise<string> {
   return join(await modules(), name);
 }
 
 async function modules(): Promise<string> {
-  // esbuild works without its own script, which would put a binary in the place of the one for Node.
+  // esbuild's install script would replace its script for Node by a binary.
   await installOnce(TOOLS, ['--ignore-scripts']);
   return join(TOOLS, 'node_modules');
 }
 
-/** The folder where bundlers and loaders are installed (half a gigabyte); called as {@link tool} is. */
+/** Installs bundlers and loaders (half a gigabyte), and returns their folder. Call it as {@link tool}. */
 export async function bundlers(): Promise<string> {
   await installOnce(BUNDLERS, ['--ignore-scripts']);
   return BUNDLERS;

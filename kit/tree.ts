@@ -7,8 +7,8 @@ const ROOT = join(import.meta.dirname, '..');
 const NOT_SOURCE = new Set(['node_modules', '.git', 'dist', 'coverage']);
 
 /**
- * Copies the project's sources to `to`, with the same node_modules behind a link, so that a test
- * can build and change them while nobody's dist/ changes.
+ * Copies the project's sources to `to`, with a link to the same node_modules. A test can build and
+ * change the copy, and the project's own dist/ stays.
  */
 export async function copyTree(to: string): Promise<void> {
   await mkdir(to);
@@ -22,7 +22,7 @@ export async function copyTree(to: string): Promise<void> {
   await symlink(join(ROOT, 'node_modules'), join(to, 'node_modules'), 'junction');
 }
 
-/** Builds a copy of the tree; returns the folder that is the test's to remove, and where its examples are. */
+/** Builds a copy of the tree; returns its folder, which the test removes, and that of its examples. */
 export async function builtExamples(): Promise<{ folder: string; examples: string }> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-examples-')));
   const tree = join(folder, 'tree');

@@ -1,4 +1,4 @@
-// Programs that lose, hide or overwrite their environment, and how each is brought up and seen from outside.
+// Programs that lose, hide or overwrite their environment, and how they are started and seen.
 import {
   chownSync,
   existsSync,
@@ -12,26 +12,26 @@ import type { SupervisorOptions } from '../src/index.ts';
 import { type Area, GRACE_MS, spawned } from './containment.ts';
 import { endByIdentity, eventually, type ProcessRow, readRow } from './process-table.ts';
 
-/** What a program does that has cost supervisors before, as a shell's script in a folder of its own. */
+/** A program with a trick that has escaped supervisors before, as a shell script in its own folder. */
 export interface Trick {
   readonly name: string;
-  /** What has to be on the machine, by absolute path. */
+  /** Programs that it needs, by absolute path. */
   readonly needs: readonly string[];
-  /** Who can do it. */
+  /** The user that can run it. */
   readonly as: 'root' | 'user' | 'anyone';
-  /** Brings it up; ends when it stands. */
+  /** Starts it, and ends when it is up. */
   readonly script: string;
-  /** How many processes it leaves standing, at the least. */
+  /** The least number of processes that it leaves running. */
   readonly processes?: number;
-  /** It acts when it is asked to end. */
+  /** `true` if it acts only when it is asked to end. */
   readonly onTerm?: boolean;
 }
 
-/** Ends by itself, like everything here: a control leaves it to that. */
+/** It exits by itself, as everything here does; a control waits for that. */
 const LIFE_S = 90;
 const SLEEP = `sleep ${LIFE_S}`;
 const PYTHON = '/usr/bin/python3';
-/** Waits until a file is there. */
+/** Waits until a file exists. */
 const until = (file: string): string =>
   `i=0; until [ -e ${file} ] || [ $i -ge 200 ]; do sleep 0.05; i=$((i+1)); done`;
 const background = (command: string): string => `(${command} >/dev/null 2>&1 </dev/null &)`;
@@ -163,14 +163,15 @@ export const TRICKS: readonly Trick[] = [
   },
 ];
 
-/** What of a trick's needs is missing here. */
+/** Lists the needs of a trick that are missing here. */
 export function missingFor({ needs }: Trick): readonly string[] {
   return needs.filter((path) => !existsSync(path));
 }
 
 /**
- * Everything alive whose folder is this one, or that names it in an argument: seen by what neither a
- * cleared environment nor another title changes. One whose main thread has exited is seen by its threads.
+ * Finds the live processes whose working folder is this one, or that name it in an argument. Neither a
+ * cleared environment nor a changed title hides them. One whose main thread has exited is found by its
+ * threads.
  */
 function findByFolder(folder: string): ProcessRow[] {
   return readdirSync('/proc').flatMap((name) => {
@@ -207,7 +208,7 @@ function linkOf(path: string): string {
   }
 }
 
-/** How a host, or what it started, comes to its end. */
+/** The ways in which a host or its process ends. */
 export const ENDS = [
   'its own end',
   'terminate',
@@ -219,20 +220,20 @@ export type TrickEnd = (typeof ENDS)[number];
 
 export interface TrickRun {
   readonly options?: SupervisorOptions;
-  /** How long what is ended may take to be gone, on a machine with other work. @default three times the grace */
+  /** Longest wait for the death of processes on a busy machine. @default three times the grace */
   readonly patienceMs?: number;
-  /** What the host is started through: `setpriv`, for one. */
+  /** A command prefix for the host, such as `setpriv`. */
   readonly through?: readonly string[];
 }
 
-/** A user that owns nothing. */
+/** The id of a user that owns nothing. */
 export const NOBODY = 65534;
-/** Starts a program as a user that owns nothing. */
+/** A command prefix that runs a program as that user. */
 export const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 
 const EMPTY_LOOKS = 10;
 
-/** Lets one host bring up tricks, brings them to their end, and names those of which something lives on. */
+/** Makes one host run tricks, ends them, and names those with a live process. */
 export async function endTricks(
   area: Area,
   tricks: readonly Trick[],
@@ -254,7 +255,7 @@ export async function endTricks(
     const folder = join(area.folder, `trick-${at}`);
     mkdirSync(folder);
     if (isNobody) chownSync(folder, NOBODY, NOBODY);
-    // Until all are seen to stand: a look sees nobody who is gone before it.
+    // Until all are seen: a look does not find a process that is gone before it.
     const rest = how === 'its own end' ? 'until [ -e end ]; do sleep 0.05; done' : SLEEP;
     const request = {
       command: 'sh',
@@ -265,7 +266,7 @@ export async function endTricks(
     running.push({ ...(await spawned(host, request)), trick, folder });
   }
   for (const { trick, folder, pid } of running) {
-    // The script itself and its own sleep are there, too.
+    // Leaves out the script itself and its own sleep.
     const others = () => findByFolder(folder).filter((row) => row.pid !== pid && row.ppid !== pid);
     const { name, processes = 1 } = trick;
     await eventually(() => others().length >= processes, {
@@ -296,7 +297,7 @@ export async function endTricks(
     }
   }
   const lives = () => running.filter(({ folder }) => findByFolder(folder).length > 0);
-  // A look can miss who is forked during it by one who is dead when its turn comes.
+  // One look can miss a process that is forked during it by one that then exits.
   let empty = 0;
   const isGone = (): boolean => {
     empty = lives().length === 0 ? empty + 1 : 0;
@@ -312,11 +313,11 @@ function endOne(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It ended in between.
+    // It exited in between.
   }
 }
 
-/** Ends what lives on, by its pids: a thread of an exited main thread has no start time of its own to show. */
+/** Ends the live processes by pid: a process without a main thread shows no start time. */
 async function endFolder(folder: string): Promise<void> {
   await eventually(() => {
     const rows = findByFolder(folder);

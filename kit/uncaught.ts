@@ -1,13 +1,13 @@
-// What would have crashed a host, caught for a test.
+// Errors that would crash a host, caught for a test.
 
 export interface Uncaught {
   readonly exceptions: unknown[];
   readonly rejections: unknown[];
-  /** Gives the process back its own listeners. */
+  /** Restores the process's own listeners. */
   restore(): void;
 }
 
-/** Collects uncaught exceptions and unhandled rejections instead of everyone who listens for them. */
+/** Collects uncaught exceptions and unhandled rejections in place of all other listeners. */
 export function catchUncaught(): Uncaught {
   const exceptions: unknown[] = [];
   const rejections: unknown[] = [];

@@ -1,36 +1,39 @@
 import * as z from 'zod/mini';
 import { SupervisorError } from './errors.ts';
 
-// What the main entry loads makes its schemas at their first use (z.lazy): zod/mini is loaded in a moment, but
-// to make them all would be a third of what the import takes (npm run bench -- import).
+// Schemas of the main entry are made at their first use (z.lazy). Making all of them would take a third
+// of the import's time (npm run bench -- import).
 
-/** The object that a lazy schema stands for, made now: to extend it, or to take parts of it. */
+/** Unwraps a lazy schema, to extend or pick from its object. */
 export const made = <S extends z.ZodMiniType>(lazy: z.ZodMiniLazy<S>): S => lazy._zod.innerType;
 
-/** A duration in milliseconds: finite, not negative, longer than any timer if need be. */
+/** A duration in milliseconds: finite and not negative. It may be longer than Node's timers allow. */
 export const durationMs = () => z.number().check(z.nonnegative());
 
 export const NO_NUL = 'must not contain a NUL character, which no system call can pass on';
 
-/** Text that a system call can take. */
+/** A text without a NUL character, which system calls cannot take. */
 export const systemText = () =>
   z.string().check(z.refine((text) => !text.includes('\0'), { error: NO_NUL }));
 
-/** What is said: `undefined` says no more than a field that is left out. */
+/** Removes fields that are `undefined`, so that they count as left out. */
 export function definedOnly<T extends object>(fields: T): T {
   const entries = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as T;
 }
 
-/** In place of zod's own words, which another copy of zod in the host may have set to any language. */
+/** Replaces zod's own messages, whose language the host may have changed. */
 const NO_ADVICE = 'no advice';
 
-/** Below these fields a value may be a secret, so a message names only its type. */
+/** Values of these fields may be secrets, so a message names only their type. */
 const CONFIDENTIAL: ReadonlySet<PropertyKey> = new Set(['args', 'env', 'hostEnv', 'input']);
 
 /**
- * Checks what a user wrote to `subject`; throws `INVALID_OPTIONS` naming the field, the value and the
- * way out. `root` names the input as a whole.
+ * Checks a user's input against a schema.
+ *
+ * `subject` is the function that it was passed to, and `root` names the input as a whole.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS` that names the field, the value and the way out
  */
 export function parseInput<S extends z.ZodMiniType>(
   schema: S,
@@ -42,7 +45,7 @@ export function parseInput<S extends z.ZodMiniType>(
   if (result.success) return result.data;
   const { issues } = result.error;
   const first = issues[0] as z.core.$ZodIssue;
-  // What is missing may be there by another name.
+  // A missing field is often there under a wrong name: report the wrong name.
   const issue = (isMissing(input, first) && issues.find(isUnknown)) || first;
   const { path } = issue;
   if (isUnknown(issue)) {
@@ -59,7 +62,7 @@ export function parseInput<S extends z.ZodMiniType>(
   const at = valueAt(input, path);
   const value = path.some((key) => CONFIDENTIAL.has(key)) ? kindOf(at) : show(at);
   const advice = adviceFor(schema, input, issue);
-  throw invalid(`${subject}: "${field}" is ${value}, but ${wish(issue)}. ${advice}.`, {
+  throw invalid(`${subject}: "${field}" is ${value}, but ${expectation(issue)}. ${advice}.`, {
     field,
     value,
   });
@@ -88,7 +91,7 @@ function adviceFor(schema: z.ZodMiniType, input: unknown, { path, ...issue }: z.
   return `${valueAt(input, path) === undefined ? 'Pass' : 'Correct'} it; it has no default`;
 }
 
-/** Whether a field cannot be left out: without it, the input is wrong in the same place. */
+/** Returns `true` if the input without this field has an issue in the same place. */
 function isRequired(schema: z.ZodMiniType, input: unknown, path: readonly PropertyKey[]): boolean {
   const [key, ...rest] = path;
   if (key === undefined) return !schema.safeParse(undefined).success;
@@ -98,7 +101,7 @@ function isRequired(schema: z.ZodMiniType, input: unknown, path: readonly Proper
   return without.error?.issues.some((issue) => issue.path[0] === key) ?? false;
 }
 
-/** The known option that was meant: one that reads alike, or one of that name in a group. */
+/** Finds the known option that was meant: one that reads alike, or one of that name in a group. */
 function meantBy(
   name: string,
   known: readonly string[],
@@ -110,7 +113,7 @@ function meantBy(
   return alike ?? (group && `${fieldAt([...path, group])}.${name}`);
 }
 
-/** `cmd` is short for `command`, `arg` for `args`. */
+/** Matches abbreviations, such as `cmd` for `command` and `arg` for `args`. */
 function isShortFor(short: string, name: string): boolean {
   if (short.length < 2 || short[0] !== name[0]) return false;
   let at = 0;
@@ -118,7 +121,7 @@ function isShortFor(short: string, name: string): boolean {
   return at === short.length;
 }
 
-/** `pool.concurrency`, `args[0]`. */
+/** Formats a path as `pool.concurrency` or `args[0]`. */
 function fieldAt(path: readonly PropertyKey[]): string {
   return path
     .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
@@ -130,7 +133,7 @@ function invalid(message: string, data: Record<string, unknown>): SupervisorErro
   return new SupervisorError('INVALID_OPTIONS', message, { data });
 }
 
-function wish(issue: z.core.$ZodIssue): string {
+function expectation(issue: z.core.$ZodIssue): string {
   switch (issue.message === NO_ADVICE && issue.code) {
     case 'too_small':
       return minimum(issue as z.core.$ZodIssueTooSmall);
@@ -149,13 +152,13 @@ function minimum({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
   return origin === 'string' && minimum === 1 ? 'must not be empty' : `must be at least ${minimum}`;
 }
 
-/** What a strict object at `path` knows, but for what must be left out; nothing where there is none. */
+/** Lists the keys of the strict object at `path`, without those that must be left out. */
 function knownKeys(schema: z.ZodMiniType, path: readonly PropertyKey[]): string[] {
   const { shape = {} } = definitionOf(schemaOf(schema, path));
   return Object.keys(shape).filter((key) => !isForbidden(shape[key]));
 }
 
-/** The schema at `path`, seen through records, defaults, transforms, unions and z.lazy; an object's own where there is one. */
+/** Finds the schema at `path`, below records, defaults, transforms, unions and z.lazy. */
 function schemaOf(schema: unknown, path: readonly PropertyKey[]): unknown {
   if (schema === undefined) return undefined;
   const [key, ...rest] = path;
@@ -166,7 +169,7 @@ function schemaOf(schema: unknown, path: readonly PropertyKey[]): unknown {
   return schemaOf(innerType ?? source ?? object ?? getter?.(), path) ?? schema;
 }
 
-/** A field that is known only to say why it must be left out. */
+/** Tells whether a field is known only to say why it must be left out. */
 function isForbidden(schema: unknown): boolean {
   const { type, innerType } = definitionOf(schema);
   return type === 'optional' ? isForbidden(innerType) : type === 'undefined';

@@ -24,10 +24,10 @@ export const ERROR_CODES = [
 
 export type SupervisorErrorCode = (typeof ERROR_CODES)[number];
 
-// A registered symbol, so that two loaded copies of the package recognise each other's errors.
+// A registered symbol, so that two loaded copies of this package recognise each other's errors.
 const BRAND = Symbol.for('agent-supervisor.error');
 
-/** An error whose `code` a program can act on and whose message says what to do. */
+/** An error with a `code` for programs, and a message that says what to do. */
 export class SupervisorError extends Error {
   readonly code: SupervisorErrorCode;
   /** The facts behind the message (field, value, pid …), never a secret. */
@@ -46,7 +46,7 @@ export class SupervisorError extends Error {
   }
 }
 
-/** Tells whether `error` is a {@link SupervisorError}, of the given `code` if one is given. */
+/** Returns `true` if `error` is a {@link SupervisorError}, with the given `code` if one is passed. */
 export function isSupervisorError(
   error: unknown,
   code?: SupervisorErrorCode,

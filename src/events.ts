@@ -5,7 +5,7 @@ import type { SupervisorError } from './errors.ts';
 import { queueMicrotask } from './os/clock.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
 
-/** What an event says of the process it is about. */
+/** The process that an event is about. */
 export interface ProcessSubject {
   readonly id: string;
   readonly kind: string;
@@ -13,8 +13,10 @@ export interface ProcessSubject {
 }
 
 /**
- * What a service is at: `waiting` for its next restart, `open` when it has failed too often and nothing
- * is started, `half-open` when one start may show whether it works again.
+ * The state of a service.
+ *
+ * `waiting`: for its next restart. `open`: it has failed too often, and nothing is started. `half-open`:
+ * one start is tried, to see if it works again.
  */
 export type ServiceState =
   | 'idle'
@@ -26,40 +28,43 @@ export type ServiceState =
   | 'closing'
   | 'closed';
 
-/** Every event a supervisor emits, with what it carries. */
+/** The events of a supervisor, with their payloads. */
 export interface SupervisorEvents {
-  /** A process is asked for: emitted within the call that asks, before `queued`, `started` or `refused`. */
+  /** A process was requested. Emitted within that call, before `queued`, `started` or `refused`. */
   readonly requested: ProcessSubject;
   /** A request waits for a slot. */
   readonly queued: ProcessSubject & { readonly waiting: number };
-  /** A request has waited for another minute; `holders` are the ids of what holds the slots. */
+  /** A request has waited for another minute; `holders` are the ids of the processes that hold slots. */
   readonly waiting: ProcessSubject & {
     readonly waitedMs: number;
     readonly holders: readonly string[];
   };
-  /** A process runs, and its record is written. */
+  /** A process was started, and its record is written. */
   readonly started: ProcessSubject & { readonly pid: number };
-  /** A process that somebody else had started is supervised from now on. */
+  /** A process that this host had not started is supervised from now on. */
   readonly adopted: ProcessSubject & { readonly pid: number };
   /** A request was refused; nothing was started. */
   readonly refused: ProcessSubject & { readonly error: SupervisorError };
-  /** We begin to end a process. */
+  /** The supervisor begins to end a process. */
   readonly ending: ProcessSubject & {
     readonly pid: number;
     readonly cause: ExitCause;
     readonly reason: string | undefined;
   };
-  /** Descendants outlived their process; `advice` tells how to keep such processes. */
+  /** Descendants outlived their process; `advice` says how to keep such processes. */
   readonly leftovers: ProcessSubject & {
     readonly processes: readonly ProcessName[];
     readonly action: 'terminate' | 'keep';
     readonly advice: string;
   };
-  /** Processes could not be ended in time; their slot stays held until they are seen dead. */
+  /** Processes could not be ended in time; their slot stays held until they are dead. */
   readonly survivors: ProcessSubject & { readonly survivors: readonly Survivor[] };
-  /** A process and its whole tree are gone. */
+  /** A process and its whole tree are dead. */
   readonly exited: ExitReport;
-  /** A session has lasted longer than it may: what waits for it is refused, and by default what runs is ended. */
+  /**
+   * A session has reached its `maxWallClockMs`. Its waiting requests are refused, and by default its
+   * processes are ended.
+   */
   readonly 'session-expired': {
     readonly sessionId: string;
     readonly createdAt: number;
@@ -67,28 +72,30 @@ export interface SupervisorEvents {
     readonly maxWallClockMs: number;
     readonly live: number;
   };
-  /** A process of a run has crashed; the next attempt is made in `delayMs`. */
+  /** A process of a run has crashed; the next attempt starts after `delayMs`. */
   readonly restarting: {
     readonly sessionId: string | undefined;
     readonly name: string | undefined;
-    /** 2 for the first restart. */
+    /** The number of the next attempt: 2 for the first restart. */
     readonly attempt: number;
     readonly delayMs: number;
     readonly after: ExitReport;
   };
-  /** A service of this host goes from one state to the next. */
+  /** A service of this host has changed its state. */
   readonly service: {
     readonly name: string;
     readonly from: ServiceState;
     readonly state: ServiceState;
-    /** Of its process, where there is one. */
+    /** The pid of its process, if it has one. */
     readonly pid: number | undefined;
-    /** Why, where it is not plain. */
+    /** The reason, where the states do not show it. */
     readonly reason: string | undefined;
   };
-  /** The state directory and the process table were looked at. */
+  /** A sweep of the state directory and the process table is done. */
   readonly swept: SweepReport;
-  /** Something to know that stopped nothing; one that nobody listens for goes to `process.emitWarning`, once per code. */
+  /**
+   * A problem that stopped nothing. Without a listener it goes to `process.emitWarning`, once per code.
+   */
   readonly warning: { readonly code: string; readonly message: string; readonly cause?: unknown };
   readonly stopping: { readonly reason: string | undefined };
   readonly stopped: { readonly durationMs: number };
@@ -128,27 +135,27 @@ export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvent
 
 type Listener = (detail: never) => void;
 
-/** Where an event goes: to who listens here, and to who subscribes to its channel. */
-interface Outlet {
+/** The receivers of an event: listeners of this supervisor, and subscribers of the diagnostics channel. */
+interface Receivers {
   readonly listeners: Set<Listener>;
-  /** By name, so that every supervisor and every loaded copy of the package has the same one. */
+  /** Found by name, so that all supervisors and all loaded copies of this package share it. */
   readonly channel: Channel;
 }
 
-const outletOf = (event: SupervisorEvent): Outlet => ({
+const receiversOf = (event: SupervisorEvent): Receivers => ({
   listeners: new Set(),
   channel: channel(`agent-supervisor:${event}`),
 });
 
-/** Typed events; a listener that throws never reaches the code that emitted. */
+/** A typed event emitter; the error of a listener never reaches the code that emits. */
 export class Events {
   readonly #supervisor: object;
   readonly #unheard: (warning: SupervisorEvents['warning']) => void;
-  readonly #outlets = Object.fromEntries(
-    EVENTS.map((event) => [event, outletOf(event)]),
-  ) as Readonly<Record<SupervisorEvent, Outlet>>;
+  readonly #receivers = Object.fromEntries(
+    EVENTS.map((event) => [event, receiversOf(event)]),
+  ) as Readonly<Record<SupervisorEvent, Receivers>>;
 
-  /** `unheard` is told of a warning that nobody listens for. */
+  /** `unheard` is called with each warning that has no receiver. */
   constructor(supervisor: object, unheard: (warning: SupervisorEvents['warning']) => void) {
     this.#supervisor = supervisor;
     this.#unheard = unheard;
@@ -159,16 +166,16 @@ export class Events {
     listener: (detail: SupervisorEvents[E]) => void,
   ): () => void {
     parseInput(subscription, { event, listener }, 'on');
-    const { listeners } = this.#outlets[event];
-    // One for each call: who takes off his own leaves that of another who passed the same function.
+    const { listeners } = this.#receivers[event];
+    // A wrapper for each call: two callers may pass the same function, and one of them remove it.
     const own: typeof listener = (detail) => listener(detail);
     listeners.add(own);
     return () => listeners.delete(own);
   }
 
   readonly emit: Emit = (event, detail) => {
-    const { listeners, channel } = this.#outlets[event];
-    // A copy: who puts his listener on again, when it is called, would be called for ever.
+    const { listeners, channel } = this.#receivers[event];
+    // Copy first: a listener that re-subscribes itself would otherwise loop forever.
     for (const listener of [...listeners])
       if (listeners.has(listener)) callHost(() => listener(detail as never));
     if (channel.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
@@ -177,7 +184,7 @@ export class Events {
   };
 }
 
-/** Calls a function of the host; what it throws surfaces as the host's own uncaught error, as EventTarget does it. */
+/** Calls a function of the host. Its error becomes an uncaught exception, as with EventTarget. */
 export function callHost(call: () => void): void {
   try {
     call();

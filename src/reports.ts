@@ -1,6 +1,6 @@
 import type { SupervisorError } from './errors.ts';
 
-/** Why a process ended; the first cause wins, and it is written before the signal is sent. */
+/** The cause of a process's end. The first cause wins, and is set before the signal is sent. */
 export type ExitCause =
   | 'completed'
   | 'failed'
@@ -18,7 +18,7 @@ export type ExitCause =
   | 'shutdown'
   | 'not-started';
 
-/** One process as a report names it: what an operator needs to find it, and no secret. */
+/** The name of a process in a report: enough to find it, and no secret. */
 export interface ProcessName {
   readonly pid: number;
   /** The program's name as the kernel knows it, without its arguments. */
@@ -29,46 +29,46 @@ export interface ProcessName {
 export interface ExitReport {
   /** The id of the process's record. */
   readonly id: string;
-  /** `undefined` when nothing was started. */
+  /** `undefined` if nothing was started. */
   readonly pid: number | undefined;
   readonly kind: string;
   readonly sessionId: string | undefined;
-  /** The exit code, `null` after a death by signal. */
+  /** The exit code; `null` if a signal ended the process. */
   readonly code: number | null;
-  /** The signal that ended the process, `null` after a normal exit. */
+  /** The signal that ended the process; `null` if it exited. */
   readonly signal: NodeJS.Signals | null;
   readonly cause: ExitCause;
-  /** Whether the end was asked for, by us, by the caller or by a polite signal: it restarts nothing. */
+  /** `true` if the supervisor, the caller or a polite signal asked for the end. Nothing is restarted then. */
   readonly intentional: boolean;
-  /** Whether SIGKILL was needed for the process or for any of its descendants. */
+  /** `true` if the process or a descendant needed SIGKILL. */
   readonly forced: boolean;
-  /** From the start of the process to the observed death of its whole tree. */
+  /** Time from the start of the process to the death of its whole tree. */
   readonly durationMs: number;
-  /** How much of that the host stood still, in gaps of more than 2 s: stopped, paused, or on a frozen machine. */
+  /** The part of `durationMs` in which host or machine stood still, in gaps of more than 2 s. */
   readonly pausedMs: number;
-  /** The last lines of stderr, secrets redacted. */
+  /** The last lines of stderr, with secrets redacted. */
   readonly stderrTail: string;
-  /** Descendants that were alive after the process had ended by itself. */
+  /** Descendants that were still alive when the process exited by itself. */
   readonly leftovers: readonly ProcessName[];
-  /** Why the process was not started. */
+  /** The error, if the process was not started. */
   readonly error?: SupervisorError;
 }
 
-/** A process of a supervised tree that was still alive when the deadline came. */
+/** A process of a supervised tree that was still alive at the deadline. */
 export interface Survivor extends ProcessName {
   /** The id of the record whose tree it belongs to. */
   readonly id: string;
   readonly sessionId: string | undefined;
 }
 
-/** A process that looked like ours but could not be proven, and was left alone. */
+/** A process that may be a supervised one, but could not be proven to be, and was left alone. */
 export interface Unproven {
-  /** `undefined` when not even that could be read. */
+  /** `undefined` if the pid could not be read either. */
   readonly pid: number | undefined;
   readonly reason: string;
 }
 
-/** What `stop`, `reapSession` and `terminate` ended, and what they could not. */
+/** The result of `stop`, `reapSession` and `terminate`. */
 export interface EndReport {
   readonly ended: readonly ExitReport[];
   readonly survivors: readonly Survivor[];
@@ -76,13 +76,13 @@ export interface EndReport {
   readonly durationMs: number;
 }
 
-/** A process without a purpose: its host is dead, or the process it worked for has ended. */
+/** A process whose host is dead, or whose supervised process has exited. */
 export interface Orphan extends ProcessName {
   readonly id: string;
   readonly reason: string;
 }
 
-/** A process that was started to outlive its host, and does; `adopt({ id })` takes it over. */
+/** A live process that was started to outlive its host; `adopt({ id })` takes it over. */
 export interface KeptProcess extends ProcessName {
   readonly id: string;
   readonly kind: string;
@@ -92,36 +92,39 @@ export interface KeptProcess extends ProcessName {
   readonly startedAt: number;
 }
 
-/** What a look at the state directory and the process table found and did. */
+/** The result of a sweep of the state directory and the process table. */
 export interface SweepReport extends EndReport {
-  /** The dead owners whose journals were dealt with and removed. */
+  /** The dead owners whose journals were cleaned up and removed. */
   readonly recovered: readonly string[];
-  /** How many of their records were of processes that are gone. */
+  /** Number of their records whose processes are gone. */
   readonly forgotten: number;
-  /** Every process that was ended as an orphan, or would have been in a dry run. */
+  /** Every process that was ended as an orphan; in a dry run, that would be. */
   readonly orphans: readonly Orphan[];
-  /** The pid files of processes that are proven dead, with their sockets, and what told of restarts long ago: removed, or to be in a dry run. */
+  /**
+   * Every removed file; in a dry run, that would be removed. These are pid files of dead processes with
+   * their sockets, and old records of restarts.
+   */
   readonly removed: readonly string[];
-  /** What lives on by intention, whichever host started it. */
+  /** Processes that outlive their host on purpose, of all hosts. */
   readonly kept: readonly KeptProcess[];
 }
 
-/** By which inherited resource limit processes are found that have lost their environment (Linux). */
+/** The inherited resource limit that marks processes, to find those that clear their environment (Linux). */
 export interface RlimitTagReport {
-  /** `off`: they are found by the cookie in their environment alone. */
+  /** With `off`, processes are found only by the cookie in their environment. */
   readonly limit: 'locks' | 'rss' | 'rttime' | 'off';
-  /** Why it is not `locks`; `undefined` where it is. */
+  /** The reason why it is not `locks`; `undefined` if it is. */
   readonly reason: string | undefined;
 }
 
-/** What `start` found and did. */
+/** The result of `start`, with that of its sweep. */
 export interface StartReport extends SweepReport {
-  /** Where the registry is. */
+  /** The path of the state directory. */
   readonly stateDir: string;
   readonly rlimitTag: RlimitTagReport;
 }
 
-/** One live process, as `list` shows it. */
+/** A live process, as `list` returns it. */
 export interface ProcessInfo extends ProcessName {
   readonly id: string;
   readonly kind: string;
@@ -129,43 +132,43 @@ export interface ProcessInfo extends ProcessName {
   readonly cwd: string;
   /** Wall clock, ms since 1970. */
   readonly startedAt: number;
-  /** `exited`: the process itself is dead, its tree is not yet. */
+  /** `exited`: the process itself is dead, but a descendant is still alive. */
   readonly state: 'running' | 'ending' | 'exited';
   readonly holdsSlot: boolean;
 }
 
-/** How the last process of a session ended. */
+/** The end of a session's last process. */
 export interface SessionEnd {
   /** Wall clock, ms since 1970. */
   readonly at: number;
   readonly cause: ExitCause;
 }
 
-/** One session, as `session` shows it: what all hosts of the state directory know of it. */
+/** A session, as `session` returns it, from all hosts of the state directory. */
 export interface SessionInfo {
   readonly id: string;
-  /** Wall clock, ms since 1970: set once, when the first process was asked for. */
+  /** Wall clock, ms since 1970: the time of the first request. */
   readonly createdAt: number;
-  /** By the clock that no one can set, within a boot. */
+  /** Measured by the monotonic clock within a boot. */
   readonly ageMs: number;
-  /** How long it may last; `null` is without end. */
+  /** Longest duration; `null` is unlimited. */
   readonly maxWallClockMs: number | null;
   readonly expired: boolean;
-  /** How many processes were started for it so far. */
+  /** Number of processes started for it so far. */
   readonly processes: number;
-  /** How many of them live in this host. */
+  /** Number of its live processes in this host. */
   readonly live: number;
   readonly lastEnd: SessionEnd | undefined;
-  /** What its hosts have charged it with. */
+  /** The costs that all hosts have charged to it. */
   readonly spent: { readonly usd: number; readonly tokens: number };
 }
 
-/** One live process with what its tree costs, as `inspect` measures it. */
+/** A live process with memory and CPU of its tree, as `inspect` measures them. */
 export interface ProcessInspection extends ProcessInfo {
   readonly ageMs: number;
   readonly descendants: readonly ProcessName[];
-  /** Of the whole tree; shared pages count once for each process. */
+  /** Memory of the whole tree; shared pages count once for each process. */
   readonly rssBytes: number;
-  /** Of the whole tree, in percent of one core. */
+  /** CPU of the whole tree, in percent of one core. */
   readonly cpuPercent: number;
 }

@@ -5,17 +5,17 @@ import { sessionId } from '../process/request.ts';
 import { makeWorkingFolder } from '../store/working-folders.ts';
 
 export interface IsolatedCwdOptions {
-  /** Gives this session a folder of its own, removed when the session is forgotten. */
+  /** Makes a separate folder for this session, removed when the session is forgotten. */
   sessionId?: string | number | undefined;
 }
 
-const options = z.prefault(z.strictObject({ sessionId: z.optional(sessionId) }), {});
+const isolatedCwdOptions = z.prefault(z.strictObject({ sessionId: z.optional(sessionId) }), {});
 
 /**
- * Makes a private folder for background agents to work in, and returns its path: the same one each time.
+ * Makes a private working folder for background agents, and returns its path, the same each time.
  *
- * An agent lists its conversations by the folder it works in. In this one they stay out of the user's
- * own list, while settings and login, which are the user's, still hold.
+ * Claude Code lists conversations by working folder. In this folder they stay out of the user's own
+ * list, while the user's settings and login still apply.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, or `STATE_DIR_UNSAFE` if there is no safe place for it
  *
@@ -24,8 +24,8 @@ const options = z.prefault(z.strictObject({ sessionId: z.optional(sessionId) }),
  * query({ prompt, options: { cwd: isolatedCwd(supervisor), spawnClaudeCodeProcess: supervisor.spawnHook() } });
  * ```
  */
-export function isolatedCwd(supervisor: Supervisor, wish?: IsolatedCwdOptions): string {
-  const { sessionId: session } = parseInput(options, wish, 'isolatedCwd');
+export function isolatedCwd(supervisor: Supervisor, options?: IsolatedCwdOptions): string {
+  const { sessionId: session } = parseInput(isolatedCwdOptions, options, 'isolatedCwd');
   const { os, stateDir } = supervisor.foundation;
   try {
     return makeWorkingFolder({ os, stateDir }, session);

@@ -1,17 +1,17 @@
 import type { Spent } from '../index.ts';
 
-/** The part of the SDK's result message that tells what was spent; the SDK may leave any of it out. */
+/** The cost fields of the SDK's result message, each of which may be missing. */
 export interface SpendingReport {
   readonly total_cost_usd?: unknown;
   readonly modelUsage?: unknown;
 }
 
-/** What of `modelUsage` are tokens; the other counts in it are parts of these. */
+/** The fields of `modelUsage` that count tokens; its other counts are parts of these. */
 const TOKEN_COUNTS = [
   ...['inputTokens', 'outputTokens', 'cacheReadInputTokens', 'cacheCreationInputTokens'],
 ];
 
-/** Reads the running total out of a result message; what is missing or no number counts as nothing. */
+/** Reads the running total of a result message; a missing or invalid number counts as 0. */
 export function readTotal({ total_cost_usd, modelUsage }: SpendingReport): Spent {
   const models: readonly object[] = Object.values(modelUsage ?? {});
   const tokens = models.flatMap((usage) =>
@@ -21,30 +21,30 @@ export function readTotal({ total_cost_usd, modelUsage }: SpendingReport): Spent
 }
 
 /**
- * Turns the running totals that an agent tells into what each of them adds.
+ * Turns an agent's running totals into increments.
  *
- * The totals are cumulative for a query, go on from a resumed or forked conversation's own, begin at
- * nothing with the new conversation that a `/clear` opens, and are zero in the result of a crash
- * (measured, SDK 0.3.330). What is added is never negative, and nothing is added twice.
+ * Totals are cumulative for a query, and continue those of a resumed or forked conversation. They start
+ * at 0 in the new conversation that a `/clear` opens, and are 0 in the result of a crash (measured, SDK
+ * 0.3.330). An increment is never negative, and nothing is counted twice.
  */
 export class Meter {
   readonly #conversations = new Map<string, { counted: Spent; lastResult: Spent }>();
 
-  /** Tells what others have spent in a conversation before this query: it is counted already. */
+  /** Sets the total that earlier queries have spent in a conversation, which is charged already. */
   begin(conversation: string, total: Spent): void {
     this.#conversations.set(conversation, { counted: total, lastResult: total });
   }
 
-  /** Takes the total of a result; returns what it adds. */
+  /** Takes the total of a result, and returns the increment. */
   result(conversation: string, total: Spent): Spent {
     const state = this.#of(conversation);
-    // Less than before, and not the zero of a crash: it has begun anew without a name of its own.
+    // Lower than before, but not the 0 of a crash: the total was reset within the conversation.
     if (total.usd > 0 && total.usd < state.lastResult.usd) state.counted = NOTHING;
     if (total.usd > 0) state.lastResult = total;
     return this.#raise(state, total);
   }
 
-  /** Takes a total told in mid-turn, which may be told out of order: it can only add. */
+  /** Takes a total read in mid-turn. It may arrive out of order, so a lower one is ignored. */
   reading(conversation: string, total: Spent): Spent {
     return this.#raise(this.#of(conversation), total);
   }

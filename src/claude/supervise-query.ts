@@ -13,7 +13,7 @@ import { type QueryParams, type RunningQuery, TiedQuery } from './tied-query.ts'
 /** The SDK's `query`, of whichever version. */
 type QueryFunction = (params: never) => AsyncGenerator<unknown, unknown>;
 
-/** What the supervision of queries may be told; what is left out is the supervisor's default. */
+/** Options of supervised queries; missing ones take the supervisor's defaults. */
 export interface SuperviseQueryOptions
   extends Pick<
     SpawnRequest,
@@ -30,12 +30,12 @@ export interface SuperviseQueryOptions
   > {
   /** Default: `getSupervisor()`. */
   supervisor?: Supervisor | undefined;
-  /** Called with the report of each process that was started for a query, or refused. */
+  /** Called with the report of each process that a query has started, or that was refused. */
   onExit?: ((report: ExitReport) => void) | undefined;
 }
 
 const ofRequest = z.optional(z.unknown());
-const options = z.strictObject({
+const superviseQueryOptions = z.strictObject({
   supervisor: z.optional(
     z.custom<Supervisor>((value) => typeof (value as Supervisor)?.spawnHook === 'function', {
       error: 'must be a supervisor',
@@ -60,11 +60,13 @@ const options = z.strictObject({
 });
 
 /**
- * Makes a `query` of the same signature whose agents are supervised: each waits for its slot, what it
- * spends is charged to its session, and a query is over only when its agent's whole tree is dead.
+ * Wraps the SDK's `query` in one of the same signature that supervises its agents.
+ *
+ * Each agent waits for a slot, and its session is charged with its costs. A query is over only when its
+ * agent's whole process tree is dead.
  *
  * @throws SupervisorError `INVALID_OPTIONS`; the returned function throws what the spawn hook throws.
- * What ends a query otherwise comes out of its iterator
+ * Later errors are thrown by the query's iterator
  *
  * @example
  * ```ts
@@ -80,7 +82,7 @@ export function superviseQuery<Q extends QueryFunction>(
     supervisor = getSupervisor(),
     onExit,
     ...request
-  } = parseInput(options, supervision, 'superviseQuery') as SuperviseQueryOptions;
+  } = parseInput(superviseQueryOptions, supervision, 'superviseQuery') as SuperviseQueryOptions;
   const hook = supervisor.spawnHook(request);
   const ask = query as unknown as (params: QueryParams) => RunningQuery;
   return ((params: QueryParams) => {
@@ -98,7 +100,7 @@ export function superviseQuery<Q extends QueryFunction>(
   }) as unknown as Q;
 }
 
-// Set where a fake agent stands for the SDK's binary, which then need not be installed.
+// Set by createTestSupervisor({ agent }): with a fake agent the SDK's binary need not be installed.
 const EXECUTABLE = Symbol.for('agent-supervisor.agent-executable.v1');
 
 function executableOf(supervisor: Supervisor): { pathToClaudeCodeExecutable?: string } {

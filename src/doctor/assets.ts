@@ -1,5 +1,5 @@
-// The page's own files. The bundle has their text in place of this module (scripts/bundle.ts), so that
-// nothing has to be found beside it, whatever bundles the host.
+// The bundle replaces this module by the text of the files (scripts/bundle.ts). The page then works in
+// hosts that are bundled themselves, where these files are not beside the code.
 import { readFileSync } from 'node:fs';
 
 const read = (name: string): string =>

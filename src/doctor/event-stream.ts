@@ -5,13 +5,13 @@ import { safeJson } from '../inspect/safe-json.ts';
 import type { Clock } from '../os/clock.ts';
 import { type Confidential, EVENT_NAMES, publicEvent } from './public-event.ts';
 
-/** How much waits for a client that reads more slowly than we write, before its oldest is dropped. */
+/** Limits of the queue of a slow client; above them, its oldest events are dropped. */
 const MAX_QUEUED_FRAMES = 1000;
 const MAX_QUEUED_LENGTH = 256 * 1024;
 const HEARTBEAT_MS = 15_000;
-/** So many heartbeats without a read, and something to read, end a client's stream. */
+/** A client with queued events that skips this many heartbeats is disconnected. */
 const MAX_MISSED_HEARTBEATS = 4;
-/** When a browser comes back after its stream has ended. */
+/** A browser reconnects after this time when its stream has ended. */
 const RETRY_MS = 2000;
 
 const encoder = new TextEncoder();
@@ -20,11 +20,11 @@ interface StreamsOptions {
   readonly supervisor: Supervisor;
   readonly clock: Clock;
   readonly maxStreams: number;
-  /** What no event may show, as of now. */
+  /** Returns the texts that no event may show, read now. */
   confidential(): Confidential;
 }
 
-/** Sends a supervisor's events to all who follow them; listens only while somebody does. */
+/** Sends a supervisor's events to every client; listens to them only while there is a client. */
 export class EventStreams {
   readonly #options: StreamsOptions;
   readonly #clients = new Set<Client>();
@@ -37,22 +37,22 @@ export class EventStreams {
     this.#options = options;
   }
 
-  /** Opens one more stream of server-sent events; `undefined` when there are enough. */
+  /** Opens one more stream of server-sent events; `undefined` at the limit. */
   open(): ReadableStream<Uint8Array> | undefined {
     if (this.#clients.size >= this.#options.maxStreams) return undefined;
-    const client = new Client(() => this.#left(client));
+    const client = new Client(() => this.#remove(client));
     client.push(`retry: ${RETRY_MS}\n${frame('hello', { version: 1, lastId: this.#lastId })}`);
     this.#clients.add(client);
     if (this.#clients.size === 1) this.#listen();
     return client.body;
   }
 
-  /** How many follow the events. */
+  /** Number of open streams. */
   get size(): number {
     return this.#clients.size;
   }
 
-  #left(client: Client): void {
+  #remove(client: Client): void {
     this.#clients.delete(client);
     if (this.#clients.size > 0) return;
     for (const off of this.#offs) off();
@@ -64,24 +64,27 @@ export class EventStreams {
   #listen(): void {
     const { supervisor } = this.#options;
     this.#offs = EVENT_NAMES.map((name) =>
-      supervisor.on(name, (detail) => this.#tell(name, detail)),
+      supervisor.on(name, (detail) => this.#broadcast(name, detail)),
     );
     this.#beat();
   }
 
-  #tell<E extends SupervisorEvent>(name: E, detail: Parameters<typeof publicEvent<E>>[1]): void {
-    // Made once for all of them.
+  #broadcast<E extends SupervisorEvent>(
+    name: E,
+    detail: Parameters<typeof publicEvent<E>>[1],
+  ): void {
+    // Cached, since a burst of events would read the environment for each of them.
     this.#confidential ??= this.#options.confidential();
     const shown = publicEvent(name, detail, this.#confidential);
     const text = `id: ${++this.#lastId}\n${frame(name, shown)}`;
     for (const client of this.#clients) client.push(text);
-    // A stopped supervisor's host may be about to end: no stream of ours is in its way.
+    // A host that has stopped its supervisor wants to exit; open streams would keep it alive.
     if (name === 'stopped') for (const client of [...this.#clients]) client.end();
   }
 
   #beat(): void {
     this.#cancelHeartbeat = this.#options.clock.after(HEARTBEAT_MS, () => {
-      // The environment is read again with the next event.
+      // The environment may have changed: read it again with the next event.
       this.#confidential = undefined;
       for (const client of [...this.#clients]) client.beat();
       if (this.#clients.size > 0) this.#beat();
@@ -93,24 +96,24 @@ function frame(name: string, data: unknown): string {
   return `event: ${name}\ndata: ${safeJson(data)}\n\n`;
 }
 
-/** One stream: what it has not read yet waits in a bounded queue. */
+/** One stream, with a bounded queue of the events that its client has not read yet. */
 class Client {
   readonly body: ReadableStream<Uint8Array>;
-  readonly #onLeft: () => void;
+  readonly #onClosed: () => void;
   #queue: string[] = [];
   #length = 0;
   #dropped = 0;
   #missedHeartbeats = 0;
-  #wanted: (() => void) | undefined;
+  #resolvePull: (() => void) | undefined;
   #ended = false;
 
-  constructor(onLeft: () => void) {
-    this.#onLeft = onLeft;
+  constructor(onClosed: () => void) {
+    this.#onClosed = onClosed;
     const source: UnderlyingSource<Uint8Array> = {
       pull: (controller) => this.#pull(controller as ReadableStreamDefaultController<Uint8Array>),
-      cancel: () => this.#leave(),
+      cancel: () => this.#close(),
     };
-    // Nothing is made before it is asked for: what waits, waits in our own queue.
+    // 0, so that events wait in the bounded queue and not in the stream's own.
     this.body = new ReadableStream(source, { highWaterMark: 0 });
   }
 
@@ -121,7 +124,7 @@ class Client {
       this.#length -= this.#queue.shift()?.length ?? 0;
       this.#dropped++;
     }
-    this.#wanted?.();
+    this.#resolvePull?.();
   }
 
   beat(): void {
@@ -129,21 +132,19 @@ class Client {
     else if (++this.#missedHeartbeats >= MAX_MISSED_HEARTBEATS) this.end();
   }
 
-  /** Ends it as soon as it has read what waits; at once where it does not read. */
+  /** Ends the stream after its queued events; at once where the client does not read. */
   end(): void {
-    if (this.#wanted === undefined && this.#missedHeartbeats > 0) this.#queue = [];
-    this.#ended = true;
-    this.#wanted?.();
-    this.#leave();
+    if (this.#resolvePull === undefined && this.#missedHeartbeats > 0) this.#queue = [];
+    this.#close();
   }
 
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     this.#missedHeartbeats = 0;
     if (this.#queue.length === 0 && !this.#ended) {
       await new Promise<void>((resolve) => {
-        this.#wanted = resolve;
+        this.#resolvePull = resolve;
       });
-      this.#wanted = undefined;
+      this.#resolvePull = undefined;
     }
     const lagged = this.#dropped > 0 ? frame('lagged', { dropped: this.#dropped }) : '';
     const text = lagged + this.#queue.join('');
@@ -154,9 +155,9 @@ class Client {
     if (this.#ended) controller.close();
   }
 
-  #leave(): void {
+  #close(): void {
     this.#ended = true;
-    this.#wanted?.();
-    this.#onLeft();
+    this.#resolvePull?.();
+    this.#onClosed();
   }
 }

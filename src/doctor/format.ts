@@ -1,4 +1,4 @@
-/** `850 ms`, `42 s`, `4 min 10 s`, `3 h 5 min`, `2 d 4 h`: two units at most. */
+/** Formats with two units at most: `850 ms`, `42 s`, `4 min 10 s`, `3 h 5 min`, `2 d 4 h`. */
 export function showDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   const seconds = Math.floor(ms / 1000);
@@ -16,7 +16,7 @@ function twoUnits(amount: number, big: number, bigName: string, small: number, s
 
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
-/** `512 B`, `3.4 MB`, `120 GB`: powers of 1000. */
+/** Formats as `512 B`, `3.4 MB` or `120 GB`, in powers of 1000. */
 export function showBytes(bytes: number): string {
   let amount = bytes;
   let unit = 0;
@@ -32,7 +32,7 @@ export function showUsd(usd: number): string {
   return `$${usd.toFixed(usd !== 0 && usd < 0.1 ? 4 : 2)}`;
 }
 
-/** `1 process`, `3 processes`. */
+/** Formats as `1 process` or `3 processes`. */
 export function count(amount: number, one: string, many = `${one}s`): string {
   return `${amount.toLocaleString('en')} ${amount === 1 ? one : many}`;
 }

@@ -3,26 +3,29 @@ import { doctor } from '../inspect/doctor.ts';
 import { publicText } from '../inspect/public-text.ts';
 import type { DoctorReport } from '../inspect/report.ts';
 import { secretValues } from '../process/redaction.ts';
-import { answer, backTo, json, page, Refusal, refuse } from './answers.ts';
+import { type Action, endAction, reapAction, STOP_ACTION } from './actions.ts';
 import { icon, liveScript, liveStyle } from './assets.ts';
-import { type Admission, Gate } from './authorize.ts';
+import { Auth, type AuthMethod } from './auth.ts';
 import { EventStreams } from './event-stream.ts';
+import { HttpError } from './http-error.ts';
 import { checkHandlerOptions, type DoctorHandlerOptions } from './options.ts';
 import { confirmPage, reportPage } from './page.ts';
-import type { Deed } from './parts.ts';
+
 import { PROMETHEUS_TYPE, prometheusText } from './prometheus.ts';
 import { type Confidential, publicEnd } from './public-event.ts';
+import { errorResponse, htmlResponse, jsonResponse, redirect, respond } from './responses.ts';
+import { assertRoute, type Fields, fieldsOf, type RoutedRequest, routeRequest } from './routing.ts';
 import { sharedReport } from './shared-report.ts';
 import { type Tally, tallyOf } from './tally.ts';
-import { assertRoute, type Fields, fieldsOf, type Visit, visitOf } from './visit.ts';
-import { endOf, reapOf, STOP } from './work.ts';
 
-/** Answers a Web-standard request about a supervisor; mountable at any prefix. */
+/** A Web-standard request handler for a supervisor's page, mountable at any path. */
 export type DoctorHandler = (request: Request) => Promise<Response>;
 
 /**
- * Makes a handler that shows a supervisor as JSON, as a stream of its events, as Prometheus text and, to
- * browsers, as a live page that can reap, end and stop. Starts nothing, and reads nothing before it is asked.
+ * Makes a request handler that shows a supervisor and can end its processes.
+ *
+ * It serves a live page for browsers, the report as JSON, the events as a stream, and metrics as
+ * Prometheus text. It starts nothing, and reads nothing before the first request.
  *
  * @throws SupervisorError `INVALID_OPTIONS`
  *
@@ -36,18 +39,18 @@ export function doctorHandler(
   supervisor: Supervisor,
   options?: DoctorHandlerOptions,
 ): DoctorHandler {
-  const desk = new Desk(supervisor, options);
-  return (request) => desk.answer(request);
+  const handler = new RequestHandler(supervisor, options);
+  return (request) => handler.handle(request);
 }
 
 const MAX_SESSION_LENGTH = 1024;
 const REASON = "asked for on the doctor's page";
 
-/** One handler: who may come in, and what each address answers. */
-class Desk {
+/** Authenticates requests, and answers each route. */
+class RequestHandler {
   readonly #supervisor: Supervisor;
   readonly #foundation: Supervisor['foundation'];
-  readonly #gate: Gate;
+  readonly #auth: Auth;
   readonly #streams: EventStreams;
   readonly #report: () => Promise<DoctorReport>;
   readonly #tally: Tally;
@@ -57,7 +60,7 @@ class Desk {
     this.#supervisor = supervisor;
     this.#foundation = foundationOf(supervisor);
     const { clock } = this.#foundation.os;
-    this.#gate = new Gate(checked, clock);
+    this.#auth = new Auth(checked, clock);
     this.#streams = new EventStreams({
       supervisor,
       clock,
@@ -68,107 +71,115 @@ class Desk {
     this.#tally = tallyOf(supervisor);
   }
 
-  async answer(request: Request): Promise<Response> {
-    const visit = visitOf(request);
+  async handle(request: Request): Promise<Response> {
+    const routed = routeRequest(request);
     try {
-      const response = await this.#answer(visit);
+      const response = await this.#answer(routed);
       return request.method === 'HEAD' ? new Response(null, response) : response;
     } catch (error) {
-      if (error instanceof Refusal) return refuse(error, visit, this.#gate.hasLogin);
+      if (error instanceof HttpError) return errorResponse(error, routed, this.#auth.hasLogin);
       this.#foundation.warn('DOCTOR', 'A request to the doctor could not be answered.', error);
-      const refusal = new Refusal(
+      const failure = new HttpError(
         500,
         'This could not be answered; a warning of the supervisor says why.',
       );
-      return refuse(refusal, visit, this.#gate.hasLogin);
+      return errorResponse(failure, routed, this.#auth.hasLogin);
     }
   }
 
-  async #answer(visit: Visit): Promise<Response> {
-    assertRoute(visit);
-    const asset = assetOf(visit);
+  async #answer(routed: RoutedRequest): Promise<Response> {
+    assertRoute(routed);
+    const asset = assetOf(routed);
     if (asset !== undefined) return asset;
-    if (visit.route === 'login') return this.#logIn(visit);
-    const by = await this.#gate.admit(visit.request);
-    if (by === undefined) throw this.#unauthorized();
-    if (visit.request.method === 'POST') return this.#act(visit, by);
-    return this.#show(visit, by);
+    if (routed.route === 'login') return this.#logIn(routed);
+    const authMethod = await this.#auth.authenticate(routed.request);
+    if (authMethod === undefined) throw this.#unauthorized();
+    if (routed.request.method === 'POST') return this.#act(routed, authMethod);
+    return this.#show(routed, authMethod);
   }
 
-  #unauthorized(): Refusal {
-    const text = this.#gate.hasLogin
-      ? 'This takes the token: log in, or send it as "Authorization: Bearer".'
-      : 'Nobody gets in here: the host has set no token.';
-    return new Refusal(401, text);
+  #unauthorized(): HttpError {
+    const text = this.#auth.hasLogin
+      ? 'This needs the token: log in, or send it as "Authorization: Bearer".'
+      : 'No access: the host has set no token.';
+    return new HttpError(401, text);
   }
 
-  async #show({ request, route, wantsHtml, base }: Visit, by: Admission): Promise<Response> {
-    if (route === 'events') return this.#follow(request);
+  async #show(
+    { request, route, wantsHtml, base }: RoutedRequest,
+    authMethod: AuthMethod,
+  ): Promise<Response> {
+    if (route === 'events') return this.#streamEvents(request);
     const report = await this.#report();
-    if (route === 'metrics') return answer(prometheusText(report, this.#tally), PROMETHEUS_TYPE);
-    if (route === 'report.json' || !wantsHtml) return json(report);
-    const { formToken } = this.#gate;
-    return page(reportPage(report, { base, formToken, canLogOut: by === 'cookie' }));
+    if (route === 'metrics') return respond(prometheusText(report, this.#tally), PROMETHEUS_TYPE);
+    if (route === 'report.json' || !wantsHtml) return jsonResponse(report);
+    const { formToken } = this.#auth;
+    return htmlResponse(
+      reportPage(report, { base, formToken, canLogOut: authMethod === 'cookie' }),
+    );
   }
 
-  #follow({ method }: Request): Response {
+  #streamEvents({ method }: Request): Response {
     const type = 'text/event-stream';
-    if (method === 'HEAD') return answer(null, type);
+    if (method === 'HEAD') return respond(null, type);
     const body = this.#streams.open();
-    if (body !== undefined) return answer(body, type, { headers: { 'x-accel-buffering': 'no' } });
-    throw new Refusal(503, 'Too many follow the events already; try again later.', {
+    if (body !== undefined) return respond(body, type, { headers: { 'x-accel-buffering': 'no' } });
+    throw new HttpError(503, 'Too many event streams are open; try again later.', {
       'retry-after': '30',
     });
   }
 
-  async #logIn({ request, base, mount, wantsHtml }: Visit): Promise<Response> {
-    const why = this.#gate.whyNot(request, undefined);
-    if (why !== undefined) throw new Refusal(403, why);
+  async #logIn({ request, base, mount, wantsHtml }: RoutedRequest): Promise<Response> {
+    const forgery = this.#auth.forgeryReason(request, undefined);
+    if (forgery !== undefined) throw new HttpError(403, forgery);
     const { token = '' } = await fieldsOf(request);
-    if (!this.#gate.isToken(token)) throw new Refusal(401, 'This is not the token.');
-    const headers = { 'set-cookie': this.#gate.loginCookie(request, mount) };
-    return wantsHtml ? backTo(base, headers) : answer('{}\n', 'application/json', { headers });
+    if (!this.#auth.isToken(token)) throw new HttpError(401, 'Wrong token.');
+    const headers = { 'set-cookie': this.#auth.loginCookie(request, mount) };
+    return wantsHtml ? redirect(base, headers) : jsonResponse({}, { headers });
   }
 
-  async #act(visit: Visit, by: Admission): Promise<Response> {
-    const { request, route, base, mount, wantsHtml } = visit;
+  async #act(routed: RoutedRequest, authMethod: AuthMethod): Promise<Response> {
+    const { request, route, base, mount, wantsHtml } = routed;
     const fields = await fieldsOf(request);
-    const why = this.#gate.whyNot(request, by, fields['form']);
-    if (why !== undefined) throw new Refusal(403, why);
+    const forgery = this.#auth.forgeryReason(request, authMethod, fields['form']);
+    if (forgery !== undefined) throw new HttpError(403, forgery);
     if (route === 'logout') {
-      return backTo(base, { 'set-cookie': this.#gate.logoutCookie(request, mount) });
+      return redirect(base, { 'set-cookie': this.#auth.logoutCookie(request, mount) });
     }
-    const { deed, run } = this.#deed(visit, fields);
+    const { action, run } = this.#actionOf(routed, fields);
     if (wantsHtml && fields['confirmed'] !== 'yes') {
-      return page(confirmPage(deed, { base, formToken: this.#gate.formToken }));
+      return htmlResponse(confirmPage(action, { base, formToken: this.#auth.formToken }));
     }
     const end = await run();
-    return wantsHtml ? backTo(base) : json(publicEnd(end, this.#confidential()));
+    return wantsHtml ? redirect(base) : jsonResponse(publicEnd(end, this.#confidential()));
   }
 
-  /** What was asked for, and how to do it; throws 400 or 404 for what there is not. */
-  #deed({ route }: Visit, { target = '' }: Fields): { deed: Deed; run(): Promise<EndReport> } {
+  /** @throws HttpError 400 without a target, 404 for an unknown one */
+  #actionOf(
+    { route }: RoutedRequest,
+    { target = '' }: Fields,
+  ): { action: Action; run(): Promise<EndReport> } {
     if (route === 'stop') {
-      return { deed: STOP, run: () => this.#supervisor.stop({ reason: REASON }) };
+      return { action: STOP_ACTION, run: () => this.#supervisor.stop({ reason: REASON }) };
     }
-    if (target === '') throw new Refusal(400, 'The field "target" is missing: whom to end.');
+    if (target === '') throw new HttpError(400, 'The field "target" is missing: whom to end.');
     if (route === 'reap') {
       const session = this.#sessionOf(target);
-      if (session === undefined) throw new Refusal(404, 'There is no such session.');
+      if (session === undefined) throw new HttpError(404, 'There is no such session.');
       const run = () => this.#supervisor.reapSession(session, { reason: REASON });
-      return { deed: reapOf(target), run };
+      return { action: reapAction(target), run };
     }
     const process = this.#foundation.live.get(target);
     if (process === undefined) {
-      throw new Refusal(404, 'There is no such process of this host, or it has ended.');
+      throw new HttpError(404, 'There is no such process of this host, or it has ended.');
     }
     return {
-      deed: endOf(process.record),
+      action: endAction(process.record),
       run: () => process.terminate({ reason: REASON }),
     };
   }
 
-  /** The session with this id, or the one that the page shows by this name. */
+  /** Finds a session by its id, or by the redacted id that the page shows. */
   #sessionOf(target: string): string | undefined {
     const { live, os, health } = this.#foundation;
     const isId = target.length <= MAX_SESSION_LENGTH;
@@ -181,7 +192,7 @@ class Desk {
     return found.length === 1 ? found[0] : undefined;
   }
 
-  /** What no text may show: what the host's own environment holds secret, and the folders at hand. */
+  /** Collects the secrets of the host's environment, and its known folders. */
   #confidential(): Confidential {
     const { os, stateDir, live } = this.#foundation;
     const defined = Object.entries(os.environment()).filter(
@@ -194,20 +205,20 @@ class Desk {
   }
 }
 
-/** A text as a browser sends back what a form was given. */
+/** Changes a text as a browser does that sends it back in a form. */
 function sent(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\ufffd').replace(/\r\n?/g, '\n');
 }
 
-/** The page's own files: the same for everyone, and no secret in them. */
-function assetOf({ route }: Visit): Response | undefined {
+/** The page's static files need no login: they hold no secret. */
+function assetOf({ route }: RoutedRequest): Response | undefined {
   switch (route) {
     case 'live.js':
-      return answer(liveScript(), 'text/javascript; charset=utf-8');
+      return respond(liveScript(), 'text/javascript; charset=utf-8');
     case 'live.css':
-      return answer(liveStyle(), 'text/css; charset=utf-8');
+      return respond(liveStyle(), 'text/css; charset=utf-8');
     case 'icon.svg':
-      return answer(icon(), 'image/svg+xml');
+      return respond(icon(), 'image/svg+xml');
     default:
       return undefined;
   }

@@ -1,4 +1,4 @@
-/** Text that is HTML already: everything else is escaped where {@link html} puts it in. */
+/** Text that is HTML already; {@link html} escapes everything else. */
 export class Html {
   readonly text: string;
 
@@ -17,7 +17,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Makes HTML of a template; `null`, `undefined` and booleans are left out, lists are joined. */
+/** Makes HTML from a template. Leaves out `null`, `undefined` and booleans, and joins lists. */
 export function html(texts: TemplateStringsArray, ...parts: readonly HtmlPart[]): Html {
   return new Html(texts.map((text, at) => text + render(parts[at])).join(''));
 }

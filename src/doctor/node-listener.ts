@@ -3,21 +3,22 @@ import { isIP } from 'node:net';
 import { Readable } from 'node:stream';
 import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
-import { waiveToken } from './authorize.ts';
+import { waiveToken } from './auth.ts';
 
-/** A Web-standard handler of requests. */
+/** A request handler of the Web standard, as Hono, Next.js, Bun and Deno use it. */
 export type FetchHandler = (request: Request) => Response | Promise<Response>;
 
 export interface NodeListenerOptions {
   /**
-   * Asks for no token where the socket and the Host header are of the loopback, and nothing tells of a
-   * proxy. Whoever may open a socket on this machine may then see and end everything, so leave it off on
-   * machines with several users, and behind a proxy that hides itself. @default false
+   * Lets requests in without a token when they come from this machine. The socket and the Host header
+   * must be loopback addresses, and no header may show a proxy. Any user of the machine can then see and
+   * end all processes: leave it off on shared machines, and behind a proxy that adds no headers.
+   * @default false
    */
   waiveTokenOnLoopback?: boolean | undefined;
 }
 
-/** What `node:http`, Express, and Fastify's raw request and response call. */
+/** A request listener for `node:http`, Express, and Fastify's raw request and response. */
 export type NodeListener = (request: IncomingMessage, response: ServerResponse) => void;
 
 const listenerArguments = z.object({
@@ -25,12 +26,13 @@ const listenerArguments = z.object({
   options: z.prefault(z.strictObject({ waiveTokenOnLoopback: z._default(z.boolean(), false) }), {}),
 });
 
-/** Longer than between two heartbeats: a client that takes nothing for so long is gone. */
+/** Longer than the time between heartbeats: a client that reads nothing for so long is gone. */
 const STALLED_MS = 60_000;
 
 /**
- * Makes a listener for `node:http` of a Web-standard handler; frameworks may have read a body or
- * stripped a prefix before.
+ * Turns a Web-standard request handler into a listener for `node:http`.
+ *
+ * It also works behind a framework that has parsed the body or stripped a path prefix.
  *
  * @throws SupervisorError `INVALID_OPTIONS`
  *
@@ -58,9 +60,9 @@ export function toNodeListener(
         if (waiveTokenOnLoopback && isOfLoopback(message)) waiveToken(request);
         answer = await handler(request);
       } catch (error) {
-        // A request that is no request; what a handler throws is told to nobody outside.
+        // The message of the error stays here: it may hold a path or a secret.
         const status = error instanceof BadRequest ? 400 : 500;
-        const text = status === 400 ? 'This is no request.' : 'The handler failed.';
+        const text = status === 400 ? 'The request is invalid.' : 'The handler failed.';
         answer = Response.json({ error: text }, { status });
       }
       await send(answer, response, gone.signal);
@@ -71,9 +73,9 @@ export function toNodeListener(
 class BadRequest extends Error {}
 
 interface FrameworkRequest extends IncomingMessage {
-  /** Express: before a router has stripped its prefix. */
+  /** The URL before an Express router stripped its prefix. */
   readonly originalUrl?: string;
-  /** Whatever a parser of the framework has made of the body. */
+  /** The body, if the framework has parsed it already. */
   readonly body?: unknown;
 }
 
@@ -88,7 +90,7 @@ function toRequest(message: FrameworkRequest, signal: AbortSignal): Request {
   }
   const hasBody = method !== 'GET' && method !== 'HEAD';
   try {
-    // Only its path: an absolute one, or `//elsewhere/`, would name another host than the header does.
+    // The path only: an absolute URL, or `//elsewhere/`, would name another host than the header does.
     const path = (message.originalUrl ?? message.url ?? '/').replace(/^[a-z]+:\/\/[^/]*/i, '');
     const url = new URL(`${scheme}://${host}`);
     const [pathname = '/', query = ''] = path.split('?', 2);
@@ -118,7 +120,7 @@ function bodyOf(
   return { body: JSON.stringify(body) };
 }
 
-/** Writes an answer, no faster than it is taken. */
+/** Writes a response, with backpressure. */
 async function send(answer: Response, response: ServerResponse, gone: AbortSignal): Promise<void> {
   if (gone.aborted || response.headersSent) return void (await answer.body?.cancel());
   const headers: Record<string, string | string[]> = Object.fromEntries(answer.headers);
@@ -126,7 +128,7 @@ async function send(answer: Response, response: ServerResponse, gone: AbortSigna
   if (cookies.length > 0) headers['set-cookie'] = cookies;
   response.writeHead(answer.status, headers);
   if (answer.body === null) return void response.end();
-  if (answer.headers.get('content-type')?.startsWith('text/event-stream')) keepNobody(response);
+  if (answer.headers.get('content-type')?.startsWith('text/event-stream')) unrefStream(response);
   const reader = answer.body.getReader();
   const leave = () => void reader.cancel().catch(() => undefined);
   gone.addEventListener('abort', leave, { once: true });
@@ -138,8 +140,8 @@ async function send(answer: Response, response: ServerResponse, gone: AbortSigna
   response.end();
 }
 
-/** A stream without end is no reason for a host to go on, nor is a client that takes nothing. */
-function keepNobody(response: ServerResponse): void {
+/** Keeps an endless stream from holding its host alive, and drops a client that has stalled. */
+function unrefStream(response: ServerResponse): void {
   const { socket } = response;
   response.flushHeaders();
   response.setTimeout(STALLED_MS, () => response.destroy());
@@ -163,15 +165,15 @@ function drained(response: ServerResponse, gone: AbortSignal): Promise<void> {
 const FORWARDED =
   /^(?:forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|cf-connecting-ip|true-client-ip)$/;
 
-/** Both ends on this machine, by the address and by the name that was asked for, and nobody in between. */
+/** Checks that the client is on this machine, asked for a loopback name, and used no proxy. */
 function isOfLoopback({ socket, headers }: IncomingMessage): boolean {
   if (!isLoopbackAddress(socket.remoteAddress ?? '')) return false;
   if (Object.keys(headers).some((name) => FORWARDED.test(name))) return false;
-  // A page of elsewhere may show ours, but not read it with a request of its own.
+  // Another site's page may link here, but its scripts may not read the answer.
   const site = headers['sec-fetch-site'];
   const isElsewhere = site !== undefined && site !== 'same-origin' && site !== 'none';
   if (isElsewhere && headers['sec-fetch-mode'] !== 'navigate') return false;
-  // By its name, a page of elsewhere can make a browser come here (DNS rebinding).
+  // Another site's name may resolve to this address (DNS rebinding).
   const host = /^(\[[\da-f:.]+\]|[^:]*)(?::\d+)?$/i.exec(headers.host ?? '')?.[1] ?? '';
   return host.toLowerCase() === 'localhost' || isLoopbackAddress(host.replace(/^\[|\]$/g, ''));
 }

@@ -2,17 +2,17 @@ import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
 import { SupervisorError } from '../index.ts';
 
-/** Who may see a doctor's page, and how many at once. */
+/** Options of the doctor's page: its login, and the limit of event streams. */
 export interface DoctorHandlerOptions {
   /**
-   * What opens the page, the events and the metrics: as `Authorization: Bearer`, or typed into the page's
-   * login. At least 16 characters. Without it, and without `authorize`, nobody gets in but whom
-   * `toNodeListener` lets in from the loopback.
+   * The secret that opens the page, the events and the metrics. Clients send it as
+   * `Authorization: Bearer`, or type it into the page's login. At least 16 characters. Without it and
+   * without `authorize`, only requests that `toNodeListener` lets in from the loopback are answered.
    */
   token?: string | undefined;
-  /** The host's own login, besides the token: whether whoever sent the request may see and end everything. */
+  /** Your own login, besides the token: returns `true` if the sender may see and end all processes. */
   authorize?: ((request: Request) => boolean | Promise<boolean>) | undefined;
-  /** How many may follow the events at once; the next one is answered with 503. @default 64 */
+  /** Most event streams at once; the next request gets a 503. @default 64 */
   maxStreams?: number | undefined;
 }
 
@@ -32,7 +32,7 @@ const handlerOptions = z.prefault(
   {},
 );
 
-/** The options with every default filled in. */
+/** Checked options, with every default filled in. */
 export interface CheckedHandlerOptions extends DoctorHandlerOptions {
   readonly maxStreams: number;
 }

@@ -1,6 +1,8 @@
 import type { DoctorReport } from '../inspect/report.ts';
+import { type Action, actionForm, STOP_ACTION } from './actions.ts';
 import { type Html, type HtmlPart, html } from './html.ts';
-import { type Deed, deedForm, type PageContext } from './parts.ts';
+import type { PageContext } from './parts.ts';
+import { processes, sessions } from './processes-and-sessions.ts';
 import { EVENT_NAMES } from './public-event.ts';
 import {
   checks,
@@ -12,13 +14,12 @@ import {
   services,
   stateDir,
 } from './sections.ts';
-import { processes, STOP, sessions } from './work.ts';
 
 interface LivePage extends PageContext {
   readonly canLogOut: boolean;
 }
 
-/** The whole page, as a browser without JavaScript reads it; live.js takes it from there. */
+/** Renders the whole page, readable without JavaScript; live.js keeps it up to date. */
 export function reportPage(report: DoctorReport, context: LivePage): string {
   const { base, canLogOut, formToken } = context;
   const { host } = report;
@@ -33,7 +34,7 @@ export function reportPage(report: DoctorReport, context: LivePage): string {
 <nav aria-label="Report"><a href="${base}report.json">JSON</a> <a href="${base}metrics">Metrics</a>${
       canLogOut &&
       html`<form method="post" action="${base}logout"><input type="hidden" name="form" value="${formToken}"><button>Log out</button></form>`
-    }${isOpen && deedForm(STOP, context)}</nav>
+    }${isOpen && actionForm(STOP_ACTION, context)}</nav>
 </header>
 <main>
 ${checks(report)}
@@ -51,14 +52,14 @@ ${ends(report)}
   );
 }
 
-/** Asks for the token. */
+/** Renders the form that asks for the token. */
 export function loginPage(base: string, refusal: string | undefined): string {
   return frame(
     { title: 'Log in', base },
     html`<main class="narrow"><h1>Agent supervisor</h1>
 ${
   refusal === undefined
-    ? html`<p class="note">Its host has set a token, and asks for it here.</p>`
+    ? html`<p class="note">Enter the token that the host has set.</p>`
     : html`<p class="banner" data-is="fail" role="alert">${refusal}</p>`
 }
 <form method="post" action="${base}login"><p><label for="token">Token</label>
@@ -67,16 +68,16 @@ ${
   );
 }
 
-/** Asks once more; where there is no JavaScript to ask with. */
-export function confirmPage(deed: Deed, context: PageContext): string {
+/** Renders the question before an action, for browsers without JavaScript. */
+export function confirmPage(action: Action, context: PageContext): string {
   return frame(
-    { title: deed.description, base: context.base },
-    html`<main class="narrow"><h1>${deed.description}</h1><p>${deed.question}</p>
-<div class="buttons"><a class="button" href="${context.base}">Cancel</a> ${deedForm(deed, context, true)}</div></main>`,
+    { title: action.description, base: context.base },
+    html`<main class="narrow"><h1>${action.description}</h1><p>${action.question}</p>
+<div class="buttons"><a class="button" href="${context.base}">Cancel</a> ${actionForm(action, context, true)}</div></main>`,
   );
 }
 
-/** One sentence about what did not work. */
+/** Renders an error as a page. */
 export function problemPage(base: string, title: string, text: string): string {
   return frame(
     { title, base },

@@ -4,14 +4,14 @@ import type { EndReport, ExitReport, ProcessName, Survivor } from '../reports.ts
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
-/** An event as strangers may read it. */
+/** An event without secrets, texts of processes, or paths. */
 export type PublicDetail = Readonly<Record<string, Json>>;
 
-/** What must not be read in anything that somebody wrote. */
+/** Texts that nothing shown may contain. */
 export interface Confidential {
-  /** Values that are secret wherever they stand. */
+  /** Secret values. */
   readonly secrets: readonly string[];
-  /** Folders, each with its whole path. */
+  /** Absolute paths of folders. */
   folders(): readonly string[];
 }
 
@@ -20,15 +20,15 @@ const MAX_TEXT_LENGTH = 500;
 const MAX_LIST_LENGTH = 50;
 
 /**
- * From the first thing that looks like an absolute path (or a home, a relative one, a URL's) on: where it
- * ends cannot be told, as a folder may have any name.
+ * Matches from the first path (absolute, relative, of a home or a file URL) to the end of the text.
+ * The end of a path cannot be found, since a folder's name may contain any character.
  */
 const PATH_TO_END = /(?:file:|~|\.{1,2}|\b[a-z]:|(?<![\w<>]))[\\/].*$/is;
 
-/** A text without secrets and without folders; what follows a path is cut, as it may belong to it. */
+/** Removes secrets and folders from a text. Cuts the text after a path, since the rest may belong to it. */
 export function textWithoutFolders(text: string, { secrets, folders }: Confidential): string {
   let shown = redactSecrets(text, secrets);
-  // The longest first: one may be within another.
+  // The longest first, since one may be the prefix of another.
   const longestFirst = [...folders()].sort((a, b) => b.length - a.length);
   for (const folder of longestFirst) {
     if (folder.length > 1) shown = shown.replaceAll(folder, '[folder]');
@@ -41,7 +41,7 @@ function cut(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length)}…`;
 }
 
-/** How an event's words are shown: `name` those of ids, kinds, programs; `text` those of sentences. */
+/** Redacts the words of an event: `name` for ids, kinds and programs, `text` for sentences. */
 interface Shown {
   name(text: string): string;
   text(text: string): string;
@@ -81,7 +81,7 @@ type Projection = {
   readonly [E in SupervisorEvent]: (detail: SupervisorEvents[E], show: Shown) => PublicDetail;
 };
 
-/** Each event, field by field: what is not named here is not shown. */
+/** An allow list: fields that are not named here are not shown. */
 const PROJECTIONS: Projection = {
   requested: subject,
   queued: (detail, show) => ({ ...subject(detail, show), waiting: detail.waiting }),
@@ -119,7 +119,7 @@ const PROJECTIONS: Projection = {
     delayMs,
     after: exit(after, show),
   }),
-  // Its reason may quote the last words of a process.
+  // Without its reason, which may quote the output of a process.
   service: ({ name: service, from, state, pid }, { name }) => ({
     ...{ name: name(service), from, state, pid: orNull(pid) },
   }),
@@ -137,12 +137,12 @@ const PROJECTIONS: Projection = {
   stopped: ({ durationMs }) => ({ durationMs: Math.round(durationMs) }),
 };
 
-/** Every event, by name. */
+/** The name of every event. */
 export const EVENT_NAMES = Object.keys(PROJECTIONS) as readonly SupervisorEvent[];
 
 /**
- * What of an event may leave the host: names, numbers and codes; of a text, what
- * {@link textWithoutFolders} leaves. No output of a process, no argument, no folder, no error's message.
+ * Reduces an event to what may leave the host: names, numbers, codes, and texts redacted by
+ * {@link textWithoutFolders}. No output of a process, argument, folder or error message.
  */
 export function publicEvent<E extends SupervisorEvent>(
   event: E,
@@ -152,7 +152,7 @@ export function publicEvent<E extends SupervisorEvent>(
   return PROJECTIONS[event](detail, shownBy(confidential));
 }
 
-/** The same of what an action has ended, and of what it could not. */
+/** Reduces the report of an action to what may leave the host. */
 export function publicEnd(report: EndReport, confidential: Confidential) {
   const { ended, survivors, unproven, durationMs } = report;
   const show = shownBy(confidential);

@@ -28,7 +28,7 @@ const BANNERS = {
   fail: 'Something is broken.',
 } as const;
 
-/** The checks that need attention first; the others on demand. */
+/** The checks: those that need attention are open, the others folded away. */
 export function checks({ status, checks }: DoctorReport): Html {
   const rank = { fail: 0, warn: 1, ok: 2 };
   const bad = checks.filter((check) => check.status !== 'ok');
@@ -47,7 +47,7 @@ ${bad.length > 0 && list(bad.toSorted((a, b) => rank[a.status] - rank[b.status])
 </section>`;
 }
 
-/** The figures of the whole, each in a tile. */
+/** The totals, each in a tile. */
 export function figures({ supervisor, host, processes }: DoctorReport): Html {
   const total = (of: 'rssBytes' | 'cpuPercent') =>
     processes.reduce((sum, one) => sum + (one[of] ?? 0), 0);
@@ -96,7 +96,7 @@ function tile(title: string, value: HtmlPart, bar: HtmlPart, note: HtmlPart): Ht
 `;
 }
 
-/** Who waits for a slot. */
+/** The requests that wait for a slot. */
 export function queue({ supervisor }: DoctorReport): Html | null {
   if (supervisor === null || supervisor.pool.queue.length === 0) return null;
   const columns: Column<WaitingRequest & { at: number }>[] = [
@@ -109,11 +109,13 @@ export function queue({ supervisor }: DoctorReport): Html | null {
   return section(
     'queue',
     'Waiting for a slot',
-    table('Who waits for a slot, the next one first', columns, items, ({ at }) => String(at)),
+    table('Requests that wait for a slot, the next one first', columns, items, ({ at }) =>
+      String(at),
+    ),
   );
 }
 
-/** The long-lived children that many share. */
+/** The services of this host and those that other hosts have recorded. */
 export function services({ services }: DoctorReport): Html | null {
   if (services.length === 0) return null;
   const columns: Column<ServiceHealth>[] = [
@@ -133,7 +135,7 @@ export function services({ services }: DoctorReport): Html | null {
   );
 }
 
-/** What has ended, newest first. */
+/** The last ends of processes, newest first. */
 export function ends({ ends, at }: DoctorReport): Html {
   const columns: Column<EndNote>[] = [
     { label: 'When', show: (end) => timeAgo(end.at, at) },
@@ -153,7 +155,7 @@ export function ends({ ends, at }: DoctorReport): Html {
     },
     { label: 'Lasted', is: 'number', show: ({ durationMs }) => showDuration(durationMs) },
   ];
-  // With no end yet, the table is there for the first one to come.
+  // The table is there even when empty: live.js adds a row at once when a process exits.
   return section(
     'ends',
     'Ends',
@@ -162,7 +164,7 @@ export function ends({ ends, at }: DoctorReport): Html {
   );
 }
 
-/** Where the registry is, and what it holds. */
+/** The state directory, with its files and its free space. */
 export function stateDir({ stateDir }: DoctorReport): Html {
   const { path, exists, mode, ownerUid, files, bytes, freeBytes, unsafe } = stateDir;
   return section(
@@ -178,7 +180,7 @@ ${unsafe.length > 0 && html`<ul class="unsafe">${unsafe.map(({ file, why }) => h
   );
 }
 
-/** Every supervisor of the state directory. */
+/** The supervisors of the state directory. */
 export function owners({ owners, at }: DoctorReport): Html {
   const columns: Column<OwnerHealth>[] = [
     {
@@ -209,7 +211,7 @@ const ENVIRONMENT: readonly (readonly [
   ['Logins of an agent', 'logins'],
 ];
 
-/** Names of variables; never a value. */
+/** The environment: names of variables, never a value. */
 export function environment({ environment }: DoctorReport): Html {
   return section(
     'environment',

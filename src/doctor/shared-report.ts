@@ -1,15 +1,15 @@
 import type { DoctorReport } from '../inspect/report.ts';
 import type { Clock } from '../os/clock.ts';
 
-/** Between two looks, however many ask. */
+/** Shortest time between two reports, so that many clients cost no more than one. */
 const MIN_GAP_MS = 150;
 
 /**
- * Lets all who ask share the looks: a look that began before somebody asked may have passed what they
- * want to see, so whoever asks during one shares the next.
+ * Shares reports between requests. A request during a running report gets the next one: the running
+ * report may miss a change that its sender has already seen.
  */
 export function sharedReport(
-  look: () => Promise<DoctorReport>,
+  makeReport: () => Promise<DoctorReport>,
   clock: Clock,
 ): () => Promise<DoctorReport> {
   let last: Promise<unknown> = Promise.resolve();
@@ -20,17 +20,17 @@ export function sharedReport(
     const waitMs = lastEndedMs + MIN_GAP_MS - clock.monotonicMs();
     if (waitMs > 0)
       await new Promise<void>((resolve) => {
-        // Somebody waits for it, who may be all that the host lives for.
+        // A request waits for it, and may be all that keeps the host alive.
         clock.after(waitMs, resolve, { keepAlive: true });
       });
     next = undefined;
-    const taken = look();
-    last = taken
+    const report = makeReport();
+    last = report
       .catch(() => undefined)
       .then(() => {
         lastEndedMs = clock.monotonicMs();
       });
-    return taken;
+    return report;
   };
   return () => {
     next ??= take();

@@ -1,6 +1,6 @@
 import type { Supervisor } from '../index.ts';
 
-/** What has happened in this host since its first handler was made. */
+/** Counts of this host's events since its first handler was made. */
 export interface Tally {
   started: number;
   restarted: number;
@@ -11,10 +11,10 @@ export interface Tally {
   readonly warned: Map<string, number>;
 }
 
-// One for each supervisor: a handler for every request would otherwise be a listener for every request.
+// One for each supervisor: a host that makes a handler per request would otherwise leak listeners.
 const tallies = new WeakMap<Supervisor, Tally>();
 
-/** Counts a supervisor's events, from the first call on and for as long as there is the supervisor. */
+/** Counts a supervisor's events, from the first call until the supervisor is collected. */
 export function tallyOf(supervisor: Supervisor): Tally {
   const known = tallies.get(supervisor);
   if (known !== undefined) return known;

@@ -1,19 +1,19 @@
-import { leftByTheDead } from './left-behind.ts';
+import { leftByDeadHosts } from './left-behind.ts';
 import type { Check, CheckStatus, DoctorReport, Quota } from './report.ts';
 
-/** What the checks are made from: the report without them, and what it does not show. */
+/** Input of the checks: the report so far, and facts that it does not show. */
 export interface Findings extends Omit<DoctorReport, 'checks' | 'status' | 'version' | 'tookMs'> {
   /** This host is pid 1. */
   readonly isInit: boolean;
-  /** Dead children that nobody has reaped yet. */
+  /** Dead children of this host that are not reaped yet. */
   readonly zombies: number;
-  /** By how much the wall clock went another way than the monotonic one since the start; `null` from outside. */
+  /** Wall clock minus monotonic clock since the start; `null` from outside the host. */
   readonly clockJumpMs: number | null;
-  /** What a sweep would remove: files of processes that are gone. */
+  /** Files of dead processes, which the next sweep removes. */
   readonly stale: readonly string[];
-  /** Files that prove nothing, and why. */
+  /** Reasons why files could not be judged. */
   readonly unproven: readonly string[];
-  /** Processes that were to be ended, and are still alive. */
+  /** Processes that are still alive after their end was tried. */
   readonly survivors: readonly string[];
 }
 
@@ -22,10 +22,10 @@ type Verdict = Omit<Check, 'id'>;
 const MIN_FREE_BYTES = 64 * 1024 * 1024;
 const LONG_WAIT_MS = 60_000;
 const CLOCK_JUMP_MS = 5000;
-/** So many names are said; the report has them all. */
+/** Most names in one sentence; the report has them all. */
 const MAX_NAMED = 3;
 
-/** Everything that is looked at, in the order in which it is told. */
+/** The checks, in the order of the report. A check returns `undefined` where it does not apply. */
 const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefined>> = {
   guardian: ({ supervisor }) => {
     switch (supervisor?.guardian.state) {
@@ -78,7 +78,7 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
         );
   },
   orphans: ({ owners, processes }) => {
-    const { names, alive } = leftByTheDead(owners, processes);
+    const { names, alive } = leftByDeadHosts(owners, processes);
     if (names.length === 0) return ok('No dead host has left anything.');
     return warn(
       `${some(names, 'host is', 'hosts are')} dead and not cleaned up yet; ${alive} of their processes are alive.`,
@@ -116,22 +116,22 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
     if (freeBytes !== null && freeBytes < MIN_FREE_BYTES)
       return warn(
         `The disk of the state directory has ${Math.floor(freeBytes / 1024 / 1024)} MiB left; when it is full, the registry goes on in memory only.`,
-        'Make room on it.',
+        'Free some space on it.',
       );
     return ok('The state directory is private, and its disk has room.');
   },
   'stale-files': ({ stale, stateDir }) => {
     const torn = stateDir.files.find(({ kind }) => kind === 'half-written')?.count ?? 0;
     if (stale.length === 0 && torn < 3)
-      return ok('No socket or pid file of a dead process lies about.');
+      return ok('The state directory has no files of dead processes.');
     return warn(
-      `${stale.length} files of dead processes and ${torn} half-written ones lie in the state directory.`,
+      `${stale.length} files of dead processes and ${torn} half-written ones are in the state directory.`,
       'The next start or sweep removes what is proven; "agent-supervisor recover" does it now.',
     );
   },
   identity: ({ processes }) => {
     const unproven = processes.filter(({ identity }) => identity === 'unproven');
-    if (unproven.length === 0) return ok('Every recorded process can be told from any other.');
+    if (unproven.length === 0) return ok('Every recorded process can be identified.');
     return warn(
       `${some(
         unproven.map(({ id }) => id),
@@ -192,7 +192,7 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
   clock: ({ clockJumpMs, owners, at }) => {
     const ahead = owners.some(({ openedAt }) => openedAt > at + CLOCK_JUMP_MS);
     if (!ahead && Math.abs(clockJumpMs ?? 0) < CLOCK_JUMP_MS)
-      return ok('The wall clock has gone on as it should.');
+      return ok('The wall clock has not jumped.');
     return warn(
       ahead
         ? 'A journal was opened in the future: the wall clock was set back.'
@@ -218,7 +218,7 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       return ok(`This host is below ${depth} other supervisors.`);
     return fail(
       `This host is below ${depth} other supervisors, and maxDepth is ${maxDepth}: it starts nothing.`,
-      'Agents that start hosts that start agents do not end; raise maxDepth if that is meant.',
+      'Look for agents that start hosts in an endless chain, or raise maxDepth if the nesting is intended.',
     );
   },
   environment: ({ environment }) => {
@@ -230,24 +230,22 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       );
     const nested =
       markers.length > 0
-        ? 'This host was itself started by an agent'
-        : 'The environment is that of no agent';
+        ? 'This host was started by an agent'
+        : 'This host was not started by an agent';
     const kept =
       dropped.length > 0
-        ? `; ${dropped.join(', ')} ${dropped.length > 1 ? 'are' : 'is'} kept from what it starts`
+        ? `; ${dropped.join(', ')} ${dropped.length > 1 ? 'are' : 'is'} not passed on to its processes`
         : '';
     const login =
-      logins.length > 0
-        ? `logins are visible by ${logins.join(', ')}`
-        : 'no login is visible in it';
+      logins.length > 0 ? `logins are visible: ${logins.join(', ')}` : 'no login is visible';
     return ok(`${nested}${kept}; ${login}.`);
   },
 };
 
-/** Judges what was found. */
+/** Runs all checks; the status is the worst of theirs. */
 export function judge(findings: Findings): { checks: Check[]; status: CheckStatus } {
-  const checks = Object.entries(CHECKS).flatMap(([id, look]) => {
-    const verdict = look(findings);
+  const checks = Object.entries(CHECKS).flatMap(([id, check]) => {
+    const verdict = check(findings);
     return verdict === undefined ? [] : [{ id, ...verdict }];
   });
   const worst = (['fail', 'warn'] as const).find((status) =>
@@ -277,7 +275,7 @@ function quota(of: Quota | null, what: string, advice: string): Verdict | undefi
   return used > 0.8 * limit ? warn(summary, advice) : ok(summary);
 }
 
-/** `3 hosts (a, b, …)` */
+/** Formats as `3 hosts (a, b, …)`. */
 function some(names: readonly string[], one: string, many: string): string {
   const named = names.slice(0, MAX_NAMED).join(', ');
   const more = names.length > MAX_NAMED ? ', …' : '';

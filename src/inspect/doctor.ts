@@ -22,8 +22,8 @@ import { sessionsHealth } from './sessions.ts';
 import { stateDirHealth } from './state-dir.ts';
 import { type Survey, survey } from './survey.ts';
 
-/** @internal Whose state directory is looked at, and from where. */
-export interface Patient {
+/** @internal The state directory to examine, with the supervisor inside whose host it is done. */
+export interface DoctorTarget {
   readonly os: Os;
   readonly stateDir: string;
   readonly options: ResolvedOptions;
@@ -32,8 +32,9 @@ export interface Patient {
 }
 
 /**
- * Looks at the host, at its supervisor and at all that is written down in its state directory, and says
- * what is wrong with it; starts, ends and changes nothing.
+ * Reports on the host, its supervisor and its state directory, with a check of each part.
+ *
+ * It starts, ends and changes nothing.
  *
  * @throws Error by rejection, if the process table cannot be read
  */
@@ -43,21 +44,21 @@ export function doctor(supervisor: Supervisor): Promise<DoctorReport> {
   return examine({ os, stateDir, options: inside.health().options, inside });
 }
 
-/** @internal The same from inside a host, or from outside of all. */
-export async function examine(patient: Patient): Promise<DoctorReport> {
-  const { clock } = patient.os;
+/** @internal Makes the report from inside a host, or from a process outside all hosts. */
+export async function examine(target: DoctorTarget): Promise<DoctorReport> {
+  const { clock } = target.os;
   const beganMs = clock.monotonicMs();
-  const findings = await look(patient);
+  const findings = await collect(target);
   const { checks, status } = judge(findings);
   const { isInit, zombies, clockJumpMs, stale, unproven, survivors, ...report } = findings;
   return { version: 1, status, checks, tookMs: clock.monotonicMs() - beganMs, ...report };
 }
 
-async function look(patient: Patient): Promise<Findings> {
-  const { os, stateDir, options, inside } = patient;
+async function collect(target: DoctorTarget): Promise<Findings> {
+  const { os, stateDir, options, inside } = target;
   const health = inside?.health();
   const show = publicText(os);
-  const self = await selfOf(patient, health);
+  const self = await selfOf(target, health);
   const found = await survey({ os, stateDir, self, ownTree: (id) => inside?.live.get(id)?.tree });
   const records = found.owners.flatMap((owner) => owner.records);
   const members = records.flatMap((one) => one.members);
@@ -77,7 +78,7 @@ async function look(patient: Patient): Promise<Findings> {
     live: (id) => inside?.live.get(id),
   });
   const files = await stateDirHealth(os, stateDir, shownPath, show);
-  const stale = await staleFiles(patient, self);
+  const stale = await staleFiles(target, self);
   await turnOfLoop();
   return {
     at: nowMs,
@@ -102,15 +103,15 @@ async function look(patient: Patient): Promise<Findings> {
   };
 }
 
-/** Who looks. An open registry knows it; else nothing is opened for it. */
-async function selfOf({ os, inside }: Patient, health: Health | undefined): Promise<Owner> {
+/** The identity of this process. A registry that is not open stays closed. */
+async function selfOf({ os, inside }: DoctorTarget, health: Health | undefined): Promise<Owner> {
   if (inside !== undefined && health?.instance !== undefined && health.state === 'running')
     return (await inside.recovery()).self;
   const identity = (await os.identifyAsync?.()) ?? os.identify();
   return { ...identity, instance: health?.instance ?? '' };
 }
 
-/** How many processes of each session are alive, of all hosts. */
+/** Counts the live processes of each session, of all hosts. */
 function countLive({ owners }: Survey): Map<string, number> {
   const live = new Map<string, number>();
   for (const { record, identity, members } of owners.flatMap(({ records }) => records)) {
@@ -121,14 +122,14 @@ function countLive({ owners }: Survey): Map<string, number> {
   return live;
 }
 
-/** What a sweep would remove. */
-async function staleFiles({ os, stateDir, options }: Patient, self: Owner): Promise<string[]> {
+/** Lists the files that a sweep would remove. */
+async function staleFiles({ os, stateDir, options }: DoctorTarget, self: Owner): Promise<string[]> {
   const context = { os, stateDir, self, ladder: options.ladder, dryRun: true };
   try {
     const retention = observeClock({ ...context, bootId: self.bootId });
     return [...(await removeStaleFiles(context)), ...removeOldRestarts(context, retention)];
   } catch {
-    // There is no such folder, or it cannot be read: that is told by another check.
+    // The folder is missing or cannot be read; the check "state-dir" says so.
     return [];
   }
 }

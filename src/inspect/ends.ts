@@ -6,10 +6,10 @@ import type { PublicText } from './public-text.ts';
 import type { EndNote } from './report.ts';
 
 const MAX_ENDS = 50;
-/** A few hundred notes. */
+/** Room for a few hundred notes. */
 const TAIL_BYTES = 64 * 1024;
 
-/** The last ends that were written down, newest first. */
+/** Reads the last ends in the history, newest first. */
 export function lastEnds(os: Os, stateDir: string, publicText: PublicText): EndNote[] {
   return notesOf(os, stateDir)
     .filter(({ event }) => event !== 'started')

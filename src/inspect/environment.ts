@@ -4,7 +4,7 @@ import type { EnvironmentHealth } from './report.ts';
 
 const NEEDED = { posix: ['PATH', 'HOME'], windows: ['PATH', 'USERPROFILE', 'SYSTEMROOT'] };
 const PROXY = /^(?:https?|no|all|ftp)_proxy$/i;
-/** By which an agent could log in: a key, a token, or a cloud provider and its credentials. */
+/** Variables that an agent can log in with: keys, tokens, cloud providers and their credentials. */
 const LOGINS: readonly string[] = [
   ...['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_OAUTH_TOKEN'],
   ...['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_USE_FOUNDRY'],
@@ -12,7 +12,7 @@ const LOGINS: readonly string[] = [
   ...['GOOGLE_APPLICATION_CREDENTIALS', 'ANTHROPIC_FOUNDRY_API_KEY', 'OPENAI_API_KEY'],
 ];
 
-/** Looks at the names in the host's environment; no value of it is read but to tell that there is one. */
+/** Reports names of variables in the host's environment, never a value. */
 export function environmentHealth(os: Os, rules: EnvironmentRules): EnvironmentHealth {
   const hostEnv = os.environment();
   const ignoreCase = os.platform === 'win32';

@@ -1,7 +1,7 @@
 import type { OwnerHealth, ProcessHealth } from './report.ts';
 
-/** Which dead hosts nobody has cleaned up after, and how many processes of theirs `ps` shows as alive. */
-export function leftByTheDead(
+/** Finds dead hosts that are not cleaned up, and counts the live processes that they left. */
+export function leftByDeadHosts(
   owners: readonly OwnerHealth[],
   processes: readonly ProcessHealth[],
 ): { readonly names: readonly string[]; readonly alive: number } {
@@ -9,7 +9,7 @@ export function leftByTheDead(
     .filter(({ verdict }) => verdict === 'dead')
     .map(({ instance }) => ({ instance, all: processes.filter(({ owner }) => owner === instance) }))
     .map(({ instance, all }) => {
-      // What is meant to outlive its host is no orphan.
+      // A process that may outlive its host is no orphan.
       const orphans = all.filter(({ outlivesHost }) => !outlivesHost);
       return { instance, orphans, isClean: all.length > 0 && orphans.length === 0 };
     })
@@ -21,7 +21,7 @@ export function leftByTheDead(
   };
 }
 
-/** How many of a tree are alive, its root among them or not. */
+/** Counts the live processes of a tree, with its root if that is alive. */
 function livingOf({ identity, descendants }: ProcessHealth): number {
   return descendants.length + (identity === 'alive' ? 1 : 0);
 }

@@ -6,18 +6,18 @@ import type { OwnerHealth, ProcessHealth, SessionHealth } from './report.ts';
 import type { Survey, SurveyedRecord } from './survey.ts';
 
 export interface ProcessesContext {
-  /** Wall clock. */
+  /** Wall clock, ms since 1970. */
   readonly nowMs: number;
   readonly usage: ReadonlyMap<number, Usage>;
-  /** By their own ids, which may not be shown as they are. */
+  /** Keyed by the raw session id, which may hold a secret. */
   readonly sessions: ReadonlyMap<string, SessionHealth>;
   readonly publicText: PublicText;
-  /** Lets everything else go first now and then. */
+  /** Yields to the event loop now and then. */
   readonly rest: () => Promise<void> | undefined;
   live(id: string): LiveProcess | undefined;
 }
 
-/** Every owner of the state directory. */
+/** Lists the owners of journals in the state directory. */
 export function ownersHealth({ owners }: Survey, publicText: PublicText): OwnerHealth[] {
   return owners.map(({ owner, openedAt, verdict, records }) => ({
     instance: owner.instance,
@@ -29,7 +29,7 @@ export function ownersHealth({ owners }: Survey, publicText: PublicText): OwnerH
   }));
 }
 
-/** Everything that the owners have written down, with what its tree costs. */
+/** Lists all recorded processes with memory and CPU of their trees, oldest first. */
 export async function processesHealth(
   { owners }: Survey,
   context: ProcessesContext,
@@ -45,11 +45,11 @@ export async function processesHealth(
 
 function processHealth(
   { owner, record, identity, members }: SurveyedRecord,
-  isOurs: boolean,
+  isOwn: boolean,
   { nowMs, usage, sessions, publicText, live: find }: ProcessesContext,
 ): ProcessHealth {
   const { id, pid, kind, sessionId, command, startedAt, outlivesHost = false } = record;
-  const live = isOurs ? find(id) : undefined;
+  const live = isOwn ? find(id) : undefined;
   const { state, holdsSlot } = live?.describe() ?? {};
   const ageMs = Math.max(0, nowMs - startedAt);
   const lifetimeMs = live?.limits?.lifetimeMs ?? null;
@@ -80,7 +80,7 @@ function processHealth(
   };
 }
 
-/** Children after their parents, so that a tree can be drawn from top to bottom. */
+/** Lists the members below the root by pid, so that parents mostly come first. */
 function descendantsOf(
   root: number,
   members: readonly ProcessEntry[],

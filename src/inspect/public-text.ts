@@ -1,7 +1,7 @@
 import type { Os } from '../os/os.ts';
 import { redactSecrets, secretValues } from '../process/redaction.ts';
 
-/** Makes of a name or a text what may be shown: without what looks like a secret, and without the host's own. */
+/** Redacts the host's secrets, and anything that looks like a secret, in a name or a text. */
 export type PublicText = (text: string) => string;
 
 export function publicText(os: Pick<Os, 'environment'>): PublicText {
@@ -11,7 +11,7 @@ export function publicText(os: Pick<Os, 'environment'>): PublicText {
   const secrets = secretValues(Object.fromEntries(environment));
   const known = new Map<string, string>();
   return (text) => {
-    // The same few names come again and again.
+    // Cached: a report shows the same few names many times.
     let shown = known.get(text);
     if (shown === undefined) {
       shown = redactSecrets(text, secrets);

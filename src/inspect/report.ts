@@ -3,12 +3,13 @@ import type { ProcessLimits } from '../policy/limits/limits.ts';
 import type { OwnerVerdict } from '../tree/identity.ts';
 
 /**
- * What the doctor finds. Stable JSON, with `null` for what is not known; `doctorReportSchema()` is its
- * JSON Schema. It holds names, numbers and sentences of ours: no environment value, no argument, no
- * word of a process's output, and no folder but the state directory.
+ * A report on a host, its supervisor and its state directory, as stable JSON.
+ *
+ * Unknown values are `null`. `doctorReportSchema()` returns its JSON Schema. It holds no environment
+ * value, argument or output of a process, and no folder but the state directory.
  */
 export interface DoctorReport {
-  /** Raised when a field goes or changes its meaning; new fields may come without it. */
+  /** Raised when a field is removed or changes its meaning, but not for new fields. */
   readonly version: 1;
   /** Wall clock, ms since 1970. */
   readonly at: number;
@@ -17,35 +18,35 @@ export interface DoctorReport {
   readonly status: CheckStatus;
   readonly checks: readonly Check[];
   readonly host: HostHealth;
-  /** `null` where the doctor looks from outside the host. */
+  /** `null` in a report from outside the host. */
   readonly supervisor: SupervisorHealth | null;
-  /** Every supervisor that has a journal in the state directory, ours first. */
+  /** Every supervisor with a journal in the state directory, this one first. */
   readonly owners: readonly OwnerHealth[];
-  /** What these owners have written down, in start order; what outlives its host too. */
+  /** Every process that these owners have recorded, oldest first, with those that outlive their host. */
   readonly processes: readonly ProcessHealth[];
-  /** Those with a process, and the ones seen last. */
+  /** Sessions with a live process, and those seen last. */
   readonly sessions: readonly SessionHealth[];
   readonly services: readonly ServiceHealth[];
   readonly stateDir: StateDirHealth;
   readonly environment: EnvironmentHealth;
-  /** The last ends, newest first, of every host of the state directory. */
+  /** The last ends of processes of all hosts, newest first. */
   readonly ends: readonly EndNote[];
 }
 
 export type CheckStatus = 'ok' | 'warn' | 'fail';
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Check {
   /** Stable: `guardian`, `state-dir`, … */
   readonly id: string;
   readonly status: CheckStatus;
-  /** What it means, in one sentence. */
+  /** The finding, in one sentence. */
   readonly summary: string;
-  /** What to do, in one sentence; `null` when there is nothing to do. */
+  /** The remedy, in one sentence; `null` when there is nothing to do. */
   readonly advice: string | null;
 }
 
-/** The process that looks: the host itself, or the command. */
+/** The process that made the report: the host itself, or the command. */
 export interface HostHealth {
   readonly pid: number;
   readonly machine: string;
@@ -54,18 +55,18 @@ export interface HostHealth {
   readonly runtime: string;
   readonly runtimeVersion: string;
   readonly packageVersion: string;
-  /** What this package contains of others; empty where it runs from its sources. */
+  /** Packages bundled into this one; empty when it runs from its sources. */
   readonly bundled: readonly { readonly name: string; readonly version: string }[];
   readonly rssBytes: number;
-  /** How many supervisors it is below. */
+  /** Number of supervisors above this host: 1 in a host that an agent has started. */
   readonly depth: number;
   readonly maxDepth: number | null;
   readonly openFiles: Quota | null;
-  /** Processes and threads of the control group (container) that it is in. */
+  /** Processes and threads of the host's control group (container). */
   readonly tasks: Quota | null;
 }
 
-/** How much is used of what there is; `limit` is `null` where there is none. */
+/** Usage of a limited resource; `limit` is `null` where there is no limit. */
 export interface Quota {
   readonly used: number;
   readonly limit: number | null;
@@ -76,21 +77,21 @@ export interface SupervisorHealth {
   readonly state: 'new' | 'running' | 'stopping' | 'stopped';
   readonly pool: PoolHealth;
   readonly guardian: GuardianHealth;
-  /** By which resource limit it finds processes that have lost their environment; `null` before start and after stop. */
+  /** The resource limit that marks processes; `null` before start and after stop. */
   readonly rlimitTag: RlimitTagHealth | null;
-  /** What this host has charged so far. */
+  /** Dollars that this host has charged so far. */
   readonly spentUsd: number;
 }
 
 export interface PoolHealth {
   readonly concurrency: number;
-  /** Slots that are held. */
+  /** Number of held slots. */
   readonly running: number;
   readonly waiting: number;
   readonly oldestWaitMs: number | null;
-  /** Who waits for a slot, the next one first. */
+  /** Requests that wait for a slot, the next one first. */
   readonly queue: readonly WaitingRequest[];
-  /** How many of its processes count to the cap. */
+  /** Number of processes that count towards `hardCap`. */
   readonly live: number;
   readonly hardCap: number;
 }
@@ -108,9 +109,9 @@ export interface GuardianHealth {
 }
 
 export interface RlimitTagHealth {
-  /** `off`: processes are found by the cookie in their environment alone. */
+  /** With `off`, processes are found only by the cookie in their environment. */
   readonly limit: 'locks' | 'rss' | 'rttime' | 'off';
-  /** Why it is not `locks`. */
+  /** The reason why it is not `locks`. */
   readonly reason: string | null;
 }
 
@@ -125,9 +126,10 @@ export interface OwnerHealth {
 }
 
 /**
- * Whether the process with the recorded pid is the recorded one: `gone` and `recycled` (the pid is
- * someone else's now) are dead, `unproven` was never told apart, `elsewhere` is another machine's or
- * container's, `rebooted` is of an earlier boot.
+ * The state of a recorded process, judged by its pid and start time.
+ *
+ * `gone` and `recycled` (another process has the pid now) are dead. `unproven` cannot be identified,
+ * `elsewhere` belongs to another machine or container, and `rebooted` to an earlier boot.
  */
 export type IdentityVerdict =
   | 'alive'
@@ -148,23 +150,23 @@ export interface ProcessHealth {
   readonly kind: string;
   readonly sessionId: string | null;
   readonly identity: IdentityVerdict;
-  /** `null` where another host is its owner. */
+  /** `null` for processes of other hosts. */
   readonly state: ProcessInfo['state'] | null;
   readonly holdsSlot: boolean | null;
   readonly outlivesHost: boolean;
   /** Wall clock, ms since 1970. */
   readonly startedAt: number;
   readonly ageMs: number;
-  /** Of the whole tree, in percent of one core; `null` if it could not be measured. */
+  /** CPU of the whole tree, in percent of one core; `null` if it could not be measured. */
   readonly cpuPercent: number | null;
-  /** Of the whole tree; shared pages count once for each process. */
+  /** Memory of the whole tree; shared pages count once for each process. */
   readonly rssBytes: number | null;
   readonly descendants: readonly (ProcessName & { readonly ppid: number })[];
-  /** `null` where another host is its owner. */
+  /** `null` for processes of other hosts. */
   readonly limits: ProcessLimits | null;
-  /** Until `limits.lifetimeMs`. */
+  /** Time until `limits.lifetimeMs`. */
   readonly lifetimeLeftMs: number | null;
-  /** Until its session has lasted as long as it may. */
+  /** Time until its session expires. */
   readonly sessionLeftMs: number | null;
 }
 
@@ -176,9 +178,9 @@ export interface SessionHealth {
   readonly maxWallClockMs: number | null;
   readonly leftMs: number | null;
   readonly expired: boolean;
-  /** How many were started for it so far. */
+  /** Number of processes started for it so far. */
   readonly started: number;
-  /** How many are alive, of all hosts. */
+  /** Number of its live processes, of all hosts. */
   readonly live: number;
   readonly lastEnd: { readonly at: number; readonly cause: ExitCause } | null;
   readonly spentUsd: number;
@@ -187,27 +189,27 @@ export interface SessionHealth {
 
 export interface ServiceHealth {
   readonly name: string;
-  /** `null` where no service of this name is defined in this host. */
+  /** `null` where this host has defined no service of this name. */
   readonly state: ServiceState | null;
   readonly pid: number | null;
   /** Failures in a row, of all hosts. */
   readonly failures: number;
-  /** For how much longer its breaker is open; 0 is closed. */
+  /** Time until its circuit breaker lets a start through; 0 when closed. */
   readonly openForMs: number;
 }
 
 export interface StateDirHealth {
-  /** The home folder is written as `~`. */
+  /** The path, with `~` for the home folder. */
   readonly path: string;
   readonly exists: boolean;
-  /** In octal, such as `700`; `null` where there is no folder, or where the system has no user ids. */
+  /** The octal mode, such as `700`; `null` without a folder, or without user ids (Windows). */
   readonly mode: string | null;
   readonly ownerUid: number | null;
   readonly files: readonly FileGroup[];
   readonly bytes: number;
-  /** What its file system has left for us. */
+  /** Free space of its file system. */
   readonly freeBytes: number | null;
-  /** Files that others may have written, or may read. */
+  /** Files that other users may have written, or can read. */
   readonly unsafe: readonly { readonly file: string; readonly why: string }[];
 }
 
@@ -235,22 +237,22 @@ export interface FileGroup {
   readonly bytes: number;
 }
 
-/** Names of variables; never a value. */
+/** Names of variables in the host's environment, never a value. */
 export interface EnvironmentHealth {
-  /** The host itself was started by an agent. */
+  /** `true` if an agent has started this host. */
   readonly nested: boolean;
-  /** What shows that. */
+  /** Variables that show it. */
   readonly markers: readonly string[];
-  /** What a child would not inherit. */
+  /** Variables that children do not inherit. */
   readonly dropped: readonly string[];
-  /** What programs need, and is not there. */
+  /** Variables that most programs need, and that are not set. */
   readonly missing: readonly string[];
   readonly proxy: readonly string[];
-  /** By which an agent could log in. */
+  /** Variables that an agent can log in with. */
   readonly logins: readonly string[];
 }
 
-/** The end of one process, as it is written down. */
+/** The end of one process, as the history records it. */
 export interface EndNote {
   /** Wall clock, ms since 1970. */
   readonly at: number;
@@ -260,7 +262,7 @@ export interface EndNote {
   readonly command: string;
   readonly kind: string;
   readonly sessionId: string | null;
-  /** `null`: it is gone, and nobody has seen how. */
+  /** `null` if no host saw it end. */
   readonly cause: ExitCause | null;
   readonly code: number | null;
   readonly signal: string | null;

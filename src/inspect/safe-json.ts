@@ -1,10 +1,11 @@
 /**
- * What JSON leaves raw and a terminal would obey, a reader would not see, or a line would end at: control
- * characters above ASCII, invisible and reordering ones. Line feeds are the layout's own.
+ * Characters that JSON.stringify leaves raw but a terminal obeys or a reader cannot see. These are
+ * control characters above ASCII, invisible and reordering ones, and line separators. Line feeds are
+ * left, since they are the layout.
  */
 const UNSEEN = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** JSON that can be printed on a terminal: the same value, with such characters as `\u` escapes. */
+/** Writes JSON that is safe to print on a terminal: unseen characters become `\u` escapes. */
 export function safeJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, null, indent).replace(UNSEEN, escaped);
 }

@@ -5,7 +5,7 @@ import type { DefinedService } from '../supervisor/supervisor.ts';
 import type { PublicText } from './public-text.ts';
 import type { ServiceHealth } from './report.ts';
 
-/** @internal The services that this host has defined, and those of which a host has written something down. */
+/** @internal Lists the services of this host, and those that any host has recorded. */
 export function servicesHealth(
   os: Os,
   stateDir: string,

@@ -13,7 +13,7 @@ import type { SessionHealth } from './report.ts';
 
 /** More than the longest line takes. */
 const MAX_LINE_BYTES = 8192;
-/** So many that have no process are shown, those that were seen last. */
+/** Most sessions without a process in a report; those seen last are shown. */
 const MAX_RESTING = 20;
 
 /** @internal */
@@ -22,12 +22,12 @@ export interface SessionsContext {
   readonly stateDir: string;
   readonly bootId: string;
   readonly options: ResolvedOptions['session'];
-  /** How many live processes each session has, of all hosts. */
+  /** Number of live processes of each session, of all hosts. */
   readonly live: ReadonlyMap<string, number>;
   readonly publicText: PublicText;
 }
 
-/** @internal The sessions with a process, and those that were seen last; each by its own id. */
+/** @internal Finds the sessions with a live process, and those seen last, by their raw ids. */
 export async function sessionsHealth(
   context: SessionsContext,
 ): Promise<ReadonlyMap<string, SessionHealth>> {
@@ -46,7 +46,7 @@ export async function sessionsHealth(
   return found;
 }
 
-/** The files as a supervisor reads them; nothing here creates a session or watches its clock. */
+/** Sessions that are only read: nothing is created, and no expiry is watched. */
 function readOnly({ os, stateDir, bootId, options }: SessionsContext): Sessions {
   const files = new SessionFiles({
     os,
@@ -81,7 +81,7 @@ function healthOf(info: SessionInfo, live: number, publicText: PublicText): Sess
   };
 }
 
-/** The ids of the sessions whose files were written last. */
+/** Finds the ids of the sessions whose files were written last. */
 async function lastSeen(stateDir: string, rest: ReturnType<typeof sliced>): Promise<string[]> {
   const seen: { path: string; mtimeMs: number }[] = [];
   for (const { path } of filesIn(stateDir, 'session')) {

@@ -7,16 +7,16 @@ import { namesIn } from '../store/files.ts';
 import { parseName } from '../store/layout.ts';
 import type { FileGroup, StateDirHealth } from './report.ts';
 
-/** So many unsafe files are named; more would say nothing more. */
+/** Most unsafe files in a report. */
 const MAX_UNSAFE = 50;
 
-interface Seen {
+interface SeenFile {
   readonly name: string;
   readonly kind: FileGroup['kind'];
   readonly stat: Stats;
 }
 
-/** Looks at what lies in the state directory, whose it is and who may read and write it. */
+/** Reports the files of the state directory, with their owner and their access rights. */
 export async function stateDirHealth(
   os: Os,
   stateDir: string,
@@ -25,7 +25,7 @@ export async function stateDirHealth(
 ): Promise<StateDirHealth> {
   const folder = statSync(stateDir, { throwIfNoEntry: false });
   const owned = os.userId() === undefined ? undefined : folder;
-  const seen: Seen[] = [];
+  const seen: SeenFile[] = [];
   const rest = sliced(os.clock);
   for (const name of namesIn(stateDir).sort()) {
     await rest();
@@ -35,13 +35,13 @@ export async function stateDirHealth(
   const groups = Map.groupBy(seen, ({ kind }) => kind);
   const files = Array.from(groups, ([kind, all]) => ({ kind, count: all.length, bytes: sum(all) }));
   const unsafe = seen.flatMap(({ name, stat }) => {
-    const why = dangerOf(stat, os.userId());
+    const why = unsafeReason(stat, os.userId());
     return why === undefined ? [] : [{ file: publicText(name), why }];
   });
   return {
     path: shownPath,
     exists: folder !== undefined,
-    // Without user ids a mode is made up: Windows shows 666 for what only its owner may write.
+    // Node makes up a mode on Windows: 666, even for a file that only its owner may write.
     mode: owned === undefined ? null : modeOf(owned),
     ownerUid: owned?.uid ?? null,
     files: files.sort((a, b) => b.bytes - a.bytes),
@@ -57,13 +57,13 @@ function kindOf(name: string, stat: Stats): FileGroup['kind'] {
   return parseName(name)?.kind ?? 'other';
 }
 
-/** What somebody else could do with it, or could have done; `undefined` where the system has no user ids. */
-function dangerOf(stat: Stats, userId: number | undefined): string | undefined {
+/** Returns why a file is unsafe; `undefined` for a safe one, and where the system has no user ids. */
+function unsafeReason(stat: Stats, userId: number | undefined): string | undefined {
   if (stat.isSymbolicLink()) return 'it is a link';
   if (userId === undefined) return undefined;
   if (stat.uid !== userId) return `it belongs to uid ${stat.uid}`;
   if (stat.mode & 0o022) return `others can write it (mode ${modeOf(stat)})`;
-  // What a socket's mode says, the folder's says already.
+  // Not for a socket: the folder's mode decides who can reach it.
   if (stat.isFile() && stat.mode & 0o044) return `others can read it (mode ${modeOf(stat)})`;
   return undefined;
 }
@@ -72,7 +72,7 @@ function modeOf({ mode }: Stats): string {
   return (mode & 0o777).toString(8);
 }
 
-function sum(all: readonly Seen[]): number {
+function sum(all: readonly SeenFile[]): number {
   return all.reduce((total, { stat }) => total + stat.size, 0);
 }
 

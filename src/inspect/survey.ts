@@ -15,7 +15,7 @@ export interface SurveyContext {
   readonly os: Os;
   readonly stateDir: string;
   readonly self: Owner;
-  /** The tree of a process that we hold ourselves: more of it can be proven. */
+  /** The tree of a process that this host supervises: more of it can be proven. */
   ownTree(id: string): ProcessTree | undefined;
 }
 
@@ -30,11 +30,11 @@ export interface SurveyedRecord {
   readonly owner: string;
   readonly record: SupervisionRecord;
   readonly identity: IdentityVerdict;
-  /** Who of its tree is alive. */
+  /** The live processes of its tree. */
   readonly members: readonly ProcessEntry[];
 }
 
-/** What stands in a state directory, and who of it is alive. */
+/** The records of a state directory, compared with the process table. */
 export interface Survey {
   readonly owners: readonly SurveyedOwner[];
   readonly table: ProcessTable;
@@ -42,12 +42,12 @@ export interface Survey {
   readonly unproven: readonly Unproven[];
 }
 
-/** Looks at the journals of a state directory and at the process table; changes nothing. */
+/** Reads the journals of a state directory and the process table; changes nothing. */
 export async function survey(context: SurveyContext): Promise<Survey> {
   const { os, stateDir, self } = context;
   const unproven: Unproven[] = [];
   const journals = new Map<string, { header: JournalHeader; records: SupervisionRecord[] }>();
-  // Before the look: whom it does not show is gone.
+  // Journals first: a recorded process that the later process table does not show is gone.
   for (const { path } of filesIn(stateDir, 'journal', 'claim', 'kept')) {
     const content = await readSafely(path, os, unproven);
     if (content?.header === undefined) continue;
@@ -63,8 +63,8 @@ export async function survey(context: SurveyContext): Promise<Survey> {
   for (const { header, records } of journals.values()) {
     const { owner, openedAt } = header;
     const surveyed: SurveyedRecord[] = [];
-    const isOurs = owner.instance === self.instance;
-    const verdict = isOurs ? 'ours' : await verdictOf(owner, context, table);
+    const isOwn = owner.instance === self.instance;
+    const verdict = isOwn ? 'ours' : await verdictOf(owner, context, table);
     for (const record of records) {
       await rest();
       const seen = identityOf(record, owner, self, table);
@@ -80,7 +80,7 @@ export async function survey(context: SurveyContext): Promise<Survey> {
   return { owners: owners.sort((a, b) => order(a) - order(b)), table, unproven };
 }
 
-/** What an owner's process or its heartbeat tells; whoever was given up counts as dead. */
+/** Judges another owner by its process or its heartbeat. An owner that was given up counts as dead. */
 async function verdictOf(
   owner: Owner,
   { self, os, stateDir }: SurveyContext,
@@ -91,14 +91,14 @@ async function verdictOf(
   return verdict === 'given-up' ? 'dead' : verdict;
 }
 
-/** Whether the process with a record's pid is the recorded one. */
+/** Judges whether the process with a record's pid is the recorded one. */
 function identityOf(
   record: SupervisionRecord,
   owner: JournalHeader['owner'],
   self: Owner,
   table: ProcessTable,
 ): IdentityVerdict {
-  // Without a start time of its own it is unproven, whenever its owner started.
+  // The record's own start time, even if undefined: its owner's must not stand in for it.
   const identity = { ...owner, ...record, startTime: record.startTime };
   const verdict = judgeOwner(identity, self, (pid) => table.get(pid));
   if (verdict === 'given-up') return 'elsewhere';
@@ -108,7 +108,7 @@ function identityOf(
   return isSameProcess(record, now) ? 'zombie' : 'recycled';
 }
 
-/** What has ended may have left some of its tree. */
+/** A process that has ended may have left descendants. */
 function hasTree(identity: IdentityVerdict): boolean {
   return identity !== 'elsewhere' && identity !== 'rebooted' && identity !== 'unproven';
 }

@@ -1,12 +1,12 @@
 import { type SupervisedProcess, SupervisorError } from '../index.ts';
 import { type JsonRpcMessage, MessageReader, serialize } from './messages.ts';
 
-/** Whoever talks to a server. */
-export interface Party {
+/** Callbacks of the transport that uses a channel. */
+export interface ChannelUser {
   message(message: JsonRpcMessage): void;
-  /** A line could not be read; after a fatal one, no other can. */
+  /** Called for a line that is no message; after a fatal error no other line can be read. */
   unreadable(error: Error, isFatal: boolean): void;
-  /** The server has ended: nothing comes any more. */
+  /** Called once, when the server has exited and its stdout is read to the end. */
   closed(): void;
 }
 
@@ -20,7 +20,7 @@ interface Waiting {
 
 const channels = new WeakMap<SupervisedProcess, Channel>();
 
-/** The one channel of a process: it is read from its first word to its last, whoever listens. */
+/** Returns the channel of a process, which reads its stdout even while no transport is attached. */
 export function channelOf(process: SupervisedProcess): Channel {
   const known = channels.get(process);
   if (known !== undefined) return known;
@@ -29,37 +29,38 @@ export function channelOf(process: SupervisedProcess): Channel {
   return channel;
 }
 
-/** The pipes of one server, for one party at a time. */
+/** Messages over the pipes of one server, for one transport at a time. */
 export class Channel {
   readonly #process: SupervisedProcess;
   readonly #reader = new MessageReader(Number.POSITIVE_INFINITY);
   readonly #waiting = new Set<Waiting>();
-  /** The party's requests by their ids. */
+  /** Requests of the attached transport, by id. */
   readonly #unanswered = new Map<string, Pick<JsonRpcMessage, 'id' | 'method'>>();
-  /** The ids of requests whose party has left: the next one counts from the same number on. */
+  /** Ids of requests of detached transports. The next client reuses ids, so late answers are dropped. */
   readonly #abandoned = new Set<string>();
-  #party: Party | undefined;
+  #user: ChannelUser | undefined;
   #isOver = false;
 
   constructor(process: SupervisedProcess) {
     this.#process = process;
     const { stdin, stdout } = process;
     stdout.on('data', (chunk: Uint8Array) => this.#read(chunk));
-    stdin.on('drain', () => this.#letGo((waiting) => waiting.resolve()));
-    const refuse = (): void => this.#letGo((waiting) => waiting.reject(this.#notConnected()));
-    stdin.once('close', refuse);
-    process.once('exit', refuse);
+    stdin.on('drain', () => this.#settleSends((waiting) => waiting.resolve()));
+    const rejectSends = (): void =>
+      this.#settleSends((waiting) => waiting.reject(this.#notConnected()));
+    stdin.once('close', rejectSends);
+    process.once('exit', rejectSends);
     const dead = new Promise<void>((resolve) => process.once('exit', () => resolve()));
     const silent = new Promise<void>((resolve) => {
       stdout.once('end', resolve).once('close', resolve);
     });
-    // What it had still to say is heard first, unless a descendant talks on and on.
+    // Read stdout to its end first. A descendant may hold it open; then `exited` decides.
     void Promise.race([process.exited, Promise.all([dead, silent])]).then(() => this.#end());
   }
 
-  /** @throws SupervisorError `ALREADY_RUNNING` while another party talks to it */
-  attach(party: Party, maxMessageBytes: number): void {
-    if (this.#party !== undefined) {
+  /** @throws SupervisorError `ALREADY_RUNNING` while another transport is attached */
+  attach(user: ChannelUser, maxMessageBytes: number): void {
+    if (this.#user !== undefined) {
       throw new SupervisorError(
         'ALREADY_RUNNING',
         `Process ${this.#process.pid} has a transport already, and its answers can go to one only. Close that first, or start another server.`,
@@ -67,28 +68,30 @@ export class Channel {
       );
     }
     if (this.#isOver) {
-      party.closed();
+      user.closed();
       return;
     }
-    this.#party = party;
+    this.#user = user;
     this.#reader.maxBytes = maxMessageBytes;
   }
 
-  /** Leaves the server to the next party: what was asked of it and not answered yet is cancelled. */
-  detach(party: Party): void {
-    if (this.#party !== party) return;
-    this.#party = undefined;
-    this.#letGo((waiting) => waiting.reject(new Error('Not connected: the transport was closed.')));
+  /** Frees the channel for the next transport, and cancels requests without an answer. */
+  detach(user: ChannelUser): void {
+    if (this.#user !== user) return;
+    this.#user = undefined;
+    this.#settleSends((waiting) =>
+      waiting.reject(new Error('Not connected: the transport was closed.')),
+    );
     for (const [key, { id, method }] of this.#unanswered) {
       this.#abandoned.add(key);
-      // The one request that a client may not cancel.
+      // The protocol forbids to cancel `initialize`.
       if (method !== 'initialize' && this.#process.stdin.writable)
         this.#process.stdin.write(cancellation(id));
     }
     this.#unanswered.clear();
   }
 
-  /** Resolves when the pipe has room again; rejects if it never will. */
+  /** Resolves when the pipe has room again; rejects when the server exits or closes its stdin. */
   async send(message: JsonRpcMessage): Promise<void> {
     const { stdin, exitCode, signalCode } = this.#process;
     if (!stdin.writable || exitCode !== null || signalCode !== null) throw this.#notConnected();
@@ -99,7 +102,7 @@ export class Channel {
   }
 
   #note({ id, method, params }: JsonRpcMessage): void {
-    // The client cancels it itself, and may never get an answer.
+    // A request that the client cancels itself may never be answered.
     if (method === CANCELLED) this.#unanswered.delete(String((params as Cancelled)?.requestId));
     if (method === undefined || id === undefined) return;
     this.#unanswered.set(String(id), { id, method });
@@ -107,33 +110,33 @@ export class Channel {
   }
 
   #read(chunk: Uint8Array | string): void {
-    // Whoever reads it as well may have set an encoding.
+    // Another reader of the same stream may have set an encoding.
     const bytes = typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk;
     for (const read of this.#reader.read(bytes)) {
-      // Asked for each message: any of them may make the party leave.
-      if ('error' in read) this.#party?.unreadable(read.error, read.isFatal);
-      else if (this.#isForParty(read.message)) this.#party?.message(read.message);
+      // Read `#user` for each message: any of them may make it detach.
+      if ('error' in read) this.#user?.unreadable(read.error, read.isFatal);
+      else if (this.#isForUser(read.message)) this.#user?.message(read.message);
     }
   }
 
-  /** Whether it is no late answer to a party that has left. */
-  #isForParty({ id, method }: JsonRpcMessage): boolean {
+  /** `false` for a late answer to a transport that is detached. */
+  #isForUser({ id, method }: JsonRpcMessage): boolean {
     if (method !== undefined || id === undefined) return true;
     this.#unanswered.delete(String(id));
     return !this.#abandoned.delete(String(id));
   }
 
-  #letGo(tell: (waiting: Waiting) => void): void {
+  #settleSends(settle: (waiting: Waiting) => void): void {
     const waiting = [...this.#waiting];
     this.#waiting.clear();
-    for (const one of waiting) tell(one);
+    for (const one of waiting) settle(one);
   }
 
   #end(): void {
     this.#isOver = true;
-    const party = this.#party;
-    this.#party = undefined;
-    party?.closed();
+    const user = this.#user;
+    this.#user = undefined;
+    user?.closed();
   }
 
   #notConnected(): Error {

@@ -1,6 +1,6 @@
 import type { Platform } from '../os/os.ts';
 
-/** What the MCP SDK lets a server inherit: of 2.x on Windows, whose list holds that of 1.x. */
+/** Variables that the MCP SDK lets a server inherit (2.x; on Windows its list contains that of 1.x). */
 const POSIX_NAMES: readonly string[] = ['HOME', 'LOGNAME', 'PATH', 'SHELL', 'TERM', 'USER'];
 const WINDOWS_NAMES: readonly string[] = [
   ...['APPDATA', 'COMSPEC', 'HOMEDRIVE', 'HOMEPATH', 'LOCALAPPDATA', 'PATH', 'PATHEXT'],
@@ -8,12 +8,12 @@ const WINDOWS_NAMES: readonly string[] = [
   ...['PROGRAMW6432', 'SYSTEMDRIVE', 'SYSTEMROOT', 'TEMP', 'USERNAME', 'USERPROFILE', 'WINDIR'],
 ];
 
-/** The names of the variables that a server inherits unasked. */
+/** Names of the variables that a server inherits by default. */
 export function safeNames(platform: Platform): readonly string[] {
   return platform === 'win32' ? WINDOWS_NAMES : POSIX_NAMES;
 }
 
-/** Takes from the host's environment what any server may see; no secret is among it, and no shell function. */
+/** Picks the variables that any server may see: no secrets and no shell functions. */
 export function safeEnvironment(
   hostEnv: Readonly<Record<string, string | undefined>>,
   platform: Platform,
@@ -21,7 +21,7 @@ export function safeEnvironment(
   const safe: Record<string, string> = {};
   for (const name of safeNames(platform)) {
     const value = hostEnv[name];
-    // What begins like this is a function that a shell has exported, and another one would run.
+    // A value like this is a function exported by one shell, which another shell would run.
     if (value !== undefined && !value.startsWith('()')) safe[name] = value;
   }
   return safe;

@@ -1,9 +1,9 @@
 import { type ExitReport, type SupervisedProcess, SupervisorError } from '../index.ts';
 
-/** As much of a server's last lines as an error message can hold, in characters. */
+/** Most characters of a server's last lines in an error message. */
 const LAST_LINES = 400;
 
-/** Says that a server exited which its client still wanted. Without a report, its last lines are unknown yet. */
+/** Makes the error for a server that exited while its client still used it. */
 export function serverExited(
   { pid, exitCode, signalCode, id }: SupervisedProcess,
   report: ExitReport | undefined,

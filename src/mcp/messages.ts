@@ -1,6 +1,6 @@
 import { redactSecrets } from '../process/redaction.ts';
 
-/** A JSON-RPC message, as far as a transport has to know it: a request, a notification or a response. */
+/** A JSON-RPC request, notification or response, with the fields that a transport reads. */
 export interface JsonRpcMessage {
   readonly jsonrpc: '2.0';
   readonly id?: string | number | undefined;
@@ -10,29 +10,29 @@ export interface JsonRpcMessage {
   readonly error?: unknown;
 }
 
-/** What one line of a server's stdout turned out to be; after a fatal error its connection is of no use. */
+/** One parsed line of a server's stdout. After a fatal error the connection is closed. */
 export type Read =
   | { readonly message: JsonRpcMessage }
   | { readonly error: Error; readonly isFatal: boolean };
 
 const NEWLINE = 0x0a;
-/** How much of a line that is no message is shown. */
+/** Characters of a bad line that its error quotes. */
 const SHOWN_LENGTH = 80;
 
-/** Puts the lines of a server's stdout together again, and reads the messages in them. */
+/** Splits a server's stdout into lines, and parses the messages in them. */
 export class MessageReader {
-  /** How long a line may be. */
+  /** Most bytes in a line. */
   maxBytes: number;
   readonly #parts: Uint8Array[] = [];
   #length = 0;
-  /** In a line that was too long. */
+  /** Skips the rest of a line that was too long. */
   #isSkipping = false;
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
   }
 
-  /** Yields what becomes complete with `chunk`; to be iterated to its end. */
+  /** Yields the messages that `chunk` completes. The caller must iterate to the end. */
   *read(chunk: Uint8Array): Generator<Read> {
     for (let start = 0; start < chunk.length; ) {
       const newline = chunk.indexOf(NEWLINE, start);
@@ -54,10 +54,10 @@ export class MessageReader {
     }
   }
 
-  /** Forgets what it has of a line, and returns it. */
+  /** Returns the line so far, and clears it. */
   #clear(): string {
     const decoder = new TextDecoder();
-    // As a stream: a character may be torn between two parts.
+    // A character may be split between two parts.
     const line = this.#parts.map((part) => decoder.decode(part, { stream: true })).join('');
     this.#parts.length = 0;
     this.#length = 0;
@@ -65,7 +65,7 @@ export class MessageReader {
   }
 }
 
-/** A message as the line that a server reads. */
+/** Formats a message as one line. */
 export function serialize(message: JsonRpcMessage): string {
   return `${JSON.stringify(message)}\n`;
 }
@@ -75,7 +75,7 @@ function parse(line: string): Read {
     const value: unknown = JSON.parse(line);
     if (isMessage(value)) return { message: value };
   } catch {
-    // Told below: the parser's own words would show more of the line.
+    // Not the parser's message, which would quote more of the line.
   }
   const shown = redactSecrets(line.trim()).slice(0, SHOWN_LENGTH);
   const advice = 'A server logs to stderr.';

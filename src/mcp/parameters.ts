@@ -6,18 +6,24 @@ import { processLimits } from '../policy/limits/limits.ts';
 import { spawnRequest } from '../process/request.ts';
 import type { StderrChoice } from './stderr.ts';
 
-/** What the MCP SDK's `StdioClientTransport` takes, and what supervision may be told besides. */
+/** The parameters of the MCP SDK's `StdioClientTransport`, and those of supervision. */
 export interface SupervisedStdioParameters
   extends Pick<SpawnRequest, 'sessionId' | 'limits' | 'leftovers'> {
   command: string;
   args?: readonly string[] | undefined;
-  /** Added to what a server inherits unasked: HOME, LOGNAME, PATH, SHELL, TERM and USER, or their like on Windows. */
+  /**
+   * Variables for the server, added to those that it inherits by default: HOME, LOGNAME, PATH, SHELL,
+   * TERM and USER, or similar ones on Windows.
+   */
   env?: Readonly<Record<string, string | undefined>> | undefined;
-  /** Where its stderr goes: `'pipe'` is {@link SupervisedStdioTransport.stderr}, a number a file descriptor. @default 'inherit' */
+  /**
+   * Target of the server's stderr. With `'pipe'`, read {@link SupervisedStdioTransport.stderr}; a number
+   * is a file descriptor. @default 'inherit'
+   */
   stderr?: 'inherit' | 'pipe' | 'overlapped' | 'ignore' | Stream | number | undefined;
   /** Default: the host's own. */
   cwd?: string | undefined;
-  /** How long a message may be, in bytes. @default 10_485_760 */
+  /** Longest message, in bytes. @default 10_485_760 */
   maxBufferSize?: number | undefined;
   /** Default: `getSupervisor()`. */
   supervisor?: Supervisor | undefined;
@@ -26,10 +32,10 @@ export interface SupervisedStdioParameters
   service?: undefined;
 }
 
-/** A server that others own, such as a `Service` of `agent-supervisor/service`. */
+/** A server that outlives its transports, such as a `Service` of `agent-supervisor/service`. */
 export interface ServiceParameters {
   service: { ensure(): Promise<SupervisedProcess> };
-  /** How long a message may be, in bytes. @default 10_485_760 */
+  /** Longest message, in bytes. @default 10_485_760 */
   maxBufferSize?: number | undefined;
   command?: undefined;
 }
@@ -87,13 +93,13 @@ const serviceParameters = z.strictObject({
   maxBufferSize: maxBufferSize(),
 });
 
-/** @internal The parameters of a server, checked, with their defaults. */
+/** @internal Checked parameters of a server, with defaults. */
 export type CheckedServer = z.output<typeof serverParameters>;
 /** @internal */
 export type CheckedParameters = CheckedServer | z.output<typeof serviceParameters>;
 
 /**
- * @internal Checks what a transport was made with.
+ * @internal Checks the parameters of a transport.
  *
  * @throws SupervisorError `INVALID_OPTIONS`
  */

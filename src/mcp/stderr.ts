@@ -2,20 +2,20 @@ import { createWriteStream, write, writev } from 'node:fs';
 import { PassThrough, type Readable, type Stream, type Writable } from 'node:stream';
 import { hostStderr, isHostStderr } from '../os/host-stderr.ts';
 
-/** Where a server's stderr goes, besides the tail that is always kept. */
+/** Target of a server's stderr, besides the tail that is always kept. */
 export type StderrChoice = 'inherit' | 'pipe' | 'overlapped' | 'ignore' | Stream | number;
 
-/** The host's own file, where a server writes unless it is told otherwise. */
+/** The host's own stderr, the default target. */
 const STDERR_FD = 2;
 
-/** A file of the caller's stays open, even when it cannot be written to. */
+/** Keeps the caller's file descriptor open, even after a failed write. */
 const LEFT_OPEN = { write, writev, close: (_fd: number, done: () => void) => done() };
 
-/** Passes on what a server says on its stderr. */
-export class StderrOutlet {
-  /** What the caller reads; there at once, so that no word is missed. */
+/** Forwards a server's stderr to its target. */
+export class StderrForwarder {
+  /** The stream for the caller, made before the server starts, so that no line is missed. */
   readonly readable: PassThrough | null;
-  /** Resolves when nothing is written to the caller's file any more, who may close it then. */
+  /** Resolves after the last write to the caller's file, which may then be closed. */
   written: Promise<void> = Promise.resolve();
   readonly #choice: StderrChoice;
   #isOpen = false;
@@ -25,18 +25,18 @@ export class StderrOutlet {
     this.readable = choice === 'pipe' || choice === 'overlapped' ? new PassThrough() : null;
   }
 
-  /** Takes the stderr of a server that was started; `report` is told once if its words cannot be written. */
+  /** Forwards the stderr of a started server. Calls `report` once if it cannot be written. */
   open(source: Readable, report: (error: Error) => void): void {
     this.#isOpen = true;
     const file = fileOf(this.#choice, report);
     if (file !== undefined) this.written = new Promise((resolve) => file.once('close', resolve));
-    const ours = this.readable ?? file;
-    source.once('close', () => ours?.end());
-    const target = ours ?? streamOf(this.#choice);
+    const own = this.readable ?? file;
+    source.once('close', () => own?.end());
+    const target = own ?? streamOf(this.#choice);
     if (target !== undefined) forward(source, target);
   }
 
-  /** Nothing comes any more but what an open source has still to say. */
+  /** Ends the stream for the caller if no server was started; otherwise its stderr ends it. */
   close(): void {
     if (!this.#isOpen) this.readable?.end();
   }
@@ -53,7 +53,7 @@ function streamOf(choice: StderrChoice): Writable | undefined {
   return isHosts ? hostStderr() : (choice as Writable);
 }
 
-/** Like `pipe`, but what becomes of `target` never stops `source`, which feeds the tail as well. */
+/** Like `pipe`, but a closed or failed `target` never stops `source`, which also feeds the tail. */
 function forward(source: Readable, target: Writable): void {
   source.on('data', (chunk: Uint8Array) => {
     if (!target.writable || target.write(chunk)) return;
@@ -61,16 +61,16 @@ function forward(source: Readable, target: Writable): void {
       target.resume();
       return;
     }
-    const goOn = (): void => {
-      target.off('drain', goOn).off('close', goOn);
+    const resume = (): void => {
+      target.off('drain', resume).off('close', resume);
       source.resume();
     };
-    target.on('drain', goOn).on('close', goOn);
+    target.on('drain', resume).on('close', resume);
     source.pause();
   });
 }
 
-/** Full, and nobody has ever asked for it: it must not hold up the server. */
+/** A stream that nobody has started to read: when full, it must not block the server. */
 function isUnread(target: Writable): target is PassThrough {
   return target instanceof PassThrough && target.readableFlowing === null;
 }

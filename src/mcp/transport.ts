@@ -2,7 +2,7 @@ import type { Stream } from 'node:stream';
 import { callHost } from '../events.ts';
 import { getSupervisor, type SupervisedProcess, SupervisorError } from '../index.ts';
 import { systemClock } from '../os/clock.ts';
-import { type Channel, channelOf, type Party } from './channel.ts';
+import { type Channel, type ChannelUser, channelOf } from './channel.ts';
 import { safeEnvironment } from './environment.ts';
 import { serverExited } from './exit.ts';
 import type { JsonRpcMessage } from './messages.ts';
@@ -13,27 +13,27 @@ import {
   type ServiceParameters,
   type SupervisedStdioParameters,
 } from './parameters.ts';
-import { StderrOutlet } from './stderr.ts';
+import { StderrForwarder } from './stderr.ts';
 
-/** How long the end of a server may take that was only asked for its protocol: a client waits for it. */
-const QUESTION_END_MS = 2000;
+/** Longest end of a server that was started only to ask for its protocol: a client waits for it. */
+const PROBE_END_MS = 2000;
 
-/** How long the last words of a dead server may take to their file. */
+/** Longest wait until the last stderr of a dead server is written. */
 const WRITTEN_MS = 5000;
 
-/** How long `onclose` waits for the report of a server that exited: its leftovers may take longer. */
+/** Longest wait for the report of a server that exited: the end of its leftovers may take longer. */
 const REPORT_MS = 1000;
 
-/** Declared as a method is, so that a handler may take the SDK's own message type. */
+// Declared as a method, so that a handler may take the SDK's own message type (parameter bivariance).
 type MessageHandler = {
   handle(message: JsonRpcMessage, extra?: unknown): void;
 }['handle'];
 
 /**
- * A transport for a client of the MCP SDK, 1.x or 2.x, whose server is a supervised process: it takes no
- * slot, works for its session, and is really gone, with all that it has started, once `close` has resolved.
+ * A transport for clients of the MCP SDK, 1.x or 2.x, whose server is a supervised process.
  *
- * With `{ service }` it talks to a server that others own, and leaves it running.
+ * The server takes no slot and belongs to its session. Once `close` has resolved, its whole process tree
+ * is dead. With `{ service }` the transport uses a running service, and leaves it running.
  *
  * @throws SupervisorError `INVALID_OPTIONS`
  *
@@ -44,17 +44,17 @@ type MessageHandler = {
  * ```
  */
 export class SupervisedStdioTransport {
-  /** Called once, when the server has ended or the transport was closed, whichever comes first. */
+  /** Called once, when the server has exited or the transport was closed, whichever comes first. */
   onclose?: (() => void) | undefined;
   /**
-   * Called for what stops nothing by itself: a line that is no message, a handler that throws, survivors of
-   * `close`. A server that exits is told here as `SERVER_EXITED`, before `onclose`.
+   * Called for a line that is no message, for a handler that throws, and for survivors of `close`. When
+   * the server exits, it gets a `SERVER_EXITED` before `onclose` is called.
    */
   onerror?: ((error: Error) => void) | undefined;
   onmessage?: MessageHandler | undefined;
   readonly #parameters: CheckedParameters;
-  readonly #stderr: StderrOutlet;
-  readonly #party: Party;
+  readonly #stderr: StderrForwarder;
+  readonly #user: ChannelUser;
   #process: SupervisedProcess | undefined;
   #channel: Channel | undefined;
   #wasStarted = false;
@@ -63,11 +63,11 @@ export class SupervisedStdioTransport {
 
   constructor(server: SupervisedStdioParameters | ServiceParameters) {
     this.#parameters = checkParameters(server);
-    this.#stderr = new StderrOutlet(
+    this.#stderr = new StderrForwarder(
       isServer(this.#parameters) ? this.#parameters.stderr : 'ignore',
     );
-    this.#party = {
-      message: (message) => this.#hand(message),
+    this.#user = {
+      message: (message) => this.#deliver(message),
       unreadable: (error, isFatal) => {
         this.#report(error);
         if (isFatal) void this.close();
@@ -77,10 +77,10 @@ export class SupervisedStdioTransport {
   }
 
   /**
-   * Starts the server, or has its service do it. A client calls this itself, in `connect`.
+   * Starts the server, or makes its service start it. A client calls this itself, in `connect`.
    *
-   * @throws SupervisorError why nothing was started; `ALREADY_RUNNING` at the second call and for a
-   * service that another transport talks to; `ABORTED` if it was closed
+   * @throws SupervisorError if nothing was started; `ALREADY_RUNNING` for a second call, and for a
+   * service that another transport uses; `ABORTED` if the transport was closed
    */
   async start(): Promise<void> {
     if (this.#closing !== undefined) throw closed();
@@ -93,10 +93,10 @@ export class SupervisedStdioTransport {
     try {
       const process = await this.#begin();
       await process.started;
-      // Whoever closes it meanwhile ends what was started.
+      // close() ends the server that was started meanwhile.
       if (this.#closing !== undefined) throw closed();
       this.#channel = channelOf(process);
-      this.#channel.attach(this.#party, this.#parameters.maxBufferSize);
+      this.#channel.attach(this.#user, this.#parameters.maxBufferSize);
     } catch (error) {
       if (this.#closing !== undefined) throw closed(error);
       this.#report(error);
@@ -106,9 +106,9 @@ export class SupervisedStdioTransport {
   }
 
   /**
-   * Resolves when the server's pipe has room for more.
+   * Sends a message, and resolves when the server's pipe has room for more.
    *
-   * @throws Error if there is no server any more, or none yet
+   * @throws Error before the server has started, and after its exit
    */
   async send(message: JsonRpcMessage, _options?: unknown): Promise<void> {
     if (this.#channel === undefined || this.#isOver)
@@ -119,8 +119,10 @@ export class SupervisedStdioTransport {
   }
 
   /**
-   * Ends the server and its whole tree by the supervisor's ladder, and resolves when they are seen dead;
-   * whoever survives is named to `onerror`. A service is left running. Safe to call at any time, and again.
+   * Ends the server with its whole process tree, and resolves when they are dead.
+   *
+   * `onerror` gets the names of processes that survive. A service is left running. Safe to call at any
+   * time, and more than once.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -131,29 +133,32 @@ export class SupervisedStdioTransport {
     return this.close();
   }
 
-  /** What the server says on its stderr, if that was set to `'pipe'` or `'overlapped'`; there at once. */
+  /** The server's stderr with `'pipe'` or `'overlapped'`, else `null`. Readable before the start. */
   get stderr(): Stream | null {
     return this.#stderr.readable;
   }
 
-  /** `null` unless its server runs. */
+  /** The server's pid; `null` while it does not run. */
   get pid(): number | null {
     return this.#isOver ? null : (this.#process?.pid ?? null);
   }
 
-  /** The server's process, whose `exited` tells how it ended and what it said last; `undefined` until it was started. */
+  /**
+   * The server's process; `undefined` before its start. Its `exited` resolves to a report with the cause
+   * and the last lines of stderr.
+   */
   get process(): SupervisedProcess | undefined {
     return this.#process;
   }
 
-  /** @internal With `_dispose`, what a client of the SDK 2.x looks for: it asks a server that it makes for that which protocol they speak. */
+  /** @internal Clients of the SDK 2.x start a server with these to ask for its protocol, then call `_dispose`. */
   get _serverParams(): CheckedParameters {
     return this.#parameters;
   }
 
   /** @internal */
   _dispose(): Promise<void> {
-    this.#closing ??= this.#close(QUESTION_END_MS);
+    this.#closing ??= this.#close(PROBE_END_MS);
     return this.#closing;
   }
 
@@ -182,7 +187,7 @@ export class SupervisedStdioTransport {
     return process;
   }
 
-  /** A client drops its handlers with `onclose`, so the reason comes first. */
+  /** Reports the exit before `onclose`, since a client drops its handlers with that. */
   async #serverExited(): Promise<void> {
     const process = this.#process;
     if (process !== undefined && this.#closing === undefined) {
@@ -209,7 +214,7 @@ export class SupervisedStdioTransport {
     this.#report(new Error(`Still alive after the server was ended: ${names}. ${advice}`));
   }
 
-  #hand(message: JsonRpcMessage): void {
+  #deliver(message: JsonRpcMessage): void {
     try {
       this.onmessage?.(message);
     } catch (error) {
@@ -225,7 +230,7 @@ export class SupervisedStdioTransport {
   #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#channel?.detach(this.#party);
+    this.#channel?.detach(this.#user);
     this.#stderr.close();
     callHost(() => this.onclose?.());
   }

@@ -1,6 +1,8 @@
 /**
- * What metrics and spans are told apart by. On metrics only what has few values; what names one process
- * or session is for spans alone, and no folder, argument, variable, output or error text is for either.
+ * Attributes of metrics and spans.
+ *
+ * Metrics get only attributes with few values; ids of processes and sessions are for spans alone.
+ * Neither gets a folder, argument, variable, output or error text.
  */
 export const KIND = 'agent_supervisor.kind';
 export const STATE = 'agent_supervisor.state';
@@ -8,10 +10,10 @@ export const CAUSE = 'agent_supervisor.cause';
 export const FORCED = 'agent_supervisor.forced';
 export const ACTION = 'agent_supervisor.action';
 export const CODE = 'agent_supervisor.code';
-/** OpenTelemetry's own: the code of a refusal, the cause of a failure. */
+/** OpenTelemetry's own attribute: the code of a refusal, or the cause of a failure. */
 export const ERROR_TYPE = 'error.type';
 
-// On spans alone.
+// For spans alone.
 export const ID = 'agent_supervisor.id';
 export const SESSION_ID = 'agent_supervisor.session.id';
 export const SIGNAL = 'agent_supervisor.signal';

@@ -7,11 +7,11 @@ import { countEvents } from './counters.ts';
 import { observeGauges } from './gauges.ts';
 import { followProcesses } from './processes.ts';
 
-/** Where metrics and spans go. */
+/** Targets of metrics and spans. */
 export interface InstrumentOptions {
-  /** Default: the one that is registered with `@opentelemetry/api` at the time of the call. */
+  /** Default: the provider registered with `@opentelemetry/api` at the time of the call. */
   meterProvider?: MeterProvider | undefined;
-  /** Default: the one that is registered with `@opentelemetry/api`. */
+  /** Default: the provider registered with `@opentelemetry/api`. */
   tracerProvider?: TracerProvider | undefined;
 }
 
@@ -31,7 +31,7 @@ const instrumentOptions = z.prefault(
   }),
   {},
 );
-const supervisorOfOurs = z.custom<Supervisor>(
+const compatibleSupervisor = z.custom<Supervisor>(
   (value) => (value as Supervisor | null)?.foundation?.health !== undefined,
   {
     error: 'must be a supervisor of this version: pass what getSupervisor() returns',
@@ -39,10 +39,11 @@ const supervisorOfOurs = z.custom<Supervisor>(
 );
 
 /**
- * Feeds OpenTelemetry with what a supervisor does from now on: metrics, and a span for each process,
- * below the span that is active where the process is asked for.
+ * Sends a supervisor's metrics and spans to OpenTelemetry from now on.
  *
- * @returns how to stop; the spans of what still runs end then
+ * Each process gets a span, below the span that is active in the call that requests it.
+ *
+ * @returns a function that stops it, and ends the spans of running processes
  * @throws SupervisorError `INVALID_OPTIONS`
  *
  * @example
@@ -51,7 +52,7 @@ const supervisorOfOurs = z.custom<Supervisor>(
  * ```
  */
 export function instrument(supervisor: Supervisor, options?: InstrumentOptions): () => void {
-  parseInput(supervisorOfOurs, supervisor, 'instrument', 'supervisor');
+  parseInput(compatibleSupervisor, supervisor, 'instrument', 'supervisor');
   const { meterProvider = metrics.getMeterProvider(), tracerProvider = trace.getTracerProvider() } =
     parseInput(instrumentOptions, options, 'instrument');
   const meter = meterProvider.getMeter(SCOPE, packageVersion());

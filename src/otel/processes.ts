@@ -1,50 +1,50 @@
 import type { Meter, Tracer } from '@opentelemetry/api';
 import type { ProcessSubject, Supervisor } from '../index.ts';
 import { COUNT } from './attributes.ts';
-import { Life, type LifeContext } from './life.ts';
+import { ProcessSpan, type ProcessSpanContext } from './process-span.ts';
 
-/** Measures each process from its request to the death of its tree; returns how to stop. */
+/** Traces each process from its request to the death of its tree. Returns a function that stops it. */
 export function followProcesses(supervisor: Supervisor, meter: Meter, tracer: Tracer): () => void {
-  const lives = new Map<string, Life>();
-  const context: LifeContext = {
+  const spans = new Map<string, ProcessSpan>();
+  const context: ProcessSpanContext = {
     tracer,
     durations: durationsOf(meter),
     clock: supervisor.foundation.os.clock,
   };
-  const begin = (subject: ProcessSubject): Life => {
-    const life = new Life(context, subject);
-    lives.set(subject.id, life);
-    return life;
+  const begin = (subject: ProcessSubject): ProcessSpan => {
+    const span = new ProcessSpan(context, subject);
+    spans.set(subject.id, span);
+    return span;
   };
-  const take = (id: string): Life | undefined => {
-    const life = lives.get(id);
-    lives.delete(id);
-    return life;
+  const take = (id: string): ProcessSpan | undefined => {
+    const span = spans.get(id);
+    spans.delete(id);
+    return span;
   };
   const offs = [
     supervisor.on('requested', (subject) => begin(subject).admit()),
-    supervisor.on('started', ({ id, pid }) => lives.get(id)?.run(pid)),
+    supervisor.on('started', ({ id, pid }) => spans.get(id)?.run(pid)),
     supervisor.on('adopted', (subject) => begin(subject).run(subject.pid)),
-    supervisor.on('ending', ({ id }) => lives.get(id)?.end()),
+    supervisor.on('ending', ({ id }) => spans.get(id)?.end()),
     supervisor.on('leftovers', ({ id, processes, action }) => {
-      lives.get(id)?.note('leftovers', { [COUNT]: processes.length });
-      if (action === 'terminate') lives.get(id)?.end();
+      spans.get(id)?.note('leftovers', { [COUNT]: processes.length });
+      if (action === 'terminate') spans.get(id)?.end();
     }),
     supervisor.on('survivors', ({ id, survivors }) => {
-      lives.get(id)?.note('survivors', { [COUNT]: survivors.length });
+      spans.get(id)?.note('survivors', { [COUNT]: survivors.length });
     }),
     supervisor.on('exited', (report) => take(report.id)?.exited(report)),
     supervisor.on('refused', ({ id, error }) => take(id)?.refused(error)),
   ];
   return () => {
     for (const off of offs) off();
-    for (const life of lives.values()) life.abandon();
-    lives.clear();
+    for (const span of spans.values()) span.abandon();
+    spans.clear();
   };
 }
 
-/** How long each step takes, in seconds. */
-function durationsOf(meter: Meter): LifeContext['durations'] {
+/** Creates a histogram for the duration of each phase, in seconds. */
+function durationsOf(meter: Meter): ProcessSpanContext['durations'] {
   const histogram = (name: string, description: string, explicitBucketBoundaries: number[]) =>
     meter.createHistogram(`agent_supervisor.process.${name}.duration`, {
       unit: 's',

@@ -1,14 +1,14 @@
 import type { AgentFrames, Frame } from './agent-frames.ts';
 
-/** What the host asks of an agent itself. */
+/** A control request: the host asks the agent itself, not its model. */
 export interface ControlRequest {
   readonly subtype?: string;
   readonly model?: unknown;
   readonly mode?: unknown;
 }
 
-/** What comes in on stdin, as far as it is read. */
-export interface Heard {
+/** A frame on the agent's stdin, with the fields that the fake agent reads. */
+export interface InputFrame {
   readonly type?: string;
   readonly request_id?: string;
   readonly request?: ControlRequest;
@@ -20,13 +20,13 @@ export interface Heard {
   readonly message?: { readonly content?: unknown };
 }
 
-/** The answer to a control request, and the frames that follow it. */
+/** The response to a control request, and the frames that follow it. */
 export interface ControlAnswer {
   readonly response: Frame;
   readonly following?: readonly Frame[];
 }
 
-/** Answers a control request; what a fake agent does not know is an error that says so. */
+/** Answers a control request; an unknown one gets an error. */
 export function answerControl(
   { subtype, model, mode }: ControlRequest,
   frames: AgentFrames,
@@ -70,7 +70,7 @@ function introduction(model: string, pid: number): Frame {
   };
 }
 
-/** The text of a prompt, whichever way it is spelled. */
+/** Extracts the text of a prompt, which is a string or a list of blocks. */
 export function textOf(content: unknown): string {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return '';

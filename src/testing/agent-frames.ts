@@ -11,7 +11,7 @@ const NO_TOKENS = {
   cache_read_input_tokens: 0,
 };
 
-/** Makes the frames of one agent, in the shape in which the real one writes them (measured: Claude Code 2.1.330). */
+/** Makes the frames of one agent, as the real agent writes them (measured: Claude Code 2.1.330). */
 export class AgentFrames {
   readonly sessionId: string;
   readonly #cwd: string;
@@ -28,7 +28,7 @@ export class AgentFrames {
     this.#cwd = cwd;
   }
 
-  /** Adds what every frame carries. */
+  /** Adds the fields of every frame. */
   stamp(frame: Frame): Frame {
     return { session_id: this.sessionId, uuid: crypto.randomUUID(), ...frame };
   }
@@ -102,7 +102,7 @@ export class AgentFrames {
     });
   }
 
-  /** The events of the API's stream before (`open`) and after (`close`) the message that they make. */
+  /** Makes the API's stream events before (`open`) and after (`close`) an assistant message. */
   partial(text: string, id: string): { open: Frame[]; close: Frame[] } {
     const event = (event: Frame, more: Frame = {}): Frame =>
       this.stamp({ type: 'stream_event', event, parent_tool_use_id: null, ...more });
@@ -196,10 +196,10 @@ export class AgentFrames {
   }
 }
 
-/** What the end of a turn tells beside what the script says of it. */
+/** Fields of a turn's result that the script does not set. */
 export interface ResultFacts {
   readonly apiError?: number | undefined;
-  /** Where the error alone does not tell it. */
+  /** The reason, if the error does not determine it. */
   readonly reason?: string | undefined;
   readonly stopReason: string | null;
   readonly turns: number;
@@ -221,7 +221,7 @@ const sum = (one: typeof NO_TOKENS, other: Required<AgentUsage>): typeof NO_TOKE
   cache_read_input_tokens: one.cache_read_input_tokens + other.cache_read_input_tokens,
 });
 
-/** The value of a flag, in either of its spellings. */
+/** Returns the value of a flag, spelled `--flag value` or `--flag=value`. */
 export function flag(args: readonly string[], name: string): string | undefined {
   const at = args.findIndex((arg) => arg === name || arg.startsWith(`${name}=`));
   if (at < 0) return undefined;

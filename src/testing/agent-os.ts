@@ -10,10 +10,10 @@ interface Running {
 }
 
 /**
- * A system on which whoever is launched to speak stream-json is a fake agent, and all others are real.
+ * Wraps an `Os` so that a command with stream-json input starts a fake agent.
  *
- * A fake is in the process table and takes signals like any other, so that slots, sessions, limits,
- * events and the ladder are the real ones; no signal to it ever reaches the system.
+ * The fake agent is in the process table and takes signals, so slots, sessions, limits, events and the
+ * ladder work as with a real one. Its signals never reach the system. Other commands start for real.
  */
 export function withAgent(os: Os, agent: FakeAgent): Os {
   const running = new Map<number, Running>();
@@ -34,7 +34,7 @@ export function withAgent(os: Os, agent: FakeAgent): Os {
       const entry = { pid, ...group, alive: true, startTime: '1', command: 'fake-agent', cookie };
       running.set(pid, { process, entry });
       process.once('exit', () => running.delete(pid));
-      // All of a child that is used of one: streams, pid, 'exit'.
+      // It has all parts of a ChildProcess that the supervisor uses: streams, pid and 'exit'.
       return { child: process as unknown as ChildProcess };
     },
     signal: (pid, name) => signal(pid, name, os.signal),

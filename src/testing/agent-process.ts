@@ -3,15 +3,18 @@ import { PassThrough, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { setImmediate, systemClock } from '../os/clock.ts';
 
-/** No system has so large a number for a process (Linux: 2^22), nor an odd one there (Windows): no signal can meet anybody. */
+/**
+ * Fake pids belong to no real process, so that no signal can hit one. Linux pids stay below 2^22, and
+ * Windows pids are even.
+ */
 const FIRST_PID = 2 ** 30 + 1;
 let processes = 0;
 
-/** How the agent takes a signal: SIGTERM makes it exit with 143 (measured), every other one is its death. */
+/** The exit code after SIGTERM (measured); any other signal ends the agent directly. */
 const SIGTERM_CODE = 143;
 const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
-/** The outside of an agent that is no process: streams, signals, one exit. It satisfies the SDK's `SpawnedProcess`. */
+/** A fake child process with streams, signals and one exit; it satisfies the SDK's `SpawnedProcess`. */
 export class FakeAgentProcess extends EventEmitter<{
   exit: [code: number | null, signal: NodeJS.Signals | null];
   error: [error: Error];
@@ -25,11 +28,11 @@ export class FakeAgentProcess extends EventEmitter<{
   signalCode: NodeJS.Signals | null = null;
   ignoresSigterm = false;
   readonly #decoder = new StringDecoder();
-  /** As a child does: who waits for it is not left in the middle of that. */
-  readonly #letGo = systemClock.after(FOREVER_MS, () => undefined, { keepAlive: true });
+  /** Keeps the event loop alive until the exit, as a real child does. */
+  readonly #cancelKeepAlive = systemClock.after(FOREVER_MS, () => undefined, { keepAlive: true });
   #torn = '';
 
-  /** Its stdin is read line by line, until its end. */
+  /** Calls `onLine` for each line of stdin, then `onEnd`. */
   constructor(onLine: (line: string) => void, onEnd: () => void) {
     super();
     const read = (chunk: Buffer): void => {
@@ -47,7 +50,7 @@ export class FakeAgentProcess extends EventEmitter<{
         done();
       },
     });
-    // What is written after its exit is told by the exit.
+    // A write after the exit fails, and the exit is reported anyway.
     this.stdin.on('error', () => undefined);
     this.stderr.resume();
   }
@@ -71,7 +74,7 @@ export class FakeAgentProcess extends EventEmitter<{
 
   exit(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.isOver) return;
-    this.#letGo();
+    this.#cancelKeepAlive();
     this.exitCode = code;
     this.signalCode = signal;
     this.stdin.destroy();

@@ -1,7 +1,7 @@
-import { answerControl, type Heard, textOf } from './agent-controls.ts';
+import { answerControl, type InputFrame, textOf } from './agent-controls.ts';
 import { AgentFrames, type Frame, flag, type ResultFacts } from './agent-frames.ts';
+import { type Decision, PermissionRequest, REJECTED } from './agent-permission.ts';
 import type { FakeAgentProcess } from './agent-process.ts';
-import { type Decision, Question, REJECTED } from './agent-question.ts';
 import { RunningScript } from './agent-script.ts';
 import type {
   AgentStep,
@@ -14,7 +14,7 @@ import type { AgentCall, AgentScript } from './fake-agent.ts';
 
 type Step<D extends AgentStep['do']> = Extract<AgentStep, { do: D }>;
 
-/** The call as its agent writes into it. */
+/** A call that its agent still adds to. */
 interface OpenCall extends AgentCall {
   readonly prompts: string[];
   readonly received: Frame[];
@@ -23,19 +23,19 @@ interface OpenCall extends AgentCall {
 
 const NOBODY_TO_ASK = 'there is nobody to ask (no canUseTool)';
 
-/** One agent at work: turn by turn, it does what its script says, and hears what the host says meanwhile. */
+/** A running fake agent: it does the steps of its script turn by turn, and reads the host's frames. */
 export class RunningAgent {
   readonly #process: FakeAgentProcess;
   readonly #call: OpenCall;
   readonly #frames: AgentFrames;
   readonly #script: AgentScript;
   readonly #pending: string[] = [];
-  #question: Question | undefined;
+  #permission: PermissionRequest | undefined;
   #running: RunningScript | undefined;
   #stdinEnded = false;
   #failed = false;
   #ids = 0;
-  /** The turn that is open. */
+  /** The open turn. */
   #turn: { said: string; rounds: number; denials: ResultFacts['denials'][number][] } | undefined;
   #interrupt: () => void = () => undefined;
 
@@ -47,26 +47,27 @@ export class RunningAgent {
   }
 
   /** Takes one line of stdin. */
-  hear(line: string): void {
-    const heard = JSON.parse(line) as Heard & Frame;
-    this.#call.received.push(heard);
-    if (heard.type === 'control_request') this.#answer(heard);
-    else if (heard.type === 'control_response') {
-      this.#question?.hear(heard.response);
-    } else if (heard.type === 'user') {
-      const text = textOf(heard.message?.content);
+  receive(line: string): void {
+    const frame = JSON.parse(line) as InputFrame & Frame;
+    this.#call.received.push(frame);
+    if (frame.type === 'control_request') this.#answer(frame);
+    else if (frame.type === 'control_response') {
+      this.#permission?.receive(frame.response);
+    } else if (frame.type === 'user') {
+      const text = textOf(frame.message?.content);
       this.#call.prompts.push(text);
       this.#pending.push(text);
       if (this.#turn === undefined) void this.#work();
     }
   }
 
-  hearEnd(): void {
+  /** Takes the end of stdin. */
+  receiveEnd(): void {
     this.#stdinEnded = true;
-    if (this.#turn === undefined) this.#leave();
+    if (this.#turn === undefined) this.#exit();
   }
 
-  /** Answers prompts until there are none. */
+  /** Answers prompts until none is pending. */
   async #work(): Promise<void> {
     while (this.#pending.length > 0 && !this.#process.isOver) {
       this.#pending.shift();
@@ -75,14 +76,14 @@ export class RunningAgent {
       try {
         await this.#doTurn(this.#turn);
       } catch (error) {
-        // A script that throws is an agent that crashes, and says why.
+        // An error of the script is a crash of its agent.
         this.#process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
         this.#process.exit(1, null);
       }
       this.#write(this.#frames.state('idle'));
       this.#turn = undefined;
     }
-    if (this.#stdinEnded) this.#leave();
+    if (this.#stdinEnded) this.#exit();
   }
 
   async #doTurn(turn: { said: string }): Promise<void> {
@@ -103,14 +104,14 @@ export class RunningAgent {
         return this.#fail(`The script has no answer to prompt ${this.#call.prompts.length}.`, 400);
       }
       if (done) return this.#end({ text: turn.said });
-      const deed = await Promise.race([interrupted, this.#do(value)]);
-      if (deed === 'interrupted') return this.#endInterrupted();
-      if (deed === 'over' || this.#process.isOver) return;
-      outcome = deed;
+      const stepOutcome = await Promise.race([interrupted, this.#do(value)]);
+      if (stepOutcome === 'interrupted') return this.#endInterrupted();
+      if (stepOutcome === 'over' || this.#process.isOver) return;
+      outcome = stepOutcome;
     }
   }
 
-  /** Does one step; `over` when nothing of the turn follows it. */
+  /** Does one step; returns `over` if it ends the turn. */
   async #do(step: AgentStep): Promise<StepOutcome | 'over'> {
     switch (step.do) {
       case 'say':
@@ -154,7 +155,7 @@ export class RunningAgent {
     if (this.#turn) this.#turn.said = text;
   }
 
-  /** Says that it calls a tool; returns the call's id. */
+  /** Writes a tool call, and returns its id. */
   #callTool({ name, input }: Step<'useTool'> | Step<'askPermission'>): string {
     const id = this.#nextId('toolu');
     this.#write(
@@ -174,7 +175,7 @@ export class RunningAgent {
       content: output,
       ...(isError ? { is_error: true } : {}),
     };
-    // What a tool tells its host beside that is of a shape of its own.
+    // Only for errors: the structured result of each real tool has a shape of its own.
     this.#write(this.#frames.user([result], isError ? { tool_use_result: error } : {}));
     if (this.#turn) this.#turn.rounds++;
   }
@@ -206,10 +207,10 @@ export class RunningAgent {
       this.#write(this.#frames.permissionDenied(name, toolUseId, message));
       return { behavior: 'deny', message };
     }
-    this.#question = new Question(step, toolUseId);
-    this.#write(this.#frames.state('requires_action'), this.#question.request);
-    const decision = await this.#question.decided;
-    this.#question = undefined;
+    this.#permission = new PermissionRequest(step, toolUseId);
+    this.#write(this.#frames.state('requires_action'), this.#permission.frame);
+    const decision = await this.#permission.decided;
+    this.#permission = undefined;
     this.#write(this.#frames.state('running'));
     return decision;
   }
@@ -229,8 +230,8 @@ export class RunningAgent {
   }
 
   #endInterrupted(): void {
-    const asked = this.#question;
-    this.#question = undefined;
+    const asked = this.#permission;
+    this.#permission = undefined;
     this.#process.ignoresSigterm = false;
     if (asked) {
       this.#write(asked.cancellation);
@@ -251,14 +252,14 @@ export class RunningAgent {
     this.#write(this.#frames.result({ ...end, turns, denials }));
   }
 
-  #answer({ request_id, request = {} }: Heard): void {
+  #answer({ request_id, request = {} }: InputFrame): void {
     const { response, following = [] } = answerControl(request, this.#frames, this.#process.pid);
     this.#write({ type: 'control_response', response: { ...response, request_id } }, ...following);
     if (request.subtype === 'interrupt') this.#interrupt();
   }
 
-  /** Exits as the agent does when its stdin has ended and nothing is left to do. */
-  #leave(): void {
+  /** Exits as the real agent does at the end of its stdin. */
+  #exit(): void {
     this.#process.exit(this.#failed ? 1 : 0, null);
   }
 

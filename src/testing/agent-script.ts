@@ -9,42 +9,42 @@ type Next = IteratorResult<AgentStep, unknown>;
 
 const agentStep = z.custom<AgentStep>(isStep, { error: 'must be a step such as say("…")' });
 
-/** A script as its agent goes through it. */
+/** The position of an agent in its script. */
 export class RunningScript {
   readonly #stdout: Writable;
   readonly #steps: AsyncIterator<AgentStep, unknown, StepOutcome>;
-  readonly #breathe = sliced(systemClock);
-  /** What the script waits for outlives an interruption. */
-  #coming: Promise<Next> | undefined;
+  readonly #yieldToLoop = sliced(systemClock);
+  /** A step that an interruption has not stopped; the next turn goes on with it. */
+  #pending: Promise<Next> | undefined;
 
   constructor(steps: AgentSteps, stdout: Writable) {
     this.#steps = iterate(steps);
     this.#stdout = stdout;
   }
 
-  /** The next step, unless `interrupted` comes first. */
+  /** Returns the next step, unless `interrupted` resolves first. */
   async next(
     outcome: StepOutcome,
     interrupted: Promise<'interrupted'>,
   ): Promise<Next | 'interrupted'> {
-    this.#coming ??= this.#proceed(outcome);
-    // If it fails after an interruption, the next turn tells it.
-    this.#coming.catch(() => undefined);
-    const next = await Promise.race([interrupted, this.#coming]);
-    if (next !== 'interrupted') this.#coming = undefined;
+    this.#pending ??= this.#proceed(outcome);
+    // An error after an interruption is thrown in the next turn.
+    this.#pending.catch(() => undefined);
+    const next = await Promise.race([interrupted, this.#pending]);
+    if (next !== 'interrupted') this.#pending = undefined;
     return next;
   }
 
-  /** A script that never stops leaves its host the time to read it, and to end it. */
+  /** Yields to the event loop, so that an endless script does not block its host. */
   async #proceed(outcome: StepOutcome): Promise<Next> {
-    await this.#breathe();
-    // As at a full pipe.
+    await this.#yieldToLoop();
+    // A real agent blocks at a full pipe, too.
     if (this.#stdout.writableNeedDrain) await once(this.#stdout, 'drain');
     return this.#steps.next(outcome);
   }
 }
 
-/** One iterator of either kind: a generator hears what its steps came to. */
+/** Iterates sync and async scripts alike. A generator gets the outcome of each step from its `yield`. */
 async function* iterate(steps: AgentSteps): AsyncGenerator<AgentStep, void, StepOutcome> {
   const iterator =
     Symbol.asyncIterator in steps ? steps[Symbol.asyncIterator]() : steps[Symbol.iterator]();

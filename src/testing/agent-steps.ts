@@ -1,4 +1,4 @@
-/** Token counts as the API spells them; what is left out is 0. */
+/** Token counts, spelled as in the API; a missing one is 0. */
 export interface AgentUsage {
   readonly input_tokens?: number;
   readonly output_tokens?: number;
@@ -6,31 +6,31 @@ export interface AgentUsage {
   readonly cache_read_input_tokens?: number;
 }
 
-/** What a tool is called with. */
+/** The input of a tool call. */
 export type ToolInput = Readonly<Record<string, unknown>>;
 
-/** What a tool gave back. */
+/** The outcome of a tool call. */
 export interface ToolOutcome {
-  /** What the model reads as its result. @default '' */
+  /** The result for the model. @default '' */
   readonly output?: string;
   /** @default false */
   readonly isError?: boolean;
 }
 
-/** How a turn is over. */
+/** The end of a turn. */
 export interface TurnEnd {
   /** Default: the last text that was said. */
   readonly text?: string;
-  /** What this turn cost; the frame tells the sum of all turns, as the real one does. @default 0 */
+  /** Costs of this turn. The frame holds the sum of all turns, as with the real agent. @default 0 */
   readonly costUsd?: number;
   readonly usage?: AgentUsage;
-  /** Why the agent gave up; without it the turn is a success. */
+  /** The error that ended the turn; without it the turn is a success. */
   readonly error?: 'error_during_execution' | 'error_max_turns' | 'error_max_budget_usd';
-  /** What is said of that error. */
+  /** Messages of that error. */
   readonly errors?: readonly string[];
 }
 
-/** One thing that a scripted agent does. */
+/** One step of a scripted agent. */
 export type AgentStep =
   | { readonly do: 'say'; readonly text: string }
   | ({ readonly do: 'useTool'; readonly name: string; readonly input: ToolInput } & ToolOutcome)
@@ -47,56 +47,57 @@ export type AgentStep =
   | { readonly do: 'exit'; readonly code: number }
   | { readonly do: 'crash'; readonly signal: NodeJS.Signals };
 
-const DEEDS: Readonly<Record<AgentStep['do'], true>> = {
+const STEPS: Readonly<Record<AgentStep['do'], true>> = {
   ...{ say: true, useTool: true, askPermission: true, result: true, fail: true },
   ...{ send: true, complain: true, hang: true, exit: true, crash: true },
 };
 
 export const isStep = (step: unknown): boolean =>
-  Object.hasOwn(DEEDS, (step as { do?: PropertyKey } | null)?.do ?? '');
+  Object.hasOwn(STEPS, (step as { do?: PropertyKey } | null)?.do ?? '');
 
-/** What a permission request says beside the tool and its input. */
+/** Options of a permission request, and the outcome of its tool. */
 export interface PermissionOptions extends ToolOutcome {
   readonly decisionReason?: string;
   readonly suggestions?: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** What the host answered to a permission request; `yield askPermission(…)` gives it to the script. */
+/** The host's answer to a permission request; `yield askPermission(…)` returns it to the script. */
 export interface PermissionAnswer {
   readonly tool: string;
   readonly behavior: 'allow' | 'deny';
-  /** What the tool is run with: the host may have changed it. */
+  /** The tool's input, which the host may have changed. */
   readonly input: ToolInput;
-  /** Why it was denied. */
+  /** The host's message for a denial. */
   readonly message?: string;
 }
 
-/** What `yield` gives a script: for `askPermission` the host's answer. */
+/** The value of `yield` in a script: the host's answer for `askPermission`, else `undefined`. */
 export type StepOutcome = PermissionAnswer | undefined;
 
-/** The steps of one agent process: a list, or a generator that hears what each of its steps came to. */
+/** The steps of one agent process: a list, or a generator that gets the outcome of each step. */
 export type AgentSteps =
   | Iterable<AgentStep, unknown, StepOutcome>
   | AsyncIterable<AgentStep, unknown, StepOutcome>;
 
-/** Says a text: one assistant message, with its stream events where the host asked for partial messages. */
+/** Says a text in one assistant message, with stream events if the host asked for partial messages. */
 export const say = (text: string): AgentStep => ({ do: 'say', text });
 
-/** Calls a tool that needs no permission: its call, and its result. */
+/** Calls a tool that needs no permission. */
 export const useTool = (name: string, input: ToolInput = {}, outcome: ToolOutcome = {}) =>
   ({ do: 'useTool', name, input, ...outcome }) satisfies AgentStep;
 
 /**
- * Calls a tool that needs permission: asks the host's `canUseTool`, then runs it or not. Denied
- * without being asked where the host has none, and run unasked under `bypassPermissions`.
+ * Calls a tool that needs permission, if the host's `canUseTool` allows it.
+ *
+ * Without a `canUseTool` it is denied, and under `bypassPermissions` it is called without asking.
  */
 export const askPermission = (name: string, input: ToolInput = {}, options?: PermissionOptions) =>
   ({ do: 'askPermission', name, input, ...options }) satisfies AgentStep;
 
-/** Ends the turn; what follows in the script answers the next prompt. */
+/** Ends the turn; the steps after it answer the next prompt. */
 export const result = (end: TurnEnd = {}): AgentStep => ({ do: 'result', ...end });
 
-/** Ends the turn with an error of the API, of this HTTP status; `query()` throws it. @param status default 400 */
+/** Ends the turn with an API error of this HTTP status, which `query()` throws. @param status default 400 */
 export const fail = (message: string, status = 400): AgentStep => ({ do: 'fail', message, status });
 
 /** Writes a frame of your own; `session_id` and `uuid` are filled in. */
@@ -108,14 +109,14 @@ export const send = (frame: Readonly<Record<string, unknown>>): AgentStep => ({
 /** Writes to stderr. */
 export const complain = (text: string): AgentStep => ({ do: 'complain', text });
 
-/** Does nothing any more, whatever becomes of its stdin: until it is interrupted, or ended by a signal. */
+/** Hangs until an interrupt or a signal, even at the end of stdin. */
 export const hang = ({ ignoresSigterm = false } = {}): AgentStep => ({
   do: 'hang',
   ignoresSigterm,
 });
 
-/** Exits in the middle of it all; 143 is how the agent exits after SIGTERM. */
+/** Exits at once with this code; the real agent exits with 143 after SIGTERM. */
 export const exit = (code: number): AgentStep => ({ do: 'exit', code });
 
-/** Dies by a signal. @param signal default SIGSEGV */
+/** Crashes by a signal. @param signal default SIGSEGV */
 export const crash = (signal: NodeJS.Signals = 'SIGSEGV'): AgentStep => ({ do: 'crash', signal });

@@ -6,20 +6,20 @@ import { FakeAgentProcess } from './agent-process.ts';
 import { RunningAgent } from './agent-run.ts';
 import { type AgentStep, type AgentSteps, isStep, type PermissionAnswer } from './agent-steps.ts';
 
-/** What an agent does: the same steps for each of its processes, or steps made for each of them. */
+/** The script of an agent: steps for all of its processes, or a function that makes steps for each. */
 export type AgentScript = readonly AgentStep[] | ((call: AgentCall) => AgentSteps);
 
-/** One process that a fake agent stood for: what it was started with, what it heard, how it ended. */
+/** One start of a fake agent, with its arguments, its input and its exit. */
 export interface AgentCall {
   readonly command: string;
   readonly args: readonly string[];
   readonly cwd: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The texts of the prompts so far. */
+  /** Texts of the prompts so far. */
   readonly prompts: readonly string[];
-  /** Every frame that the host has written so far. */
+  /** All frames that the host has written so far. */
   readonly received: readonly Frame[];
-  /** What the host has answered to permission requests. */
+  /** The host's answers to permission requests. */
   readonly permissions: readonly PermissionAnswer[];
   /** Resolves at its exit. */
   readonly exited: Promise<{
@@ -28,10 +28,10 @@ export interface AgentCall {
   }>;
 }
 
-/** What goes into `spawnClaudeCodeProcess`, or into `createTestSupervisor({ agent })`. */
+/** A fake agent, to pass as `spawnClaudeCodeProcess` or to `createTestSupervisor({ agent })`. */
 export interface FakeAgent {
   (options: HookOptions): FakeAgentProcess;
-  /** One for each process, in the order of their starts. */
+  /** One call for each process, in start order. */
   readonly calls: readonly AgentCall[];
 }
 
@@ -41,11 +41,11 @@ const agentScript = z.custom(
 );
 
 /**
- * Makes an agent of a script: it starts no process and speaks the SDK's stream-json protocol, so
- * that the real `query()` runs in milliseconds, without key, network or binary.
+ * Makes a fake agent that follows a script and speaks the SDK's stream-json protocol.
  *
- * The first prompt sets the script going; `result()` ends a turn, and what follows it answers the
- * next prompt. A turn that the script leaves open at its end is a success.
+ * It starts no process, so the real `query()` runs in milliseconds, without key, network or binary. The
+ * first prompt starts the script; `result()` ends a turn, and the steps after it answer the next prompt.
+ * A turn that is still open at the end of the script is a success.
  *
  * @throws SupervisorError `INVALID_OPTIONS`
  *
@@ -60,8 +60,8 @@ export function fakeAgent(script: AgentScript): FakeAgent {
   const calls: AgentCall[] = [];
   const start = ({ command, args, cwd, env = {} }: HookOptions): FakeAgentProcess => {
     const process = new FakeAgentProcess(
-      (line) => agent.hear(line),
-      () => agent.hearEnd(),
+      (line) => agent.receive(line),
+      () => agent.receiveEnd(),
     );
     const call = {
       ...{ command, args, cwd, env },

@@ -3,19 +3,19 @@ import type { Clock } from '../os/clock.ts';
 import { GAP_MS, type RunningTime } from '../os/running-time.ts';
 
 interface Timer {
-  /** On the clock's own time, or on its running time. */
+  /** In running time if `isRunning`, else in the clock's own time. */
   readonly atMs: number;
   readonly isRunning: boolean;
   readonly callback: () => void;
   readonly keepAlive: boolean;
 }
 
-/** How long the machine had been up when the clock was made. */
+/** Uptime of the machine when the clock was made. */
 const UPTIME_MS = 7_200_000;
-/** How many turns of the event loop count as "whatever follows from this has happened". */
+/** Turns of the event loop after which all follow-up work counts as done. */
 const SETTLE_TURNS = 6;
 
-/** A timer that is set: when it is due, and whether it keeps a host alive. */
+/** A pending timer. */
 export interface FakeTimer {
   readonly inMs: number;
   readonly keepAlive: boolean;
@@ -24,10 +24,10 @@ export interface FakeTimer {
 /**
  * A clock that stands still until a test moves it, for `createTestSupervisor({ clock })`.
  *
- * All that the supervisor measures and waits for goes by it: time-outs, limits, the ladder's steps,
- * sweeps. What real processes do does not: they start, answer and die in real time. Its three times
- * (wall, monotonic, since boot) differ, so that none is taken for the other. `freeze` is a host that
- * stands still: its `running` time goes on without that.
+ * The supervisor measures time-outs, limits, the ladder's steps and sweeps by it. Real processes still
+ * start, answer and die in real time. Its three times (wall, monotonic, since boot) have different
+ * values, so that a test notices a mix-up. `freeze` stands for a stopped host: its `running` time leaves
+ * the freeze out.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ export interface FakeTimer {
  * ```
  */
 export class FakeClock implements Clock {
-  /** The same without the time that was frozen. */
+  /** Monotonic time without the time in `freeze`. */
   readonly running: RunningTime = {
     monotonicMs: () => this.#elapsedMs - this.#frozenMs,
     after: (ms, callback, options) => this.#set(ms, callback, true, options),
@@ -58,7 +58,7 @@ export class FakeClock implements Clock {
   #timers = new Set<Timer>();
   readonly #timersAllowed: boolean;
 
-  /** With `timers: false`, whoever sets a timer fails. */
+  /** With `timers: false`, setting a timer throws. */
   constructor({ timers = true }: { timers?: boolean } = {}) {
     this.#timersAllowed = timers;
   }
@@ -78,12 +78,12 @@ export class FakeClock implements Clock {
     return UPTIME_MS + this.#elapsedMs;
   }
 
-  /** Calls back once after `ms` of this clock; returns its cancellation. */
+  /** Calls back once after `ms` of this clock; returns a function that cancels it. */
   after(ms: number, callback: () => void, options?: { keepAlive?: boolean }): () => void {
     return this.#set(ms, callback, false, options);
   }
 
-  /** The timers that are set, soonest first. */
+  /** The pending timers, soonest first. */
   get timers(): readonly FakeTimer[] {
     return this.#sorted().map((timer) => ({
       inMs: this.#dueMs(timer) - this.#elapsedMs,
@@ -91,19 +91,19 @@ export class FakeClock implements Clock {
     }));
   }
 
-  /** Sets the wall clock to `ms` since 1970, as an operator or NTP does it; durations must not notice. */
+  /** Sets the wall clock to `ms` since 1970, as an operator or NTP does. Durations do not change. */
   setWall(ms: number): void {
     this.#wallMs = ms;
   }
 
-  /** Stands still for `ms`, as a host does that is stopped; up to 2 s are no gap, and nothing that waits notices. */
+  /** Stands still for `ms`, as a stopped host does. Up to 2 s count as running time. */
   async freeze(ms: number): Promise<void> {
     if (ms > GAP_MS) this.#frozenMs += ms;
     this.#pass(this.#elapsedMs + ms);
     await this.advance(0);
   }
 
-  /** Lets time pass: fires what is due, in order, and after each lets follow what follows from it. */
+  /** Lets time pass, and fires due timers in order, each after the follow-up work of the last. */
   async advance(ms: number): Promise<void> {
     const untilMs = this.#elapsedMs + ms;
     await this.settle();
@@ -118,7 +118,7 @@ export class FakeClock implements Clock {
     this.#pass(untilMs);
   }
 
-  /** Fires, in one and the same tick, whatever is due within `ms`. */
+  /** Fires all timers that are due within `ms` in the same tick. */
   advanceInOneTick(ms: number): void {
     this.#pass(this.#elapsedMs + ms);
     for (const timer of this.#sorted()) {
@@ -127,12 +127,12 @@ export class FakeClock implements Clock {
     }
   }
 
-  /** Lets everything happen that needs no time. */
+  /** Runs all pending work that needs no time. */
   async settle(): Promise<void> {
     for (let left = SETTLE_TURNS; left > 0; left--) await turn();
   }
 
-  /** Lets time pass until `promise` settles; fails if it takes longer than `limitMs`. */
+  /** Lets time pass until `promise` settles; throws if that takes longer than `limitMs`. */
   async until<T>(promise: Promise<T>, limitMs = 60_000): Promise<T> {
     let settled = false;
     const mark = (): void => {

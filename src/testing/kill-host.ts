@@ -17,20 +17,23 @@ import { signalName } from './signal-name.ts';
 
 export interface KillHostOptions {
   args?: readonly string[] | undefined;
-  /** Its whole environment. Default: that of this process. */
+  /** The host's whole environment. Default: that of this process. */
   env?: Readonly<Record<string, string | undefined>> | undefined;
   cwd?: string | undefined;
-  /** The line on its stdout at which it is killed: how it begins, or a pattern. @default 'ready' */
+  /** The stdout line at which the host is killed: its beginning, or a pattern. @default 'ready' */
   when?: string | RegExp | undefined;
   /** @default 'SIGKILL' */
   signal?: NodeJS.Signals | undefined;
-  /** How long it may take to that line, in ms. @default 30_000 */
+  /** Longest wait for that line, in ms. @default 30_000 */
   readyMs?: number | undefined;
-  /** How long what it leaves may live on, in ms; no longer than needed is waited. Default: 10_000, two seconds more than its guardian may take */
+  /**
+   * Longest wait for the death of its processes, in ms. Default: 10_000, two seconds more than a guardian
+   * takes at most
+   */
   graceMs?: number | undefined;
 }
 
-/** How a host died, and what became of what it had started. */
+/** The death of a host, and of the processes that it had started. */
 export interface HostDeath {
   readonly pid: number;
   readonly code: number | null;
@@ -38,11 +41,11 @@ export interface HostDeath {
   /** The lines of its stdout. */
   readonly lines: readonly string[];
   readonly stderr: string;
-  /** All that was alive below it when it was killed. */
+  /** Its live descendants when it was killed. */
   readonly before: readonly ProcessName[];
-  /** What of that, or started by it since, was still alive after the grace. It is ended now. */
+  /** Descendants that were still alive after the grace, with those started later. They are ended now. */
   readonly after: readonly ProcessName[];
-  /** From the host's death to that of the last process; the grace if there was none. */
+  /** Time from the host's death to that of the last process; about `graceMs` if some survived. */
   readonly tookMs: number;
 }
 
@@ -69,17 +72,18 @@ const hostScript = z.custom<string | URL>(
   { error: 'must be a path, or a file: URL' },
 );
 
-const LOOK_EVERY_MS = 20;
-/** How long what is SIGKILLed may take to be gone. */
+const POLL_EVERY_MS = 20;
+/** Longest wait for the death of processes after SIGKILL. */
 const END_MS = 5000;
 
 /**
- * Runs a script as a host of its own, kills it once it is ready, and tells what it left.
+ * Runs a script as a host, kills it once it is ready, and reports the processes that it left.
  *
- * Everything below it is found by tree and cookie, whatever parent, group or session it has by then;
- * what outlives its host on purpose is not counted.
+ * Descendants are found by tree and cookie, even with another parent, group or session. Processes that
+ * outlive their host on purpose are not counted.
  *
- * @throws SupervisorError `INVALID_OPTIONS`; Error if it ends or is not ready in time, or does not die of the signal: with its stderr
+ * @throws SupervisorError `INVALID_OPTIONS`; Error, with the host's stderr, if it exits early, is not
+ * ready in time, or survives the signal
  *
  * @example
  * ```ts
@@ -91,21 +95,21 @@ export async function killHost(
   script: string | URL,
   options?: KillHostOptions,
 ): Promise<HostDeath> {
-  const wish = parseInput(killHostOptions, options, 'killHost');
+  const checked = parseInput(killHostOptions, options, 'killHost');
   const os = systemOs();
   const owner = crypto.randomUUID();
   const path = parseInput(hostScript, script, 'killHost', 'script');
   const tagging = new Tagging(os.rlimits, owner);
   await Promise.all([tagging.ready, os.prepareLaunch?.()]);
-  const host = launch(os, path, wish, { owner, rlimits: tagging.launch(0).rlimits });
+  const host = launch(os, path, checked, { owner, rlimits: tagging.launch(0).rlimits });
   const { child, tree } = host;
   try {
     await host.ready;
     const before = await tree.liveMembers();
-    os.signal(host.pid, wish.signal);
+    os.signal(host.pid, checked.signal);
     const [code, signal] = await host.death();
     const beganMs = systemClock.monotonicMs();
-    const after = await waitForDeath(tree, wish.graceMs);
+    const after = await waitForDeath(tree, checked.graceMs);
     return {
       ...{ pid: host.pid, code, signal, lines: host.lines, stderr: host.stderr() },
       before: before.filter(({ pid }) => pid !== host.pid).map(nameOf),
@@ -123,10 +127,10 @@ export async function killHost(
 function launch(
   os: Os,
   script: string | URL,
-  wish: z.output<typeof killHostOptions>,
+  options: z.output<typeof killHostOptions>,
   { owner, rlimits }: { owner: string; rlimits: Rlimits },
 ) {
-  const { args, env = os.environment(), cwd, when, readyMs, signal, graceMs } = wish;
+  const { args, env = os.environment(), cwd, when, readyMs, signal, graceMs } = options;
   const segment = { owner, id: 'host' };
   const path = script instanceof URL ? fileURLToPath(script) : resolve(cwd ?? '', script);
   const given = Object.entries(env).filter(
@@ -138,7 +142,7 @@ function launch(
     cwd,
     env: {
       ...Object.fromEntries(given),
-      // Whatever it starts inherits this, as below any supervised host.
+      // Its descendants inherit the cookie, as below any supervised host.
       [COOKIE_VARIABLE]: extendCookie(os.environment()[COOKIE_VARIABLE], segment),
     },
     rlimits,
@@ -178,7 +182,7 @@ function launch(
   return { pid, child, tree, lines, ready, death, stderr: () => stderr };
 }
 
-/** What it comes to, unless that takes too long. */
+/** Rejects with `failure` if `promise` does not settle within `ms`. */
 async function within<T>(ms: number, promise: Promise<T>, failure: () => Error): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const cancel = systemClock.running.after(ms, () => reject(failure()), { keepAlive: true });
@@ -190,7 +194,7 @@ async function waitForDeath(tree: ProcessTree, graceMs: number): Promise<Process
   for (;;) {
     const alive = await tree.liveMembers();
     if (alive.length === 0 || systemClock.running.monotonicMs() >= untilMs) return alive;
-    await pause(LOOK_EVERY_MS);
+    await pause(POLL_EVERY_MS);
   }
 }
 

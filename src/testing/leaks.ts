@@ -7,11 +7,11 @@ import { systemOs } from '../os/system.ts';
 import { type Opened, openedSupervisors } from '../supervisor/supervisor.ts';
 import { parseCookie } from '../tree/cookie.ts';
 
-/** A live process that a supervisor of this process has started, or a descendant of one. */
+/** A live process started by a supervisor of this process, or a descendant of one. */
 export interface LeakedProcess extends ProcessName {
-  /** The kernel's start time: with the pid it tells this process from every later one. */
+  /** The kernel's start time, which identifies the process together with its pid. */
   readonly startTime: string;
-  /** The record that it belongs to. */
+  /** The id of the record that it belongs to. */
   readonly id: string;
   readonly sessionId: string | undefined;
 }
@@ -22,18 +22,18 @@ export interface QueuedRequest {
   readonly waitedMs: number;
 }
 
-/** What is left of what the supervisors of this process have started. */
+/** Processes and requests that the supervisors of this process have left. */
 export interface LeakReport {
   readonly leaked: readonly LeakedProcess[];
   readonly queued: readonly QueuedRequest[];
-  /** Alive on purpose (`outlivesHost`, `leftovers: 'keep'`): no leak. */
+  /** Processes that live on by intention (`outlivesHost`, `leftovers: 'keep'`), which are no leaks. */
   readonly kept: readonly LeakedProcess[];
 }
 
 export interface ExpectNoLeaksOptions {
-  /** Whose processes. Default: of all supervisors that were opened in this process. */
+  /** The supervisor to check. Default: all that were opened in this process. */
   supervisor?: Supervisor | undefined;
-  /** How long what is just ending may take, in ms. @default 2000 */
+  /** Longest wait for processes that are just ending, in ms. @default 2000 */
   graceMs?: number | undefined;
 }
 
@@ -44,7 +44,7 @@ export const supervisorGiven = () =>
     { error: 'must be a supervisor' },
   );
 
-const expectation = z.prefault(
+const expectNoLeaksOptions = z.prefault(
   z.strictObject({
     supervisor: z.optional(supervisorGiven()),
     graceMs: z._default(durationMs(), 2000),
@@ -52,9 +52,9 @@ const expectation = z.prefault(
   {},
 );
 
-const LOOK_EVERY_MS = 20;
+const POLL_EVERY_MS = 20;
 
-/** Says that something was left behind: what, of whom, and how to end it. */
+/** An error that names each leaked process and waiting request, and says how to end them. */
 export class LeakError extends Error {
   override readonly name = 'LeakError';
   readonly report: LeakReport;
@@ -66,10 +66,10 @@ export class LeakError extends Error {
 }
 
 /**
- * Fails if anything that this process's supervisors have started is still alive, or waits for a slot.
+ * Throws if a process of this process's supervisors is still alive, or a request waits for a slot.
  *
- * Found by the cookie in its environment and by its tree, never by name; what outlives its host on
- * purpose is reported as `kept`.
+ * Processes are found by the cookie in their environment and by their tree, never by name. Those that
+ * outlive their host on purpose are reported as `kept`.
  *
  * @throws LeakError that names each process
  *
@@ -78,14 +78,14 @@ export class LeakError extends Error {
  * afterEach(() => expectNoLeaks());
  * ```
  */
-export async function expectNoLeaks(wish?: ExpectNoLeaksOptions): Promise<LeakReport> {
-  const { supervisor, graceMs } = parseInput(expectation, wish, 'expectNoLeaks');
+export async function expectNoLeaks(options?: ExpectNoLeaksOptions): Promise<LeakReport> {
+  const { supervisor, graceMs } = parseInput(expectNoLeaksOptions, options, 'expectNoLeaks');
   const report = await findLeaks({ supervisor, graceMs });
   if (report.leaked.length > 0 || report.queued.length > 0) throw new LeakError(report);
   return report;
 }
 
-/** Looks until there is no leak, or the grace is over. */
+/** Polls until there is no leak, or `graceMs` is over. */
 export async function findLeaks({
   supervisor,
   graceMs,
@@ -93,19 +93,19 @@ export async function findLeaks({
 }: {
   supervisor?: Supervisor | undefined;
   graceMs: number;
-  /** Waits for no queue. */
+  /** Ignores waiting requests. */
   processesOnly?: boolean;
 }): Promise<LeakReport> {
   const untilMs = systemClock.monotonicMs() + graceMs;
   for (;;) {
-    const report = await look(supervisor);
+    const report = await leakReport(supervisor);
     const isClean = report.leaked.length === 0 && (processesOnly || report.queued.length === 0);
     if (isClean || systemClock.monotonicMs() >= untilMs) return report;
-    await pause(LOOK_EVERY_MS);
+    await pause(POLL_EVERY_MS);
   }
 }
 
-/** SIGKILLs what was found, each process only while its pid still has its start time, until it is gone. */
+/** Sends SIGKILL to leaked processes until they are dead, each time with a check of the start time. */
 export async function endLeaked(found: readonly LeakedProcess[], graceMs = 5000): Promise<void> {
   const { processes, signal } = systemOs();
   const untilMs = systemClock.monotonicMs() + graceMs;
@@ -119,14 +119,14 @@ export async function endLeaked(found: readonly LeakedProcess[], graceMs = 5000)
       if (isThere) signal(pid, 'SIGKILL');
       return isThere;
     });
-    if (left.length > 0) await pause(LOOK_EVERY_MS);
+    if (left.length > 0) await pause(POLL_EVERY_MS);
   }
 }
 
 export const pause = (ms: number): Promise<void> =>
   new Promise((resolve) => void systemClock.after(ms, resolve, { keepAlive: true }));
 
-async function look(supervisor: Supervisor | undefined): Promise<LeakReport> {
+async function leakReport(supervisor: Supervisor | undefined): Promise<LeakReport> {
   const opened = [...openedSupervisors()].filter(
     ([, { supervisor: of }]) => supervisor === undefined || of.deref() === supervisor,
   );
@@ -136,7 +136,7 @@ async function look(supervisor: Supervisor | undefined): Promise<LeakReport> {
   const systems = new Set<Os>([systemOs(), ...[...alive].map(({ foundation }) => foundation.os)]);
   const tables = await Promise.all([...systems].map(({ processes }) => processes.snapshot()));
   const entries = new Map(tables.flatMap((table) => [...table]));
-  const { leaked, kept } = sort([...entries.values()], new Map(opened));
+  const { leaked, kept } = sortByCookie([...entries.values()], new Map(opened));
   for (const one of alive) await addTrees(one, entries, kept, leaked);
   const sessionOf = (id: string): string | undefined =>
     [...alive].map(({ foundation }) => foundation.recordOf(id)?.sessionId).find(Boolean);
@@ -147,8 +147,8 @@ async function look(supervisor: Supervisor | undefined): Promise<LeakReport> {
   return { leaked: [...leaked].map(name), queued, kept: [...kept].map(name) };
 }
 
-/** Finds what carries our cookie, and the children of that: which of it is left, and which was kept. */
-function sort(entries: readonly ProcessEntry[], opened: ReadonlyMap<string, Opened>) {
+/** Finds processes with a cookie of these supervisors, and their children; splits off the kept ones. */
+function sortByCookie(entries: readonly ProcessEntry[], opened: ReadonlyMap<string, Opened>) {
   const [leaked, kept] = [new Map<ProcessEntry, string>(), new Map<ProcessEntry, string>()];
   const byParent = Map.groupBy(entries, ({ ppid }) => ppid);
   const add = (to: Map<ProcessEntry, string>, entry: ProcessEntry, id: string): void => {
@@ -169,7 +169,7 @@ function sort(entries: readonly ProcessEntry[], opened: ReadonlyMap<string, Open
   return { leaked, kept };
 }
 
-/** Adds what only the tree of a live process tells: it may carry no cookie. */
+/** Adds members of live trees, which may have lost their cookie. */
 async function addTrees(
   { foundation }: Supervisor,
   entries: ReadonlyMap<number, ProcessEntry>,
@@ -191,7 +191,7 @@ function waitingOf({ foundation }: Supervisor): QueuedRequest[] {
   }));
 }
 
-/** What was left, for who reads a failed test. */
+/** Formats the leaks for the message of a failed test. */
 export function describeLeaks({ leaked, queued, kept }: LeakReport): string {
   const of = (sessionId: string | undefined): string =>
     sessionId === undefined ? '' : `, session "${sessionId}"`;

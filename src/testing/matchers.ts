@@ -2,25 +2,28 @@ import { parseInput } from '../check.ts';
 import type { Supervisor } from '../index.ts';
 import { describeLeaks, findLeaks, supervisorGiven } from './leaks.ts';
 
-/** What a matcher gives back to vitest or jest. */
+/** The result of a matcher for vitest or jest. */
 export interface MatcherOutcome {
   readonly pass: boolean;
   message(): string;
 }
 
-/** The matchers as `expect` has them; merge it into your runner's own interface. */
+/** Types of the matchers on `expect`; merge them into your test runner's own interface. */
 export interface LeakMatchers<R = unknown> {
-  /** Fails if the supervisor has a live process that is not kept on purpose; what is just ending gets 2 s. */
+  /**
+   * Fails if the supervisor has a live process that is not kept on purpose. Processes that are just
+   * ending get 2 s.
+   */
   toHaveNoLiveProcesses(): Promise<R>;
 }
 
-/** For `expect.extend(matchers)`, of vitest and of jest; the setup file has done that. */
+/** Matchers for `expect.extend(matchers)` of vitest and jest; the setup file calls it for you. */
 export const matchers = {
   async toHaveNoLiveProcesses(
     this: { readonly isNot?: boolean | undefined },
     supervisor: Supervisor,
   ): Promise<MatcherOutcome> {
-    // Of anything else nothing would be found, and the test would pass.
+    // A wrong argument has no processes, so the test would pass.
     parseInput(supervisorGiven(), supervisor, 'toHaveNoLiveProcesses', 'expect(…)');
     const graceMs = this.isNot ? 0 : 2000;
     const report = await findLeaks({ supervisor, graceMs, processesOnly: true });

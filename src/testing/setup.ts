@@ -1,4 +1,4 @@
-// Loaded by a test runner before each test file: fails the file that leaves something behind, by name.
+// Loaded by a test runner before each test file: fails a file that leaves processes or requests.
 import { AsyncResource } from 'node:async_hooks';
 import { testRunner } from '../os/runtime.ts';
 import { openedSupervisors } from '../supervisor/supervisor.ts';
@@ -14,10 +14,10 @@ interface Expect {
 
 type Hook = (callback: () => Promise<void>) => void;
 
-/** What jest and vitest put there, vitest only if it is told to. */
+/** Globals of jest; of vitest only with `globals: true`. */
 const globals = globalThis as { readonly afterAll?: Hook; readonly expect?: Expect };
 
-/** Fails if there is a leak, and ends it, so that nobody else is blamed for it. */
+/** Throws if there is a leak, and ends it, so that no other test file is blamed for it. */
 async function check(file: string | undefined): Promise<void> {
   try {
     await expectNoLeaks();
@@ -30,7 +30,10 @@ async function check(file: string | undefined): Promise<void> {
   }
 }
 
-/** Refuses what waits, which would keep the process alive; who goes by a clock of its own is not waited for. */
+/**
+ * Stops all supervisors: their waiting requests would keep the process alive. The race is for those with
+ * a fake clock, whose stop may never resolve.
+ */
 async function endAll(): Promise<void> {
   const stops = [...openedSupervisors().values()].map(async ({ supervisor }) => {
     await supervisor.deref()?.stop({ deadlineMs: STOP_MS });
@@ -43,7 +46,7 @@ function extend({ expect, afterAll }: { expect: Expect; afterAll: Hook }): void 
   afterAll(() => check(expect.getState().testPath));
 }
 
-/** Jest runs the hooks of a file in the order of their definition: ours would come before the file's own. */
+/** Checks at the end of the file's run: Jest would call an `afterAll` of this file before the others. */
 function atEndOfJest(): boolean {
   const symbol = Object.getOwnPropertySymbols(globalThis).find(
     ({ description }) => description === 'EVENT_HANDLERS',
@@ -56,7 +59,10 @@ function atEndOfJest(): boolean {
   return true;
 }
 
-/** node:test does the same; a hook that is added by the first one, outside of it, is the last one. */
+/**
+ * Checks after all other hooks of the file. A hook of node:test, too, runs in the order of definition;
+ * one that the first hook adds, outside of its own scope, is the last.
+ */
 async function atEndOfNode(file: string): Promise<void> {
   const { after } = await import('node:test');
   const outside = new AsyncResource('agent-supervisor/testing/setup');
@@ -64,7 +70,7 @@ async function atEndOfNode(file: string): Promise<void> {
 }
 
 const runner = testRunner();
-// Jest is known by its own: its globals can be switched off, and vitest's switched on.
+// Jest is found by its event handlers, since its globals can be off, and vitest's can be on.
 if (atEndOfJest()) globals.expect?.extend(matchers);
 else if (globals.afterAll !== undefined && globals.expect !== undefined) {
   extend({ expect: globals.expect, afterAll: globals.afterAll });

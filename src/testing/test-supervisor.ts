@@ -19,21 +19,21 @@ import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';
 import { endLeaked, expectNoLeaks, findLeaks, type LeakReport, pause } from './leaks.ts';
 
-/** What a supervisor may be given, and three things more. */
+/** Options of a supervisor, and three more for tests. */
 export interface TestSupervisorOptions extends SupervisorOptions {
   /** Makes `getSupervisor()` return it until it is disposed. @default false */
   asSingleton?: boolean | undefined;
-  /** Stands for every agent that is launched to speak stream-json: no process is started for it. */
+  /** Replaces every process with stream-json input: no process is started for it. */
   agent?: FakeAgent | undefined;
-  /** Whose time the supervisor goes by. Default: the system's. */
+  /** The supervisor's clock. Default: the system's. */
   clock?: Clock | undefined;
 }
 
 /** A supervisor of one test. */
 export type TestSupervisor = Supervisor & {
-  /** Where its registry is kept; removed when it is disposed, unless the test has named it. */
+  /** Its state directory; removed by `dispose`, unless the test has passed it. */
   readonly stateDir: string;
-  /** Stops it, ends what it has kept, and proves that nothing is left; `await using` does the same. */
+  /** Stops it, ends its kept processes, and throws if one is left. `await using` does the same. */
   dispose(): Promise<LeakReport>;
 };
 
@@ -68,7 +68,7 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   const { asSingleton, agent, clock } = parseInput(testOptions, options, 'createTestSupervisor');
   const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
-  // Its folder is nobody else's.
+  // No heartbeat: no other host uses this folder.
   const { heartbeat: _4, ...alone } = systemOs();
   const os: Os = clock === undefined ? alone : { ...alone, clock };
   const system = agent === undefined ? os : withAgent(os, agent);
@@ -76,7 +76,7 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   let restore: (() => void) | undefined;
   try {
     supervisor = createSupervisor({ ...own, stateDir }, system);
-    if (asSingleton) restore = takePlace(supervisor, own, stateDir);
+    if (asSingleton) restore = replaceSingleton(supervisor, own, stateDir);
   } catch (error) {
     if (own.stateDir === undefined) rmdirSync(stateDir);
     throw error;
@@ -97,7 +97,7 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   });
 }
 
-/** Stops it and ends what it has kept: once its folder is gone, nobody would know of that any more. */
+/** Stops it, and ends its kept processes: nothing could find them once its folder is removed. */
 async function end(supervisor: Supervisor, clock: Clock | undefined): Promise<LeakReport> {
   const stopping = supervisor.stop();
   await (clock instanceof FakeClock ? passTime(clock, stopping) : stopping);
@@ -106,7 +106,7 @@ async function end(supervisor: Supervisor, clock: Clock | undefined): Promise<Le
   return expectNoLeaks({ supervisor });
 }
 
-/** Lets a fake clock go on beside the system's, forty times as fast, until `promise` settles. */
+/** Moves a fake clock forty times as fast as real time, until `promise` settles. */
 async function passTime(clock: FakeClock, promise: Promise<unknown>): Promise<void> {
   let isSettled = false;
   const settled = promise.finally(() => {
@@ -122,10 +122,10 @@ async function passTime(clock: FakeClock, promise: Promise<unknown>): Promise<vo
 const remove = (folder: string): Promise<void> =>
   rm(folder, { recursive: true, force: true, maxRetries: 5 });
 
-// Where superviseQuery() looks: with a fake agent, the SDK needs no binary.
+// Read by superviseQuery(): with a fake agent, the SDK's binary need not be installed.
 const AGENT_EXECUTABLE = Symbol.for('agent-supervisor.agent-executable.v1');
 
-// Where getSupervisor() looks; of all loaded copies of the package.
+// Read by getSupervisor() of all loaded copies of this package.
 const SINGLETON = Symbol.for('agent-supervisor.singleton.v1');
 
 interface Singleton {
@@ -133,8 +133,8 @@ interface Singleton {
   readonly options: SupervisorOptions;
 }
 
-/** Puts it where `getSupervisor()` looks, in its own folder whatever is asked for; returns how to undo that. */
-function takePlace(
+/** Makes `getSupervisor()` return it, always with its own folder. Returns a function that undoes it. */
+function replaceSingleton(
   supervisor: Supervisor,
   options: SupervisorOptions,
   stateDir: string,
@@ -150,7 +150,7 @@ function takePlace(
   }
   const configure = supervisor.configure.bind(supervisor);
   supervisor.configure = (asked) => {
-    // What is asked for once it is in use changes nothing: the test had the first word.
+    // Options that the code passes after the first use change nothing: the test's options win.
     if (supervisor.state === 'new') configure({ ...options, ...asked, stateDir });
   };
   const own: Singleton = { supervisor, options };

@@ -1,5 +1,5 @@
-// Keeps the page as it was sent up to date: asks for it again when something has happened, and changes
-// what is different. What there is to see is made in one place only, by the host.
+// Keeps the page up to date: loads it again at each event and changes the parts that differ. The host
+// renders everything, so that no markup is written twice.
 
 const REFRESH_EVERY_MS = 500;
 const REFRESH_ANYWAY_MS = 5000;
@@ -8,7 +8,7 @@ const { base, events } = document.body.dataset;
 const live = document.querySelector('#live');
 const said = document.querySelector('#said');
 
-/** Changes `old` into `next` and keeps what is the same: the focus, a selection, what is open. */
+/** Turns `old` into `next` in place, so that focus, selection and open details stay. */
 function morph(old, next) {
   if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName) {
     old.replaceWith(next);
@@ -64,7 +64,7 @@ function mark(state) {
 let isRefreshing = false;
 let isStale = false;
 
-/** At most twice a second, and once more when something happened meanwhile. */
+/** Loads the page at most twice a second, and once more if an event came meanwhile. */
 async function refresh() {
   isStale = true;
   if (isRefreshing) return;
@@ -80,7 +80,7 @@ async function refresh() {
 async function load() {
   try {
     const response = await fetch(location.href, { headers: { accept: 'text/html' } });
-    // The login has ended: the page itself asks for it again.
+    // The login has expired: a reload shows the login form.
     if (response.status === 401) return location.reload();
     if (!response.ok) return mark('lost');
     const next = new DOMParser().parseFromString(await response.text(), 'text/html');
@@ -101,7 +101,7 @@ function element(name, text, attributes = {}) {
   return made;
 }
 
-/** At once, before the host has been asked what it was. */
+/** Shows the end of a process at once, before the page is loaded again. */
 function showEnd({ id, pid, kind, sessionId, cause, code, signal, durationMs }) {
   const rows = document.querySelector('#ends tbody');
   const how = signal ?? (code === null ? '–' : `code ${code}`);
@@ -139,7 +139,7 @@ function follow() {
   }
   source.onerror = () => {
     mark('lost');
-    // A refusal is final for an EventSource; for us it is not.
+    // EventSource does not reconnect after an error status.
     if (source.readyState === EventSource.CLOSED) setTimeout(follow, REFRESH_ANYWAY_MS);
   };
 }
@@ -147,7 +147,7 @@ function follow() {
 const dialog = document.querySelector('#confirm');
 let asked;
 
-/** Asks first; the form is sent as it is where this script does not run. */
+/** Asks before an action. Without this script the form is sent, and the host asks. */
 document.addEventListener('submit', (event) => {
   const { question } = event.target.dataset;
   if (question === undefined) return;
@@ -162,7 +162,7 @@ dialog.addEventListener('close', async () => {
   if (dialog.returnValue !== 'yes' || asked === undefined) return;
   const { url, body } = asked;
   asked = undefined;
-  say('It is being done …');
+  say('Working …');
   try {
     const response = await fetch(url, {
       method: 'POST',

@@ -1,4 +1,4 @@
-// The page as its reader sees it: a real browser, real agents that misbehave, a real server.
+// The page in a real browser, with real agents that misbehave and a real server.
 import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { describe, expect } from 'vitest';
@@ -40,7 +40,7 @@ const it = base
     return page;
   });
 
-/** Starts one of the demo's queries, and forgets its answer. */
+/** Starts one of the demo's queries, and ignores its answer. */
 function start(run: RunAgent, name: string): void {
   const task = QUERIES.find((query) => query.name === name) as DemoQuery;
   run(task, new AbortController(), () => undefined).catch(() => undefined);
@@ -57,7 +57,7 @@ function spawnSleep(supervisor: Supervisor, marker: string, sessionId: string) {
   return supervisor.spawn({ command: 'sleep', args: ['300'], env, sessionId });
 }
 
-/** Who is alive of a session, as the process table has them. */
+/** Lists the live processes of a session from the process table. */
 async function treeRows(supervisor: Supervisor, session: string): Promise<ProcessRow[]> {
   const all = await supervisor.inspect();
   const pids = all
@@ -66,7 +66,7 @@ async function treeRows(supervisor: Supervisor, session: string): Promise<Proces
   return pids.flatMap((pid) => readRow(pid) ?? []);
 }
 
-/** When the page first shows this word among the ends, by the browser's clock, which is ours. */
+/** The time at which the page first shows this word among the ends, by the browser's clock. */
 async function watchEnds(page: Page, word: string): Promise<void> {
   await page.evaluate(`{
     const seen = new MutationObserver(() => {
@@ -107,7 +107,7 @@ describe('the live page', { timeout: 120_000 }, () => {
         for (const query of ['hangs', 'killed']) await rowOf(page, query).waitFor();
         await rowOf(page, 'killed').locator('.tree li').first().waitFor();
 
-        // An end is there within a second.
+        // An end is shown within a second.
         await watchEnds(page, 'hangs');
         const exited = exitOf(supervisor, 'hangs');
         process.kill(supervisor.list({ sessionId: 'hangs' })[0]?.pid ?? Number.NaN, 'SIGKILL');
@@ -118,7 +118,7 @@ describe('the live page', { timeout: 120_000 }, () => {
         expect(lateMs).toBeLessThan(1000);
         await page.getByRole('status').getByText('hangs has ended: crashed, SIGKILL').waitFor();
 
-        // The button ends the tree, as the process table has it.
+        // The process table shows that the button has ended the tree.
         const tree = await treeRows(supervisor, 'killed');
         expect(tree.length).toBeGreaterThan(1);
         await page.getByRole('button', { name: 'Reap session killed' }).click();
@@ -132,7 +132,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   }
 
   it.runIf(CAN_SEE)(
-    'asks before it does something, and can be used by the keyboard',
+    'asks before an action, and can be used by keyboard',
     async ({ host, page, marker }) => {
       const { supervisor, waived } = host;
       const agent = spawnSleep(supervisor, marker, 'one');
@@ -146,7 +146,7 @@ describe('the live page', { timeout: 120_000 }, () => {
       await expect(page.evaluate('document.activeElement.textContent')).resolves.toBe('Cancel');
       await page.keyboard.press('Escape');
       await page.getByRole('dialog').waitFor({ state: 'hidden' });
-      // A refresh takes neither the focus away nor what is open.
+      // A refresh keeps the focus and open details.
       await page.locator('#fine summary').click();
       await button.focus();
       spawnSleep(supervisor, marker, 'two');
@@ -167,12 +167,12 @@ describe('the live page', { timeout: 120_000 }, () => {
     },
   );
 
-  it.runIf(CAN_SEE)('lets in who has the token, and out again', async ({ host, page }) => {
+  it.runIf(CAN_SEE)('logs in with the token, and out again', async ({ host, page }) => {
     const { locked } = host;
     await page.goto(locked.url);
     await page.getByLabel('Token').fill('another-token-of-them');
     await page.getByRole('button', { name: 'Log in' }).click();
-    await page.getByRole('alert').getByText('This is not the token.').waitFor();
+    await page.getByRole('alert').getByText('Wrong token.').waitFor();
     await page.getByLabel('Token').fill(TOKEN);
     await page.keyboard.press('Enter');
     await page.locator('#live[data-is="live"]').waitFor();
@@ -183,12 +183,12 @@ describe('the live page', { timeout: 120_000 }, () => {
   });
 
   it.runIf(CAN_SEE)(
-    'cannot be used by a page of elsewhere',
+    'cannot be used by a page of another site',
     async ({ host, page, marker, onTestFinished }) => {
       const { supervisor, waived, locked } = host;
       const agent = spawnSleep(supervisor, marker, 'one');
       await agent.started;
-      // The reader has logged in, so whatever the browser sends by itself is there.
+      // The reader has logged in, so the browser sends the cookie by itself.
       await page.goto(locked.url);
       await page.getByLabel('Token').fill(TOKEN);
       await page.keyboard.press('Enter');
@@ -225,7 +225,7 @@ describe('the live page', { timeout: 120_000 }, () => {
         expect([401, 403]).toContain((await answered).status());
         await page.waitForURL(`${url}/reap`);
       }
-      // A name that leads to this machine (DNS rebinding) is not its loopback.
+      // A foreign name that resolves to this machine (DNS rebinding) is not loopback.
       await page.goto(`http://evil.test:${waived.port}${MOUNT}`);
       await page.getByLabel('Token').waitFor();
       expect(supervisor.list()).toHaveLength(1);
@@ -233,7 +233,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   );
 
   it.runIf(CAN_SEE)(
-    'is a page without JavaScript, too',
+    'works without JavaScript',
     async ({ host, browser, marker, onTestFinished }) => {
       const { supervisor, waived } = host;
       const agent = spawnSleep(supervisor, marker, 'one');
@@ -253,7 +253,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   );
 
   it.runIf(CAN_SEE)(
-    'has a button that works for every name of a session',
+    'has a button that works for every session id',
     async ({ host, page, marker }) => {
       const { supervisor, waived } = host;
       const long = 'x'.repeat(1024);
@@ -264,9 +264,9 @@ describe('the live page', { timeout: 120_000 }, () => {
         await page.goto(waived.url);
         await rowOf(page, 'one').waitFor();
         const heights = await page.evaluate(
-          'Array.from(document.querySelectorAll("td.deed button"), (one) => one.offsetHeight)',
+          'Array.from(document.querySelectorAll("td.action button"), (one) => one.offsetHeight)',
         );
-        // Each label is on one line, as that of the session with a short name is.
+        // Each label fits on one line, as beside a short session id.
         expect(new Set(heights as number[]).size).toBe(1);
         await page.getByRole('button', { name: `Reap session ${long}` }).click();
         await page.getByRole('button', { name: 'Yes' }).click({ trial: true });
@@ -282,7 +282,7 @@ describe('the live page', { timeout: 120_000 }, () => {
   );
 
   it.runIf(CAN_SEE)(
-    'can be read in every size and colour, and by everyone',
+    'is accessible in every size and colour scheme',
     async ({ host, page, marker }) => {
       const { supervisor, waived, locked } = host;
       await spawnSleep(supervisor, marker, 'one').started;
@@ -306,7 +306,7 @@ describe('the live page', { timeout: 120_000 }, () => {
         await page.goto(locked.url);
         expect(await seriousIssues(page), 'the login').toEqual([]);
       }
-      // The browser itself tells of the login's 401.
+      // The browser itself logs the login's 401.
       expect(complaints.filter((text) => !text.includes('401'))).toEqual([]);
     },
   );
@@ -319,7 +319,7 @@ const LOOKS = [
   [400, 'dark'],
 ] as const;
 
-/** What axe finds; its script is run by the browser's debugger, as the page's own policy allows none but ours. */
+/** Runs axe by the browser's debugger, since the page's policy allows no other scripts. */
 async function seriousIssues(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   return page.evaluate(async () => {

@@ -1,4 +1,4 @@
-// Spans of real processes, as the SDK's exporter in memory receives them.
+// Spans of real processes, as the SDK's in-memory exporter receives them.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { query } from '@anthropic-ai/claude-agent-sdk';
@@ -20,7 +20,7 @@ const STEPS = { admit: 'agent_supervisor.admit', run: 'agent_supervisor.run' };
 interface Rig {
   readonly supervisor: Supervisor;
   readonly telemetry: Telemetry;
-  /** What ends by itself when its stdin ends. */
+  /** A program that exits at the end of its stdin. */
   readonly cat: SpawnRequest;
   shell(script: string, more?: Partial<SpawnRequest>): SpawnRequest;
   stop(): void;
@@ -30,7 +30,7 @@ const it = supervised.extend('rig', async ({ home, supervise }, { onCleanup }): 
   const telemetry = new Telemetry();
   onCleanup(() => telemetry.shutdown());
   const supervisor = supervise({ pool: { concurrency: 1 } });
-  // Before it is guarded every start would be a queued one.
+  // Before the guardian runs, every start would be queued.
   await supervisor.start();
   const shell = (script: string, more: Partial<SpawnRequest> = {}): SpawnRequest => ({
     command: 'sh',
@@ -51,8 +51,10 @@ function attributesOf({ attributes }: ReadableSpan): Record<string, unknown> {
   );
 }
 
-describe.runIf(CAN_WATCH)('a process', () => {
-  it('that starts at once is below the active span, with a span for each step', async ({ rig }) => {
+describe.runIf(CAN_WATCH)('the span of a process', () => {
+  it('that starts at once is below the active span, with a child span for each phase', async ({
+    rig,
+  }) => {
     const { supervisor, telemetry, shell } = rig;
     const request = shell('exit 0', { sessionId: 's', kind: 'tool', slot: true });
     const process = telemetry.within('work', () => supervisor.spawn(request));
@@ -69,7 +71,7 @@ describe.runIf(CAN_WATCH)('a process', () => {
     expect(span.status).toEqual({ code: SpanStatusCode.UNSET });
   });
 
-  it('that waits is below the span in which it was asked for, whoever made room', async ({
+  it('that waits is below the span of its request, and not of the call that freed the slot', async ({
     rig: { supervisor, telemetry, cat },
   }) => {
     const holder = telemetry.within('holder', () => supervisor.spawn(cat));
@@ -113,7 +115,7 @@ describe.runIf(CAN_WATCH)('a process', () => {
   });
 
   it.runIf(CAN_WATCH_AGENTS)(
-    'of a real query is below the span that asked, at once or queued',
+    'of a real query is below the span of the request, at once or queued',
     async ({ api, home, marker, rig: { supervisor, telemetry } }) => {
       const supervisedQuery = superviseQuery(query, { supervisor });
       const options = agentOptions(api.url, home, { [MARKER]: marker });
@@ -133,7 +135,7 @@ describe.runIf(CAN_WATCH)('a process', () => {
     },
   );
 
-  it('of a lease is below the span that spawns, not the one that asked for the slot', async ({
+  it('of a lease is below the span that spawns, not the one that requested the slot', async ({
     rig: { supervisor, telemetry, shell },
   }) => {
     const lease = await telemetry.within('acquire', () => supervisor.acquire());
@@ -143,7 +145,7 @@ describe.runIf(CAN_WATCH)('a process', () => {
     expect(span && telemetry.lineage(span)).toEqual([PROCESS, 'step']);
   });
 
-  it('of a run is below the span in which the run began, each attempt', async ({
+  it('of each attempt of a run is below the span in which the run began', async ({
     rig: { supervisor, telemetry, shell },
   }) => {
     const run = telemetry.within('run', () =>
@@ -160,7 +162,7 @@ describe.runIf(CAN_WATCH)('a process', () => {
     expect(spans.map((span) => attributesOf(span)['process.exit.code'])).toEqual([7, 0]);
   });
 
-  it('that others have started is below the span that adopts it', async ({
+  it('that was adopted is below the span that adopts it', async ({
     marker,
     rig: { supervisor, telemetry },
   }) => {
@@ -181,7 +183,7 @@ describe.runIf(CAN_WATCH)('a process', () => {
 });
 
 describe.runIf(CAN_WATCH)('the end of a process', () => {
-  it('on purpose is a step of its own, and no error', async ({
+  it('on purpose has a span of its own, and is no error', async ({
     rig: { supervisor, telemetry, shell },
   }) => {
     const stubborn = supervisor.spawn(shell("trap '' TERM; echo ready; while :; do sleep 1; done"));
@@ -208,7 +210,7 @@ describe.runIf(CAN_WATCH)('the end of a process', () => {
     expect(span && attributesOf(span)).toMatchObject({ cause, 'error.type': cause, ...how });
   });
 
-  it('that leaves something behind tells of it, and ends when that is dead', async ({
+  it('with leftovers has an event for them, and lasts until they are dead', async ({
     rig: { supervisor, telemetry, shell },
   }) => {
     const { leftovers } = await supervisor.spawn(shell('sleep 300 & exit 0')).exited;
@@ -222,7 +224,7 @@ describe.runIf(CAN_WATCH)('the end of a process', () => {
     ]);
   });
 
-  it('that never was has a span too: an error, unless it was taken back', async ({
+  it('of a refused request has a span too: an error, unless the host withdrew it', async ({
     rig: { supervisor, telemetry, cat, shell },
   }) => {
     const holder = supervisor.spawn(cat);
@@ -249,8 +251,8 @@ describe.runIf(CAN_WATCH)('the end of a process', () => {
   });
 });
 
-describe.runIf(CAN_WATCH)('stopped', () => {
-  it('it ends the spans of what still runs, and begins no other', async ({ rig }) => {
+describe.runIf(CAN_WATCH)('instrument, once stopped,', () => {
+  it('ends the spans of running processes, and begins no other', async ({ rig }) => {
     const { supervisor, telemetry, cat, stop } = rig;
     const running = telemetry.within('work', () => supervisor.spawn(cat));
     const waiting = supervisor.spawn(cat);
@@ -270,7 +272,7 @@ describe.runIf(CAN_WATCH)('stopped', () => {
 });
 
 describe('instrument', () => {
-  it('takes the providers that are registered', async ({ home, supervise }) => {
+  it('uses the registered providers', async ({ home, supervise }) => {
     const { metrics, trace } = await import('@opentelemetry/api');
     const telemetry = new Telemetry();
     trace.setGlobalTracerProvider(telemetry.tracerProvider);
@@ -299,7 +301,7 @@ describe('instrument', () => {
     expect(call).toThrow(message);
   });
 
-  it('refuses what is no supervisor', () => {
+  it('refuses anything but a supervisor', () => {
     for (const other of [undefined, null, {}, 'supervisor']) {
       expect(() => instrument(other as never)).toThrow('pass what getSupervisor() returns');
     }

@@ -1,4 +1,4 @@
-// The real SDK's query() on agents that are none: in milliseconds, without key, network or binary.
+// The SDK's real query() with fake agents: in milliseconds, without key, network or binary.
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
@@ -25,7 +25,7 @@ interface Outcome {
   readonly error?: string;
 }
 
-/** Asks one prompt to its end. */
+/** Runs one prompt to its end. */
 async function ask(
   script: AgentScript,
   options: Options = {},
@@ -62,12 +62,12 @@ describe('fakeAgent', () => {
     expect(end).toEqual({ code: 0, signal: null });
   });
 
-  it('needs no more than one step, and no result', async () => {
+  it('needs only one step, and no result', async () => {
     expect((await ask([say('Hello.')])).messages.at(-1)).toMatchObject({ result: 'Hello.' });
     expect((await ask([])).messages.map(kindOf)).toEqual(['system init', 'result success']);
   });
 
-  it('answers each prompt with its own turn, and adds up what they cost', async () => {
+  it('answers each prompt with its own turn, and adds up the costs', async () => {
     const { messages, call } = await ask(
       [say('One.'), result({ costUsd: 1 }), say('Two.'), result({ costUsd: 2 })],
       {},
@@ -81,12 +81,12 @@ describe('fakeAgent', () => {
     expect(call.prompts).toEqual(['first', 'second']);
   });
 
-  it('says so when the script has no answer left', async () => {
+  it('reports an error when the script has no answer left', async () => {
     const { error } = await ask([say('One.'), result()], {}, prompts('first', 'second'));
     expect(error).toContain('The script has no answer to prompt 2');
   });
 
-  it('asks canUseTool, and tells the script the answer', async () => {
+  it('asks canUseTool, and returns the answer to the script', async () => {
     const { messages, call } = await ask(
       function* () {
         const answer = yield askPermission('Bash', { command: 'rm -r /' });
@@ -103,7 +103,7 @@ describe('fakeAgent', () => {
     ]);
   });
 
-  it('runs the tool with the input that was allowed', async () => {
+  it('calls the tool with the input that was allowed', async () => {
     const { call } = await ask([askPermission('Bash', { command: 'ls' }, { output: 'a file' })], {
       canUseTool: async (_tool, input) => ({
         behavior: 'allow',
@@ -113,7 +113,7 @@ describe('fakeAgent', () => {
     expect(call.permissions).toMatchObject([{ behavior: 'allow', input: { safe: 1 } }]);
   });
 
-  it('makes its answer of the prompt', async () => {
+  it('can answer from the text of the prompt', async () => {
     const { messages } = await ask(({ prompts }) => [say(`You said: ${prompts[0]}`)]);
     expect(messages.at(-1)).toMatchObject({ result: 'You said: Hello?' });
   });
@@ -176,7 +176,7 @@ describe('fakeAgent', () => {
     expect(results).toEqual(['error_during_execution', 'It has come.']);
   });
 
-  it('takes no answer to what it asked before it was interrupted', async () => {
+  it('ignores a late answer to a request from before an interrupt', async () => {
     const over = Promise.withResolvers<void>();
     const agent = fakeAgent([askPermission('Bash'), result(), say('And now?')]);
     const running = query({
@@ -204,7 +204,7 @@ describe('fakeAgent', () => {
     expect(agent.calls[0]?.permissions).toEqual([]);
   });
 
-  it('lets its host speak, however much it says', async () => {
+  it('does not block its host with an endless script', async () => {
     const agent = fakeAgent(function* () {
       for (;;) yield say('And another thing.');
     });
@@ -222,7 +222,7 @@ describe('fakeAgent', () => {
     expect(said).toBeGreaterThanOrEqual(5);
   });
 
-  it('says no more than its host reads', async () => {
+  it('writes no more than its host reads', async () => {
     let said = 0;
     const agent = fakeAgent(function* () {
       for (; said < 10_000; said++) yield say('And another thing.');
@@ -237,7 +237,7 @@ describe('fakeAgent', () => {
     expect(said).toBe(10_000);
   });
 
-  it('reads a letter that comes in two pieces', async () => {
+  it('reads a character that is split in two', async () => {
     const agent = fakeAgent([]);
     const process = agent({ command: 'claude', args: [] });
     const line = JSON.stringify({ type: 'user', message: { content: 'grün' } });
@@ -247,7 +247,7 @@ describe('fakeAgent', () => {
     expect(agent.calls[0]?.prompts).toEqual(['grün']);
   });
 
-  it('has a session of its own when it forks one', async () => {
+  it('has a new session id when it forks a session', async () => {
     const resume = '7b0b1f3a-6a75-4b3c-9a5c-0d6f0e8b2c11';
     const sessionOf = async (options: Options) =>
       (await ask([], options)).messages.at(-1)?.session_id;
@@ -284,7 +284,7 @@ describe('fakeAgent', () => {
     expect(await agent.calls[0]?.exited).toEqual(end);
   });
 
-  it('writes frames of your own, and words on stderr', async () => {
+  it('writes custom frames, and text to stderr', async () => {
     const { messages } = await ask([
       send({ type: 'system', subtype: 'informational', content: 'By the way.' }),
       complain('a word\n'),
@@ -306,7 +306,7 @@ describe('fakeAgent', () => {
   });
 });
 
-/** The prompts one after the other; a promise among them is waited for. */
+/** Yields the prompts one after another, and waits for a promise among them. */
 async function* prompts(...texts: (string | Promise<void>)[]) {
   for (const text of texts) {
     if (typeof text !== 'string') await text;

@@ -1,4 +1,4 @@
-// A test that fakes the runner's timers for itself: what waits for real processes goes on.
+// A test with the runner's fake timers: waits for real processes still go on.
 import { once } from 'node:events';
 import { query } from '@anthropic-ai/claude-agent-sdk';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -12,7 +12,7 @@ import {
   say,
 } from '../../../src/testing/index.ts';
 
-/** Those that jest fakes, if not told otherwise, and vitest can. */
+/** The timers that jest fakes by default, and that vitest can fake. */
 const FAKED = [
   'setTimeout',
   'clearTimeout',
@@ -31,7 +31,7 @@ describe.runIf(CAN_WATCH)('under fake timers', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: [...FAKED] }));
   afterEach(() => void vi.useRealTimers());
 
-  it('a fake agent answers, and tells its exit', async () => {
+  it('a fake agent answers, and reports its exit', async () => {
     const agent = fakeAgent([say('Hi.'), exit(3)]);
     await using supervisor = createTestSupervisor({ agent });
     const running = query({
@@ -66,10 +66,10 @@ describe.runIf(CAN_WATCH)('under fake timers', () => {
     lease.release();
   });
 
-  it('a real process is ended, and proven gone', async () => {
+  it('a real process is ended, and proven dead', async () => {
     const supervisor = createTestSupervisor({ ladder: LADDER });
     const process = supervisor.spawn(misbehave.ignoresSigterm());
-    // It ignores nothing before it says so.
+    // It ignores signals only once it has printed this.
     await once(process.stdout, 'data');
     await expect(expectNoLeaks({ supervisor, graceMs: 50 })).rejects.toThrow('1 live process');
     await process.terminate();

@@ -1,4 +1,4 @@
-// Where the SDK's native binary is not installed (`npm ci --omit=optional`), a fake agent works all the same.
+// Without the SDK's native binary (`npm ci --omit=optional`), a fake agent still works.
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

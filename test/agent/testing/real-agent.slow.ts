@@ -1,4 +1,4 @@
-// What a fake agent claims, held against the real agent: the same query() of both, message by message.
+// Compares a fake agent with the real one: the same query() of both, message by message.
 import { once } from 'node:events';
 import {
   type Options,
@@ -25,15 +25,15 @@ import {
 
 interface Claim {
   readonly name: string;
-  /** One list for each prompt: what the real agent's model is told to answer. */
+  /** The answers of the real agent's model, one list for each prompt. */
   readonly real: readonly (readonly Step[])[];
   readonly fake: readonly AgentStep[];
   readonly options?: Options;
-  /** What the host does while the query runs. */
+  /** The host's actions while the query runs. */
   readonly drive?: (running: Query) => Promise<unknown>;
-  /** What of the facts is compared: all, unless the fake has to say it in another way. */
+  /** The facts to compare: all, unless the fake agent has to differ. */
   readonly compared?: 'results';
-  /** Whether there is a prompt stream that stays open until the result. */
+  /** `true` if the prompt stream stays open until the result. */
   readonly interactive?: boolean;
 }
 
@@ -47,7 +47,7 @@ const decide = (behavior: 'allow' | 'deny'): Options => ({
 });
 
 let asked = Promise.withResolvers<void>();
-/** Waits until the host has been asked, in this run. */
+/** Waits until the host is asked in this run. */
 async function untilAsked(): Promise<void> {
   await asked.promise;
   asked = Promise.withResolvers();
@@ -160,7 +160,7 @@ const CLAIMS: readonly Claim[] = [
   },
 ];
 
-describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real one:', () => {
+describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real agent:', () => {
   it.for(CLAIMS)('$name', async (claim, { api, home, marker }) => {
     const options = { ...agentOptions(api.url, home, { [MARKER]: marker }), ...claim.options };
     const real = await run(claim, options);
@@ -180,7 +180,7 @@ describe.runIf(CAN_WATCH_AGENTS)('a fake agent is like the real one:', () => {
     expect(facts(fake.messages, claim)).toEqual(facts(real.messages, claim));
   });
 
-  it('answers what the SDK asks of the agent itself', async ({ api, home, marker }) => {
+  it('answers the control requests of the SDK', async ({ api, home, marker }) => {
     const ask = async (options: Options): Promise<unknown> => {
       const asked = Promise.withResolvers<void>();
       const running = query({ prompt: held(asked.promise), options });
@@ -213,7 +213,7 @@ interface Outcome {
   readonly error: string;
 }
 
-/** Runs one query, and tells what `canUseTool` was asked with. */
+/** Runs one query, and returns the arguments of `canUseTool`. */
 async function run(
   { real, drive, interactive }: Claim,
   { canUseTool, ...options }: Options,
@@ -266,17 +266,17 @@ const user = (content: string) => ({
 const kindOf = (message: SDKMessage): string =>
   'subtype' in message ? `${message.type} ${message.subtype}` : message.type;
 
-/** An error up to what is the real agent's own diagnosis. */
+/** An error without the real agent's own diagnosis. */
 const wordsOf = (error: string): string => error.replace(/: \[.*/, '');
 
-/** What a host reads off the messages. */
+/** The facts that a host reads from the messages. */
 function facts(messages: readonly SDKMessage[], { compared, options = {} }: Claim): unknown[] {
   return messages.map((message) => {
     if (compared === undefined && message.type === 'assistant')
       return message.message.content.map((block) =>
         block.type === 'text' ? block.text : block.type === 'tool_use' && [block.name, block.input],
       );
-    // Whoever has no canUseTool is told by each tool in words of its own.
+    // Without canUseTool, each tool has its own text for the denial.
     if (options.canUseTool && message.type === 'user') return failuresOf(message);
     if (message.type !== 'result') return undefined;
     const { is_error, num_turns, stop_reason, permission_denials, terminal_reason } = message;
@@ -286,7 +286,7 @@ function facts(messages: readonly SDKMessage[], { compared, options = {} }: Clai
   });
 }
 
-/** What the model is told of tools that were not run, and of interruptions. */
+/** The texts for the model about skipped tools and interruptions. */
 function failuresOf({ message: { content }, tool_use_result }: SDKUserMessage): unknown {
   if (typeof content === 'string') return content;
   return content.map((block) => {
@@ -297,7 +297,7 @@ function failuresOf({ message: { content }, tool_use_result }: SDKUserMessage): 
   });
 }
 
-/** What of the shape of a fake is not in the real one; `null` and what is empty may be anything there. */
+/** Lists keys that the fake has and the real agent has not; `null` and empty values match anything. */
 function differences(fake: unknown, real: unknown, path = ''): string[] {
   if (fake === null || real === null) return real === undefined ? [`${path} is null`] : [];
   if (Array.isArray(fake) && Array.isArray(real)) {
@@ -307,7 +307,7 @@ function differences(fake: unknown, real: unknown, path = ''): string[] {
   if (typeof fake !== typeof real || Array.isArray(fake) !== Array.isArray(real))
     return [`${path} is ${typeof fake}, not ${typeof real}`];
   if (typeof fake !== 'object') return [];
-  // A tool's own result, and a table by model, have keys of their own.
+  // A tool's own result and a table by model have their own keys.
   if (path.endsWith('.input')) return [];
   const others = real as Record<string, unknown>;
   return Object.entries(fake).flatMap(([key, value]) => {

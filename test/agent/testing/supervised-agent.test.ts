@@ -1,4 +1,4 @@
-// Real queries, a real supervisor, and agents that are none.
+// Real queries and a real supervisor, with fake agents.
 import { query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk';
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../../../kit/process-table.ts';
@@ -21,7 +21,7 @@ async function lastOf(running: AsyncIterable<SDKMessage>): Promise<string | unde
 }
 
 describe('a supervised fake agent', () => {
-  it('is charged to its session', async () => {
+  it('charges its session', async () => {
     const agent = fakeAgent([say('Hi.'), result({ costUsd: 0.25 })]);
     await using supervisor = createTestSupervisor({ agent });
     const reports: ExitReport[] = [];
@@ -79,7 +79,7 @@ describe('a supervised fake agent', () => {
     void process.exited.then((end) => {
       report = end;
     });
-    // Looks at the process table take real time.
+    // Reads of the process table take real time.
     await eventually(() => clock.advance(5_000).then(() => report));
     expect(report).toMatchObject({ cause: 'idle', code: 0 });
   });

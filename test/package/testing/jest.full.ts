@@ -1,4 +1,4 @@
-// The same under jest, which is none of this project's own: it comes from the registry.
+// The same tests under jest, which is installed from the registry.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EXPECTED, makeSampleProject, type SampleProject } from '../../../kit/sample-project.ts';
 import { CAN_WATCH } from '../../../kit/supervised.ts';

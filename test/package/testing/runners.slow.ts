@@ -1,4 +1,4 @@
-// The setup file in a project of its own: who leaves something behind fails, and is named.
+// The setup file in a project of its own: a test file that leaves something fails, and is named.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

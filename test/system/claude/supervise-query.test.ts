@@ -1,4 +1,4 @@
-// superviseQuery on queries of other shapes than today's SDK: what it needs of one, and what it does without.
+// superviseQuery with queries of other shapes than today's SDK: the parts that it needs of one.
 import { describe, expect } from 'vitest';
 import { eventually, findByMarker } from '../../../kit/process-table.ts';
 import { MARKER } from '../../../kit/scenarios.ts';
@@ -11,7 +11,7 @@ interface Params {
   readonly options?: { readonly resume?: string; readonly abortController?: AbortController };
 }
 
-/** An agent that ends with its input, and leaves a process behind. */
+/** An agent that exits at the end of its input, and leaves a process. */
 const AGENT = 'setsid sleep 300 > /dev/null 2>&1 & cat > /dev/null';
 
 const total = (usd: number, session = 'a') => ({
@@ -25,7 +25,7 @@ const it = base.extend('ask', async ({ supervise, marker }) => {
   const supervisor = supervise();
   await supervisor.start();
   const reports: ExitReport[] = [];
-  /** A query that has nothing but its iterator. */
+  /** A query without usage requests. */
   async function* plain(hook: SpawnHook, messages: readonly unknown[]) {
     const env = { PATH: process.env['PATH'], [MARKER]: marker };
     const agent = hook({ command: 'sh', args: ['-c', AGENT], env });
@@ -53,7 +53,7 @@ const it = base.extend('ask', async ({ supervise, marker }) => {
   );
 });
 
-describe.runIf(CAN_WATCH)('a query that has nothing but its iterator', () => {
+describe.runIf(CAN_WATCH)('a query without usage requests', () => {
   it('is over when the tree is dead, and is charged by its results', async ({ ask, marker }) => {
     const messages = [{ type: 'system' }, total(1), 'no message', null, total(3), total(0)];
     const read: unknown[] = [];
@@ -64,7 +64,7 @@ describe.runIf(CAN_WATCH)('a query that has nothing but its iterator', () => {
     expect(ask.spent()).toBe(3);
   });
 
-  it('is charged with all of a resumed conversation, as nothing tells what that had cost', async ({
+  it('is charged with all costs of a resumed conversation, since the earlier costs are unknown', async ({
     ask,
   }) => {
     for (const sum of [2, 5]) {
@@ -74,25 +74,25 @@ describe.runIf(CAN_WATCH)('a query that has nothing but its iterator', () => {
     expect(ask.spent()).toBe(7);
   });
 
-  it('throws what it throws, when the tree is dead', async ({ ask, marker }) => {
+  it("throws the SDK's own error, after the tree is dead", async ({ ask, marker }) => {
     const error = new Error('mine');
     await expect(all(ask([total(1), error])({ prompt: '' }))).rejects.toBe(error);
     expect(findByMarker(MARKER, marker)).toEqual([]);
   });
 
-  it('ends all by break', async ({ ask, marker }) => {
+  it('ends the whole tree on break', async ({ ask, marker }) => {
     for await (const _ of ask([total(1), total(2)])({ prompt: '' })) break;
     expect(findByMarker(MARKER, marker)).toEqual([]);
     expect(ask.spent()).toBe(1);
   });
 });
 
-describe.runIf(CAN_WATCH)('a query that can be asked for its total', () => {
+describe.runIf(CAN_WATCH)('a query with usage requests', () => {
   const name = 'usage_EXPERIMENTAL_MAY_CHANGE_DO_NOT_RELY_ON_THIS_API_YET';
   const says = (usd: number): object => ({ session: { total_cost_usd: usd } });
   const answer = { type: 'assistant', session_id: 'a' };
 
-  it('is not charged with what its conversation had cost', async ({ ask }) => {
+  it('is not charged with the earlier costs of its conversation', async ({ ask }) => {
     const running = ask([total(5)], {}, { [name]: async () => says(3) });
     await all(running({ prompt: '', options: { resume: 'a' } }));
     expect(ask.spent()).toBe(2);
@@ -124,7 +124,9 @@ describe.runIf(CAN_WATCH)('a query that can be asked for its total', () => {
     expect(ask.spent()).toBe(5);
   });
 
-  it('is asked once if it has a plan, whose server each question reaches', async ({ ask }) => {
+  it("is asked only once if it has a plan, since each request reaches the plan's server", async ({
+    ask,
+  }) => {
     let asked = 0;
     const usage = async () => {
       asked += 1;

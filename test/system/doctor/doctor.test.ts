@@ -40,7 +40,7 @@ const it = inArea.extend('supervise', async ({ area }, { onCleanup }) => {
   };
 });
 
-/** A report that is what its schema says, to the last field. */
+/** Makes a report, and checks every field against the schema. */
 async function examine(supervisor: Supervisor): Promise<DoctorReport> {
   const report = await doctor(supervisor);
   expect(JSON.parse(JSON.stringify(report))).toEqual(report);
@@ -52,7 +52,7 @@ const statusOf = ({ checks }: DoctorReport, wanted: string) =>
   checks.find(({ id }) => id === wanted)?.status;
 
 describe.runIf(CAN_CONTAIN)('the doctor', () => {
-  it('finds nothing before the first start, and leaves no trace', async ({ area, supervise }) => {
+  it('finds nothing before the first start, and writes nothing', async ({ area, supervise }) => {
     const supervisor = supervise({ stateDir: join(area.folder, 'none') });
     const report = await examine(supervisor);
     expect(report).toMatchObject({
@@ -114,7 +114,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     ]);
   });
 
-  it('shows who waits, the next one first', async ({ area, supervise }) => {
+  it('shows waiting requests, the next one first', async ({ area, supervise }) => {
     const supervisor = supervise({ pool: { concurrency: 1 } });
     const request = { ...SLEEPER, kind: 'agent', env: area.env };
     const agent = supervisor.spawn(request);
@@ -157,7 +157,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     ]);
   });
 
-  it('remembers the ends after stop(), and opens nothing again', async ({ area, supervise }) => {
+  it('shows the ends after stop(), and opens nothing again', async ({ area, supervise }) => {
     const supervisor = supervise();
     const child = supervisor.spawn({ ...SLEEPER, env: area.env });
     await child.started;
@@ -172,10 +172,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     expect(readdirSync(area.stateDir)).toEqual(names);
   });
 
-  it('tells apart what lives, is dead, and is somebody else by now', async ({
-    area,
-    supervise,
-  }) => {
+  it('tells live processes from dead ones and from recycled pids', async ({ area, supervise }) => {
     const supervisor = supervise();
     await supervisor.start();
     const other = await area.readyHost();
@@ -238,7 +235,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     expect(child.exitCode).toBeNull();
   });
 
-  it('sees what others could do in the state directory', async ({ area, supervise }) => {
+  it('reports files that other users can read or write', async ({ area, supervise }) => {
     const supervisor = supervise();
     await supervisor.start();
     const at = (name: string) => join(area.stateDir, name);
@@ -257,7 +254,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     expect(statusOf(report as DoctorReport, 'state-dir')).toBe('fail');
   });
 
-  it('reads names of the environment, and no value', async ({ supervise }) => {
+  it('shows names of environment variables, and no value', async ({ supervise }) => {
     const values: Record<string, string> = {
       CLAUDECODE: 'value-of-a-marker',
       CLAUDE_CODE_ENTRYPOINT: 'value-of-an-entrypoint',
@@ -286,7 +283,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     }
   });
 
-  it('has a schema that is JSON, and says what may not be missing', () => {
+  it('has a JSON Schema with the required fields', () => {
     const schema = doctorReportSchema() as { required: string[]; title: string };
     expect(JSON.parse(JSON.stringify(schema))).toEqual(schema);
     expect(schema.title).toBe('DoctorReport');
@@ -296,7 +293,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     ]);
   });
 
-  it('says which host it looked at', async ({ supervise }) => {
+  it('names the host that made the report', async ({ supervise }) => {
     const { host } = await examine(supervise());
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
     expect(host).toMatchObject({

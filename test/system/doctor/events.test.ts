@@ -39,7 +39,7 @@ async function lastOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
 const warn = (message: string) => fake.supervisor.foundation.warn('TEST', message);
 
 describe('the stream of events', () => {
-  it('says hello, then each event with its number', async () => {
+  it('begins with hello, then sends each event with its number', async () => {
     const events = eventsOf(open().open() ?? null);
     expect((await events.next()).value).toEqual({
       ...{ id: undefined, event: 'hello', data: { version: 1, lastId: 0 } },
@@ -55,7 +55,7 @@ describe('the stream of events', () => {
     });
   });
 
-  it('tells who was too slow how much is missing, and goes on with the newest', async () => {
+  it('tells a slow client how many events are missing, and goes on with the newest', async () => {
     const body = open().open() ?? null;
     for (let at = 1; at <= 5000; at++) warn(String(at));
     const events = eventsOf(body);
@@ -65,7 +65,7 @@ describe('the stream of events', () => {
     expect((await events.next()).value).toMatchObject({ id: '4001', data: { message: '4001' } });
   });
 
-  it('listens only while somebody follows, and ends with the supervisor', async () => {
+  it('listens only while there is a client, and ends with the supervisor', async () => {
     const streams = open(2);
     const one = streams.open();
     const other = streams.open();
@@ -81,7 +81,7 @@ describe('the stream of events', () => {
     expect((await events.next()).value).toMatchObject({ data: { lastId: 1 } });
   });
 
-  it('is kept open by heartbeats, and given up when nobody reads them', async () => {
+  it('is kept open by heartbeats, and closed when the client does not read them', async () => {
     const streams = open();
     const reader = streams.open()?.getReader();
     streams.open();
@@ -98,7 +98,7 @@ describe('the stream of events', () => {
     expect(streams.size, 'the one that never reads').toBe(1);
   });
 
-  it('shows of an error its code, and of a process nothing that it said', async () => {
+  it('shows only the code of an error, and no output of a process', async () => {
     const events = eventsOf(open().open() ?? null);
     await events.next();
     const error = new SupervisorError('CWD_NOT_FOUND', 'The folder /secret/place is not there.');
@@ -121,14 +121,14 @@ describe('the stream of events', () => {
   });
 });
 
-describe('a flood', () => {
+describe('a flood of events', () => {
   const CLIENTS = 20;
   const SECONDS = 5;
   const PER_SECOND = 1000;
   const HOST = fileURLToPath(new URL('../../fixtures/hosts/doctor.ts', import.meta.url));
   const SCRIPT = fileURLToPath(new URL('../../fixtures/stream-clients.mjs', import.meta.url));
 
-  it('1,000 events a second to 20 clients, one of them deaf: bounded, and the host does not feel it', async () => {
+  it('takes bounded memory and time for 1,000 events a second to 20 clients, one of which does not read', async () => {
     const { warn } = fake.supervisor.foundation;
     const site = await serve(toNodeListener(doctorHandler(fake.supervisor, { token: TOKEN })));
     const args = [SCRIPT, `${site.url}/events`, TOKEN, String(CLIENTS)];
@@ -151,7 +151,7 @@ describe('a flood', () => {
       delay.disable();
       const { user, system } = process.cpuUsage(cpu);
       const cores = (user + system) / 1e6 / SECONDS;
-      // So much that no buffer of the system could hold it for the deaf one.
+      // More than the system's buffers can hold for the client that does not read.
       while (sent < 40_000) {
         for (let at = 0; at < 100; at++) warn('FLOOD', `event ${++sent} ${LONG}`);
         await turn();
@@ -168,7 +168,7 @@ describe('a flood', () => {
       expect(deaf.got + deaf.missed).toBe(sent);
       expect(deaf.missed).toBeGreaterThan(1000);
       expect(grownBytes).toBeLessThan(100e6);
-      // Of its own work: how late a turn may be is up to whoever else wants the processor.
+      // Only its own work is measured: other programs may delay a turn of the loop.
       expect(cores).toBeLessThan(0.5);
       expect(inMs(delay.percentile(50))).toBeLessThan(20);
     } finally {
@@ -178,7 +178,7 @@ describe('a flood', () => {
     }
   });
 
-  it('lets a host end, whoever still follows', async () => {
+  it('lets the host exit while clients are connected', async () => {
     const host = spawn(process.execPath, [HOST, fake.stateDir, TOKEN]);
     const ended = once(host, 'exit');
     const [port] = await once(createInterface({ input: host.stdout }), 'line');

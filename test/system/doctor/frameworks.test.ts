@@ -1,4 +1,4 @@
-// The same handler wherever a host has its routes, each mounted as docs/doctor-page.md says.
+// The same handler in each framework, mounted as docs/doctor-page.md shows.
 import type { RequestListener } from 'node:http';
 import express from 'express';
 import fastify from 'fastify';
@@ -65,7 +65,7 @@ const MOUNTS: Readonly<Record<string, Mount>> = {
 describe.each(Object.keys(MOUNTS))('%s', (name) => {
   const mount = MOUNTS[name] as Mount;
 
-  it.runIf(CAN_WATCH)('serves all of it', async ({ supervise, marker, onTestFinished }) => {
+  it.runIf(CAN_WATCH)('serves every route', async ({ supervise, marker, onTestFinished }) => {
     const supervisor = supervise();
     const site = await serve(await mount(doctorHandler(supervisor, { token: TOKEN })));
     onTestFinished(() => site.close());

@@ -34,7 +34,7 @@ const it = base.extend('site', async ({ supervise }, { onCleanup }) => {
   };
 });
 
-/** The cookie of who has logged in. */
+/** Logs in, and returns the cookie. */
 async function logIn({ url, origin }: Site): Promise<string> {
   const { headers } = await ask(`${url}/login`, {
     method: 'POST',
@@ -46,10 +46,10 @@ async function logIn({ url, origin }: Site): Promise<string> {
 
 const WAIVED = { waiveTokenOnLoopback: true };
 
-describe('who gets in', () => {
+describe('authentication', () => {
   const ADDRESSES = ['', '/', '/report.json', '/metrics', '/events'];
 
-  it('nobody without the token', async ({ site }) => {
+  it('refuses requests without the token', async ({ site }) => {
     const { url } = await site();
     const wrong = [
       {},
@@ -65,22 +65,22 @@ describe('who gets in', () => {
         expect([address, status]).toEqual([address, 401]);
         expect(got['www-authenticate']).toBe('Bearer');
         expect(JSON.parse(text)).toEqual({
-          error: 'This takes the token: log in, or send it as "Authorization: Bearer".',
+          error: 'This needs the token: log in, or send it as "Authorization: Bearer".',
         });
       }
     }
-    // Neither does an address that holds it.
+    // A token in the address does not count either.
     expect((await ask(`${url}?token=${TOKEN}`)).status).toBe(401);
     expect((await ask(`${url}/report.json`, { headers: bearer() })).status).toBe(200);
   });
 
-  it('nobody at all where there is no token', async ({ site }) => {
+  it('refuses all requests when the host has set no token', async ({ site }) => {
     const { url } = await site({});
     for (const token of ['', 'undefined', TOKEN]) {
       const { status, text } = await ask(url, { headers: bearer(token) });
       expect([status, JSON.parse(text).error]).toEqual([
         401,
-        'Nobody gets in here: the host has set no token.',
+        'No access: the host has set no token.',
       ]);
     }
     const login = { method: 'POST', headers: { 'sec-fetch-site': 'same-origin' } };
@@ -88,19 +88,19 @@ describe('who gets in', () => {
     expect((await ask(url, { headers: HTML })).text).not.toContain('<input');
   });
 
-  it('whom the host itself lets in', async ({ site }) => {
+  it("accepts requests that the host's own authorize accepts", async ({ site }) => {
     const authorize = (request: Request) => request.headers.get('x-user') === 'admin';
     const { url } = await site({ authorize });
     expect((await ask(url, { headers: { 'x-user': 'admin' } })).status).toBe(200);
     expect((await ask(url, { headers: { 'x-user': 'guest' } })).status).toBe(401);
     const headers = { 'x-user': 'admin' };
     expect((await ask(`${url}/stop`, { method: 'POST', headers })).status).toBe(403);
-    // Only true is yes.
+    // Only `true` lets a request in.
     const lax = await site({ authorize: (() => 'no') as never });
     expect((await ask(lax.url)).status).toBe(401);
   });
 
-  it('who has logged in, until the logout, and by nothing that tells the token', async ({
+  it('accepts a login cookie until the logout, and does not put the token into it', async ({
     site,
   }) => {
     const one = await site();
@@ -115,12 +115,12 @@ describe('who gets in', () => {
     });
     expect([logout.status, logout.headers['location']]).toEqual([303, './']);
     expect(String(logout.headers['set-cookie'])).toMatch(/^agent_supervisor_doctor=; .*Max-Age=0;/);
-    // A cookie is of one handler only.
+    // A cookie is valid for one handler only.
     const other = await site();
     expect((await ask(other.url, { headers: { cookie } })).status).toBe(401);
   });
 
-  it('the cookie stays with its page', async ({ site }) => {
+  it('limits the cookie to the path of its page', async ({ site }) => {
     const { url, origin } = await site();
     const login = (headers: Asking['headers'] & object) =>
       ask(`${url}/login`, { method: 'POST', headers, body: { token: TOKEN } });
@@ -128,7 +128,7 @@ describe('who gets in', () => {
     expect(String(plain.headers['set-cookie'])).toMatch(
       /^agent_supervisor_doctor=\d+\.[\w-]{43}; Path=\/api\/admin\/doctor; Max-Age=43200; HttpOnly; SameSite=Strict$/,
     );
-    // A proxy speaks TLS for us.
+    // A proxy ends TLS.
     const secure = await login({
       origin: origin.replace('http:', 'https:'),
       'sec-fetch-site': 'same-origin',
@@ -136,7 +136,7 @@ describe('who gets in', () => {
     expect(String(secure.headers['set-cookie'])).toMatch(/; Secure$/);
   });
 
-  it('by a waiver: only on the loopback, by its name, and with nobody in between', async ({
+  it('waives the token only on the loopback, for a loopback name, and without a proxy', async ({
     site,
   }) => {
     const { url, port } = await site({ token: TOKEN }, WAIVED);
@@ -172,8 +172,8 @@ describe('who gets in', () => {
   });
 });
 
-describe('what is refused', () => {
-  it('a method that an address does not have', async ({ site }) => {
+describe('a bad request', () => {
+  it('is refused for a method that the route does not have', async ({ site }) => {
     const { url } = await site();
     const table = {
       '': 'GET, HEAD',
@@ -198,7 +198,7 @@ describe('what is refused', () => {
     expect((await ask(`${url}/favicon.ico`, { headers: bearer() })).status).toBe(404);
   });
 
-  it('an action that does not come from the page', async ({ site, supervise }) => {
+  it('is refused for an action that does not come from the page', async ({ site, supervise }) => {
     const supervisor = supervise();
     const one = await site({ token: TOKEN }, WAIVED, supervisor);
     const { url, origin, port } = one;
@@ -216,9 +216,9 @@ describe('what is refused', () => {
       { ...own, 'sec-fetch-site': 'cross-site' },
       { ...own, 'sec-fetch-site': 'same-site' },
       { cookie, origin: 'http://evil.test', 'sec-fetch-site': 'same-origin' },
-      // As a browser, with what only a program has: a page of elsewhere must not borrow it.
+      // A browser that sends a token: a page of another site must not make it act.
       { ...bearer(), origin: 'http://evil.test' },
-      // Waived, and from nowhere.
+      // Waived, and without an origin.
       {},
     ]) {
       expect([headers, await stop(headers)]).toEqual([headers, 403]);
@@ -242,7 +242,7 @@ describe('what is refused', () => {
     expect(supervisor.state).toBe('stopped');
   });
 
-  it('what has no sense', async ({ site }) => {
+  it('is refused for an unknown target or an unreadable body', async ({ site }) => {
     const { url } = await site();
     const post = async (address: string, body?: Asking['body'], headers = {}) => {
       const asking = { method: 'POST', headers: { ...bearer(), ...headers } };
@@ -263,7 +263,7 @@ describe('what is refused', () => {
     expect(await post('/end', 'x'.repeat(20_000))).toEqual([413, 'The body is too long.']);
   });
 
-  it('options that are none', ({ supervise }) => {
+  it('is impossible with invalid options, which throw at once', ({ supervise }) => {
     const supervisor = supervise();
     const make = (options: unknown) => () => doctorHandler(supervisor, options as never);
     expect(make({ tokn: TOKEN })).toThrow(
@@ -283,15 +283,15 @@ describe('what is refused', () => {
     );
   });
 
-  it('a request that is none', async ({ site }) => {
+  it('is refused when it is no valid HTTP request', async ({ site }) => {
     const { url } = await site();
     expect((await ask(url, { headers: { host: 'a b' } })).status).toBe(400);
     expect((await ask(url, { headers: { ...bearer(), host: '127.0.0.1' } })).status).toBe(200);
   });
 });
 
-describe('what is answered', () => {
-  it('each in its own way, under strict headers', async ({ site }) => {
+describe('a response', () => {
+  it("has the route's content type and strict headers", async ({ site }) => {
     const { url } = await site();
     const of = async (address: string, headers: Record<string, string> = {}) => {
       const answered = await ask(url + address, { headers: { ...bearer(), ...headers } });
@@ -319,7 +319,7 @@ describe('what is answered', () => {
     expect([head.status, head.text]).toEqual([200, '']);
   });
 
-  it('with links that lead to the same place, wherever that is', async ({ supervise }) => {
+  it('has links to the same page, wherever it is mounted', async ({ supervise }) => {
     const handler = doctorHandler(supervise(), { token: TOKEN });
     const headers = { ...bearer(), ...HTML };
     for (const path of ['/', '/doctor', '/doctor/', `${MOUNT}`, `${MOUNT}/`]) {
@@ -332,38 +332,41 @@ describe('what is answered', () => {
     }
   });
 
-  it.runIf(CAN_WATCH)('an action with what it has ended', async ({ site, supervise, marker }) => {
-    const supervisor = supervise();
-    const spawn = (sessionId: string) =>
-      supervisor.spawn({
-        command: '/bin/sh',
-        args: ['-c', 'setsid sleep 300 & echo up; wait'],
-        sessionId,
-        env: { PATH: process.env['PATH'] ?? '', [MARKER]: marker },
+  it.runIf(CAN_WATCH)(
+    'lists the processes that an action has ended',
+    async ({ site, supervise, marker }) => {
+      const supervisor = supervise();
+      const spawn = (sessionId: string) =>
+        supervisor.spawn({
+          command: '/bin/sh',
+          args: ['-c', 'setsid sleep 300 & echo up; wait'],
+          sessionId,
+          env: { PATH: process.env['PATH'] ?? '', [MARKER]: marker },
+        });
+      const agents = [spawn('one'), spawn('two')];
+      await Promise.all(agents.map(({ stdout }) => stdout.take(1).toArray()));
+      const { url } = await site({ token: TOKEN }, {}, supervisor);
+      const act = async (action: string, target: string) => {
+        const body = { target };
+        const { text } = await ask(`${url}/${action}`, { method: 'POST', headers: bearer(), body });
+        return JSON.parse(text);
+      };
+      const rows = agents.map(({ pid }) => readRow(pid ?? 0));
+      expect(await act('reap', 'one')).toMatchObject({
+        ended: [{ pid: agents[0]?.pid, sessionId: 'one', cause: 'reaped' }],
+        survivors: [],
       });
-    const agents = [spawn('one'), spawn('two')];
-    await Promise.all(agents.map(({ stdout }) => stdout.take(1).toArray()));
-    const { url } = await site({ token: TOKEN }, {}, supervisor);
-    const act = async (action: string, target: string) => {
-      const body = { target };
-      const { text } = await ask(`${url}/${action}`, { method: 'POST', headers: bearer(), body });
-      return JSON.parse(text);
-    };
-    const rows = agents.map(({ pid }) => readRow(pid ?? 0));
-    expect(await act('reap', 'one')).toMatchObject({
-      ended: [{ pid: agents[0]?.pid, sessionId: 'one', cause: 'reaped' }],
-      survivors: [],
-    });
-    expect(rows.map((row) => row !== undefined && isAlive(row))).toEqual([false, true]);
-    expect(await act('end', agents[1]?.id ?? '')).toMatchObject({
-      ended: [{ pid: agents[1]?.pid, cause: 'terminated', sessionId: 'two' }],
-      survivors: [],
-    });
-    await eventually(() => supervisor.list().length === 0);
-  });
+      expect(rows.map((row) => row !== undefined && isAlive(row))).toEqual([false, true]);
+      expect(await act('end', agents[1]?.id ?? '')).toMatchObject({
+        ended: [{ pid: agents[1]?.pid, cause: 'terminated', sessionId: 'two' }],
+        survivors: [],
+      });
+      await eventually(() => supervisor.list().length === 0);
+    },
+  );
 
   it.runIf(CAN_WATCH)(
-    'to a browser without JavaScript: a question first',
+    'asks first in a browser without JavaScript',
     async ({ site, supervise, marker }) => {
       const supervisor = supervise();
       const env = { PATH: process.env['PATH'] ?? '', [MARKER]: marker };
@@ -389,7 +392,7 @@ describe('what is answered', () => {
   );
 });
 
-describe.runIf(CAN_WATCH)('the button of a session whose name is as long as one may be', () => {
+describe.runIf(CAN_WATCH)('the button of a session with the longest allowed id', () => {
   it.for([
     ['in Latin', 'x'.repeat(1024)],
     ['in characters of three bytes', '\u6f22'.repeat(1024)],
@@ -405,7 +408,7 @@ describe.runIf(CAN_WATCH)('the button of a session whose name is as long as one 
     const one = await site({ token: TOKEN }, {}, supervisor);
     const headers = { ...HTML, cookie: await logIn(one), origin: one.origin };
     const { text } = await ask(one.url, { headers });
-    // What is in the page is what a browser sends back, its lines as a form has them.
+    // A browser sends the value in the page back, with its line ends changed.
     const shown = /action="[^"]*reap".*?name="target" value="([^"]*)"/s.exec(text)?.[1] ?? '';
     const target = unescaped(shown).replaceAll('\n', '\r\n');
     const body = { form: formTokenIn(text), target, confirmed: 'yes' };
@@ -431,9 +434,7 @@ describe('every link of a page', () => {
     ...['a:b', '%2F%2Felsewhere', '..%2F', 'page', '@elsewhere', '%5C%5Celsewhere', '?x=y', '/'],
   ];
 
-  it('leads to the origin that the page came from, whatever its address ends in', async ({
-    site,
-  }) => {
+  it('leads to the origin of the page, whatever its address ends in', async ({ site }) => {
     const { url, origin } = await site();
     for (const name of NAMES) {
       const address = `${url}/${name}`;
@@ -447,7 +448,7 @@ describe('every link of a page', () => {
     }
   });
 
-  it('would lead elsewhere without the dot before it', () => {
+  it('would lead to another origin without the leading dot (control)', () => {
     const links = NAMES.slice(0, 5).map((name) => new URL(`${name}/login`, 'http://127.0.0.1:1/'));
     for (const { protocol, host } of links) expect(protocol + host).not.toBe('http:127.0.0.1:1');
   });

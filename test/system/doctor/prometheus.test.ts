@@ -26,7 +26,7 @@ function family(text: string, name: string): Family | undefined {
 }
 
 describe('the Prometheus text', () => {
-  it('is read by a parser, figure by figure', () => {
+  it('has every figure, read by a parser', () => {
     const text = prometheusText(sampleReport(), tally);
     const value = (name: string) => family(text, name)?.metrics;
     expect(value('pool_slots')).toEqual([{ value: '2' }]);
@@ -49,7 +49,7 @@ describe('the Prometheus text', () => {
     }
   });
 
-  it('has no session in it, and so many kinds', () => {
+  it('has no session, and a limited number of kinds', () => {
     const processes = Array.from({ length: 500 }, (_, at) =>
       sampleProcess({ kind: `kind "${at}"\\\n`, sessionId: `session-${at}` }),
     );
@@ -61,7 +61,7 @@ describe('the Prometheus text', () => {
     expect(kinds.at(-1)).toEqual({ value: '470', labels: { kind: 'other' } });
   });
 
-  it('from outside of the host, too', () => {
+  it('can be written from outside the host, too', () => {
     const text = prometheusText(sampleReport({ supervisor: null }), tally);
     expect(family(text, 'pool_slots')).toBeUndefined();
     expect(family(text, 'processes_alive')).toBeDefined();
@@ -76,7 +76,7 @@ describe('the Prometheus text', () => {
 });
 
 describe('the tally', () => {
-  it('counts once, however many handlers there are', () => {
+  it('counts an event once, with any number of handlers', () => {
     using fake = new FakeSupervision();
     const one = tallyOf(fake.supervisor);
     expect(tallyOf(fake.supervisor)).toBe(one);

@@ -1,4 +1,4 @@
-// A script that has no server, and nothing else that keeps it alive.
+// A script without a server, which nothing else keeps alive.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,7 +7,7 @@ import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
 
 const SOURCE = join(import.meta.dirname, '../../../src');
 
-/** What a script in a process of its own prints; it rejects where that exits before it has done. */
+/** Runs a script in a process of its own, and returns its output; rejects if it exits too early. */
 const it = base.extend('script', ({ home, marker }) => async (lines: string) => {
   const text = `
     import { createSupervisor } from '${SOURCE}/index.ts';
@@ -19,7 +19,7 @@ const it = base.extend('script', ({ home, marker }) => async (lines: string) => 
   return (await run(process.execPath, ['--input-type=module', '-e', text], { env })).stdout.trim();
 });
 
-it.runIf(CAN_WATCH)('settles two requests, one after the other', async ({ script }) => {
+it.runIf(CAN_WATCH)('answers two requests, one after the other', async ({ script }) => {
   const told = await script(`
     const handler = doctorHandler(supervisor, { authorize: () => true });
     const ask = async () => (await handler(new Request('http://x/report.json'))).status;
@@ -27,9 +27,12 @@ it.runIf(CAN_WATCH)('settles two requests, one after the other', async ({ script
   expect(told).toBe('200 200');
 });
 
-it.runIf(CAN_WATCH)('would not be kept alive by the wait between them', async ({ script }) => {
-  const wait = `
+it.runIf(CAN_WATCH)(
+  'the wait between reports would not keep a host alive by itself (control)',
+  async ({ script }) => {
+    const wait = `
     const { systemClock } = await import('${SOURCE}/os/clock.ts');
     await new Promise((resolve) => systemClock.after(150, resolve));`;
-  await expect(script(wait)).rejects.toMatchObject({ code: 13 });
-});
+    await expect(script(wait)).rejects.toMatchObject({ code: 13 });
+  },
+);

@@ -1,4 +1,4 @@
-// Whatever a process was given or has said: none of it is in a report, nor in what is written down.
+// Secrets in a process's arguments, environment and output appear in no report and no history.
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -7,12 +7,12 @@ import { CAN_CONTAIN, it, LADDER } from '../../../kit/containment.ts';
 import { createSupervisor } from '../../../src/index.ts';
 import { doctor } from '../../../src/inspect/doctor.ts';
 
-// Each run takes a second: a failure is shown as it is.
+// Each run takes a second, so a failing case is not shrunk.
 const RUNS = { seed: 20261126, numRuns: 6, endOnFailure: true };
 const SCRIPT =
   'printf "%s\\n" "$PLANTED" "$1" >&2; printf "%s\\n" "$1"; sleep 300 & exec sleep 301';
 
-/** No word of ours, and no shape that anybody would know for a secret. */
+/** No word of this package, and no text that looks like a secret. */
 const planted = () => fc.stringMatching(/^q[a-z0-9]{11}z$/);
 
 describe.runIf(CAN_CONTAIN)('a planted secret', () => {

@@ -1,4 +1,4 @@
-// Secrets are planted wherever a host has some; what the doctor shows has none of them.
+// Secrets are planted in every place of a host; the doctor shows none of them.
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -33,7 +33,7 @@ describe('an event', () => {
     },
   });
 
-  /** Every event with a secret in each place that may hold one. */
+  /** Every event, with a secret in each place that can hold one. */
   const planted = (text: string, sentence: string): SupervisorEvents => ({
     requested: subject,
     queued: { ...subject, waiting: 1 },
@@ -93,7 +93,7 @@ describe('an event', () => {
     );
   });
 
-  it('keeps what may be read', () => {
+  it('keeps text that holds no path and no secret', () => {
     const confidential = { secrets: [], folders: () => ['/srv/state', '/'] };
     const shown = (text: string) => textWithoutFolders(text, confidential);
     expect(shown('asked for by the operator (3 of 4 and/or more)')).toBe(
@@ -107,7 +107,7 @@ describe('an event', () => {
 });
 
 describe('the page', () => {
-  it('escapes whatever a name holds', () => {
+  it('escapes HTML in every name', () => {
     const evil = `"'><script>alert(1)</script>&amp;<!--`;
     fc.assert(
       fc.property(fc.constantFrom(evil, `${evil}\n`, 'javascript:alert(1)', '</title>'), (name) => {
@@ -133,7 +133,7 @@ describe('the page', () => {
   });
 });
 
-/** Lives through all that can be shown, with a secret in each place; returns what was shown. */
+/** Goes through everything that the doctor shows, with secrets planted, and returns the output. */
 async function liveThrough(
   supervisor: Supervisor,
   { home, marker, planted }: { home: string; marker: string; planted: readonly string[] },

@@ -1,4 +1,4 @@
-// The real clients of the SDK, of both versions, through our transport; and what theirs leaves behind.
+// The SDK's real clients, 1.x and 2.x, with this transport; and the processes that their own leaves.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Client as Client2 } from '@modelcontextprotocol/client';
@@ -21,7 +21,7 @@ import { safeNames } from '../../../src/mcp/environment.ts';
 import { SupervisedStdioTransport } from '../../../src/mcp/index.ts';
 import { COOKIE_VARIABLE } from '../../../src/os/os.ts';
 
-/** What the clients of both versions can do. */
+/** The methods of both clients. */
 interface AnyClient {
   onclose?: (() => void) | undefined;
   onerror?: ((error: Error) => void) | undefined;
@@ -62,7 +62,7 @@ afterEach(() => void vi.unstubAllEnvs());
 describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Theirs }) => {
   const makeClient = (): AnyClient => new Client(INFO) as unknown as AnyClient;
 
-  it('lists and calls the tools of a server from the registry, which is gone after close()', async ({
+  it('lists and calls the tools of a published server, which is dead after close()', async ({
     supervisor,
     server,
     alive,
@@ -84,7 +84,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     const [running] = findByMarker(MARKER, marker);
     const names = running && environmentOf(running).map((line) => line.replace(/=.*/s, ''));
     const ours = [COOKIE_VARIABLE, MARKER, 'MEMORY_FILE_PATH'];
-    // Node hands the last one down by itself, where coverage is measured.
+    // Node passes this one on by itself when coverage is measured.
     const allowed = [...safeNames('linux'), ...ours, 'NODE_V8_COVERAGE'];
     expect(allowed).toEqual(expect.arrayContaining(names ?? []));
     expect(names).toContain('PATH');
@@ -104,7 +104,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     });
   });
 
-  it('has a stubborn server with a stubborn child: both are gone after close()', async ({
+  it('ends a stubborn server and its stubborn child in close()', async ({
     supervisor,
     server,
     alive,
@@ -118,7 +118,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     expect(alive()).toEqual([]);
   });
 
-  it('has the same server through its own transport, and leaves the child (control)', async ({
+  it("leaves the child with the SDK's own transport (control)", async ({
     server,
     alive,
     marker,
@@ -133,7 +133,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     expect(left).toEqual(['child']);
   });
 
-  it('throws in connect(): the server is gone, and its child', async ({
+  it('throws in connect(), and the server and its child are dead', async ({
     supervisor,
     server,
     alive,
@@ -145,7 +145,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     expect(alive()).toEqual([]);
   });
 
-  it('throws in connect() on its own transport, and leaves the child (control)', async ({
+  it("throws in connect() with the SDK's own transport, and leaves the child (control)", async ({
     server,
     alive,
     marker,
@@ -156,7 +156,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     await endByMarker(MARKER, marker);
   });
 
-  it('is told of the death of its server', async ({ supervisor, server, alive }) => {
+  it('is notified of the death of its server', async ({ supervisor, server, alive }) => {
     const transport = new SupervisedStdioTransport({ ...server(MCP_SERVER, 'polite'), supervisor });
     const client = makeClient();
     await client.connect(transport);
@@ -170,7 +170,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     expect(alive()).toEqual([]);
   });
 
-  it('has its session reaped: what it waits for is refused', async ({ supervisor, server }) => {
+  it('is closed when its session is reaped', async ({ supervisor, server }) => {
     const parameters = { ...server(MCP_SERVER, 'stubborn'), supervisor, sessionId: 'mine' };
     const client = makeClient();
     await client.connect(new SupervisedStdioTransport(parameters));
@@ -183,7 +183,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
     await closed;
   });
 
-  it('can connect again after a start that could not be', async ({ supervisor, server }) => {
+  it('can connect again after a failed start', async ({ supervisor, server }) => {
     const client = makeClient();
     const missing = { command: '/no/such/server', supervisor };
     await expect(client.connect(new SupervisedStdioTransport(missing))).rejects.toMatchObject({
@@ -215,7 +215,7 @@ describe.runIf(CAN_WATCH).for(SDKS)('a client of the SDK $sdk', ({ Client, Their
 describe.runIf(CAN_WATCH)('a client of the SDK 2.x that negotiates', () => {
   const negotiating = () => new Client2(INFO, { versionNegotiation: { mode: 'auto' } });
 
-  it('asks a server of its own, which is supervised, and gone before the other starts', async ({
+  it('probes a server that is supervised, and dead before the other starts', async ({
     supervisor,
     server,
     alive,
@@ -234,10 +234,7 @@ describe.runIf(CAN_WATCH)('a client of the SDK 2.x that negotiates', () => {
     await client.close();
   });
 
-  it('does not wait for the whole ladder of a server that it only asks', async ({
-    supervise,
-    server,
-  }) => {
+  it('does not wait for the whole ladder of a probed server', async ({ supervise, server }) => {
     const supervisor = supervise({ ladder: { stdinEofMs: 20_000, termMs: 20_000, killMs: 1000 } });
     const asked = new Promise<ExitReport>((resolve) => void supervisor.on('exited', resolve));
     const transport = new SupervisedStdioTransport({
@@ -252,7 +249,7 @@ describe.runIf(CAN_WATCH)('a client of the SDK 2.x that negotiates', () => {
     await transport.process?.terminate({ force: true });
   });
 
-  it('asks the server itself if the transport is another one, which this server does not survive (control)', async ({
+  it('probes the server itself with another transport, and this server does not survive it (control)', async ({
     supervisor,
     server,
     alive,

@@ -1,4 +1,4 @@
-// What a server inherits unasked, held against the lists of the SDK itself.
+// The variables that a server inherits by default, compared with the SDK's lists.
 import { execFileSync } from 'node:child_process';
 import { DEFAULT_INHERITED_ENV_VARS as NAMES_2 } from '@modelcontextprotocol/client/stdio';
 import { DEFAULT_INHERITED_ENV_VARS as NAMES_1 } from '@modelcontextprotocol/sdk/client/stdio.js';
@@ -10,8 +10,8 @@ const [V1, V2] = [
   '@modelcontextprotocol/client/stdio',
 ];
 
-describe('the names', () => {
-  it('are these', () => {
+describe('the names of safe variables', () => {
+  it('are fixed', () => {
     expect(safeNames('linux')).toEqual(['HOME', 'LOGNAME', 'PATH', 'SHELL', 'TERM', 'USER']);
     expect(safeNames('darwin')).toEqual(safeNames('linux'));
     expect(safeNames('win32')).toEqual([
@@ -41,12 +41,12 @@ describe('the names', () => {
     expect(safeNames('linux')).toEqual(NAMES_2);
   });
 
-  it("are the SDK's of 2.x on Windows, which are those of 1.x and more", () => {
+  it('are those of the SDK 2.x on Windows, which contain those of 1.x', () => {
     expect(namesOnWindows(V2)).toEqual(safeNames('win32'));
     expect(safeNames('win32')).toEqual(expect.arrayContaining(namesOnWindows(V1)));
   });
 
-  /** The SDK decides at its import, by the platform. */
+  /** The SDK chooses the list at its import, by the platform. */
   function namesOnWindows(sdk = ''): string[] {
     const script = `Object.defineProperty(process, 'platform', { value: 'win32' });
       const { DEFAULT_INHERITED_ENV_VARS } = await import('${sdk}');
@@ -57,13 +57,13 @@ describe('the names', () => {
   }
 });
 
-describe('the environment', () => {
-  it('has those of them that the host has, and nothing else', () => {
+describe('the safe environment', () => {
+  it('has the safe variables of the host, and nothing else', () => {
     const host = { HOME: '/home/me', PATH: '/bin', API_KEY: 'secret', TERM: undefined };
     expect(safeEnvironment(host, 'linux')).toEqual({ HOME: '/home/me', PATH: '/bin' });
   });
 
-  it('has no functions of a shell', () => {
+  it('has no shell functions', () => {
     expect(safeEnvironment({ TERM: '() { :; }', USER: 'me' }, 'linux')).toEqual({ USER: 'me' });
   });
 });

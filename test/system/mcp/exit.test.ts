@@ -1,4 +1,4 @@
-// A server that exits although its client still wants it: the client hears why, before onclose.
+// A server that exits while its client still uses it: onerror gets the reason before onclose.
 
 import { Client as Client2 } from '@modelcontextprotocol/client';
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js';
@@ -24,28 +24,31 @@ describe.runIf(CAN_WATCH)('a server that exits', () => {
     ['by its code', 'exit 3', 'exited with code 3', { code: 3, signal: null }],
     ['without an error', 'exit 0', 'exited with code 0', { code: 0, signal: null }],
     ['by a signal', 'kill -9 $$', 'was killed by SIGKILL', { code: null, signal: 'SIGKILL' }],
-  ] as const)('%s: onerror hears it before onclose', async ([, end, text, data], { server }) => {
-    const { transport, errors, closed, closes } = record(server(`echo no key >&2; ${end}`));
-    const order: string[] = [];
-    const { onerror, onclose } = transport;
-    transport.onerror = (error) => {
-      order.push('error');
-      onerror?.(error);
-    };
-    transport.onclose = () => {
-      order.push('close');
-      onclose?.();
-    };
-    await transport.start();
-    await closed();
-    expect(order).toEqual(['error', 'close']);
-    expect(closes()).toBe(1);
-    expect(errors).toMatchObject([{ code: 'SERVER_EXITED', data }]);
-    expect(errors[0]?.message).toContain(text);
-    expect(errors[0]?.message).toContain('no key');
-  });
+  ] as const)(
+    '%s is reported to onerror before onclose',
+    async ([, end, text, data], { server }) => {
+      const { transport, errors, closed, closes } = record(server(`echo no key >&2; ${end}`));
+      const order: string[] = [];
+      const { onerror, onclose } = transport;
+      transport.onerror = (error) => {
+        order.push('error');
+        onerror?.(error);
+      };
+      transport.onclose = () => {
+        order.push('close');
+        onclose?.();
+      };
+      await transport.start();
+      await closed();
+      expect(order).toEqual(['error', 'close']);
+      expect(closes()).toBe(1);
+      expect(errors).toMatchObject([{ code: 'SERVER_EXITED', data }]);
+      expect(errors[0]?.message).toContain(text);
+      expect(errors[0]?.message).toContain('no key');
+    },
+  );
 
-  it('tells no secret of its environment', async ({ server }) => {
+  it('reports no secret of its environment', async ({ server }) => {
     const { transport, errors, closed } = record(
       server('echo "refused: $API_TOKEN" >&2; exit 1', { API_TOKEN: 'q7-hide-this-q7' }),
     );
@@ -55,7 +58,7 @@ describe.runIf(CAN_WATCH)('a server that exits', () => {
     expect(JSON.stringify([errors[0]?.message, errors])).not.toContain('q7-hide-this-q7');
   });
 
-  it('by a reaped session: onerror hears the cause', async ({ server, supervisor }) => {
+  it('by a reaped session reports the cause to onerror', async ({ server, supervisor }) => {
     const { transport, errors, heard, closed } = record({
       ...server(`${READY}; exec cat`),
       sessionId: 'mine',
@@ -67,7 +70,7 @@ describe.runIf(CAN_WATCH)('a server that exits', () => {
     expect(errors).toMatchObject([{ code: 'SERVER_EXITED', data: { cause: 'reaped' } }]);
   });
 
-  it('by close(): onerror hears nothing (control)', async ({ server }) => {
+  it('by close() reports nothing to onerror (control)', async ({ server }) => {
     const { transport, errors, heard, closes } = record(server(`${READY}; exec cat`));
     await transport.start();
     await heard('ready');
@@ -76,7 +79,7 @@ describe.runIf(CAN_WATCH)('a server that exits', () => {
     expect(closes()).toBe(1);
   });
 
-  it('and leaves a stubborn child: onclose waits for its report no longer than a second', async ({
+  it('and leaves a stubborn child delays onclose by at most a second', async ({
     server,
     supervise,
   }) => {
@@ -96,12 +99,15 @@ describe.runIf(CAN_WATCH)('a server that exits', () => {
   it.for([
     ['1.x', Client1],
     ['2.x', Client2],
-  ] as const)('at its start: a client of the SDK %s hears why', async ([, Client], { server }) => {
-    const client = new Client({ name: 'example', version: '1' });
-    const errors: Error[] = [];
-    client.onerror = (error) => void errors.push(error);
-    const transport = new SupervisedStdioTransport(server('read line; echo no key >&2; exit 3'));
-    await expect(client.connect(transport as never)).rejects.toThrow();
-    expect(errors.map(({ message }) => message).join()).toMatch(/code 3.*no key/s);
-  });
+  ] as const)(
+    'at its start is reported to a client of the SDK %s',
+    async ([, Client], { server }) => {
+      const client = new Client({ name: 'example', version: '1' });
+      const errors: Error[] = [];
+      client.onerror = (error) => void errors.push(error);
+      const transport = new SupervisedStdioTransport(server('read line; echo no key >&2; exit 3'));
+      await expect(client.connect(transport as never)).rejects.toThrow();
+      expect(errors.map(({ message }) => message).join()).toMatch(/code 3.*no key/s);
+    },
+  );
 });

@@ -1,4 +1,4 @@
-// A host whose client is connected dies, whatever the cause.
+// A host with a connected client dies, for any cause.
 import { describe, expect } from 'vitest';
 import {
   type Area,
@@ -16,7 +16,7 @@ const DEATHS: readonly (readonly [string, (host: ContainedHost) => void])[] = [
   ['an uncaught throw', (host) => host.send({ do: 'die', how: 'throw' })],
 ];
 
-/** What stands of the server, by what it was started as. */
+/** Lists the live processes of the server, by its command line. */
 const roles = (area: Area) => area.tree().flatMap(({ args }) => args[2] ?? []);
 
 async function connectedHost(area: Area, whose: 'supervised' | 'theirs'): Promise<ContainedHost> {
@@ -27,14 +27,14 @@ async function connectedHost(area: Area, whose: 'supervised' | 'theirs'): Promis
 }
 
 describe.runIf(CAN_CONTAIN)('a host with a connected client dies', () => {
-  it.for(DEATHS)('by %s: server and child are gone', async ([, kill], { area }) => {
+  it.for(DEATHS)('ends server and child after %s', async ([, kill], { area }) => {
     const host = await connectedHost(area, 'supervised');
     kill(host);
     await host.exited;
     expect(await area.survivors(GRACE_MS)).toEqual([]);
   });
 
-  it("by SIGKILL, with the SDK's own transport: both live on (control)", async ({ area }) => {
+  it("leaves both after SIGKILL with the SDK's own transport (control)", async ({ area }) => {
     const host = await connectedHost(area, 'theirs');
     host.kill('SIGKILL');
     await host.exited;

@@ -1,4 +1,4 @@
-// Servers that write to the host's own stderr, as the SDK lets them by default.
+// Servers that write to the host's own stderr, as with the SDK's default.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ const it = base.extend('host', ({ home, marker }, { onCleanup }) => {
       exited,
       lines,
       stderr: () => stderr,
-      /** Makes the server say something, and waits for its answer or for the host's end. */
+      /** Makes the server write to stderr, and waits for its answer or for the host's exit. */
       async ask() {
         const before = lines.length;
         child.stdin.write('\n');
@@ -45,7 +45,7 @@ const it = base.extend('host', ({ home, marker }, { onCleanup }) => {
 });
 
 describe.runIf(CAN_WATCH)("the host's stderr", () => {
-  it.for(WAYS)('%s: has what its server says', async (how, { host }) => {
+  it.for(WAYS)('%s: gets the stderr of its server', async (how, { host }) => {
     const { child, exited, stderr, ready, ask } = host(how);
     await ready();
     await ask();
@@ -55,7 +55,7 @@ describe.runIf(CAN_WATCH)("the host's stderr", () => {
     await eventually(() => stderr() === 'server: heard\n'.repeat(2), { what: 'both lines' });
   });
 
-  it.for(WAYS)('%s: may be broken, and the host lives', async (how, { host }) => {
+  it.for(WAYS)('%s: may be broken, and the host lives on', async (how, { host }) => {
     const { child, exited, lines, ready, ask } = host(how);
     await ready();
     child.stderr.destroy();
@@ -65,7 +65,7 @@ describe.runIf(CAN_WATCH)("the host's stderr", () => {
     expect(lines).toEqual(['ready', ...Array(20).fill('alive'), 'done']);
   });
 
-  it('broken, it ends a host that pipes to it (control)', async ({ host }) => {
+  it('ends, when broken, a host that pipes to it (control)', async ({ host }) => {
     const { child, exited, ready, ask } = host('piped');
     await ready();
     child.stderr.destroy();

@@ -1,4 +1,4 @@
-// Transports for a server that others own: one after the other, each with its own answers.
+// Transports for a running service: one after another, each with its own answers.
 import { once } from 'node:events';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { describe, expect } from 'vitest';
@@ -75,7 +75,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await third.transport.close();
   });
 
-  it('ends, and its transport with it', async ({ server, attach }) => {
+  it('closes its transport when it exits', async ({ server, attach }) => {
     const process = server();
     const { transport, closed, closes } = attach(process);
     await transport.start();
@@ -89,7 +89,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await expect(late.transport.send(note('late'))).rejects.toThrow('Not connected');
   });
 
-  it('that cannot be had refuses the start', async () => {
+  it('rejects start() when it cannot be started', async () => {
     const error = new Error('the breaker is open');
     const { transport, errors, closes } = record({
       service: { ensure: () => Promise.reject(error) },
@@ -99,7 +99,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     expect(closes()).toBe(1);
   });
 
-  it('that comes too late is left alone', async ({ server, attach }) => {
+  it('is left running when it becomes ready after close()', async ({ server, attach }) => {
     const process = server();
     const { promise, resolve } = Promise.withResolvers<SupervisedProcess>();
     const { transport, closes } = record({ service: { ensure: () => promise } });
@@ -114,7 +114,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     expect(process.exitCode).toBe(null);
   });
 
-  it('hears that a request of a client that has left is cancelled, but not its first', async ({
+  it('gets a cancellation for each open request of a closed client, but not for initialize', async ({
     server,
     attach,
   }) => {
@@ -123,7 +123,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await transport.start();
     for (const id of [1, 2, 3]) await transport.send(request(id));
     await transport.send(request(0, 'initialize'));
-    // The server echoes it: 1 is answered. And the client gives up on 3 itself.
+    // The server echoes 1, which answers it. The client cancels 3 itself.
     await transport.send(answer(1));
     await transport.send(note('notifications/cancelled', { requestId: 3 }));
     await transport.send(note('last'));
@@ -141,11 +141,11 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await next.transport.close();
   });
 
-  it('keeps its answers to a client that has left from the next one', async ({
+  it('does not send late answers for a closed client to the next one', async ({
     server,
     attach,
   }) => {
-    // Answers nothing before it is told to.
+    // Answers nothing until it is told to.
     const process = server('until read -r line && [ "$line" = "$0" ]; do :; done; exec cat');
     const first = attach(process);
     await first.transport.start();
@@ -156,7 +156,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
 
     const second = attach(process);
     await second.transport.start();
-    // The server's late answers, and then those to the second client's own requests.
+    // First the server's late answers, then those to the second client's own requests.
     for (const late of [answer(0, { of: 'first' }), answer(1, { of: 'first' })])
       process.stdin.write(`${JSON.stringify(late)}\n`);
     await second.transport.send(note('late ones are over'));
@@ -169,7 +169,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await second.transport.close();
   });
 
-  it('may be in the middle of a line when a transport comes or goes', async ({
+  it('may be in the middle of a line when a transport attaches or detaches', async ({
     server,
     attach,
   }) => {
@@ -188,7 +188,10 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await second.transport.close();
   });
 
-  it('says too much for one client, and not for the next', async ({ server, attach }) => {
+  it('may send a message that is too long for one client, and not for the next', async ({
+    server,
+    attach,
+  }) => {
     const process = server();
     const first = attach(process, 100);
     await first.transport.start();
@@ -203,7 +206,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
     await second.transport.close();
   });
 
-  it('whose stdout is read as text is heard all the same', async ({ server, attach }) => {
+  it('is read even when another reader has set an encoding', async ({ server, attach }) => {
     const process = server();
     process.stdout.setEncoding('utf8');
     const { transport, heard } = attach(process);
@@ -215,7 +218,7 @@ describe.runIf(CAN_WATCH)('a service', () => {
 });
 
 describe.runIf(CAN_WATCH)('a service of defineService', () => {
-  it('answers the real client, dies under it, and answers the next one', async ({
+  it("answers the SDK's client, dies, and answers the next client", async ({
     supervise,
     marker,
   }) => {

@@ -1,4 +1,4 @@
-// What a server says on its stderr: where it goes, and that it holds up nobody.
+// The stderr of a server: its target, and that no target blocks the server.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, createReadStream, openSync, readFileSync } from 'node:fs';
@@ -38,7 +38,9 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     },
   );
 
-  it('pipe: what nobody reads holds up no server, and its tail is kept', async ({ serve }) => {
+  it('pipe: does not block the server without a reader, and the tail is kept', async ({
+    serve,
+  }) => {
     const { transport, heard, closed } = serve(`${NOISE}; echo last >&2; ${DONE}`, 'pipe');
     await transport.start();
     await heard('done');
@@ -46,7 +48,7 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     expect((await transport.process?.exited)?.stderrTail).toMatch(/noise\nlast\n$/);
   });
 
-  it('pipe: what was said before somebody reads is there', async ({ serve }) => {
+  it('pipe: holds the lines from before the first read', async ({ serve }) => {
     const { transport, heard } = serve(`echo first >&2; ${DONE}; exec cat`, 'pipe');
     await transport.start();
     await heard('done');
@@ -55,7 +57,7 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     await transport.close();
   });
 
-  it('pipe: a reader that gives up holds up no server', async ({ serve }) => {
+  it('pipe: does not block the server when its reader stops', async ({ serve }) => {
     const { transport, heard, errors } = serve(`${NOISE}; ${DONE}; exec cat`, 'pipe');
     const stderr = transport.stderr as Readable;
     stderr.once('data', () => stderr.destroy());
@@ -65,14 +67,14 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     expect(errors).toEqual([]);
   });
 
-  it('pipe: ends without a start, too', async ({ serve }) => {
+  it('pipe: ends even without a start', async ({ serve }) => {
     const { transport } = serve('exit', 'pipe');
     const said = text(transport.stderr as Readable);
     await transport.close();
     expect(await said).toBe('');
   });
 
-  it('a stream: gets it at its own pace, and is left open', async ({ serve }) => {
+  it('a stream: is written with backpressure, and left open', async ({ serve }) => {
     let bytes = 0;
     const slow = new Writable({
       highWaterMark: 1024,
@@ -85,12 +87,12 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     expect(transport.stderr).toBe(null);
     await transport.start();
     await closed();
-    // A dead server's last words still wait for their reader.
+    // A dead server's last lines still wait for their reader.
     await eventually(() => bytes === NOISE_BYTES);
     expect(slow.writable).toBe(true);
   });
 
-  it('a stream: one that was destroyed holds up no server', async ({ serve }) => {
+  it('a stream: does not block the server when destroyed', async ({ serve }) => {
     const target = new PassThrough({ highWaterMark: 1024 });
     target.on('error', () => undefined).once('data', () => target.destroy());
     const { transport, heard } = serve(`${NOISE}; ${DONE}; exec cat`, target);
@@ -99,22 +101,22 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     await transport.close();
   });
 
-  it('a file descriptor: gets it, and is left open', async ({ serve, home }) => {
+  it('a file descriptor: is written, and left open', async ({ serve, home }) => {
     const path = join(home, 'log');
     const fd = openSync(path, 'w');
     const { transport, closed } = serve('echo to a file >&2', fd);
     await transport.start();
     await closed();
     await transport.close();
-    // To close what is closed would throw.
+    // Closing a closed descriptor would throw.
     closeSync(fd);
     expect(readFileSync(path, 'utf8')).toBe('to a file\n');
   });
 
-  it('a file descriptor: has all of it when close() is over', async ({ serve, home }) => {
+  it('a file descriptor: has all lines when close() resolves', async ({ serve, home }) => {
     const path = join(home, 'fifo');
     execFileSync('mkfifo', [path]);
-    // With both ends in hand, neither waits for the other. Nobody reads it yet, and it cannot hold all.
+    // With both ends in one process, neither blocks. Nothing reads yet, and the pipe cannot hold all.
     const fd = openSync(path, 'r+');
     const { transport, heard } = serve(`head -c 200000 /dev/zero >&2; ${DONE}; exec cat`, fd);
     await transport.start();
@@ -132,7 +134,9 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     expect(bytes).toBe(200_000);
   });
 
-  it('a file descriptor: one that is none is told, and holds up no server', async ({ serve }) => {
+  it('a file descriptor: an invalid one is reported, and does not block the server', async ({
+    serve,
+  }) => {
     const { transport, heard, errors } = serve(`${NOISE}; ${DONE}; exec cat`, 99_999);
     await transport.start();
     await heard('done');
@@ -140,7 +144,7 @@ describe.runIf(CAN_WATCH)('the stderr of a server', () => {
     await transport.close();
   });
 
-  it('ignore: its tail is kept all the same', async ({ serve }) => {
+  it('ignore: the tail is still kept', async ({ serve }) => {
     const { transport, closed } = serve('echo last words >&2', 'ignore');
     expect(transport.stderr).toBe(null);
     await transport.start();

@@ -1,4 +1,4 @@
-// One transport and one small server: what it says, whatever the server does.
+// One transport and one small server that behaves in many ways.
 import { afterEach, describe, expect, vi } from 'vitest';
 import { note, record } from '../../../kit/mcp.ts';
 import { endByMarker, eventually, findByMarker } from '../../../kit/process-table.ts';
@@ -7,9 +7,9 @@ import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
 import { catchUncaught } from '../../../kit/uncaught.ts';
 import type { SupervisedStdioParameters } from '../../../src/mcp/index.ts';
 
-/** Says that it runs, and everything that it hears. */
+/** Prints that it runs, and echoes its input. */
 const ECHO = `echo '${JSON.stringify(note('ready'))}'; exec cat`;
-/** Says that it runs, and hears nothing, not even the end. */
+/** Prints that it runs, and reads nothing, not even the end of its stdin. */
 const DEAF = `trap '' TERM; echo '${JSON.stringify(note('ready'))}'; while :; do sleep 300; done`;
 
 type More = Partial<Omit<SupervisedStdioParameters, 'service'>>;
@@ -19,7 +19,7 @@ const it = base
     supervise({ ladder: { stdinEofMs: 200, termMs: 200, killMs: 1000 } }),
   )
   .extend('serve', ({ supervisor, marker }) => {
-    /** A transport for a server that is a shell script. */
+    /** Makes a transport for a server that is a shell script. */
     return (script: string, more: More = {}) =>
       record({
         command: 'sh',
@@ -40,7 +40,7 @@ const it = base
 afterEach(() => void vi.unstubAllEnvs());
 
 describe.runIf(CAN_WATCH)('a server', () => {
-  it('is a supervised process without a slot, and of its session', async ({ supervise, serve }) => {
+  it('is a supervised process of its session, without a slot', async ({ supervise, serve }) => {
     const supervisor = supervise({ pool: { concurrency: 1 } });
     const lease = await supervisor.acquire();
     const { transport, heard, messages } = serve(ECHO, { supervisor, sessionId: 'mine' });
@@ -62,7 +62,7 @@ describe.runIf(CAN_WATCH)('a server', () => {
     });
   });
 
-  it('hears what is sent, and is heard', async ({ serve }) => {
+  it('receives messages, and sends messages', async ({ serve }) => {
     const { transport, heard, errors } = serve(ECHO);
     await transport.start();
     for (const method of ['one', 'two', 'three']) await transport.send(note(method));
@@ -74,7 +74,7 @@ describe.runIf(CAN_WATCH)('a server', () => {
     expect(errors).toEqual([]);
   });
 
-  it('takes much at once, in order', async ({ serve }) => {
+  it('takes many messages at once, in order', async ({ serve }) => {
     const { transport, heard, messages } = serve(ECHO);
     await transport.start();
     const names = Array.from({ length: 300 }, (_, i) => `n${i}`);
@@ -85,9 +85,7 @@ describe.runIf(CAN_WATCH)('a server', () => {
     await transport.close();
   });
 
-  it('speaks in pieces of characters, and what it says before its end is heard', async ({
-    serve,
-  }) => {
+  it('may split characters, and its last messages before the exit are read', async ({ serve }) => {
     const [head = '', tail = ''] = JSON.stringify(note('ä')).split('ä');
     const script = `printf '${head}\\303'; read -r _; printf '\\244${tail}\\n'; exit 3`;
     const { transport, heard, closed, closes } = serve(script);
@@ -99,7 +97,7 @@ describe.runIf(CAN_WATCH)('a server', () => {
     expect(await transport.process?.exited).toMatchObject({ cause: 'failed', code: 3 });
   });
 
-  it('says what is no message, and goes on', async ({ serve }) => {
+  it('is kept after a line that is no message', async ({ serve }) => {
     const { transport, heard, errors } = serve(`echo 'Listening'; ${ECHO}`);
     await transport.start();
     await heard('ready');
@@ -107,7 +105,7 @@ describe.runIf(CAN_WATCH)('a server', () => {
     await transport.close();
   });
 
-  it('says too much in one line, and is ended', async ({ serve, alive }) => {
+  it('is ended after a line that is too long', async ({ serve, alive }) => {
     const flood = `yes | tr -d '\\n' | head -c 100000; ${ECHO}`;
     const { transport, closed, errors } = serve(flood, { maxBufferSize: 50_000 });
     await transport.start();
@@ -131,7 +129,7 @@ describe.runIf(CAN_WATCH)('a server', () => {
     await transport.close();
   });
 
-  it('leaves its last words', async ({ serve }) => {
+  it('leaves the tail of its stderr in the report', async ({ serve }) => {
     const { transport, closed } = serve('echo "no such database" >&2; exit 1');
     await transport.start();
     await closed();
@@ -155,7 +153,7 @@ describe.runIf(CAN_WATCH)('a start', () => {
     expect(closes()).toBe(1);
   });
 
-  it('is refused by a supervisor that has stopped, which it does not start again', async ({
+  it('is refused by a stopped supervisor, and does not start it again', async ({
     serve,
     supervisor,
   }) => {
@@ -166,7 +164,7 @@ describe.runIf(CAN_WATCH)('a start', () => {
     expect(closes()).toBe(1);
   });
 
-  it('is refused the second time, and the first goes on', async ({ serve }) => {
+  it('is refused the second time, and the first start goes on', async ({ serve }) => {
     const { transport, heard, errors, closes } = serve(ECHO);
     const first = transport.start();
     await expect(transport.start()).rejects.toMatchObject({ code: 'ALREADY_RUNNING' });
@@ -179,11 +177,8 @@ describe.runIf(CAN_WATCH)('a start', () => {
   });
 });
 
-describe.runIf(CAN_WATCH)('an end', () => {
-  it('by close() takes the whole tree, and everyone who calls it waits for that', async ({
-    serve,
-    alive,
-  }) => {
+describe.runIf(CAN_WATCH)('the end of a server', () => {
+  it('by close() ends the whole tree, and every caller waits for it', async ({ serve, alive }) => {
     const { transport, heard, closes } = serve(`setsid sleep 300 & ${DEAF}`);
     await transport.start();
     await heard('ready');
@@ -197,7 +192,7 @@ describe.runIf(CAN_WATCH)('an end', () => {
     expect(await transport.process?.exited).toMatchObject({ cause: 'terminated', forced: true });
   });
 
-  it('by close() before the start: it is used up', async ({ serve, supervisor }) => {
+  it('by close() before the start refuses a later start', async ({ serve, supervisor }) => {
     const { transport, closes, errors } = serve(ECHO);
     await transport.close();
     expect(closes()).toBe(1);
@@ -223,7 +218,7 @@ describe.runIf(CAN_WATCH)('an end', () => {
     expect(errors).toEqual([]);
   });
 
-  it('by close() right after the start', async ({ serve, alive }) => {
+  it('by close() right after the start leaves no process', async ({ serve, alive }) => {
     const { transport, closes } = serve(ECHO);
     await transport.start();
     await transport.close();
@@ -231,7 +226,10 @@ describe.runIf(CAN_WATCH)('an end', () => {
     expect(closes()).toBe(1);
   });
 
-  it('of its own: onclose, and close() waits for what it has left', async ({ serve, alive }) => {
+  it('by its own exit calls onclose, and close() waits for its leftovers', async ({
+    serve,
+    alive,
+  }) => {
     const script = `trap '' TERM; setsid sleep 300 & until grep -q sleep /proc/$!/comm; do :; done; exit 0`;
     const { transport, closed, closes } = serve(script);
     await transport.start();
@@ -243,7 +241,7 @@ describe.runIf(CAN_WATCH)('an end', () => {
     expect(closes()).toBe(1);
   });
 
-  it('of its own leaves alone what is to be kept', async ({ serve, alive, marker }) => {
+  it('by its own exit leaves kept processes alone', async ({ serve, alive, marker }) => {
     const script = 'setsid sleep 300 & until grep -q sleep /proc/$!/comm; do :; done; exit 0';
     const { transport, closed } = serve(script, { leftovers: 'keep' });
     await transport.start();
@@ -253,7 +251,10 @@ describe.runIf(CAN_WATCH)('an end', () => {
     await endByMarker(MARKER, marker);
   });
 
-  it('by the stop of its supervisor, or of its session', async ({ serve, supervisor }) => {
+  it('by the stop of its supervisor, or by the reap of its session, closes the transport', async ({
+    serve,
+    supervisor,
+  }) => {
     const all = [serve(ECHO), serve(ECHO, { sessionId: 'mine' })] as const;
     for (const { transport, heard } of all) {
       await transport.start();
@@ -273,14 +274,14 @@ describe.runIf(CAN_WATCH)('an end', () => {
     }
   });
 
-  it('by a limit', async ({ serve }) => {
+  it('by a limit closes the transport', async ({ serve }) => {
     const { transport, closed } = serve(ECHO, { limits: { lifetimeMs: 100 } });
     await transport.start();
     await closed();
     expect(await transport.process?.exited).toMatchObject({ cause: 'lifetime' });
   });
 
-  it('of its scope', async ({ serve, alive }) => {
+  it('by the end of an await using scope leaves no process', async ({ serve, alive }) => {
     const { transport, heard } = serve(ECHO);
     await expect(
       (async () => {
@@ -294,15 +295,17 @@ describe.runIf(CAN_WATCH)('an end', () => {
   });
 });
 
-describe.runIf(CAN_WATCH)('what is sent', () => {
+describe.runIf(CAN_WATCH)('send()', () => {
   const FULL = note('big', { text: 'x'.repeat(2 ** 20) });
 
-  it('to no server yet is refused', async ({ serve }) => {
+  it('rejects before the start', async ({ serve }) => {
     const { transport } = serve(ECHO);
     await expect(transport.send(note('early'))).rejects.toThrow('Not connected');
   });
 
-  it('and not read waits, and is refused when the server dies', async ({ serve }) => {
+  it('waits while the server does not read, and rejects when the server dies', async ({
+    serve,
+  }) => {
     const { transport, heard, closed } = serve(DEAF);
     await transport.start();
     await heard('ready');
@@ -315,7 +318,7 @@ describe.runIf(CAN_WATCH)('what is sent', () => {
     await expect(transport.send(FULL)).rejects.toThrow('Not connected');
   });
 
-  it('and not read waits, and is refused by close()', async ({ serve }) => {
+  it('waits while the server does not read, and rejects at close()', async ({ serve }) => {
     const { transport, heard } = serve(DEAF);
     await transport.start();
     await heard('ready');
@@ -346,7 +349,7 @@ describe.runIf(CAN_WATCH)('what is sent', () => {
     },
   );
 
-  it('and cannot be written down is refused, and nothing else', async ({ serve }) => {
+  it('rejects a message that cannot be serialized, and no other', async ({ serve }) => {
     const { transport, heard } = serve(ECHO);
     await transport.start();
     await expect(transport.send(note('bad', { big: 1n }))).rejects.toThrow(TypeError);
@@ -357,7 +360,7 @@ describe.runIf(CAN_WATCH)('what is sent', () => {
 });
 
 describe.runIf(CAN_WATCH)('a handler', () => {
-  it('of messages that throws is told to onerror, and the next message comes', async ({
+  it('of messages that throws is reported to onerror, and the next message comes', async ({
     serve,
   }) => {
     const { transport, heard, errors } = serve(ECHO);
@@ -373,7 +376,7 @@ describe.runIf(CAN_WATCH)('a handler', () => {
     await transport.close();
   });
 
-  it('of errors or of the end that throws is an error of the host, and breaks nothing', async ({
+  it('of errors or of the end that throws causes an uncaught exception, and breaks nothing else', async ({
     serve,
     alive,
   }) => {
@@ -400,7 +403,7 @@ describe.runIf(CAN_WATCH)('a handler', () => {
     }
   });
 
-  it('that is not there is missed by nobody', async ({ serve, alive }) => {
+  it('is optional', async ({ serve, alive }) => {
     const { transport } = serve(`echo no; ${ECHO}`);
     Object.assign(transport, { onmessage: undefined, onerror: undefined, onclose: undefined });
     await transport.start();
@@ -409,7 +412,7 @@ describe.runIf(CAN_WATCH)('a handler', () => {
     expect(alive()).toEqual([]);
   });
 
-  it('of messages that closes the transport hears the end', async ({ serve }) => {
+  it('of messages may close the transport, and onclose is called', async ({ serve }) => {
     const { transport, closed, closes } = serve(ECHO);
     transport.onmessage = () => void transport.close();
     await transport.start();

@@ -1,4 +1,4 @@
-// What must not be told is planted wherever a process can have it, and looked for in all that is told.
+// Secrets are planted wherever a process can hold one, and searched in all telemetry.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,13 +18,13 @@ const [KEY, PLAIN, ARGUMENT, SAID, FOLDER] = [
   'Fg1Ow8Ki3Vm6Pa5Uq0',
 ] as const;
 
-/** All that one can see of a value: hidden properties, causes and stacks too. */
+/** Shows everything of a value: hidden properties, causes and stacks too. */
 function allOf(value: unknown): string {
   const options = { depth: Number.POSITIVE_INFINITY, showHidden: true };
   return inspect(value, { ...options, maxStringLength: null, maxArrayLength: null });
 }
 
-/** Hears everything that is told of any supervisor, until it is disposed of. */
+/** Records the diagnostics of all supervisors, until it is disposed. */
 class Ear {
   readonly #heard: { readonly name: string; readonly detail: unknown }[] = [];
   readonly #listener = (message: unknown, name: string | symbol): void => {
@@ -40,7 +40,7 @@ class Ear {
     return new Set(this.#heard.map(({ name }) => name));
   }
 
-  /** The events that tell of it. */
+  /** Names of the recorded events that contain the secret. */
   telling(secret: string): string[] {
     return this.#heard
       .filter(({ detail }) => allOf(detail).includes(secret))
@@ -53,7 +53,7 @@ class Ear {
 }
 
 describe.runIf(CAN_WATCH)('a real process', () => {
-  it('lets nothing out that was planted in it', async ({ home, marker, supervise }) => {
+  it('puts no planted secret into metrics or spans', async ({ home, marker, supervise }) => {
     using ear = new Ear();
     const telemetry = new Telemetry();
     const supervisor = supervise({ pool: { concurrency: 1, hardCap: 2 } });
@@ -95,7 +95,7 @@ describe.runIf(CAN_WATCH)('a real process', () => {
       expect.arrayContaining(['exited', 'refused', 'leftovers', 'restarting', 'ending', 'swept']),
     );
     for (const secret of [KEY, PLAIN, ARGUMENT]) expect(ear.telling(secret)).toEqual([]);
-    // An error names the folder that is not there: to the host, which named it first.
+    // An error names the missing folder, but only to the host, which had named it first.
     expect(ear.telling(FOLDER)).toEqual(['refused']);
     const exported = await telemetry.text();
     expect(exported).toContain('agent_supervisor.process.ends');
@@ -104,10 +104,7 @@ describe.runIf(CAN_WATCH)('a real process', () => {
     await telemetry.shutdown();
   });
 
-  it('that says whatever it likes says nothing in a metric or a span', async ({
-    marker,
-    supervise,
-  }) => {
+  it('puts nothing of its output into metrics or spans', async ({ marker, supervise }) => {
     const telemetry = new Telemetry();
     const supervisor = supervise();
     const stop = instrument(supervisor, telemetry.providers);
@@ -123,14 +120,14 @@ describe.runIf(CAN_WATCH)('a real process', () => {
   });
 });
 
-describe('whatever is planted', () => {
+describe('any planted text', () => {
   const secret = fc.stringMatching(/^[A-Za-z0-9]{16}$/);
   const planted = fc.record({
     ...{ value: secret, argument: secret, folder: secret, failing: fc.boolean() },
     code: fc.integer({ min: 0, max: 255 }),
   });
 
-  it('stays where it is', async () => {
+  it('does not appear in metrics or spans', async () => {
     await fc.assert(
       fc.asyncProperty(planted, async ({ value, argument, folder, failing, code }) => {
         using fake = new FakeSupervision({ pool: { concurrency: 1 } });

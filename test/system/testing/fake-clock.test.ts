@@ -16,7 +16,7 @@ describe('FakeClock', () => {
     expect(new Set(before).size).toBe(3);
   });
 
-  it('fires what is due, in order, and what follows from it', async () => {
+  it('fires due timers in order, with their follow-up work', async () => {
     const clock = new FakeClock();
     const fired: string[] = [];
     const fire = (name: string) => (): void => void fired.push(`${name} ${clock.monotonicMs()}`);
@@ -38,7 +38,7 @@ describe('FakeClock', () => {
     expect([clock.now(), clock.monotonicMs()]).toEqual([42, 0]);
   });
 
-  it('stands still as a stopped host does: its running time is as before, and what goes by it is late', async () => {
+  it('stands still as a stopped host does: running time stops, and its timers are late', async () => {
     const clock = new FakeClock();
     const fired: string[] = [];
     const fire = (name: string) => (): void => void fired.push(`${name} ${clock.monotonicMs()}`);
@@ -56,7 +56,7 @@ describe('FakeClock', () => {
     expect(fired).toEqual(['real 11000', 'running 13000']);
   });
 
-  it('goes on until a promise settles, and no longer than it may', async () => {
+  it('moves until a promise settles, and no longer than the limit', async () => {
     const clock = new FakeClock();
     const later = new Promise<string>((resolve) => void clock.after(500, () => resolve('done')));
     expect(await clock.until(later)).toBe('done');
@@ -64,7 +64,7 @@ describe('FakeClock', () => {
     await expect(clock.until(new Promise(() => undefined), 10)).rejects.toThrow('not settled');
   });
 
-  it('fails who sets a timer that must not', () => {
+  it('throws when a timer is set with timers: false', () => {
     expect(() => new FakeClock({ timers: false }).after(1, () => undefined)).toThrow('unexpected');
   });
 
@@ -86,7 +86,7 @@ describe('FakeClock', () => {
     void process.terminate().then((report) => {
       ended = report.ended;
     });
-    // Looks at the process table take real time.
+    // Reads of the process table take real time.
     await eventually(() => clock.advance(200).then(() => ended));
     expect(ended).toMatchObject([{ signal: 'SIGKILL', forced: true }]);
     // Two seconds from the end of stdin to SIGTERM, five more to SIGKILL.

@@ -1,4 +1,4 @@
-// A host that is killed, and what is left of it then.
+// A host that is killed, and the processes that it leaves.
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findByArgument, readRow } from '../../../kit/process-table.ts';
@@ -15,13 +15,13 @@ describe.runIf(CAN_WATCH)('killHost', () => {
     const death = await killHost(HOST, { args: [stateDir], signal });
     expect(death).toMatchObject({ code: null, signal, after: [], stderr: '' });
     expect(death.lines[0]).toMatch(/^ready \d+/);
-    // The program; with the guardian off, it would be left. The guardian is no child of its host.
+    // The program would be left with the guardian off. The guardian itself is no child of its host.
     expect(death.before).toHaveLength(1);
     expect(death.before.filter(({ pid }) => readRow(pid) !== undefined)).toEqual([]);
     await removeTempDir(stateDir);
   });
 
-  it('names what is left, and ends it', async () => {
+  it('names the processes that are left, and ends them', async () => {
     const death = await killHost(NAIVE, { graceMs: 100, when: /^ready/ });
     expect(death.after).toHaveLength(1);
     expect(death.after).toEqual(death.before);
@@ -29,7 +29,7 @@ describe.runIf(CAN_WATCH)('killHost', () => {
     expect(death.after.filter(({ pid }) => readRow(pid) !== undefined)).toEqual([]);
   });
 
-  it('tells why a host never became ready', async () => {
+  it('throws with the stderr of a host that never became ready', async () => {
     const script = join(import.meta.dirname, 'no-such-host.ts');
     await expect(killHost(script)).rejects.toThrow(/ended before it said "ready".*Cannot find/s);
     await expect(killHost(NAIVE, { when: 'never', readyMs: 300 })).rejects.toThrow(
@@ -38,7 +38,7 @@ describe.runIf(CAN_WATCH)('killHost', () => {
     expect(findByArgument(NAIVE)).toEqual([]);
   });
 
-  it('gives up a host that lives on, and ends it', async () => {
+  it('throws for a host that survives the signal, and ends it', async () => {
     await expect(killHost(NAIVE, { signal: 'SIGCONT', graceMs: 200 })).rejects.toThrow(
       /naive\.ts has not died of SIGCONT within 200 ms/,
     );

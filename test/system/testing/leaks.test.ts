@@ -1,4 +1,4 @@
-// What the kit finds, and what it takes for no leak.
+// Processes that count as leaks, and those that do not.
 import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -53,7 +53,7 @@ const firstLine = async (process: { stdout: NodeJS.ReadableStream }): Promise<st
 };
 
 describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
-  it('finds nothing where nothing is', async () => {
+  it('finds nothing without supervisors', async () => {
     expect(await expectNoLeaks({ supervisor: make() })).toEqual({
       ...{ leaked: [], queued: [], kept: [] },
     });
@@ -71,7 +71,7 @@ describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
     await expect(leaksOf(supervisor)).resolves.toBeDefined();
   });
 
-  it('finds a grandchild that has called setsid, after its supervisor is gone', async () => {
+  it('finds a grandchild that has called setsid, also after its supervisor has stopped', async () => {
     const stateDir = await makeTempDir();
     const supervisor = createSupervisor({ stateDir, leftovers: 'keep' });
     const process = supervisor.spawn({ ...misbehave.leavesSetsidChild(), kind: 'tool' });
@@ -96,7 +96,7 @@ describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
     expect(report.leaked.map(({ id }) => id)).toEqual([process.id, process.id]);
   });
 
-  it('finds what waits for a slot', async () => {
+  it('finds a request that waits for a slot', async () => {
     const supervisor = make({ pool: { concurrency: 1 } });
     const lease = await supervisor.acquire();
     supervisor.spawn({ ...misbehave.ignoresEof(), sessionId: 'late' });
@@ -108,7 +108,7 @@ describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
     await expectNoLeaks({ supervisor });
   });
 
-  it('takes what outlives its host for no leak, and says so', async () => {
+  it('reports a process that outlives its host as kept, and not as a leak', async () => {
     const supervisor = make();
     const process = supervisor.spawn({
       ...misbehave.ignoresEof(),
@@ -122,14 +122,14 @@ describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
     expect(readRow(process.pid ?? 0)).toBeUndefined();
   });
 
-  it('waits for what is just ending', async () => {
+  it('waits for a process that is just ending', async () => {
     const supervisor = make();
     const process = supervisor.spawn(misbehave.exitsWith(0));
     await process.started;
     await expectNoLeaks({ supervisor, graceMs: 20_000 });
   });
 
-  it('is a matcher, too', async () => {
+  it('works as a matcher', async () => {
     const supervisor = make();
     await expect(supervisor).toHaveNoLiveProcesses();
     await supervisor.spawn(misbehave.ignoresSigterm()).started;
@@ -139,14 +139,14 @@ describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
   });
 
   it.each([undefined, {}, misbehave])(
-    'is a matcher of nothing but a supervisor: %j',
+    'refuses, as a matcher, anything but a supervisor: %j',
     async (no) => {
       await expect(expect(no).toHaveNoLiveProcesses()).rejects.toThrow('must be a supervisor');
       await expect(expect(no).not.toHaveNoLiveProcesses()).rejects.toThrow('must be a supervisor');
     },
   );
 
-  it('refuses what it does not know', async () => {
+  it('refuses unknown options', async () => {
     await expect(expectNoLeaks({ grace: 1 } as never)).rejects.toThrow('unknown option "grace"');
     await expect(expectNoLeaks({ supervisor: {} as never })).rejects.toThrow(
       'must be a supervisor',
@@ -155,7 +155,7 @@ describe.runIf(CAN_WATCH)('expectNoLeaks', () => {
 });
 
 describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
-  it('has a folder of its own, gone with all that it has started', async () => {
+  it('has its own folder, removed with all its processes', async () => {
     const supervisor = make();
     const process = supervisor.spawn(misbehave.ignoresSigterm());
     await process.started;
@@ -166,7 +166,7 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     await expect(supervisor.dispose()).resolves.toBeDefined();
   });
 
-  it('is what getSupervisor() returns, in its own folder whatever that asks for', async () => {
+  it('is returned by getSupervisor(), and keeps its own folder', async () => {
     const before = getSupervisor();
     const supervisor = make({ asSingleton: true });
     expect(getSupervisor()).toBe(supervisor);
@@ -178,7 +178,7 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     expect(getSupervisor()).toBe(before);
   });
 
-  it('is what getSupervisor() returns even when it is in use', async () => {
+  it('is returned by getSupervisor() even while in use', async () => {
     const supervisor = make({ asSingleton: true, pool: { concurrency: 1 } });
     await supervisor.start();
     expect(getSupervisor({ pool: { concurrency: 3 } })).toBe(supervisor);
@@ -186,7 +186,7 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     expect(supervisor.foundation.health().pool.concurrency).toBe(1);
   });
 
-  it('starts no process for an agent: slots, sessions and events are as ever', async () => {
+  it('starts no process for an agent, with real slots, sessions and events', async () => {
     const agent = fakeAgent([say('Hi.'), hang()]);
     const supervisor = make({ agent, pool: { concurrency: 1 } });
     const args = ['--input-format', 'stream-json'];
@@ -209,14 +209,14 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     expect(agent.calls.map(({ command }) => command)).toEqual(['claude', 'claude']);
   });
 
-  it('starts the others really', async () => {
+  it('starts real processes for other commands', async () => {
     const supervisor = make({ agent: fakeAgent([]) });
     const process = supervisor.spawn(misbehave.ignoresEof());
     await process.started;
     expect(readRow(process.pid ?? 0)?.ppid).toBe(globalThis.process.pid);
   });
 
-  it('goes by the clock of the test', async () => {
+  it('uses the clock of the test', async () => {
     const clock = new FakeClock();
     const supervisor = make({ clock, session: { maxWallClockMs: 3_600_000 } });
     const process = supervisor.spawn({ ...misbehave.ignoresEof(), sessionId: 's' });
@@ -228,7 +228,7 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     expect(await process.exited).toMatchObject({ cause: 'wall-clock' });
   });
 
-  it('refuses what it does not know, and leaves no folder', () => {
+  it('refuses unknown options, and leaves no folder', () => {
     const folders = (): string[] =>
       readdirSync(tmpdir()).filter((name) => name.startsWith('agent-supervisor-test-'));
     const before = folders();

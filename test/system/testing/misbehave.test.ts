@@ -1,4 +1,4 @@
-// Every misbehaviour really misbehaves, and ends by itself in the end.
+// Every program really misbehaves, and exits by itself in the end.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,7 +22,7 @@ afterEach(() => supervisor.dispose());
 
 interface Running {
   readonly process: SupervisedProcess;
-  /** What it says of whom misbehaves. */
+  /** The pid that it prints. */
   readonly pid: number;
   line(start: string): Promise<string>;
 }
@@ -58,7 +58,7 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     expect(row?.ppid).not.toBe(process.pid);
   });
 
-  it('forksWhileDying: what it starts then is found all the same', async () => {
+  it('forksWhileDying: its new child is found', async () => {
     const { process, line } = await run(misbehave.forksWhileDying());
     const ending = process.terminate();
     const forked = Number((await line('forked ')).slice('forked '.length));
@@ -66,14 +66,14 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     expect(readRow(forked)).toBeUndefined();
   });
 
-  it('holdsStdout: a child of its group has its stdout', async () => {
+  it('holdsStdout: a child in its group holds its stdout', async () => {
     const { process, pid } = await run(misbehave.holdsStdout(), { leftovers: 'keep' });
     const { leftovers } = await process.exited;
     expect(leftovers.map((left) => left.pid)).toEqual([pid]);
     expect(readRow(pid)?.pgid).toBe(process.pid);
   });
 
-  it('floodsStderr: so much, and no more', async () => {
+  it('floodsStderr: writes exactly that many bytes', async () => {
     let bytes = 0;
     const { process } = await run(misbehave.floodsStderr({ bytes: 300_000 }), {
       onSpawn: ({ stderr }) =>
@@ -86,7 +86,7 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     expect(bytes).toBe(300_000);
   });
 
-  it('neverReady: not a word', async () => {
+  it('neverReady: prints nothing', async () => {
     const process = supervisor.spawn({
       ...misbehave.neverReady(),
       limits: { startupMs: 400 },
@@ -94,12 +94,12 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     expect(await process.exited).toMatchObject({ cause: 'startup' });
   });
 
-  it('eatsMemory: resident', async () => {
+  it('eatsMemory: the memory is resident', async () => {
     await run(misbehave.eatsMemory({ bytes: 64 * 2 ** 20 }));
     expect((await supervisor.inspect())[0]?.rssBytes).toBeGreaterThan(64 * 2 ** 20);
   });
 
-  it('spins: on the processor', async () => {
+  it('spins: uses processor time', async () => {
     const { pid } = await run(misbehave.spins());
     const ticks = (): number =>
       Number(readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ')[11]);
@@ -107,7 +107,7 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     await eventually(() => ticks() > before + 10);
   });
 
-  it('exitsWith: the code', async () => {
+  it('exitsWith: exits with the code', async () => {
     const { process } = await run(misbehave.exitsWith(7));
     expect(await process.exited).toMatchObject({ code: 7, cause: 'failed' });
   });
@@ -117,7 +117,7 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     expect(await process.exited).toMatchObject({ code: null, signal });
   });
 
-  it('zombie: dead, and never reaped', async () => {
+  it('zombie: its child is dead, and never reaped', async () => {
     const { pid } = await run(misbehave.zombie());
     const state = (): string | undefined =>
       readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.[0];
@@ -130,7 +130,7 @@ describe.runIf(CAN_WATCH)('misbehave', () => {
     ...(['forksWhileDying', 'holdsStdout', 'floodsStderr', 'eatsMemory', 'spins'] as const),
     ...(['neverReady', 'zombie'] as const),
   ];
-  it.each(BOUNDED)('%s ends by itself', async (name) => {
+  it.each(BOUNDED)('%s exits by itself', async (name) => {
     const process = supervisor.spawn({ ...misbehave[name]({ liveMs: 400 }), leftovers: 'keep' });
     process.stdout.resume();
     const { leftovers } = await process.exited;

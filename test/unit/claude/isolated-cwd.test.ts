@@ -1,4 +1,4 @@
-// The private folders that background agents work in.
+// The private working folders of background agents.
 import {
   chmodSync,
   existsSync,
@@ -34,14 +34,14 @@ function hostIn(): FakeSupervision {
 }
 
 async function aDayLater(host: FakeSupervision): Promise<void> {
-  // So that time is seen to pass.
+  // The first sweep notes the time, so that the second one sees a day pass.
   await host.supervisor.sweep();
   await host.os.clock.advance(DAY_MS + 60_000);
   await host.supervisor.sweep();
 }
 
 describe('isolatedCwd', () => {
-  it('is one private folder below the state directory, the same for every host', () => {
+  it('returns one private folder below the state directory, the same for every host', () => {
     const path = isolatedCwd(fake.supervisor);
     expect(path).toBe(join(folder, 'state', 'cwd', 'shared'));
     expect(isolatedCwd(hostIn().supervisor)).toBe(path);
@@ -58,7 +58,7 @@ describe('isolatedCwd', () => {
     },
   );
 
-  it('takes numbers and texts that read the same for the same session', () => {
+  it('treats a number and its text as the same session', () => {
     expect(isolatedCwd(fake.supervisor, { sessionId: 7 })).toBe(
       isolatedCwd(fake.supervisor, { sessionId: '7' }),
     );
@@ -92,7 +92,7 @@ describe('isolatedCwd', () => {
     ]);
   });
 
-  it('removes the folder of a session that never was, in time', async () => {
+  it('removes, after a while, the folder of a session that was never used', async () => {
     const path = isolatedCwd(fake.supervisor, { sessionId: 'never' });
     await fake.supervisor.sweep();
     expect(existsSync(path)).toBe(true);
@@ -100,7 +100,7 @@ describe('isolatedCwd', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('follows no link out of it', async () => {
+  it('does not follow a link out of the state directory', async () => {
     const outside = join(folder, 'outside');
     mkdirSync(outside);
     writeFileSync(join(outside, 'file'), 'x');
@@ -114,7 +114,7 @@ describe('isolatedCwd', () => {
     expect(existsSync(join(outside, 'file'))).toBe(true);
   });
 
-  it('refuses what others could write, and what is no id', () => {
+  it('refuses a folder that others can write, and an invalid session id', () => {
     const path = isolatedCwd(fake.supervisor, { sessionId: 's' });
     chmodSync(path, 0o777);
     const unsafe = expect.objectContaining({ code: 'STATE_DIR_UNSAFE' });

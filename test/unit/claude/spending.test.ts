@@ -4,7 +4,7 @@ import { runs } from '../../../kit/property.ts';
 import { Meter, readTotal } from '../../../src/claude/spending.ts';
 import type { Spent } from '../../../src/index.ts';
 
-/** What the agent says, in order: `result` and `reading` are running totals in dollars. */
+/** The agent's totals in order: `result` and `reading` are running totals in dollars. */
 type Word = { begin: number } | { result: number; of?: string } | { reading: number; of?: string };
 
 const amount = (usd: number): Spent => ({ usd, tokens: Math.round(usd * 1000) });
@@ -72,7 +72,7 @@ const word: fc.Arbitrary<Word> = fc.oneof(
   fc.record({ reading: total, of: conversation }),
 );
 
-describe('whatever it is told, a meter', () => {
+describe('for any sequence of totals, a meter', () => {
   it('never lowers the sum', () => {
     fc.assert(
       fc.property(fc.array(word), (words) => {
@@ -85,7 +85,7 @@ describe('whatever it is told, a meter', () => {
     );
   });
 
-  it('adds nothing for a word that is repeated at once', () => {
+  it('adds nothing for a total that is repeated at once', () => {
     fc.assert(
       fc.property(fc.array(word), (words) => {
         const twice = words.flatMap((one) => [one, one]);
@@ -95,7 +95,7 @@ describe('whatever it is told, a meter', () => {
     );
   });
 
-  it('comes to the last total of a query that only grows, wherever its readings fall', () => {
+  it('adds up to the last total of a growing query, with readings at any point', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(total, fc.boolean())), total, (steps, first) => {
         let sum = first;
@@ -109,7 +109,7 @@ describe('whatever it is told, a meter', () => {
     );
   });
 
-  it('comes to the sum of all conversations that /clear has opened', () => {
+  it('adds up to the sum of all conversations that /clear has opened', () => {
     fc.assert(
       fc.property(fc.array(fc.array(total, { minLength: 1 })), (conversations) => {
         const words = conversations.flatMap((turns, of) => {
@@ -124,7 +124,7 @@ describe('whatever it is told, a meter', () => {
   });
 });
 
-describe('a total is read', () => {
+describe('readTotal', () => {
   const usage = {
     inputTokens: 1,
     outputTokens: 20,
@@ -132,7 +132,7 @@ describe('a total is read', () => {
     cacheCreationInputTokens: 4000,
   };
 
-  it('over all models and kinds of tokens, none of them twice', () => {
+  it('adds up all models and kinds of tokens, each of them once', () => {
     const parts = {
       thinkingTokens: 7,
       cacheCreationEphemeral5mInputTokens: 4000,

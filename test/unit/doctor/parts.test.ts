@@ -10,7 +10,7 @@ import { reportPage } from '../../../src/doctor/page.ts';
 import { sharedReport } from '../../../src/doctor/shared-report.ts';
 import type { DoctorReport } from '../../../src/inspect/report.ts';
 
-describe('figures', () => {
+describe('number formats', () => {
   it.each([
     [0, '0 ms'],
     [999, '999 ms'],
@@ -32,7 +32,7 @@ describe('figures', () => {
     [2e18, '2000 PB'],
   ])('%d bytes are %s', (bytes, text) => expect(showBytes(bytes)).toBe(text));
 
-  it('money and counts', () => {
+  it('formats dollars and counts', () => {
     expect([0, 0.0123, 0.1, 12.345].map(showUsd)).toEqual(['$0.00', '$0.0123', '$0.10', '$12.35']);
     expect([count(1, 'token'), count(12_345, 'token'), count(2, 'process', 'processes')]).toEqual([
       ...['1 token', '12,345 tokens', '2 processes'],
@@ -41,7 +41,7 @@ describe('figures', () => {
 });
 
 describe('HTML', () => {
-  it('escapes everything but itself', () => {
+  it('escapes everything but HTML', () => {
     const list = [html`<li>${'<&>'}</li>`, false, null, undefined, 5];
     expect(html`<ul title="${`"'`}">${list}</ul>`.text).toBe(
       '<ul title="&quot;&#39;"><li>&lt;&amp;&gt;</li>5</ul>',
@@ -53,7 +53,7 @@ describe('the page', () => {
   const show = (more: Partial<DoctorReport> = {}) =>
     reportPage(sampleReport(more), { base: './', formToken: 'form', canLogOut: false });
 
-  it('draws descendants below who has started them, and those who have lost their parent', () => {
+  it('draws descendants below their parent, and orphans below the root', () => {
     const descendants = [
       { pid: 2, command: 'a', ppid: 101 },
       { pid: 3, command: 'b', ppid: 2 },
@@ -68,7 +68,7 @@ describe('the page', () => {
     );
   });
 
-  it("has buttons for this host's processes only, and none to stop what has stopped", () => {
+  it("has buttons only for this host's processes, and no stop button after a stop", () => {
     const theirs = sampleProcess({ state: null, holdsSlot: null, sessionId: 'theirs' });
     const page = show({ processes: [theirs], supervisor: null });
     expect(page).not.toContain('<form method="post"');
@@ -78,7 +78,7 @@ describe('the page', () => {
 });
 
 describe('the shared report', () => {
-  it('is one look for all who ask meanwhile, and a later one for who asks during it', async () => {
+  it('makes one report for requests that wait, and a new one for those during it', async () => {
     const clock = new FakeClock();
     const looks: PromiseWithResolvers<DoctorReport>[] = [];
     const ask = sharedReport(() => {
@@ -105,7 +105,7 @@ describe('the shared report', () => {
     await expect(third).resolves.toMatchObject({ version: 1 });
   });
 
-  it('that fails is told to the host, and to nobody outside', async () => {
+  it('reports a failure to the host, and no detail of it to the client', async () => {
     using fake = new FakeSupervision();
     const handler = doctorHandler(fake.supervisor, { token: TOKEN });
     fake.os.environment = () => {

@@ -1,4 +1,4 @@
-// Each check by its table: what makes it ok, warn and fail.
+// Each check by a table of findings that make it ok, warn and fail.
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -196,27 +196,27 @@ describe('the checks', () => {
     else expect(check?.advice).toMatch(/^[A-Z].*\.$/);
   });
 
-  it('are as bad as the worst of them', () => {
+  it('have the status of the worst check', () => {
     expect(judge(WELL).status).toBe('ok');
     expect(judge({ ...WELL, zombies: 1 }).status).toBe('warn');
     expect(judge({ ...WELL, zombies: 1, survivors: ['x'] }).status).toBe('fail');
   });
 
-  it('judge no mode where the system has no user ids: Windows makes it up', async () => {
+  it('ignore file modes on a system without user ids', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'doctor-mode-'));
     chmodSync(folder, 0o777);
     const statusOn = async (os: Os) => {
       const stateDir = await stateDirHealth(os, folder, folder, String);
       return judge({ ...WELL, stateDir }).checks.find(({ id }) => id === 'state-dir')?.status;
     };
-    // It asks the system for the time and the user only; the folder is a real one.
+    // It asks the system only for the time and the user; the folder is real.
     const os = { clock: systemClock } as Os;
     expect(await statusOn({ ...os, userId: () => 0 })).toBe('fail');
     expect(await statusOn({ ...os, userId: () => undefined })).toBe('ok');
     rmSync(folder, { recursive: true });
   });
 
-  it('are these, in this order', () => {
+  it('keep their ids and their order', () => {
     expect(judge(WELL).checks.map(({ id }) => id)).toEqual([
       ...[
         'guardian',
@@ -233,14 +233,14 @@ describe('the checks', () => {
     ]);
   });
 
-  it('say nothing from outside of what only a host can know', () => {
+  it('leave out, from outside the host, what only the host can know', () => {
     expect(judge({ ...WELL, supervisor: null }).checks.map(({ id }) => id)).toEqual([
       ...['orphans', 'foreign', 'state-dir', 'stale-files', 'identity', 'sessions', 'services'],
       ...['clock', 'open-files', 'tasks', 'depth', 'environment'],
     ]);
   });
 
-  it('name a few, and say how many there are', () => {
+  it('name the first few, with the total count', () => {
     const survivors = ['a', 'b', 'c', 'd'];
     const check = judge({ ...WELL, survivors }).checks.find(({ id }) => id === 'survivors');
     expect(check?.summary).toMatch(/^4 processes \(a, b, c, …\) could not be ended/);

@@ -1,4 +1,4 @@
-// What a server's stdout is taken for, however its bytes come.
+// The parsing of a server's stdout, with its bytes split anywhere.
 import { JSONRPCMessageSchema } from '@modelcontextprotocol/sdk/types.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ const FUZZ = runs(200);
 const encoder = new TextEncoder();
 const NOTE: JsonRpcMessage = { jsonrpc: '2.0', method: 'note' };
 
-/** Reads the text, cut at these positions. */
+/** Reads the text, split at these positions. */
 function readAll(text: string, cuts: readonly number[] = [], maxBytes = 2 ** 20): Read[] {
   const bytes = encoder.encode(text);
   const reader = new MessageReader(maxBytes);
@@ -35,7 +35,7 @@ describe('a message', () => {
     params: fc.jsonValue(),
   });
 
-  it('is read whole, wherever its bytes are cut', () => {
+  it('is parsed, wherever its bytes are split', () => {
     fc.assert(
       fc.property(fc.array(message), fc.array(fc.nat()), (messages, cuts) => {
         const reads = readAll(messages.map(serialize).join(''), cuts);
@@ -47,16 +47,16 @@ describe('a message', () => {
     );
   });
 
-  it('may end its line as Windows does, and stand between empty lines', () => {
+  it('may end with CRLF, and stand between empty lines', () => {
     expect(readAll(`\n${JSON.stringify(NOTE)}\r\n \r\n`)).toEqual([{ message: NOTE }]);
   });
 
-  it('is not there before its line is', () => {
+  it('is not yielded before the end of its line', () => {
     expect(readAll(JSON.stringify(NOTE))).toEqual([]);
   });
 
-  it('is whatever the SDK takes for one', () => {
-    /** Right more often than not, and as often left out. */
+  it('is accepted exactly when the SDK accepts it', () => {
+    /** A field that is valid with weight 5, wrong with 1, and missing with 6. */
     const part = (right: fc.Arbitrary<unknown>) =>
       fc.oneof(
         { weight: 5, arbitrary: right },
@@ -98,7 +98,7 @@ describe('a message', () => {
   });
 });
 
-describe('what is no message', () => {
+describe('a line that is no message', () => {
   it.each([
     'Server listening',
     '{"jsonrpc":"2.0","method":"note"',
@@ -124,7 +124,7 @@ describe('what is no message', () => {
     expect(errorsIn(reads)[0]).toContain(line.slice(0, 60));
   });
 
-  it('is shown in part, and without its secrets', () => {
+  it('is quoted in part, with secrets redacted', () => {
     const [error = ''] = errorsIn(
       readAll(`${'x'.repeat(70)} token=abcdefghijkl ${'y'.repeat(70)}\n`),
     );
@@ -132,7 +132,7 @@ describe('what is no message', () => {
     expect(error).not.toMatch(/abcdef|yyyy/);
   });
 
-  it('may be no text at all', () => {
+  it('may be invalid UTF-8', () => {
     const reads = [...new MessageReader(100).read(Uint8Array.of(0xff, 0xc3, 0x28, 0x0a))];
     expect(reads).toMatchObject([{ isFatal: false }]);
   });
@@ -142,12 +142,12 @@ describe('a message that is too long', () => {
   const long = serialize({ ...NOTE, params: { text: 'ä'.repeat(40) } });
   const limit = encoder.encode(long).length - 1;
 
-  it('may have exactly the limit, in bytes', () => {
+  it('is accepted at exactly the limit in bytes', () => {
     expect(messagesIn(readAll(long, [], limit))).toHaveLength(1);
   });
 
   it.each([[[]], [[10, 20, 90]], [[limit]]])(
-    'is told once, cut at %j, and what follows it is read',
+    'is reported once, split at %j, and the next message is read',
     (cuts) => {
       const reads = readAll(`${long}${serialize(NOTE)}${long}`, cuts, limit - 1);
       expect(reads).toMatchObject([{ isFatal: true }, { message: NOTE }, { isFatal: true }]);
@@ -155,7 +155,7 @@ describe('a message that is too long', () => {
     },
   );
 
-  it('costs no more memory than the limit', () => {
+  it('takes no more memory than the limit', () => {
     const reader = new MessageReader(1000);
     const chunk = new Uint8Array(2 ** 16).fill(0x20);
     const reads = Array.from({ length: 200 }, () => [...reader.read(chunk)]).flat();

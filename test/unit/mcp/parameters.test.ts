@@ -53,13 +53,13 @@ describe('the parameters', () => {
     expect(make(parameters)).not.toThrow('secret');
   });
 
-  it('may be those of the SDK', () => {
+  it('accept the parameters of the SDK', () => {
     const theirs = { command: 'a', args: ['b'], env: { C: 'd' }, stderr: 2, cwd: '/' } as const;
     for (const stderr of ['inherit', 'pipe', 'overlapped', 'ignore', 2, process.stderr, undefined])
       expect(make({ ...theirs, stderr })).not.toThrow();
   });
 
-  it('are not to be seen in a log', async () => {
+  it('do not appear in a log of the transport', async () => {
     const { inspect } = await import('node:util');
     const transport = new SupervisedStdioTransport({ command: 'a', env: { KEY: 'secret' } });
     expect(inspect(transport, { depth: 9, showHidden: true })).not.toContain('secret');

@@ -1,10 +1,10 @@
-// A server that nothing can end: close() says so, in its time.
+// A server that nothing can end: close() reports it in time.
 import { expect, it } from 'vitest';
 import { UNKILLABLE } from '../../../kit/fake-os.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
 import { record } from '../../../kit/mcp.ts';
 
-it('close() names who survives, and the transport is closed all the same', async () => {
+it('close() reports survivors to onerror, and still closes the transport', async () => {
   using fake = new FakeSupervision({ guardian: false });
   const { supervisor, os } = fake;
   os.reactions = UNKILLABLE;

@@ -1,4 +1,4 @@
-// Metrics to the very number: the operating system, and with it time, is in memory.
+// Metrics with exact numbers: the operating system and its clock are in memory.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UNKILLABLE } from '../../../kit/fake-os.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
@@ -26,7 +26,7 @@ afterEach(async () => {
   fake[Symbol.dispose]();
 });
 
-/** Each point as `value attribute attribute …`, in whole seconds, those of value 0 left out. */
+/** Each point as `value attribute attribute …`, in whole seconds, without those of value 0. */
 async function points(name: string): Promise<string[]> {
   const metrics = await telemetry.metrics();
   return (metrics[name] ?? []).filter(({ value }) => value !== 0).map(show);
@@ -42,7 +42,7 @@ function mean({ count, sum }: { count: number; sum: number }): number {
 }
 
 describe('durations', () => {
-  it('of a wait, a run and an end', async () => {
+  it('are recorded for the wait, the run and the end', async () => {
     fake.os.reactions = { SIGTERM: 'ignore' };
     const first = fake.spawn('a');
     const second = fake.spawn('b');
@@ -61,7 +61,7 @@ describe('durations', () => {
     expect(await points('process.end.duration')).toEqual(['1 × 7 s agent terminated']);
   });
 
-  it('of a wait that was in vain', async () => {
+  it('are recorded for a wait that ends in a refusal', async () => {
     fake.spawn('a');
     const abort = new AbortController();
     fake.spawn('b', { signal: abort.signal });
@@ -74,7 +74,7 @@ describe('durations', () => {
     ]);
   });
 
-  it('of what was there before: only its end is counted', async () => {
+  it('are not recorded for an earlier process: only its end is counted', async () => {
     stop();
     const process = fake.spawn('a');
     stop = instrument(fake.supervisor, telemetry.providers);
@@ -87,7 +87,7 @@ describe('durations', () => {
 });
 
 describe('counters', () => {
-  it('of ends, by kind, by cause, and by whether SIGKILL was needed', async () => {
+  it('count ends by kind, cause and use of SIGKILL', async () => {
     const ends = [
       () => fake.os.die(fake.os.alive.at(-1) ?? 0),
       () => fake.os.die(fake.os.alive.at(-1) ?? 0, 1),
@@ -113,7 +113,7 @@ describe('counters', () => {
     ]);
   });
 
-  it('of refusals, by code', async () => {
+  it('count refusals by code', async () => {
     setUp({ pool: { concurrency: 1, hardCap: 1 } });
     fake.spawn('a');
     fake.spawn('b', { slot: false });
@@ -126,7 +126,7 @@ describe('counters', () => {
     ]);
   });
 
-  it('of leftovers and survivors', async () => {
+  it('count leftovers and survivors', async () => {
     const process = fake.spawn('a');
     fake.os.fork(100);
     fake.os.fork(100);
@@ -138,7 +138,7 @@ describe('counters', () => {
     expect(await points('process.survivors')).toEqual(['1 tool']);
   });
 
-  it('of restarts, warnings, expired sessions and services', async () => {
+  it('count restarts, warnings, expired sessions and changes of services', async () => {
     setUp({ pool: { concurrency: 1, waitTimeoutMs: 1000 }, session: { maxWallClockMs: 5000 } });
     const { done } = fake.supervisor.run({ backoffMs: 10, maxRestarts: 1 }, () => {
       const process = fake.spawn('a');
@@ -160,7 +160,7 @@ describe('counters', () => {
     expect(await points('service.transitions')).toEqual(['1 ready']);
   });
 
-  it('of orphans that a sweep has ended', async () => {
+  it('count orphans that a sweep has ended', async () => {
     const process = fake.spawn('a');
     fake.supervisor.foundation.emit('swept', {
       ...(await fake.until(fake.supervisor.sweep({ dryRun: true }))),
@@ -171,7 +171,7 @@ describe('counters', () => {
 });
 
 describe('gauges', () => {
-  it('of slots and of who waits for one', async () => {
+  it('show slots and waiting requests', async () => {
     expect(await points('slots.limit')).toEqual(['1']);
     expect(await points('slots.held')).toEqual([]);
     const lease = await fake.supervisor.acquire();
@@ -193,7 +193,7 @@ describe('gauges', () => {
       expect(await points(name), name).toEqual([]);
   });
 
-  it('of what lives, by kind and state; a kind that has gone is told as none', async () => {
+  it('show live processes by kind and state, and 0 for a kind that is gone', async () => {
     fake.os.reactions = UNKILLABLE;
     const agent = fake.spawn('a');
     fake.spawn('b', { kind: 'tool' });
@@ -216,8 +216,8 @@ describe('gauges', () => {
   });
 });
 
-describe('stopped', () => {
-  it('it counts and observes nothing more, and can be stopped again', async () => {
+describe('instrument, once stopped,', () => {
+  it('counts and observes nothing more, and can be stopped again', async () => {
     await fake.until(fake.spawn('a').terminate());
     const before = await telemetry.metrics();
     stop();

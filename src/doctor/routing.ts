@@ -1,6 +1,6 @@
-import { Refusal } from './answers.ts';
+import { HttpError } from './http-error.ts';
 
-/** What has an address of its own below the page's. */
+/** The routes below the page's own address, with their methods. */
 export const ROUTES = {
   'report.json': 'GET',
   metrics: 'GET',
@@ -17,18 +17,18 @@ export const ROUTES = {
 
 export type Route = keyof typeof ROUTES | 'page';
 
-/** One request, and where it goes: wherever the page is mounted, the last part of its path tells. */
-export interface Visit {
+/** A request with its route. The last path segment decides, so the page can be mounted anywhere. */
+export interface RoutedRequest {
   readonly request: Request;
   readonly route: Route;
   readonly wantsHtml: boolean;
-  /** What a relative link begins with, whatever a proxy has made of the path. */
+  /** Prefix of relative links; they work behind a proxy that rewrites paths, too. */
   readonly base: string;
-  /** Where the page is, without a slash at its end; `/` for the root. */
+  /** Path of the page, without a final slash; `/` for the root. */
   readonly mount: string;
 }
 
-export function visitOf(request: Request): Visit {
+export function routeRequest(request: Request): RoutedRequest {
   const { pathname } = new URL(request.url);
   const slash = pathname.lastIndexOf('/');
   const last = pathname.slice(slash + 1);
@@ -38,7 +38,7 @@ export function visitOf(request: Request): Visit {
     request,
     route,
     wantsHtml: (request.headers.get('accept') ?? '').includes('text/html'),
-    // Behind `./` a name such as `https:elsewhere` is a name, and no scheme.
+    // Without `./`, a name such as `https:elsewhere` would be read as a scheme.
     base: isBelow ? './' : `./${last}/`,
     mount: (isBelow ? pathname.slice(0, slash) : pathname) || '/',
   };
@@ -48,17 +48,17 @@ function isRoute(name: string): name is keyof typeof ROUTES {
   return Object.hasOwn(ROUTES, name);
 }
 
-/** @throws Refusal 404 or 405 */
-export function assertRoute({ request, route, mount }: Visit): void {
+/** @throws HttpError 404 or 405 */
+export function assertRoute({ request, route, mount }: RoutedRequest): void {
   const wanted = route === 'page' ? 'GET' : ROUTES[route];
   const { method } = request;
-  // Nobody mounts a page at a file's name; /favicon.ico is asked for by every browser.
+  // Browsers ask for /favicon.ico by themselves, and no page is mounted at a file name.
   if (route === 'page' && /\.\w+$/.test(mount)) {
-    throw new Refusal(404, 'There is nothing at this address.');
+    throw new HttpError(404, 'There is nothing at this address.');
   }
   if (method === wanted || (wanted === 'GET' && method === 'HEAD')) return;
   const allow = wanted === 'GET' ? 'GET, HEAD' : wanted;
-  throw new Refusal(405, `This address answers to ${allow} only.`, { allow });
+  throw new HttpError(405, `This address answers to ${allow} only.`, { allow });
 }
 
 const MAX_BODY_BYTES = 16 * 1024;
@@ -68,7 +68,7 @@ export type Fields = Readonly<Record<string, string | undefined>>;
 /**
  * Reads a form, or the same fields as JSON.
  *
- * @throws Refusal 400 or 413
+ * @throws HttpError 400 or 413
  */
 export async function fieldsOf(request: Request): Promise<Fields> {
   const text = await limitedText(request);
@@ -78,7 +78,7 @@ export async function fieldsOf(request: Request): Promise<Fields> {
     const all = pairs ?? [...new URLSearchParams(text)];
     return Object.fromEntries(all.filter(([, value]) => typeof value === 'string'));
   } catch {
-    throw new Refusal(400, 'The body is neither a form nor JSON.');
+    throw new HttpError(400, 'The body is neither a form nor JSON.');
   }
 }
 
@@ -89,7 +89,7 @@ async function limitedText({ body }: Request): Promise<string> {
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.byteLength;
-    if (bytes > MAX_BODY_BYTES) throw new Refusal(413, 'The body is too long.');
+    if (bytes > MAX_BODY_BYTES) throw new HttpError(413, 'The body is too long.');
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();

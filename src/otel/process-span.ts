@@ -22,30 +22,30 @@ import {
   SIGNAL,
 } from './attributes.ts';
 
-/** What a process goes through, in this order; it may skip one. */
-type Step = 'admit' | 'run' | 'end';
+/** The phases of a process, in this order; a process may skip one. */
+type Phase = 'admit' | 'run' | 'end';
 
-/** @internal What all lives share. */
-export interface LifeContext {
+/** @internal Values that all process spans share. */
+export interface ProcessSpanContext {
   readonly tracer: Tracer;
-  readonly durations: Readonly<Record<Step, Histogram>>;
+  readonly durations: Readonly<Record<Phase, Histogram>>;
   readonly clock: Clock;
 }
 
-/** The host's own wish: nothing failed. */
+/** Refusals that the host asked for itself, which are no failures. */
 const WANTED: ReadonlySet<string> = new Set(['ABORTED', 'STOPPING']);
 
-/** One process from its request to the death of its tree: a span, and one below it for each step. */
-export class Life {
-  readonly #context: LifeContext;
+/** The span of a process until the death of its tree, with a child span for each phase. */
+export class ProcessSpan {
+  readonly #context: ProcessSpanContext;
   readonly #kind: string;
   readonly #span: Span;
   readonly #below: Context;
-  readonly #tookS = new Map<Step, number>();
-  #step: { readonly name: Step; readonly span: Span; readonly sinceMs: number } | undefined;
+  readonly #tookS = new Map<Phase, number>();
+  #phase: { readonly name: Phase; readonly span: Span; readonly sinceMs: number } | undefined;
 
-  /** Must be called where the host asks for the process: its active context is the parent. */
-  constructor(shared: LifeContext, { id, kind, sessionId }: ProcessSubject) {
+  /** Must be called within the host's request, since the active context becomes the parent. */
+  constructor(shared: ProcessSpanContext, { id, kind, sessionId }: ProcessSubject) {
     this.#context = shared;
     this.#kind = kind;
     const parent = context.active();
@@ -67,9 +67,9 @@ export class Life {
     this.#record('admit', {});
   }
 
-  /** The first step of its end; the later ones tell nothing new. */
+  /** Begins the phase `end` at the first signal; later signals change nothing. */
   end(): void {
-    if (this.#step?.name === 'run') this.#enter('end');
+    if (this.#phase?.name === 'run') this.#enter('end');
   }
 
   note(name: string, attributes: Attributes): void {
@@ -99,31 +99,31 @@ export class Life {
     );
   }
 
-  /** Nobody listens any more: its spans end, and say nothing of how it did. */
+  /** Ends the spans without an outcome, since the listeners are removed. */
   abandon(): void {
     this.#leave();
     this.#span.end();
   }
 
-  #enter(name: Step): void {
+  #enter(name: Phase): void {
     this.#leave();
     const { tracer, clock } = this.#context;
     const span = tracer.startSpan(`agent_supervisor.${name}`, {}, this.#below);
-    this.#step = { name, span, sinceMs: clock.monotonicMs() };
+    this.#phase = { name, span, sinceMs: clock.monotonicMs() };
   }
 
   #leave(): void {
-    if (this.#step === undefined) return;
-    const { name, span, sinceMs } = this.#step;
+    if (this.#phase === undefined) return;
+    const { name, span, sinceMs } = this.#phase;
     this.#tookS.set(name, (this.#context.clock.monotonicMs() - sinceMs) / 1000);
     span.end();
-    this.#step = undefined;
+    this.#phase = undefined;
   }
 
-  #record(step: Step, attributes: Attributes): void {
-    const tookS = this.#tookS.get(step);
+  #record(phase: Phase, attributes: Attributes): void {
+    const tookS = this.#tookS.get(phase);
     if (tookS === undefined) return;
-    this.#context.durations[step].record(tookS, { [KIND]: this.#kind, ...attributes });
+    this.#context.durations[phase].record(tookS, { [KIND]: this.#kind, ...attributes });
   }
 
   #close(attributes: Attributes, failed: boolean): void {

@@ -1,52 +1,14 @@
 import type { DoctorReport, ProcessHealth, SessionHealth } from '../inspect/report.ts';
+import { actionForm, endAction, reapAction } from './actions.ts';
 import { count, showBytes, showDuration, showUsd } from './format.ts';
 import { type Html, type HtmlPart, html } from './html.ts';
-import {
-  badge,
-  type Column,
-  type Deed,
-  deedForm,
-  empty,
-  gauge,
-  type PageContext,
-  section,
-  table,
-} from './parts.ts';
+import { badge, type Column, empty, gauge, type PageContext, section, table } from './parts.ts';
 import { orUnknown, timeAgo } from './sections.ts';
 
-/** Ours to end: another host's processes belong to it. */
-const isOurs = ({ state }: ProcessHealth): boolean => state !== null;
+/** Only a process of this host has a state, and only this host may end it. */
+const isOwn = ({ state }: ProcessHealth): boolean => state !== null;
 
-export function endOf(process: Pick<ProcessHealth, 'id' | 'command' | 'pid'>): Deed {
-  const name = `${process.command} (pid ${process.pid})`;
-  return {
-    action: 'end',
-    target: process.id,
-    label: 'End',
-    description: `End ${name}`,
-    question: `End ${name} with all that it has started?`,
-  };
-}
-
-export function reapOf(sessionId: string): Deed {
-  return {
-    action: 'reap',
-    target: sessionId,
-    label: 'Reap',
-    description: `Reap session ${sessionId}`,
-    question: `End every process of session ${sessionId}, and refuse what waits for it?`,
-  };
-}
-
-export const STOP: Deed = {
-  action: 'stop',
-  target: '',
-  label: 'Stop all',
-  description: 'Stop all processes',
-  question: 'End every process of this host, refuse what waits, and start nothing more?',
-};
-
-/** Every recorded process with what it has started. */
+/** Every recorded process with its descendants. */
 export function processes(report: DoctorReport, context: PageContext): Html {
   const { processes, at, host } = report;
   const title = 'Processes';
@@ -76,8 +38,8 @@ export function processes(report: DoctorReport, context: PageContext): Html {
     { label: 'Time left', is: 'number', show: timeLeft },
     {
       label: 'Action',
-      is: 'deed',
-      show: (process) => isOurs(process) && deedForm(endOf(process), context),
+      is: 'action',
+      show: (process) => isOwn(process) && actionForm(endAction(process), context),
     },
   ];
   const caption = `What this host (pid ${host.pid}) and its neighbours have started, oldest first`;
@@ -92,7 +54,7 @@ function tree({ command, pid, descendants }: ProcessHealth): HtmlPart {
   return html`<strong>${command}</strong> <span class="pid">${pid}</span>${branches(pid, descendants, pid)}`;
 }
 
-/** What `parent` has started, each with what that has started; below the root, who has lost its parent, too. */
+/** The children of `parent` with their own children. Below the root, also those whose parent is dead. */
 function branches(parent: number, all: ProcessHealth['descendants'], root: number): HtmlPart {
   const isOrphan = ({ ppid }: { ppid: number }) =>
     parent === root && ppid !== root && !all.some(({ pid }) => pid === ppid);
@@ -117,13 +79,13 @@ function timeLeft({ lifetimeLeftMs, sessionLeftMs }: ProcessHealth): HtmlPart {
   return orUnknown(left === Infinity ? null : left, (ms) => (ms > 0 ? showDuration(ms) : 'over'));
 }
 
-/** The sessions with their clocks and what they have spent. */
+/** The sessions, with their time limits and costs. */
 export function sessions(report: DoctorReport, context: PageContext): Html {
   const { sessions, at } = report;
   const title = 'Sessions';
   if (sessions.length === 0) return section('sessions', title, empty('No session is known.'));
   const reapable = new Set([
-    ...report.processes.filter(isOurs).map(({ sessionId }) => sessionId),
+    ...report.processes.filter(isOwn).map(({ sessionId }) => sessionId),
     ...(report.supervisor?.pool.queue.map(({ sessionId }) => sessionId) ?? []),
   ]);
   const columns: Column<SessionHealth>[] = [
@@ -146,8 +108,8 @@ export function sessions(report: DoctorReport, context: PageContext): Html {
     },
     {
       label: 'Action',
-      is: 'deed',
-      show: ({ id }) => reapable.has(id) && deedForm(reapOf(id), context),
+      is: 'action',
+      show: ({ id }) => reapable.has(id) && actionForm(reapAction(id), context),
     },
   ];
   return section(

@@ -2,27 +2,27 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../os/clock.ts';
 import type { CheckedHandlerOptions } from './options.ts';
 
-/** By what a request got in. Only `bearer` is something that no browser sends by itself. */
-export type Admission = 'bearer' | 'cookie' | 'authorize' | 'waived';
+/** The way a request was authenticated. Browsers send all but `bearer` by themselves. */
+export type AuthMethod = 'bearer' | 'cookie' | 'authorize' | 'waived';
 
 const COOKIE = 'agent_supervisor_doctor';
 const LOGIN_MS = 12 * 3_600_000;
 
-/** Requests whose token is waived: known by object, as anything in a request could be sent by anyone. */
+/** Requests that need no token. Kept by object, because any client can forge a header. */
 const waived = new WeakSet<Request>();
 
-/** Lets a request in without a token; for who has seen its socket. */
+/** Lets a request in without a token. Only for callers that have checked its socket. */
 export function waiveToken(request: Request): void {
   waived.add(request);
 }
 
-/** Decides who may see the page, and what they may do. */
-export class Gate {
+/** Authenticates requests, and protects actions from forged ones (CSRF). */
+export class Auth {
   readonly #options: CheckedHandlerOptions;
   readonly #clock: Clock;
-  /** Of this handler only: with it, every login ends. */
+  /** Signs cookies and the form token. Made anew for each handler, so logins end with the host. */
   readonly #key = randomBytes(32);
-  /** What a form must send back: only who has read the page knows it. */
+  /** The CSRF token of the page's forms: only a reader of the page knows it. */
   readonly formToken = this.#sign('form');
 
   constructor(options: CheckedHandlerOptions, clock: Clock) {
@@ -34,8 +34,8 @@ export class Gate {
     return this.#options.token !== undefined;
   }
 
-  /** By what a request gets in; `undefined` if by nothing. A wrong token counts, whatever else is right. */
-  async admit(request: Request): Promise<Admission | undefined> {
+  /** Authenticates a request; `undefined` refuses it. A wrong token refuses it even beside a valid cookie. */
+  async authenticate(request: Request): Promise<AuthMethod | undefined> {
     const bearer = /^bearer +(.+)$/i.exec(request.headers.get('authorization') ?? '')?.[1];
     if (bearer !== undefined && this.isToken(bearer.trim())) return 'bearer';
     const isAuthorized = (await this.#options.authorize?.(request)) === true;
@@ -45,15 +45,20 @@ export class Gate {
     return waived.has(request) ? 'waived' : undefined;
   }
 
-  /** Why a request may change nothing; `undefined` if it may. */
-  whyNot(request: Request, by: Admission | undefined, formToken?: string): string | undefined {
-    if (by === 'bearer' && comesFromNoPage(request)) return undefined;
+  /** Returns why a request may be forged, or `undefined`. `method` is `undefined` for a login. */
+  forgeryReason(
+    request: Request,
+    method: AuthMethod | undefined,
+    formToken?: string,
+  ): string | undefined {
+    if (method === 'bearer' && comesFromNoPage(request)) return undefined;
     if (!isSameOrigin(request)) {
       return 'Only the page itself may ask for this: the request comes from another origin, or does not say from which. A proxy in between must pass on the Host header.';
     }
-    // To log in takes a token anyway.
-    if (by === undefined || by === 'bearer' || this.#isFormToken(formToken)) return undefined;
-    return 'The form is not of this page, or of before the host was started again. Load the page again.';
+    // A login needs no form token: it carries the token itself.
+    if (method === undefined || method === 'bearer' || this.#isFormToken(formToken))
+      return undefined;
+    return 'The form is not from this page, or it is from before a restart of the host. Load the page again.';
   }
 
   isToken(text: string): boolean {
@@ -61,7 +66,7 @@ export class Gate {
     return token !== undefined && this.#isSame(text, token);
   }
 
-  /** The cookie of who has logged in: nothing in it tells the token. */
+  /** Makes the cookie of a login. It holds an expiry and a signature, not the token. */
   loginCookie(request: Request, path: string): string {
     const until = String(this.#clock.now() + LOGIN_MS);
     return cookie(`${until}.${this.#sign(`login ${until}`)}`, LOGIN_MS / 1000, request, path);
@@ -75,8 +80,8 @@ export class Gate {
     if (!this.hasLogin) return false;
     return cookiesOf(request).some((value) => {
       const [until = '', signature = ''] = value.split('.');
-      const isOurs = this.#isSame(signature, this.#sign(`login ${until}`));
-      return isOurs && Number(until) > this.#clock.now();
+      const isSigned = this.#isSame(signature, this.#sign(`login ${until}`));
+      return isSigned && Number(until) > this.#clock.now();
     });
   }
 
@@ -88,7 +93,7 @@ export class Gate {
     return createHmac('sha256', this.#key).update(text).digest('base64url');
   }
 
-  /** In the same time for every text: what is compared has always the same length. */
+  /** Compares in constant time: the digests have the same length for every text. */
   #isSame(one: string, other: string): boolean {
     const digest = (text: string) => createHmac('sha256', this.#key).update(text).digest();
     return timingSafeEqual(digest(one), digest(other));
@@ -104,7 +109,7 @@ function cookiesOf(request: Request): string[] {
 }
 
 function cookie(value: string, maxAge: number, request: Request, path: string): string {
-  // Behind a proxy that speaks TLS for us, only the browser knows; it says so in Origin.
+  // Behind a proxy that ends TLS, only the Origin header shows that the browser uses https.
   const isSecure = [request.url, request.headers.get('origin') ?? ''].some((url) =>
     url.startsWith('https:'),
   );
@@ -112,14 +117,14 @@ function cookie(value: string, maxAge: number, request: Request, path: string): 
   return `${COOKIE}=${value}; ${scope}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`;
 }
 
-/** No browser sends a request of a page without saying so. */
+/** Browsers mark every request of a page with one of these headers. */
 function comesFromNoPage({ headers }: Request): boolean {
   return headers.get('origin') === null && headers.get('sec-fetch-site') === null;
 }
 
 /**
- * Whether a page of this very origin has sent it. A browser that says so itself may be behind a proxy
- * that speaks TLS for us, so that the schemes differ.
+ * Checks that a page of this origin has sent the request. Schemes may differ where the browser itself
+ * says "same-origin": a proxy in between may end TLS.
  */
 function isSameOrigin({ headers, url }: Request): boolean {
   const site = headers.get('sec-fetch-site');
