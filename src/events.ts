@@ -1,8 +1,4 @@
-import { type Channel, channel } from 'node:diagnostics_channel';
-import * as z from 'zod/mini';
-import { parseInput } from './check.ts';
 import type { SupervisorError } from './errors.ts';
-import { queueMicrotask } from './os/clock.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
 
 /** What an event says of the process it is about. */
@@ -117,73 +113,5 @@ export const EVENTS = [
   'stopped',
 ] as const satisfies SupervisorEvent[];
 
-const subscription = z.lazy(() =>
-  z.object({
-    event: z.enum(EVENTS),
-    listener: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
-  }),
-);
-
+/** Tells who listens of an event. */
 export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvents[E]) => void;
-
-type Listener = (detail: never) => void;
-
-/** Where an event goes: to who listens here, and to who subscribes to its channel. */
-interface Outlet {
-  readonly listeners: Set<Listener>;
-  /** By name, so that every supervisor and every loaded copy of the package has the same one. */
-  readonly channel: Channel;
-}
-
-const outletOf = (event: SupervisorEvent): Outlet => ({
-  listeners: new Set(),
-  channel: channel(`agent-supervisor:${event}`),
-});
-
-/** Typed events; a listener that throws never reaches the code that emitted. */
-export class Events {
-  readonly #supervisor: object;
-  readonly #unheard: (warning: SupervisorEvents['warning']) => void;
-  readonly #outlets = Object.fromEntries(
-    EVENTS.map((event) => [event, outletOf(event)]),
-  ) as Readonly<Record<SupervisorEvent, Outlet>>;
-
-  /** `unheard` is told of a warning that nobody listens for. */
-  constructor(supervisor: object, unheard: (warning: SupervisorEvents['warning']) => void) {
-    this.#supervisor = supervisor;
-    this.#unheard = unheard;
-  }
-
-  on<E extends SupervisorEvent>(
-    event: E,
-    listener: (detail: SupervisorEvents[E]) => void,
-  ): () => void {
-    parseInput(subscription, { event, listener }, 'on');
-    const { listeners } = this.#outlets[event];
-    // One for each call: who takes off his own leaves that of another who passed the same function.
-    const own: typeof listener = (detail) => listener(detail);
-    listeners.add(own);
-    return () => listeners.delete(own);
-  }
-
-  readonly emit: Emit = (event, detail) => {
-    const { listeners, channel } = this.#outlets[event];
-    // A copy: who puts his listener on again, when it is called, would be called for ever.
-    for (const listener of [...listeners])
-      if (listeners.has(listener)) callHost(() => listener(detail as never));
-    if (channel.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
-    else if (event === 'warning' && listeners.size === 0)
-      this.#unheard(detail as SupervisorEvents['warning']);
-  };
-}
-
-/** Calls a function of the host; what it throws surfaces as the host's own uncaught error, as EventTarget does it. */
-export function callHost(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
-}

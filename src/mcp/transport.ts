@@ -1,6 +1,6 @@
 import type { Stream } from 'node:stream';
-import { callHost } from '../events.ts';
 import { getSupervisor, type SupervisedProcess, SupervisorError } from '../index.ts';
+import { callHost } from '../os/call-host.ts';
 import { systemClock } from '../os/clock.ts';
 import { type Channel, channelOf, type Party } from './channel.ts';
 import { safeEnvironment } from './environment.ts';

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import * as z from 'zod/mini';
 import { durationMs, parseInput } from '../check.ts';
 import type { SupervisorError } from '../errors.ts';
-import { callHost } from '../events.ts';
+import { callHost } from '../os/call-host.ts';
 import { setImmediate } from '../os/clock.ts';
 import type { EndReport, ExitReport } from '../reports.ts';
 import type { Piped } from './stdio-options.ts';

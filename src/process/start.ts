@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { normalize } from '../claude-code/arguments.ts';
 import type { Registry } from '../containment/registry.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
-import { callHost } from '../events.ts';
+import { callHost } from '../os/call-host.ts';
 import { COOKIE_VARIABLE, type Launched, type LaunchFailure } from '../os/os.ts';
 import type { Slot } from '../policy/pool.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';

@@ -1,9 +1,9 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod/mini';
 import { durationMs, parseInput, systemText } from '../check.ts';
-import type { Ready } from '../daemon/options.ts';
 import type { RunOptions, SpawnRequest } from '../index.ts';
 import { type RestartPolicy, restartPolicy, withBackoff } from '../policy/restart-policy.ts';
+import type { Ready } from '../ready/ready.ts';
 import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
 import type { Foundation } from '../supervisor/supervisor.ts';
 

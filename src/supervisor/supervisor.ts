@@ -4,13 +4,7 @@ import type { RecoveryContext } from '../containment/recovery.ts';
 import { Registry } from '../containment/registry.ts';
 import { sweep } from '../containment/sweep.ts';
 import { SupervisorError } from '../errors.ts';
-import {
-  type Emit,
-  Events,
-  type ServiceState,
-  type SupervisorEvent,
-  type SupervisorEvents,
-} from '../events.ts';
+import type { Emit, ServiceState, SupervisorEvent, SupervisorEvents } from '../events.ts';
 import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
 import { whyTooOld } from '../os/runtime.ts';
@@ -63,6 +57,7 @@ import { restartFile } from '../store/restart-log.ts';
 import { SessionFiles } from '../store/session-file.ts';
 import { DayFiles } from '../store/spend-log.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
+import { Emitter } from './emitter.ts';
 import { type HostSignalOptions, HostSignals, hostSignalOptions } from './host-signals.ts';
 import { Lease } from './lease.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
@@ -285,7 +280,7 @@ const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
 export class Supervisor {
   readonly #os: Os;
-  readonly #events = new Events(this, ({ code, message }) => {
+  readonly #events = new Emitter(this, ({ code, message }) => {
     if (!SELF_INFLICTED.has(code)) this.#os.emitWarning(code, message);
   });
   readonly #live = new Map<string, LiveProcess>();

@@ -1,32 +1,10 @@
 import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
 import type { HookOptions } from '../index.ts';
-import type { Frame } from './agent-frames.ts';
 import { FakeAgentProcess } from './agent-process.ts';
 import { RunningAgent } from './agent-run.ts';
-import { type AgentStep, type AgentSteps, isStep, type PermissionAnswer } from './agent-steps.ts';
-
-/** What an agent does: the same steps for each of its processes, or steps made for each of them. */
-export type AgentScript = readonly AgentStep[] | ((call: AgentCall) => AgentSteps);
-
-/** One process that a fake agent stood for: what it was started with, what it heard, how it ended. */
-export interface AgentCall {
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly cwd: string | undefined;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** The texts of the prompts so far. */
-  readonly prompts: readonly string[];
-  /** Every frame that the host has written so far. */
-  readonly received: readonly Frame[];
-  /** What the host has answered to permission requests. */
-  readonly permissions: readonly PermissionAnswer[];
-  /** Resolves at its exit. */
-  readonly exited: Promise<{
-    readonly code: number | null;
-    readonly signal: NodeJS.Signals | null;
-  }>;
-}
+import type { AgentCall, AgentScript } from './agent-script.ts';
+import { isStep } from './agent-steps.ts';
 
 /** What goes into `spawnClaudeCodeProcess`, or into `createTestSupervisor({ agent })`. */
 export interface FakeAgent {

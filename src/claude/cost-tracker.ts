@@ -1,7 +1,7 @@
 import type { Spent } from '../index.ts';
 import { systemClock, turnOfLoop } from '../os/clock.ts';
+import type { QueryParams, RunningQuery } from './sdk.ts';
 import { Meter, readTotal, type SpendingReport } from './spending.ts';
-import type { QueryParams, RunningQuery } from './tied-query.ts';
 
 interface Message {
   readonly type?: unknown;
@@ -20,7 +20,7 @@ const RESUMING_ARGS = ['resume', 'r', 'continue', 'c'];
 const PATIENCE_MS = 5000;
 
 /** Charges what a query spends: by its results, and in between by asking its agent after each answer. */
-export class Bookkeeping {
+export class CostTracker {
   readonly #query: RunningQuery;
   readonly #charge: (spent: Spent) => void;
   readonly #meter = new Meter();
