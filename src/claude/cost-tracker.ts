@@ -1,5 +1,6 @@
 import type { Spent } from '../index.ts';
 import { systemClock, turnOfLoop } from '../os/clock.ts';
+import { within } from '../os/wait.ts';
 import type { QueryParams, RunningQuery } from './sdk.ts';
 import { Meter, readTotal, type SpendingReport } from './spending.ts';
 
@@ -52,7 +53,9 @@ export class CostTracker {
       this.#begin();
       this.#add(this.#meter.result(conversation, readTotal(message as SpendingReport)));
     } else if ((type === 'assistant' || type === 'user') && this.#mayAsk && !this.#isAsking) {
-      await within(PATIENCE_MS, this.#readOn(conversation));
+      await within(PATIENCE_MS, this.#readOn(conversation), systemClock.running, {
+        keepAlive: false,
+      });
     }
   }
 
@@ -92,16 +95,6 @@ export class CostTracker {
       return undefined;
     }
   }
-}
-
-function within(ms: number, work: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = systemClock.running.after(ms, resolve);
-    void work.then(() => {
-      cancel();
-      resolve();
-    });
-  });
 }
 
 function resumes({ options = {} }: QueryParams): boolean {

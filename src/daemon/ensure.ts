@@ -4,7 +4,8 @@ import type { Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
-import { awaitReady, pause, type ReadyOutcome } from '../ready/await-ready.ts';
+import { sleep } from '../os/wait.ts';
+import { awaitReady, type ReadyOutcome } from '../ready/await-ready.ts';
 import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
 import { createWhole, makeFolder } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
@@ -99,7 +100,7 @@ class Ensuring {
       } else {
         if (view.doubt !== undefined) {
           if (!this.#isSilent(view, askedAtMs)) throw refusals.unjudged(view.file, view.doubt);
-          await pause(SILENT_POLL_MS, os);
+          await sleep(SILENT_POLL_MS, os.clock.running);
           continue;
         }
         const isRight =
@@ -279,7 +280,7 @@ class Ensuring {
     while (await canConnect(endpoint, PROBE_MS)) {
       if (os.clock.running.monotonicMs() > untilMs)
         throw refusals.stranger(await this.#listeners());
-      await pause(20, os);
+      await sleep(20, os.clock.running);
     }
   }
 

@@ -2,7 +2,7 @@ import { lstatSync, rmSync } from 'node:fs';
 import { readerOf } from '../containment/judge.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
-import { pause } from '../ready/await-ready.ts';
+import { sleep } from '../os/wait.ts';
 import { PROBE_MS } from '../ready/readiness.ts';
 import { statOwn } from '../store/files.ts';
 import type { PidFile } from '../store/pid-record.ts';
@@ -58,7 +58,8 @@ export async function endDaemon(file: PidFile, os: Os): Promise<readonly Process
   // Windows knows no polite signal, and a tree is found there while its root lives.
   if (os.endTree === undefined && (await isThere())) {
     os.signal(file.pid, 'SIGTERM');
-    while (os.clock.running.monotonicMs() < untilMs && (await isThere())) await pause(POLL_MS, os);
+    while (os.clock.running.monotonicMs() < untilMs && (await isThere()))
+      await sleep(POLL_MS, os.clock.running);
   }
   return endDaemonTree(tree, os);
 }

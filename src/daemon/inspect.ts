@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { type Judgement, judgeBy, readerOf } from '../containment/judge.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { isAnothersProcess } from '../os/system.ts';
+import { sleep } from '../os/wait.ts';
 import { readPidFile, setAside } from '../store/pid-file.ts';
 import type { PidFile, RecordedIdentity } from '../store/pid-record.ts';
 import { isOver, type OwnerVerdict } from '../tree/identity.ts';
@@ -34,7 +35,7 @@ const TORN_MS = 50;
 export async function inspectPidFile(path: string, os: Os): Promise<PidFileView> {
   let reading = readPidFile(path, os);
   if (reading.found === 'corrupt') {
-    await new Promise<void>((resolve) => os.clock.after(TORN_MS, resolve, { keepAlive: true }));
+    await sleep(TORN_MS, os.clock);
     const before = reading.stat;
     reading = readPidFile(path, os);
     if (reading.found === 'corrupt' && isSameFile(reading.stat, before)) moveAside(path, before);

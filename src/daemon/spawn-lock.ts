@@ -4,6 +4,7 @@ import type { Heartbeat } from '../containment/heartbeat.ts';
 import { SupervisorError } from '../index.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
+import { sleep } from '../os/wait.ts';
 import { createWhole, statOwn } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { PID_FILE_VERSION, parseSpawnLock, type SpawnLockFile } from '../store/pid-record.ts';
@@ -78,7 +79,7 @@ export async function holdLock(
     last = holder;
     const leftMs = untilMs - os.clock.running.monotonicMs();
     if (leftMs <= 0) throw tooLong(path, holder, timeoutMs);
-    await pause(Math.min(pollMs, leftMs), os);
+    await sleep(Math.min(pollMs, leftMs), os.clock.running);
   }
 }
 
@@ -216,10 +217,6 @@ function read(path: string, os: Os): SpawnLockFile | 'unreadable' | undefined {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unreadable';
   }
-}
-
-function pause(ms: number, os: Os): Promise<void> {
-  return new Promise((resolve) => void os.clock.running.after(ms, resolve, { keepAlive: true }));
 }
 
 function unusable(path: string, cause: unknown): SupervisorError {

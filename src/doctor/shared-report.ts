@@ -1,5 +1,6 @@
 import type { DoctorReport } from '../inspect/report.ts';
 import type { Clock } from '../os/clock.ts';
+import { sleep } from '../os/wait.ts';
 
 /** Between two looks, however many ask. */
 const MIN_GAP_MS = 150;
@@ -18,11 +19,7 @@ export function sharedReport(
   const take = async (): Promise<DoctorReport> => {
     await last;
     const waitMs = lastEndedMs + MIN_GAP_MS - clock.monotonicMs();
-    if (waitMs > 0)
-      await new Promise<void>((resolve) => {
-        // Somebody waits for it, who may be all that the host lives for.
-        clock.after(waitMs, resolve, { keepAlive: true });
-      });
+    if (waitMs > 0) await sleep(waitMs, clock);
     next = undefined;
     const taken = look();
     last = taken

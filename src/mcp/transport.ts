@@ -2,6 +2,7 @@ import type { Stream } from 'node:stream';
 import { getSupervisor, type SupervisedProcess, SupervisorError } from '../index.ts';
 import { callHost } from '../os/call-host.ts';
 import { systemClock } from '../os/clock.ts';
+import { LATE, within } from '../os/wait.ts';
 import { type Channel, channelOf, type Party } from './channel.ts';
 import { safeEnvironment } from './environment.ts';
 import { serverExited } from './exit.ts';
@@ -186,8 +187,9 @@ export class SupervisedStdioTransport {
   async #serverExited(): Promise<void> {
     const process = this.#process;
     if (process !== undefined && this.#closing === undefined) {
-      const report = await within(REPORT_MS, process.exited);
-      if (this.#closing === undefined) this.#report(serverExited(process, report));
+      const report = await within(REPORT_MS, process.exited, systemClock.running);
+      const known = report === LATE ? undefined : report;
+      if (this.#closing === undefined) this.#report(serverExited(process, known));
     }
     this.#end();
   }
@@ -195,7 +197,7 @@ export class SupervisedStdioTransport {
   async #close(deadlineMs?: number): Promise<void> {
     if (isServer(this.#parameters) && this.#process !== undefined) {
       await this.#terminate(this.#process, deadlineMs);
-      await within(WRITTEN_MS, this.#stderr.written);
+      await within(WRITTEN_MS, this.#stderr.written, systemClock.running);
     }
     this.#end();
   }
@@ -233,16 +235,6 @@ export class SupervisedStdioTransport {
 
 function isServer(parameters: CheckedParameters): parameters is CheckedServer {
   return parameters.service === undefined;
-}
-
-function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    const cancel = systemClock.running.after(ms, () => resolve(undefined), { keepAlive: true });
-    void work.then((value) => {
-      cancel();
-      resolve(value);
-    });
-  });
 }
 
 function closed(cause?: unknown): SupervisorError {

@@ -11,6 +11,7 @@ import {
   type SelfIdentity,
 } from './os.ts';
 import { parseLimits, parseProcStat, parsePss } from './parse.ts';
+import { sleep } from './wait.ts';
 
 /**
  * How often the processes are listed: a listing misses who is forked during it, and the dying parent
@@ -154,7 +155,7 @@ export function linuxProcesses(clock: Clock, { withTags = true } = {}): Processe
         execByMs ??= clock.monotonicMs() + EXEC_MS;
         if (clock.monotonicMs() > execByMs) continue;
         // A timer, and no mere turn of the loop: they need the processor to get on.
-        await new Promise<void>((resolve) => void clock.after(1, resolve, { keepAlive: true }));
+        await sleep(1, clock);
         due.push(...inExec);
       }
       return table;

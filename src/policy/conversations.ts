@@ -1,6 +1,7 @@
 import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
+import { sleep } from '../os/wait.ts';
 import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-rules.ts';
 
 /** How often a claim is looked at again that somebody else is about to give up. */
@@ -236,7 +237,7 @@ class Conversation {
         this.#refuse(request, `${name} runs it, and gives no sign of life or death`);
         return;
       }
-      await this.#sleep(SILENT_POLL_MS);
+      await sleep(SILENT_POLL_MS, clock.running);
       return;
     }
     // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
@@ -248,12 +249,7 @@ class Conversation {
     if (verdict === 'recover') await this.#claims.recover();
     else if (!this.#mayStart(request)) return;
     else if (await this.#claims.takeOver(this.#key)) this.#ended = name;
-    await this.#sleep(POLL_MS);
-  }
-
-  #sleep(ms: number): Promise<void> {
-    const { running } = this.#context.clock;
-    return new Promise((resolve) => void running.after(ms, resolve, { keepAlive: true }));
+    await sleep(POLL_MS, clock.running);
   }
 
   #mayStart(request: TurnRequest): boolean {

@@ -1,4 +1,5 @@
 import type { Os } from '../os/os.ts';
+import { sleep } from '../os/wait.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
 import { type DaemonLog, readLog } from './log.ts';
 import { answers, endpointOf, holding, PROBE_MS } from './readiness.ts';
@@ -50,12 +51,12 @@ export async function awaitReady(wait: ReadyWait): Promise<ReadyOutcome> {
     for (;;) {
       asking ??= ask(wait, controller.signal).then(take, (cause) => take({ is: 'late', cause }));
       // One that never answers holds up nothing but itself.
-      await Promise.race([asking, pause(POLL_MS, os)]);
+      await Promise.race([asking, sleep(POLL_MS, os.clock.running)]);
       if (last.is === 'ready') return last;
       if (signal?.aborted) return { is: 'aborted', cause: signal.reason };
       if (!(await wait.isAlive())) return { ...last, is: 'dead' };
       if (os.clock.running.monotonicMs() >= untilMs + graceMs) return last;
-      if (asking === undefined) await pause(POLL_MS, os);
+      if (asking === undefined) await sleep(POLL_MS, os.clock.running);
     }
   } finally {
     controller.abort();
@@ -81,8 +82,4 @@ async function ask(wait: ReadyWait, signal: AbortSignal): Promise<ReadyOutcome> 
     const members = (await tree.look()).map((member) => member.pid);
     return endpoint && (await holding(endpoint, members, os)).ours[0];
   }
-}
-
-export function pause(ms: number, os: Os): Promise<void> {
-  return new Promise((resolve) => void os.clock.running.after(ms, resolve, { keepAlive: true }));
 }

@@ -6,6 +6,7 @@ import {
   type SupervisorErrorCode,
 } from '../index.ts';
 import type { Endpoint } from '../os/os.ts';
+import { sleep } from '../os/wait.ts';
 import { answers, holding, PROBE_MS } from '../ready/readiness.ts';
 import type { Foundation } from '../supervisor/supervisor.ts';
 import type { CheckedReady } from './definition.ts';
@@ -86,7 +87,7 @@ async function answer(
     });
     if (isReady) return;
     const pauseMs = clock.monotonicMs() - beganMs < LATE_AFTER_MS ? POLL_MS : LATE_POLL_MS;
-    await new Promise<void>((resolve) => void clock.after(pauseMs, resolve, { keepAlive: true }));
+    await sleep(pauseMs, clock);
   }
 }
 

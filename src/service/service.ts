@@ -11,6 +11,7 @@ import {
   type SupervisorErrorCode,
 } from '../index.ts';
 import { builtin } from '../os/builtin.ts';
+import { LATE, sleep, within } from '../os/wait.ts';
 import type { Foundation } from '../supervisor/supervisor.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { partsOf, type ServiceParts } from './parts.ts';
@@ -148,7 +149,7 @@ export class SupervisedService implements Service {
     try {
       await this.#awaitPredecessor();
       await this.#assertMayStart();
-      await this.#awaitTurn(signal);
+      await this.#awaitBackoff(signal);
       this.#enter('starting');
       await this.#parts.place.clear();
       signal.throwIfAborted();
@@ -171,12 +172,8 @@ export class SupervisedService implements Service {
     await undefined;
     if (last === undefined) return;
     const patienceMs = this.#definition.ready?.timeoutMs ?? PATIENCE_MS;
-    const { promise: late, resolve } = Promise.withResolvers<false>();
-    const giveUp = (): void => resolve(false);
-    const cancel = this.#clock.running.after(patienceMs, giveUp, { keepAlive: true });
-    const isDead = await Promise.race([last.exited, late]);
-    cancel();
-    if (!isDead) throw notAlone(this.name, last.pid);
+    const exit = await within(patienceMs, last.exited, this.#clock.running);
+    if (exit === LATE) throw notAlone(this.name, last.pid);
   }
 
   async #assertMayStart(): Promise<void> {
@@ -190,17 +187,11 @@ export class SupervisedService implements Service {
   }
 
   /** Waits for the end of the backoff; it keeps the host alive, as a queued start does. */
-  async #awaitTurn(signal: AbortSignal): Promise<void> {
+  async #awaitBackoff(signal: AbortSignal): Promise<void> {
     const waitMs = this.#startsAtMs - this.#clock.monotonicMs();
     if (waitMs <= 0) return;
     this.#enter('waiting', `it is started again in ${Math.ceil(waitMs)} ms`);
-    await new Promise<void>((resolve) => {
-      const cancel = this.#clock.after(waitMs, resolve, { keepAlive: true });
-      signal.addEventListener('abort', () => {
-        cancel();
-        resolve();
-      });
-    });
+    await sleep(waitMs, this.#clock, { signal });
     signal.throwIfAborted();
   }
 

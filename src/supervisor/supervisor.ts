@@ -9,6 +9,7 @@ import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
+import { serialize } from '../os/wait.ts';
 import { charge, Spending, type Spent } from '../policy/budget.ts';
 import { Conversations } from '../policy/conversations.ts';
 import { Limiter } from '../policy/limits/limiter.ts';
@@ -64,7 +65,6 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import { changesBetween, describeChanges } from './replace-options.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './restart-loop.ts';
 import { endAll, Shutdown } from './shutdown.ts';
-import { Turns } from './turns.ts';
 
 /** A slot in the caller's hands. */
 export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
@@ -286,8 +286,8 @@ export class Supervisor {
   readonly #live = new Map<string, LiveProcess>();
   readonly #queued = new Set<QueuedStart>();
   readonly #leases = new Set<SlotLease>();
-  readonly #sweeps = new Turns();
-  readonly #adoptions = new Turns();
+  readonly #sweeps = serialize();
+  readonly #adoptions = serialize();
   readonly #sessionFiles: SessionFiles;
   readonly #runs = new Set<SupervisedRun>();
   readonly #services = new Map<string, DefinedService>();
@@ -391,7 +391,7 @@ export class Supervisor {
     const { dryRun } = parseInput(sweepOptions, options, 'sweep');
     const registry = this.#open();
     // One after the other: two at once would claim the same journals.
-    const report = await this.#sweeps.take(async () => {
+    const report = await this.#sweeps.run(async () => {
       registry.catchUp();
       const context = { ...(await registry.recovery()), dryRun };
       const { retentionMs } = this.#options.session;
@@ -518,7 +518,7 @@ export class Supervisor {
     const wish = parseInput(adoptOptions, options, 'adopt');
     await this.#begin();
     // One after the other: two at once would both find that nobody supervises it.
-    return this.#adoptions.take(async () => {
+    return this.#adoptions.run(async () => {
       return adopt(this.#corridor, wish, await this.#open().recovery());
     });
   }
@@ -645,7 +645,7 @@ export class Supervisor {
     this.#shutdown = undefined;
     this.#corridor.sessions.close();
     // Our claims count as long as our journal does.
-    await Promise.all([this.#sweeps.over, this.#adoptions.over]);
+    await Promise.all([this.#sweeps.idle, this.#adoptions.idle]);
     this.#registry?.close();
     this.#registry = undefined;
     this.#firstSweep = undefined;

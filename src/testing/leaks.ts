@@ -4,6 +4,7 @@ import type { ProcessName, Supervisor } from '../index.ts';
 import { systemClock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
+import { sleep } from '../os/wait.ts';
 import { type Opened, openedSupervisors } from '../supervisor/supervisor.ts';
 import { parseCookie } from '../tree/cookie.ts';
 
@@ -101,7 +102,7 @@ export async function findLeaks({
     const report = await look(supervisor);
     const isClean = report.leaked.length === 0 && (processesOnly || report.queued.length === 0);
     if (isClean || systemClock.monotonicMs() >= untilMs) return report;
-    await pause(LOOK_EVERY_MS);
+    await sleep(LOOK_EVERY_MS, systemClock);
   }
 }
 
@@ -119,12 +120,9 @@ export async function endLeaked(found: readonly LeakedProcess[], graceMs = 5000)
       if (isThere) signal(pid, 'SIGKILL');
       return isThere;
     });
-    if (left.length > 0) await pause(LOOK_EVERY_MS);
+    if (left.length > 0) await sleep(LOOK_EVERY_MS, systemClock);
   }
 }
-
-export const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => void systemClock.after(ms, resolve, { keepAlive: true }));
 
 async function look(supervisor: Supervisor | undefined): Promise<LeakReport> {
   const opened = [...openedSupervisors()].filter(

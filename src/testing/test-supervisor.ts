@@ -11,13 +11,15 @@ import {
   type SupervisorOptions,
 } from '../index.ts';
 import type { Clock } from '../os/clock.ts';
+import { systemClock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
+import { sleep } from '../os/wait.ts';
 import { supervisorOptions } from '../supervisor/options.ts';
 import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';
-import { endLeaked, expectNoLeaks, findLeaks, type LeakReport, pause } from './leaks.ts';
+import { endLeaked, expectNoLeaks, findLeaks, type LeakReport } from './leaks.ts';
 
 /** What a supervisor may be given, and three things more. */
 export interface TestSupervisorOptions extends SupervisorOptions {
@@ -114,7 +116,7 @@ async function passTime(clock: FakeClock, promise: Promise<unknown>): Promise<vo
   });
   while (!isSettled) {
     await clock.advance(80);
-    await pause(2);
+    await sleep(2, systemClock);
   }
   await settled;
 }
