@@ -26,7 +26,7 @@ const options = z.prefault(z.strictObject({ sessionId: z.optional(sessionId) }),
  */
 export function isolatedCwd(supervisor: Supervisor, wish?: IsolatedCwdOptions): string {
   const { sessionId: session } = parseInput(options, wish, 'isolatedCwd');
-  const { os, stateDir } = supervisor.foundation;
+  const { os, stateDir } = supervisor.internals;
   try {
     return makeWorkingFolder({ os, stateDir }, session);
   } catch (cause) {

@@ -4,7 +4,7 @@ import { FailureDetector } from '../containment/failure-detector.ts';
 import type { OrphanContext } from '../containment/orphans.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { type ResolvedOptions, resolveOptions } from '../supervisor/options.ts';
+import { type ResolvedOptions, resolveOptions } from '../supervisor/internals.ts';
 import type { Owner } from '../tree/identity.ts';
 import { type Arguments, durationOf } from './arguments.ts';
 import { Refusal } from './refusal.ts';

@@ -5,7 +5,7 @@ import { type EndReport, type HostSignal, type Supervisor, SupervisorError } fro
 import type { Os } from '../os/os.ts';
 import { within } from '../os/wait.ts';
 import type { PidFile } from '../store/pid-record.ts';
-import { hostSignalOptions } from '../supervisor/host-signals.ts';
+import { hostSignalOptions } from '../supervisor/internals.ts';
 import { readLaunchNote } from './launch-note.ts';
 import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';
@@ -68,7 +68,7 @@ export async function runAsDaemon(
 ): Promise<Daemon> {
   parseInput(supervisorOnly, supervisor, 'runAsDaemon', 'supervisor');
   const wish = parseInput(runOptions, options, 'runAsDaemon');
-  const { os } = supervisor.foundation;
+  const { os } = supervisor.internals;
   const note = readLaunchNote(os);
   const { pidFile, name, version, socket } = { ...note, ...definedOnly(wish) };
   if (pidFile === undefined) throw noPidFile();

@@ -1,8 +1,9 @@
-import { type EndReport, type Supervisor, SupervisorError } from '../index.ts';
+import type { EndReport, Supervisor } from '../index.ts';
 import { doctor } from '../inspect/doctor.ts';
 import { publicText } from '../inspect/public-text.ts';
 import type { DoctorReport } from '../inspect/report.ts';
 import { secretValues } from '../process/redaction.ts';
+import { internalsOf, type SupervisorInternals } from '../supervisor/internals.ts';
 import { answer, backTo, json, page, Refusal, refuse } from './answers.ts';
 import { icon, liveScript, liveStyle } from './assets.ts';
 import { type Admission, Gate } from './authorize.ts';
@@ -46,7 +47,7 @@ const REASON = "asked for on the doctor's page";
 /** One handler: who may come in, and what each address answers. */
 class Desk {
   readonly #supervisor: Supervisor;
-  readonly #foundation: Supervisor['foundation'];
+  readonly #internals: SupervisorInternals;
   readonly #gate: Gate;
   readonly #streams: EventStreams;
   readonly #report: () => Promise<DoctorReport>;
@@ -55,8 +56,8 @@ class Desk {
   constructor(supervisor: Supervisor, options: DoctorHandlerOptions | undefined) {
     const checked = checkHandlerOptions(options);
     this.#supervisor = supervisor;
-    this.#foundation = foundationOf(supervisor);
-    const { clock } = this.#foundation.os;
+    this.#internals = internalsOf(supervisor, 'doctorHandler');
+    const { clock } = this.#internals.os;
     this.#gate = new Gate(checked, clock);
     this.#streams = new EventStreams({
       supervisor,
@@ -75,7 +76,7 @@ class Desk {
       return request.method === 'HEAD' ? new Response(null, response) : response;
     } catch (error) {
       if (error instanceof Refusal) return refuse(error, visit, this.#gate.hasLogin);
-      this.#foundation.warn('DOCTOR', 'A request to the doctor could not be answered.', error);
+      this.#internals.warn('DOCTOR', 'A request to the doctor could not be answered.', error);
       const refusal = new Refusal(
         500,
         'This could not be answered; a warning of the supervisor says why.',
@@ -158,7 +159,7 @@ class Desk {
       const run = () => this.#supervisor.reapSession(session, { reason: REASON });
       return { deed: reapOf(target), run };
     }
-    const process = this.#foundation.live.get(target);
+    const process = this.#internals.live.get(target);
     if (process === undefined) {
       throw new Refusal(404, 'There is no such process of this host, or it has ended.');
     }
@@ -170,11 +171,11 @@ class Desk {
 
   /** The session with this id, or the one that the page shows by this name. */
   #sessionOf(target: string): string | undefined {
-    const { live, os, health } = this.#foundation;
+    const { live, os, snapshot } = this.#internals;
     const isId = target.length <= MAX_SESSION_LENGTH;
     if (isId && this.#supervisor.session(target) !== undefined) return target;
     const running = [...live.values()].map(({ record }) => record.sessionId);
-    const waiting = health().pool.queue.map(({ request }) => request.sessionId);
+    const waiting = snapshot().pool.queue.map(({ request }) => request.sessionId);
     const show = publicText(os);
     const named = new Set([...running, ...waiting]);
     const found = [...named].filter((id) => id !== undefined && sent(show(id)) === sent(target));
@@ -183,7 +184,7 @@ class Desk {
 
   /** What no text may show: what the host's own environment holds secret, and the folders at hand. */
   #confidential(): Confidential {
-    const { os, stateDir, live } = this.#foundation;
+    const { os, stateDir, live } = this.#internals;
     const defined = Object.entries(os.environment()).filter(
       (entry): entry is [string, string] => entry[1] !== undefined,
     );
@@ -211,14 +212,4 @@ function assetOf({ route }: Visit): Response | undefined {
     default:
       return undefined;
   }
-}
-
-function foundationOf(supervisor: Supervisor): Supervisor['foundation'] {
-  const foundation = (supervisor as Supervisor | undefined)?.foundation;
-  if (foundation !== undefined) return foundation;
-  throw new SupervisorError(
-    'INVALID_OPTIONS',
-    'doctorHandler: "supervisor" is no supervisor of this version. Pass what getSupervisor() returns.',
-    { data: { field: 'supervisor' } },
-  );
 }

@@ -7,8 +7,11 @@ import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { removeStaleFiles } from '../store/pid-file.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
-import type { ResolvedOptions } from '../supervisor/options.ts';
-import type { Foundation, Health } from '../supervisor/supervisor.ts';
+import type {
+  ResolvedOptions,
+  SupervisorInternals,
+  SupervisorSnapshot,
+} from '../supervisor/internals.ts';
 import { depthOf } from '../tree/cookie.ts';
 import type { Owner } from '../tree/identity.ts';
 import { type Findings, judge } from './checks.ts';
@@ -28,7 +31,7 @@ export interface Patient {
   readonly stateDir: string;
   readonly options: ResolvedOptions;
   /** `undefined` from outside the host. */
-  readonly inside: Foundation | undefined;
+  readonly inside: SupervisorInternals | undefined;
 }
 
 /**
@@ -38,9 +41,9 @@ export interface Patient {
  * @throws Error by rejection, if the process table cannot be read
  */
 export function doctor(supervisor: Supervisor): Promise<DoctorReport> {
-  const inside = supervisor.foundation;
+  const inside = supervisor.internals;
   const { os, stateDir } = inside;
-  return examine({ os, stateDir, options: inside.health().options, inside });
+  return examine({ os, stateDir, options: inside.snapshot().options, inside });
 }
 
 /** @internal The same from inside a host, or from outside of all. */
@@ -55,9 +58,9 @@ export async function examine(patient: Patient): Promise<DoctorReport> {
 
 async function look(patient: Patient): Promise<Findings> {
   const { os, stateDir, options, inside } = patient;
-  const health = inside?.health();
+  const snapshot = inside?.snapshot();
   const show = publicText(os);
-  const self = await selfOf(patient, health);
+  const self = await selfOf(patient, snapshot);
   const found = await survey({ os, stateDir, self, ownTree: (id) => inside?.live.get(id)?.tree });
   const records = found.owners.flatMap((owner) => owner.records);
   const members = records.flatMap((one) => one.members);
@@ -82,7 +85,7 @@ async function look(patient: Patient): Promise<Findings> {
   return {
     at: nowMs,
     host: hostHealth(os, options, facts, show),
-    supervisor: health === undefined ? null : supervisorHealth(health, os, inside, show),
+    supervisor: snapshot === undefined ? null : supervisorHealth(snapshot, os, inside, show),
     owners: ownersHealth(found, show),
     processes,
     sessions: [...sessions.values()].sort((a, b) => b.live - a.live || b.createdAt - a.createdAt),
@@ -93,7 +96,7 @@ async function look(patient: Patient): Promise<Findings> {
     isInit: inside !== undefined && os.platform === 'linux' && self.pid === 1,
     zombies: [...found.table.values()].filter(({ alive, ppid }) => !alive && ppid === self.pid)
       .length,
-    clockJumpMs: health?.clockJumpMs ?? null,
+    clockJumpMs: snapshot?.clockJumpMs ?? null,
     stale,
     unproven: found.unproven.map(({ reason }) => show(reason.replaceAll(join(stateDir, '/'), ''))),
     survivors: [...(inside?.live.values() ?? [])]
@@ -103,11 +106,14 @@ async function look(patient: Patient): Promise<Findings> {
 }
 
 /** Who looks. An open registry knows it; else nothing is opened for it. */
-async function selfOf({ os, inside }: Patient, health: Health | undefined): Promise<Owner> {
-  if (inside !== undefined && health?.instance !== undefined && health.state === 'running')
+async function selfOf(
+  { os, inside }: Patient,
+  snapshot: SupervisorSnapshot | undefined,
+): Promise<Owner> {
+  if (inside !== undefined && snapshot?.instance !== undefined && snapshot.state === 'running')
     return (await inside.recovery()).self;
   const identity = (await os.identifyAsync?.()) ?? os.identify();
-  return { ...identity, instance: health?.instance ?? '' };
+  return { ...identity, instance: snapshot?.instance ?? '' };
 }
 
 /** How many processes of each session are alive, of all hosts. */
@@ -134,12 +140,12 @@ async function staleFiles({ os, stateDir, options }: Patient, self: Owner): Prom
 }
 
 function supervisorHealth(
-  health: Health,
+  snapshot: SupervisorSnapshot,
   os: Os,
-  inside: Foundation | undefined,
+  inside: SupervisorInternals | undefined,
   show: PublicText,
 ): SupervisorHealth {
-  const { options, pool, guardian, rlimitTag, instance, state, spentUsd } = health;
+  const { options, pool, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
   const waits = pool.queue.map(({ request, sinceMs }) => ({
     sessionId: request.sessionId === undefined ? null : show(request.sessionId),
     priority: request.priority,

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Os } from '../os/os.ts';
 import { readServiceFile } from '../service/service-file.ts';
 import { namesIn } from '../store/files.ts';
-import type { DefinedService } from '../supervisor/supervisor.ts';
+import type { DefinedService } from '../supervisor/internals.ts';
 import type { PublicText } from './public-text.ts';
 import type { ServiceHealth } from './report.ts';
 

@@ -7,7 +7,7 @@ import { Sessions } from '../policy/session.ts';
 import { namesIn } from '../store/files.ts';
 import { parseJson, parseSessionLine } from '../store/formats.ts';
 import { SessionFiles } from '../store/session-file.ts';
-import type { ResolvedOptions } from '../supervisor/options.ts';
+import type { ResolvedOptions } from '../supervisor/internals.ts';
 import type { PublicText } from './public-text.ts';
 import type { SessionHealth } from './report.ts';
 

@@ -173,7 +173,7 @@ export class SupervisedStdioTransport {
       env,
       ...request
     } = server;
-    const { os } = supervisor.foundation;
+    const { os } = supervisor.internals;
     const process = supervisor.spawn({
       ...request,
       env: { ...safeEnvironment(os.environment(), os.platform), ...env },

@@ -6,7 +6,7 @@ const STATES: readonly ProcessInfo['state'][] = ['running', 'ending', 'exited'];
 
 /** Tells how things are at each collection; returns how to stop. */
 export function observeGauges(supervisor: Supervisor, meter: Meter): () => void {
-  const { health, os } = supervisor.foundation;
+  const { snapshot, os } = supervisor.internals;
   const count = (name: string, unit: string, description: string) =>
     meter.createObservableUpDownCounter(`agent_supervisor.${name}`, {
       unit: `{${unit}}`,
@@ -31,7 +31,7 @@ export function observeGauges(supervisor: Supervisor, meter: Meter): () => void 
         const alike = live.filter((info) => info.kind === kind && info.state === state);
         result.observe(processes, alike.length, { [KIND]: kind, [STATE]: state });
       }
-    const { pool } = health();
+    const { pool } = snapshot();
     const [oldest] = pool.waiting;
     const waitedMs = oldest === undefined ? 0 : os.clock.monotonicMs() - oldest.sinceMs;
     result.observe(held, pool.held);

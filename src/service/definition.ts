@@ -5,7 +5,7 @@ import type { RunOptions, SpawnRequest } from '../index.ts';
 import { type RestartPolicy, restartPolicy, withBackoff } from '../policy/restart-policy.ts';
 import type { Ready } from '../ready/ready.ts';
 import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
-import type { Foundation } from '../supervisor/supervisor.ts';
+import type { SupervisorInternals } from '../supervisor/internals.ts';
 
 export interface ReadyOptions {
   /** From the start of the process, in ms. @default 30_000 */
@@ -127,7 +127,7 @@ export interface CheckedDefinition {
 /** @internal Checks what a user wrote; `check` is for what the spawn will ask of it. */
 export function checkDefinition(
   input: ServiceDefinition,
-  check: Foundation['check'],
+  check: SupervisorInternals['check'],
 ): CheckedDefinition {
   const comesBack = input?.restart !== false;
   const { name, ready, restart, breaker, lockFiles, ...request } = parseInput(

@@ -16,7 +16,7 @@ export interface ServiceParts {
 
 /** Composes them on the system and the state directory of a supervisor; the definition may be replaced in place. */
 export function partsOf(supervisor: Supervisor, definition: CheckedDefinition): ServiceParts {
-  const { os, stateDir, warn: tell } = supervisor.foundation;
+  const { os, stateDir, warn: tell } = supervisor.internals;
   const { name, policy, breaker: options } = definition;
   const warn = (message: string, cause?: unknown) => tell('SERVICE', message, cause);
   const longestOpenMs = Math.max(options.openMs, policy.windowMs);

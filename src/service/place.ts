@@ -34,7 +34,7 @@ export class Place {
    * @throws SupervisorError `ALREADY_RUNNING` if a stranger is there
    */
   async clear(): Promise<void> {
-    const { os, stateDir, recovery } = this.#supervisor.foundation;
+    const { os, stateDir, recovery } = this.#supervisor.internals;
     if (hasOthers(stateDir)) await this.#supervisor.sweep();
     await removeRemains(this.#file, await recovery());
     const endpoint = localEndpointOf(this.#definition.ready);
@@ -45,7 +45,7 @@ export class Place {
   /** Remembers whose the files are from now on. */
   take(id: string): void {
     if (this.#paths.length === 0) return;
-    const { os, recordOf } = this.#supervisor.foundation;
+    const { os, recordOf } = this.#supervisor.internals;
     const { pid, startTime, bootId, pidNamespace } = recordOf(id) ?? {};
     // Without them, nothing could be proven later.
     if (pid === undefined || startTime === undefined) return;
@@ -54,7 +54,7 @@ export class Place {
       return key === undefined || key === this.#before.get(path) ? [] : [{ path, key }];
     });
     const { machine } = os.identify();
-    const { heartbeat } = this.#supervisor.foundation;
+    const { heartbeat } = this.#supervisor.internals;
     this.#file.instance = {
       heartbeat,
       machine,

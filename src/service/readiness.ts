@@ -8,7 +8,7 @@ import {
 import type { Endpoint } from '../os/os.ts';
 import { sleep } from '../os/wait.ts';
 import { answers, holding, PROBE_MS } from '../ready/readiness.ts';
-import type { Foundation } from '../supervisor/supervisor.ts';
+import type { SupervisorInternals } from '../supervisor/internals.ts';
 import type { CheckedReady } from './definition.ts';
 import { localEndpointOf, taken } from './endpoint.ts';
 
@@ -21,7 +21,7 @@ const MAX_LINE_LENGTH = 64 * 1024;
 
 export interface ReadinessContext {
   readonly name: string;
-  readonly foundation: Foundation;
+  readonly internals: SupervisorInternals;
   /** Aborted when nobody wants the service any more. */
   readonly signal: AbortSignal;
 }
@@ -37,7 +37,7 @@ export async function untilReady(
   ready: CheckedReady | undefined,
   context: ReadinessContext,
 ): Promise<void> {
-  const { foundation, signal } = context;
+  const { internals, signal } = context;
   const over = new AbortController();
   const failure = Promise.withResolvers<never>();
   const onAbort = () => failure.reject(signal.reason);
@@ -46,7 +46,7 @@ export async function untilReady(
   let lastError: unknown;
   const onTimeout = () => failure.reject(timedOut(context, ready, process.pid, lastError));
   const cancel =
-    ready && foundation.os.clock.running.after(ready.timeoutMs, onTimeout, { keepAlive: true });
+    ready && internals.os.clock.running.after(ready.timeoutMs, onTimeout, { keepAlive: true });
   signal.addEventListener('abort', onAbort, { once: true });
   process.once('exit', onExit);
   try {
@@ -77,7 +77,7 @@ async function answer(
   await process.started;
   if (ready === undefined) return;
   if (said !== undefined) return said;
-  const { clock } = context.foundation.os;
+  const { clock } = context.internals.os;
   const beganMs = clock.monotonicMs();
   while (!over.aborted) {
     const isReady = await ask(process, ready, context, over).catch((error) => {
@@ -94,14 +94,14 @@ async function answer(
 async function ask(
   process: SupervisedProcess,
   ready: CheckedReady,
-  { foundation, name }: ReadinessContext,
+  { internals, name }: ReadinessContext,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { by } = ready;
   const context = { pid: process.pid ?? 0, signal, timeoutMs: PROBE_MS };
   if ('stdout' in by || !(await answers(by, context))) return false;
   const endpoint = localEndpointOf(ready);
-  return endpoint === undefined || isOwn(process, endpoint, name, foundation);
+  return endpoint === undefined || isOwn(process, endpoint, name, internals);
 }
 
 /**
@@ -113,14 +113,14 @@ async function isOwn(
   { id, pid = 0 }: SupervisedProcess,
   endpoint: Endpoint,
   name: string,
-  foundation: Foundation,
+  internals: SupervisorInternals,
 ): Promise<boolean> {
-  const { os } = foundation;
+  const { os } = internals;
   // Where the system does not tell, nobody listened there before, and somebody does now.
   const { ours, isTold } = await holding(endpoint, [pid], os);
   if (!isTold || ours.length > 0) return true;
   const all = (await os.listeners?.(endpoint)) ?? [];
-  const members = new Set((await foundation.membersOf(id)).map((member) => member.pid));
+  const members = new Set((await internals.membersOf(id)).map((member) => member.pid));
   if (all.some((listener) => members.has(listener.pid ?? 0))) return true;
   if (all.length > 0) throw taken(endpoint, name, all);
   throw new Error('it answers, but the system shows nobody who listens there');

@@ -12,7 +12,7 @@ import {
 } from '../index.ts';
 import { builtin } from '../os/builtin.ts';
 import { LATE, sleep, within } from '../os/wait.ts';
-import type { Foundation } from '../supervisor/supervisor.ts';
+import type { SupervisorInternals } from '../supervisor/internals.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { partsOf, type ServiceParts } from './parts.ts';
 import { untilReady } from './readiness.ts';
@@ -59,7 +59,7 @@ function startOf({ command, args, env, cwd }: CheckedDefinition['request']) {
 /** @internal */
 export class SupervisedService implements Service {
   readonly #supervisor: Supervisor;
-  readonly #foundation: Foundation;
+  readonly #internals: SupervisorInternals;
   readonly #definition: CheckedDefinition;
   readonly #parts: ServiceParts;
   readonly #offs: readonly (() => void)[];
@@ -81,7 +81,7 @@ export class SupervisedService implements Service {
   /** `before`: what an earlier service of this name has left alive. */
   constructor(supervisor: Supervisor, definition: CheckedDefinition, before?: SupervisedService) {
     this.#supervisor = supervisor;
-    this.#foundation = supervisor.foundation;
+    this.#internals = supervisor.internals;
     this.#definition = { ...definition };
     this.#process = before === undefined ? undefined : before.#process;
     this.#parts = partsOf(supervisor, this.#definition);
@@ -103,8 +103,8 @@ export class SupervisedService implements Service {
     return this.#process?.pid;
   }
 
-  get #clock(): Foundation['os']['clock'] {
-    return this.#foundation.os.clock;
+  get #clock(): SupervisorInternals['os']['clock'] {
+    return this.#internals.os.clock;
   }
 
   /** Takes another definition of the same name: its functions at once, what it starts from its next start on. */
@@ -116,7 +116,7 @@ export class SupervisedService implements Service {
     // In place: its parts read it each time.
     Object.assign(this.#definition, definition);
     if (isAnother && this.#current !== undefined)
-      this.#foundation.warn(
+      this.#internals.warn(
         'DEFINITION_REPLACED',
         `Service "${this.name}" was defined again, and what it starts has changed. The process that runs is the former one; close() the service to have the new one at once.`,
       );
@@ -155,7 +155,7 @@ export class SupervisedService implements Service {
       signal.throwIfAborted();
       process = this.#supervisor.spawn(request);
       this.#take(process);
-      await untilReady(process, ready, { name, foundation: this.#foundation, signal });
+      await untilReady(process, ready, { name, internals: this.#internals, signal });
       this.#welcome(process);
       return process;
     } catch (error) {
@@ -177,7 +177,7 @@ export class SupervisedService implements Service {
   }
 
   async #assertMayStart(): Promise<void> {
-    this.#parts.file.identify((await this.#foundation.recovery()).self);
+    this.#parts.file.identify((await this.#internals.recovery()).self);
     // Others may have found out meanwhile that it does not work.
     const { openForMs } = this.#parts.breaker;
     const known = this.#refusal();
@@ -220,7 +220,7 @@ export class SupervisedService implements Service {
     if (this.#ready?.process !== process) return;
     const isFailure =
       this.#clock.running.monotonicMs() - this.#ready.sinceMs < this.#definition.breaker.stableMs;
-    const asked = this.#foundation.wasAsked(process.id);
+    const asked = this.#internals.wasAsked(process.id);
     this.#ready = undefined;
     this.#current = undefined;
     this.#cancelTimer();
@@ -310,7 +310,7 @@ export class SupervisedService implements Service {
       for (const off of this.#offs) off();
       this.#enter('closed');
       // What is still alive would be in the way of the next one of this name.
-      if (this.#process === undefined) this.#foundation.services.delete(this.name);
+      if (this.#process === undefined) this.#internals.services.delete(this.name);
     }
   }
 
@@ -319,6 +319,6 @@ export class SupervisedService implements Service {
     if (from === state) return;
     this.#state = state;
     const { name, pid } = this;
-    this.#foundation.emit('service', { name, from, state, pid, reason });
+    this.#internals.emit('service', { name, from, state, pid, reason });
   }
 }

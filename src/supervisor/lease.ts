@@ -1,6 +1,10 @@
+import * as z from 'zod/mini';
+import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
 import type { Slot } from '../policy/pool.ts';
+import type { SupervisedProcess } from '../process/handle.ts';
+import { abortSignal, type SpawnRequest, sessionId } from '../process/request.ts';
 
 /** What a lease starts, as far as it needs to know. */
 interface Leased {
@@ -97,3 +101,30 @@ export class Lease<Request, Process extends Leased> {
     this.#options.released();
   }
 }
+
+/** A slot in the caller's hands. */
+export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
+
+export interface AcquireOptions {
+  /** Whose slot it is: reaping the session takes it back. */
+  sessionId?: string | number | undefined;
+  /** Higher goes first. @default 0 */
+  priority?: number | undefined;
+  /** Default: `pool.waitTimeoutMs`. */
+  timeoutMs?: number | undefined;
+  /** Gives up waiting. */
+  signal?: AbortSignal | undefined;
+}
+
+/** @internal */
+export const acquireOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({
+      sessionId: z.optional(sessionId),
+      priority: z.optional(z.number()),
+      timeoutMs: z.optional(durationMs()),
+      signal: z.optional(abortSignal),
+    }),
+    {},
+  ),
+);

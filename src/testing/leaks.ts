@@ -5,7 +5,7 @@ import { systemClock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { sleep } from '../os/wait.ts';
-import { type Opened, openedSupervisors } from '../supervisor/supervisor.ts';
+import { type Opened, type OpenedSupervisor, openedSupervisors } from '../supervisor/internals.ts';
 import { parseCookie } from '../tree/cookie.ts';
 
 /** A live process that a supervisor of this process has started, or a descendant of one. */
@@ -41,7 +41,7 @@ export interface ExpectNoLeaksOptions {
 /** @internal */
 export const supervisorGiven = () =>
   z.custom<Supervisor>(
-    (value) => typeof value === 'object' && value !== null && 'foundation' in value,
+    (value) => typeof value === 'object' && value !== null && 'internals' in value,
     { error: 'must be a supervisor' },
   );
 
@@ -131,13 +131,13 @@ async function look(supervisor: Supervisor | undefined): Promise<LeakReport> {
   const alive = new Set(opened.flatMap(([, { supervisor: of }]) => of.deref() ?? []));
   const queued = [...alive].flatMap(waitingOf);
   if (opened.length === 0) return { leaked: [], queued, kept: [] };
-  const systems = new Set<Os>([systemOs(), ...[...alive].map(({ foundation }) => foundation.os)]);
+  const systems = new Set<Os>([systemOs(), ...[...alive].map(({ internals }) => internals.os)]);
   const tables = await Promise.all([...systems].map(({ processes }) => processes.look()));
   const entries = new Map(tables.flatMap((table) => [...table]));
   const { leaked, kept } = sort([...entries.values()], new Map(opened));
   for (const one of alive) await addTrees(one, entries, kept, leaked);
   const sessionOf = (id: string): string | undefined =>
-    [...alive].map(({ foundation }) => foundation.recordOf(id)?.sessionId).find(Boolean);
+    [...alive].map(({ internals }) => internals.recordOf(id)?.sessionId).find(Boolean);
   const name = ([{ pid, command, startTime }, id]: [ProcessEntry, string]): LeakedProcess => ({
     ...{ pid, command, startTime, id },
     sessionId: sessionOf(id),
@@ -169,21 +169,21 @@ function sort(entries: readonly ProcessEntry[], opened: ReadonlyMap<string, Open
 
 /** Adds what only the tree of a live process tells: it may carry no cookie. */
 async function addTrees(
-  { foundation }: Supervisor,
+  { internals }: OpenedSupervisor,
   entries: ReadonlyMap<number, ProcessEntry>,
   kept: ReadonlyMap<ProcessEntry, string>,
   leaked: Map<ProcessEntry, string>,
 ): Promise<void> {
-  for (const id of foundation.live.keys())
-    for (const { pid } of await foundation.membersOf(id)) {
+  for (const id of internals.live.keys())
+    for (const { pid } of await internals.membersOf(id)) {
       const entry = entries.get(pid);
       if (entry !== undefined && !kept.has(entry)) leaked.set(entry, id);
     }
 }
 
-function waitingOf({ foundation }: Supervisor): QueuedRequest[] {
-  const nowMs = foundation.os.clock.monotonicMs();
-  return [...foundation.health().pool.waiting].map(({ request, sinceMs }) => ({
+function waitingOf({ internals }: OpenedSupervisor): QueuedRequest[] {
+  const nowMs = internals.os.clock.monotonicMs();
+  return [...internals.snapshot().pool.waiting].map(({ request, sinceMs }) => ({
     sessionId: request.sessionId,
     waitedMs: Math.round(nowMs - sinceMs),
   }));

@@ -4,7 +4,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { systemClock } from '../os/clock.ts';
 import { testRunner } from '../os/runtime.ts';
 import { within } from '../os/wait.ts';
-import { openedSupervisors } from '../supervisor/supervisor.ts';
+import { openedSupervisors } from '../supervisor/internals.ts';
 import { endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
 import { matchers } from './matchers.ts';
 

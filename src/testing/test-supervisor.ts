@@ -15,7 +15,7 @@ import { systemClock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { sleep } from '../os/wait.ts';
-import { supervisorOptions } from '../supervisor/options.ts';
+import { supervisorOptions } from '../supervisor/internals.ts';
 import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';

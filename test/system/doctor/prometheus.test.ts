@@ -80,7 +80,7 @@ describe('the tally', () => {
     using fake = new FakeSupervision();
     const one = tallyOf(fake.supervisor);
     expect(tallyOf(fake.supervisor)).toBe(one);
-    const { emit } = fake.supervisor.foundation;
+    const { emit } = fake.supervisor.internals;
     emit('warning', { code: 'SWEEP', message: 'A sweep failed.' });
     emit('warning', { code: 'SWEEP', message: 'A sweep failed.' });
     expect([...one.warned]).toEqual([['SWEEP', 2]]);
