@@ -17,7 +17,7 @@ import type { CheckedDefinition } from './definition.ts';
 import { partsOf, type ServiceParts } from './parts.ts';
 import { untilReady } from './readiness.ts';
 import { circuitOpen, closed, notAlone, stopping } from './refusals.ts';
-import { sequelOf } from './sequel.ts';
+import { restartRuleOf } from './restart-rule.ts';
 
 /** A process that runs once, for as long as it is wanted. */
 export interface Service extends AsyncDisposable {
@@ -151,7 +151,7 @@ export class SupervisedService implements Service {
       await this.#assertMayStart();
       await this.#awaitBackoff(signal);
       this.#enter('starting');
-      await this.#parts.place.clear();
+      await this.#parts.endpoint.clear();
       signal.throwIfAborted();
       process = this.#supervisor.spawn(request);
       this.#take(process);
@@ -209,7 +209,7 @@ export class SupervisedService implements Service {
     const { running } = this.#clock;
     this.#ready = { process, sinceMs: running.monotonicMs() };
     this.#isWanted = comesBack;
-    this.#parts.place.take(process.id);
+    this.#parts.endpoint.take(process.id);
     this.#cancelTimer();
     this.#cancelTimer = running.after(breaker.stableMs, () => this.#parts.breaker.reset());
     this.#enter('ready');
@@ -232,9 +232,9 @@ export class SupervisedService implements Service {
 
   /** Decides what follows from the end of a process that was ready. */
   #follow(report: ExitReport, asked: boolean, isFailure: boolean): void {
-    const sequel = sequelOf(report.cause, asked);
-    this.#isWanted = this.#definition.comesBack && sequel === 'return';
-    if (sequel === 'rest') return;
+    const rule = restartRuleOf(report.cause, asked);
+    this.#isWanted = this.#definition.comesBack && rule === 'automatic';
+    if (rule === 'on-demand') return;
     this.#count(report, isFailure);
     this.#comeBack();
   }
@@ -262,9 +262,9 @@ export class SupervisedService implements Service {
   }
 
   #count(report: ExitReport | undefined, isFailure: boolean): void {
-    const pause = this.#parts.pace.count(report, isFailure);
-    if (pause.openForMs !== undefined) this.#open(pause.openForMs, pause.why);
-    else this.#startsAtMs = this.#clock.monotonicMs() + pause.delayMs;
+    const delay = this.#parts.pacer.count(report, isFailure);
+    if (delay.openForMs !== undefined) this.#open(delay.openForMs, delay.why);
+    else this.#startsAtMs = this.#clock.monotonicMs() + delay.delayMs;
   }
 
   #open(forMs: number, why: string): void {

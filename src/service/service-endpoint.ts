@@ -14,8 +14,8 @@ const NO_FILE = /^(?:\0|\\\\[.?]\\pipe\\)/i;
 /** The journals of hosts, and those that are being acted for. */
 const JOURNAL = /^(?:host|claim)-/;
 
-/** Where a service listens, and the files that it makes. */
-export class Place {
+/** The endpoint of a service, and the files that the service makes. */
+export class ServiceEndpoint {
   readonly #supervisor: Supervisor;
   readonly #definition: CheckedDefinition;
   readonly #file: ServiceFile;
