@@ -17,6 +17,7 @@ import type { Owner } from '../tree/identity.ts';
 import { type Findings, judge } from './checks.ts';
 import { lastEnds } from './ends.ts';
 import { environmentHealth } from './environment.ts';
+import { poolFigures } from './metrics.ts';
 import { ownersHealth, processesHealth } from './processes.ts';
 import { type PublicText, publicText } from './public-text.ts';
 import type { DoctorReport, HostHealth, Quota, SupervisorHealth } from './report.ts';
@@ -155,10 +156,7 @@ function supervisorHealth(
     instance: instance ?? null,
     state,
     pool: {
-      concurrency: options.pool.concurrency,
-      running: pool.held,
-      waiting: waits.length,
-      oldestWaitMs: waits.length === 0 ? null : Math.max(...waits.map(({ waitedMs }) => waitedMs)),
+      ...poolFigures(snapshot, os.clock),
       queue: waits,
       live: [...(inside?.live.values() ?? [])].filter(({ countsToCap }) => countsToCap).length,
       hardCap: options.pool.hardCap,
