@@ -1,4 +1,4 @@
-import { POOL_GAUGES } from '../inspect/metrics.ts';
+import { COUNTERS, POOL_GAUGES } from '../inspect/metrics.ts';
 import type { CheckStatus, DoctorReport, GuardianHealth, Quota } from '../inspect/report.ts';
 import type { Tally } from './tally.ts';
 
@@ -230,9 +230,10 @@ function addStateDir(metrics: Metrics, { stateDir, owners }: DoctorReport): void
 }
 
 function addTally(metrics: Metrics, tally: Tally): void {
-  for (const [{ prometheus }, amounts] of tally) {
+  for (const { prometheus } of COUNTERS) {
     if (prometheus === undefined) continue;
     const { name, help, by } = prometheus;
+    const amounts = tally.get(name) ?? new Map<string, number>();
     metrics.counter(name, help, by === undefined ? amounts.get('') : sums(by.name, amounts));
   }
 }

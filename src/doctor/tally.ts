@@ -1,8 +1,11 @@
 import type { Supervisor } from '../index.ts';
 import { COUNTERS, type Counter } from '../inspect/metrics.ts';
 
-/** The counters' sums since the first handler of this host was made, by the value of their one label. */
-export type Tally = ReadonlyMap<Counter, ReadonlyMap<string, number>>;
+/**
+ * The sums of the counters since the first handler of this host was made, by their Prometheus names.
+ * Each has a sum for every value of its one label, or one sum at `''`.
+ */
+export type Tally = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 // One for each supervisor: a handler for every request would otherwise be a listener for every request.
 const tallies = new WeakMap<Supervisor, Tally>();
@@ -11,8 +14,11 @@ const tallies = new WeakMap<Supervisor, Tally>();
 export function tallyOf(supervisor: Supervisor): Tally {
   const known = tallies.get(supervisor);
   if (known !== undefined) return known;
-  const counters = COUNTERS.filter(({ prometheus }) => prometheus !== undefined);
-  const tally = new Map(counters.map((counter) => [counter, count(supervisor, counter)]));
+  const tally = new Map(
+    COUNTERS.flatMap((counter) =>
+      counter.prometheus ? [[counter.prometheus.name, count(supervisor, counter)]] : [],
+    ),
+  );
   tallies.set(supervisor, tally);
   return tally;
 }
