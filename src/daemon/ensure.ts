@@ -1,10 +1,10 @@
 import { dirname, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
+import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
-import { sleep } from '../os/wait.ts';
 import { awaitReady, type ReadyOutcome } from '../ready/await-ready.ts';
 import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
 import { createWhole, makeFolder } from '../store/files.ts';

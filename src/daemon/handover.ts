@@ -1,8 +1,8 @@
 import { lstatSync, rmSync } from 'node:fs';
 import { readerOf } from '../containment/judge.ts';
+import { sleep } from '../os/clock.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
-import { sleep } from '../os/wait.ts';
 import { PROBE_MS } from '../ready/readiness.ts';
 import { statOwn } from '../store/files.ts';
 import type { PidFile } from '../store/pid-record.ts';

@@ -1,9 +1,9 @@
 import { lstatSync, renameSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Judgement, judgeBy, readerOf } from '../containment/judge.ts';
+import { sleep } from '../os/clock.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { isAnothersProcess } from '../os/system.ts';
-import { sleep } from '../os/wait.ts';
 import { readPidFile, setAside } from '../store/pid-file.ts';
 import type { PidFile, RecordedIdentity } from '../store/pid-record.ts';
 import { isOver, type OwnerVerdict } from '../tree/identity.ts';

@@ -1,6 +1,5 @@
 import type { DoctorReport } from '../inspect/report.ts';
-import type { Clock } from '../os/clock.ts';
-import { sleep } from '../os/wait.ts';
+import { type Clock, sleep } from '../os/clock.ts';
 
 /** Between two looks, however many ask. */
 const MIN_GAP_MS = 150;

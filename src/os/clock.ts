@@ -61,6 +61,24 @@ export const systemClock: Clock = {
   running: new TickingTime(timers),
 };
 
+/** Resolves after `ms`, or when the signal aborts; keeps the host alive until then. */
+export function sleep(
+  ms: number,
+  timers: Pick<Timers, 'after'>,
+  signal?: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = (): void => {
+      cancel();
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const cancel = timers.after(ms, end, { keepAlive: true });
+    signal?.addEventListener('abort', end);
+  });
+}
+
 /** Lets everything else go first that is due now. */
 export const turnOfLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

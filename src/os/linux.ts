@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import { type Clock, sliced } from './clock.ts';
+import { type Clock, sleep, sliced } from './clock.ts';
 import {
   type BareProcess,
   COOKIE_VARIABLE,
@@ -11,7 +11,6 @@ import {
   type SelfIdentity,
 } from './os.ts';
 import { parseLimits, parseProcStat, parsePss } from './parse.ts';
-import { sleep } from './wait.ts';
 
 /**
  * How often the processes are listed: a listing misses who is forked during it, and the dying parent

@@ -1,27 +1,5 @@
 import type { Timers } from './running-time.ts';
 
-export interface SleepOptions {
-  /** Ends the sleep early when it is aborted. */
-  readonly signal?: AbortSignal | undefined;
-  /** Keeps the host alive meanwhile. @default true */
-  readonly keepAlive?: boolean | undefined;
-}
-
-/** Resolves after `ms`, or when the signal is aborted. */
-export function sleep(ms: number, timers: Timers, options: SleepOptions = {}): Promise<void> {
-  const { signal, keepAlive = true } = options;
-  return new Promise((resolve) => {
-    const wake = (): void => {
-      cancel();
-      signal?.removeEventListener('abort', wake);
-      resolve();
-    };
-    const cancel = timers.after(ms, wake, { keepAlive });
-    if (signal?.aborted) wake();
-    else signal?.addEventListener('abort', wake);
-  });
-}
-
 /** The answer of `within` for a work that was not done in time. */
 export const LATE = Symbol('late');
 
@@ -29,8 +7,8 @@ export const LATE = Symbol('late');
 export async function within<T>(
   ms: number,
   work: Promise<T>,
-  timers: Timers,
-  { keepAlive = true }: Pick<SleepOptions, 'keepAlive'> = {},
+  timers: Pick<Timers, 'after'>,
+  { keepAlive = true } = {},
 ): Promise<T | typeof LATE> {
   const { promise: late, resolve } = Promise.withResolvers<typeof LATE>();
   const cancel = timers.after(ms, () => resolve(LATE), { keepAlive });

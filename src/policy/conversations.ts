@@ -1,7 +1,6 @@
 import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
-import type { Clock } from '../os/clock.ts';
-import { sleep } from '../os/wait.ts';
+import { type Clock, sleep } from '../os/clock.ts';
 import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-rules.ts';
 
 /** How often a claim is looked at again that somebody else is about to give up. */

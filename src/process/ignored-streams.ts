@@ -1,7 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { type Clock, setImmediate } from '../os/clock.ts';
-import { sleep } from '../os/wait.ts';
 
 /** How long a stream must be silent after the exit before we take its pipe as held by someone else. */
 const QUIET_MS = 100;
@@ -68,7 +67,7 @@ function silence(stream: Readable, clock: Clock, keepAlive: boolean): Promise<vo
 async function cutOff(stream: Readable, clock: Clock): Promise<void> {
   // The pause doubles: a reader that never comes must not cost a look every while for ever.
   for (let pauseMs = QUIET_MS; isBehind(stream); pauseMs *= 2) {
-    await sleep(pauseMs, clock, { keepAlive: false });
+    await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
     await silence(stream, clock, false);
   }
   if (stream.readableEnded || stream.destroyed) return;

@@ -1,5 +1,5 @@
+import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
-import { sleep } from '../os/wait.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
 import { type DaemonLog, readLog } from './log.ts';
 import { answers, endpointOf, holding, PROBE_MS } from './readiness.ts';

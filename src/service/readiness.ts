@@ -5,8 +5,8 @@ import {
   SupervisorError,
   type SupervisorErrorCode,
 } from '../index.ts';
+import { sleep } from '../os/clock.ts';
 import type { Endpoint } from '../os/os.ts';
-import { sleep } from '../os/wait.ts';
 import { answers, holding, PROBE_MS } from '../ready/readiness.ts';
 import type { SupervisorInternals } from '../supervisor/internals.ts';
 import type { CheckedReady } from './definition.ts';

@@ -11,7 +11,8 @@ import {
   type SupervisorErrorCode,
 } from '../index.ts';
 import { builtin } from '../os/builtin.ts';
-import { LATE, sleep, within } from '../os/wait.ts';
+import { sleep } from '../os/clock.ts';
+import { LATE, within } from '../os/wait.ts';
 import type { SupervisorInternals } from '../supervisor/internals.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { partsOf, type ServiceParts } from './parts.ts';
@@ -191,7 +192,7 @@ export class SupervisedService implements Service {
     const waitMs = this.#startsAtMs - this.#clock.monotonicMs();
     if (waitMs <= 0) return;
     this.#enter('waiting', `it is started again in ${Math.ceil(waitMs)} ms`);
-    await sleep(waitMs, this.#clock, { signal });
+    await sleep(waitMs, this.#clock, signal);
     signal.throwIfAborted();
   }
 

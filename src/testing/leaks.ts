@@ -1,10 +1,9 @@
 import * as z from 'zod/mini';
 import { durationMs, parseInput } from '../check.ts';
 import type { ProcessName, Supervisor } from '../index.ts';
-import { systemClock } from '../os/clock.ts';
+import { sleep, systemClock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { sleep } from '../os/wait.ts';
 import { type Opened, type OpenedSupervisor, openedSupervisors } from '../supervisor/internals.ts';
 import { parseCookie } from '../tree/cookie.ts';
 

@@ -10,11 +10,9 @@ import {
   SupervisorError,
   type SupervisorOptions,
 } from '../index.ts';
-import type { Clock } from '../os/clock.ts';
-import { systemClock } from '../os/clock.ts';
+import { type Clock, sleep, systemClock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { sleep } from '../os/wait.ts';
 import { supervisorOptions } from '../supervisor/internals.ts';
 import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
