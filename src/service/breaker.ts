@@ -1,4 +1,4 @@
-/** What a breaker remembers, and its file with it. */
+/** The state of a breaker, as its file keeps it. */
 export interface BreakerState {
   /** Failures in a row. */
   readonly failures: number;
@@ -6,7 +6,7 @@ export interface BreakerState {
   readonly openForMs: number;
 }
 
-/** Where a breaker's state is kept. */
+/** The memory of a breaker's state. */
 export interface BreakerMemory {
   /** As it is now, with what other hosts have added. */
   read(): BreakerState;
@@ -19,8 +19,8 @@ export interface BreakerOptions {
 }
 
 /**
- * Counts failures in a row and opens when there are too many: nothing is started for a while, then one
- * start may show whether it works again. Whoever fails then opens it anew.
+ * Counts failures in a row and opens when there are too many. Nothing is started while it is open.
+ * Then one start may show that it works again; a failure opens it anew.
  */
 export class Breaker {
   readonly #options: BreakerOptions;

@@ -12,19 +12,19 @@ export interface ReadyOptions {
   timeoutMs?: number | undefined;
 }
 
-/** When a service is started again; what is counted is shared with all hosts of the state directory. */
+/** The restart policy of a service; its counts are shared with all hosts of the state directory. */
 export type ServiceRestart = Pick<
   RunOptions,
   'maxRestarts' | 'windowMs' | 'backoffMs' | 'maxBackoffMs' | 'jitter' | 'sameCrashLimit'
 >;
 
-/** When a service that fails is left alone for a while. */
+/** The circuit breaker, which leaves a service that fails alone for a while. */
 export interface ServiceBreaker {
   /** So many failures in a row. @default 3 */
   failures?: number | undefined;
   /** For how long, in ms. @default 60_000 */
   openMs?: number | undefined;
-  /** How long an instance must have been ready to count as none of them, in ms. @default 10_000 */
+  /** Time that an instance must have been ready to count as a success, in ms. @default 10_000 */
   stableMs?: number | undefined;
 }
 
@@ -48,9 +48,9 @@ export interface ServiceDefinition
   name: string;
   /** A label for reports. @default 'service' */
   kind?: string | undefined;
-  /** When it is ready. Default: as soon as it runs. */
+  /** The proof that it is ready. Default: it runs. */
   ready?: (Ready & ReadyOptions) | undefined;
-  /** How it is started again; `false`: only when somebody asks for it. */
+  /** The restart policy; `false`: it is started only by `ensure`. */
   restart?: ServiceRestart | false | undefined;
   breaker?: ServiceBreaker | undefined;
   /** Files that it makes while it runs and that would be in the way of the next one (absolute paths). */
@@ -109,14 +109,14 @@ const definition = z
     ),
   );
 
-/** @internal How a service is known to be ready, checked. */
+/** @internal The checked proof that a service is ready. */
 export type CheckedReady = NonNullable<z.output<typeof definition>['ready']>;
 
 /** @internal A definition with every default filled in. */
 export interface CheckedDefinition {
   readonly name: string;
   readonly ready: CheckedReady | undefined;
-  /** Whether it comes back without being asked for. */
+  /** It is started again without a call of `ensure`. */
   readonly comesBack: boolean;
   readonly policy: RestartPolicy;
   readonly breaker: Readonly<Record<keyof ServiceBreaker, number>>;

@@ -12,11 +12,11 @@ import type { SupervisorInternals } from '../supervisor/internals.ts';
 import type { CheckedReady } from './definition.ts';
 import { localEndpointOf, taken } from './endpoint.ts';
 
-/** How often is asked at first, and how often when it takes longer. */
+/** The poll intervals: at first, and when it takes longer. */
 const POLL_MS = 2;
 const LATE_POLL_MS = 25;
 const LATE_AFTER_MS = 500;
-/** What of a line on stdout is looked at. */
+/** A longer line on stdout is looked at up to here. */
 const MAX_LINE_LENGTH = 64 * 1024;
 
 export interface ReadinessContext {
@@ -105,7 +105,7 @@ async function ask(
 }
 
 /**
- * Whether who listens there belongs to the process's tree.
+ * Tells if a process of the tree listens there.
  *
  * @throws SupervisorError `ALREADY_RUNNING` if it is somebody else
  */

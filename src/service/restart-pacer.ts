@@ -10,7 +10,7 @@ import {
 import type { RestartBudget } from '../supervisor/restart-loop.ts';
 import type { Breaker } from './breaker.ts';
 
-/** The delay of the next start: a backoff, or the time until the breaker closes, with the reason why it opened. */
+/** The delay of the next start: a backoff, or the time until the breaker closes and why it opened. */
 export type RestartDelay =
   | { readonly delayMs: number; readonly openForMs?: never }
   | { readonly openForMs: number; readonly why: string; readonly delayMs?: never };
@@ -52,7 +52,7 @@ export class RestartPacer {
     return { delayMs: backoffAfter(recent - 1, random(), policy) };
   }
 
-  /** When there are few enough restarts in the window again. */
+  /** The time until there are few enough restarts in the window again. */
   #roomInMs(restartedAt: readonly number[], now: number): number {
     const { maxRestarts, windowMs } = this.#context.policy;
     const newest = restartedAt.map((at) => Math.min(at, now)).sort((a, b) => b - a);

@@ -1,8 +1,11 @@
 import type { ExitCause } from '../index.ts';
 
 /**
- * The next start of a service that was ready and has ended: `on-demand`, when somebody asks for it;
- * `paced`, the same, but by the restart policy; `automatic`, by itself, by that policy.
+ * The rule for the next start of a service that was ready and has ended.
+ *
+ * - `on-demand`: when somebody asks for it
+ * - `paced`: the same, but after the delay of the restart policy
+ * - `automatic`: by itself, after that delay
  */
 export type RestartRule = 'on-demand' | 'paced' | 'automatic';
 

@@ -19,7 +19,7 @@ export class ServiceEndpoint {
   readonly #supervisor: Supervisor;
   readonly #definition: CheckedDefinition;
   readonly #file: ServiceFile;
-  /** What was there before the start, and is none of its own. */
+  /** The files that were there before the start: they are not its own. */
   #before: ReadonlyMap<string, string | undefined> = new Map();
 
   constructor(supervisor: Supervisor, definition: CheckedDefinition, file: ServiceFile) {
@@ -75,8 +75,8 @@ export class ServiceEndpoint {
 }
 
 /**
- * Removes the sockets and locks of the last instance: the very files that it had made, and only when it
- * is proven dead and nobody listens there.
+ * Removes the sockets and locks that the last instance has made. It must be proven dead, and nobody
+ * may listen there.
  */
 async function removeRemains({ instance }: ServiceFile, context: RecoveryContext): Promise<void> {
   if (instance === undefined || instance.files.length === 0) return;
@@ -100,7 +100,7 @@ async function isListenedOn(path: string): Promise<boolean> {
   return isSocket === true && canConnect({ socket: path }, PROBE_MS);
 }
 
-/** Whether hosts other than this one have left their journal, or have it still. */
+/** Tells if hosts other than this one have a journal, or have left one. */
 function hasOthers(stateDir: string): boolean {
   return readdirSync(stateDir).filter((name) => JOURNAL.test(name)).length > 1;
 }

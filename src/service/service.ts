@@ -49,10 +49,10 @@ const closeOptions = z.prefault(z.strictObject({ reason: z.optional(z.string()) 
 
 const NOTHING_ENDED: EndReport = { ended: [], survivors: [], unproven: [], durationMs: 0 };
 
-/** How long a process that is ending may keep the next one waiting, where `ready` sets no time. */
+/** The longest wait for a process that is ending, where `ready` sets no time. */
 const PATIENCE_MS = 30_000;
 
-/** What a start is made of. */
+/** The fields of a definition that a start uses. */
 function startOf({ command, args, env, cwd }: CheckedDefinition['request']) {
   return { command, args, env, cwd };
 }
@@ -65,13 +65,13 @@ export class SupervisedService implements Service {
   readonly #parts: ServiceParts;
   readonly #offs: readonly (() => void)[];
   #state: ServiceState = 'idle';
-  /** What `ensure` gives: a start under way, or the live process. */
+  /** The answer of `ensure`: a start under way, or the live process. */
   #current: Promise<SupervisedProcess> | undefined;
   /** The last one, until its whole tree is dead. */
   #process: SupervisedProcess | undefined;
   #ready: { readonly process: SupervisedProcess; readonly sinceMs: number } | undefined;
   #giveUp = new AbortController();
-  /** Whether it comes back by itself: it was ready, and nobody has meant it to end. */
+  /** It comes back by itself: it was ready, and nobody has meant it to end. */
   #isWanted = false;
   #startsAtMs = 0;
   #openUntilMs = 0;

@@ -106,7 +106,7 @@ export class Lease<Request, Process extends Leased> {
 export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
 
 export interface AcquireOptions {
-  /** Whose slot it is: reaping the session takes it back. */
+  /** The session of the slot: reaping the session takes it back. */
   sessionId?: string | number | undefined;
   /** Higher goes first. @default 0 */
   priority?: number | undefined;

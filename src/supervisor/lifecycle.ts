@@ -14,9 +14,9 @@ import type { Sweeper } from './sweeper.ts';
 import type { Waiting } from './waiting.ts';
 
 export interface StopOptions {
-  /** How long what runs may go on before the ladder begins. @default 0 */
+  /** Time for live processes to finish by themselves, in ms, before the ladder begins. @default 0 */
   finishMs?: number | undefined;
-  /** How long the ladder may take in all. Default: the sum of its steps. */
+  /** Time for the whole ladder, in ms. Default: the sum of its steps. */
   deadlineMs?: number | undefined;
   reason?: string | undefined;
 }

@@ -36,7 +36,7 @@ import { endAll } from './shutdown.ts';
 import { Sweeper } from './sweeper.ts';
 import { Waiting } from './waiting.ts';
 
-/** How long another owner's agent may take to end, and its claim to be given up. */
+/** The longest wait for another owner's agent to end and its conversation lock to be free. */
 const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): number =>
   2 * (stdinEofMs + termMs + killMs) + 5000;
 

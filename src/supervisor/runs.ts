@@ -7,11 +7,11 @@ import { abortSignal, sessionId } from '../process/request.ts';
 import { restartFile } from '../store/restart-log.ts';
 import { budgetInMemory, type Run, type RunContext, SupervisedRun } from './restart-loop.ts';
 
-/** When a run starts its process again. */
+/** The restart policy of a run, and the session that it belongs to. */
 export interface RunOptions {
-  /** Whose run it is: reaping the session ends it. */
+  /** The session of the run: reaping the session ends it. */
   sessionId?: string | number | undefined;
-  /** Whose restarts are counted, by this host and by the next one. Default: the session's. */
+  /** The name under which restarts are counted, by this host and by the next one. Default: the session's. */
   name?: string | undefined;
   /** So many restarts within `windowMs`. @default 5 */
   maxRestarts?: number | undefined;
@@ -72,10 +72,10 @@ export class Runs {
   /** Checks the options of a run and makes its first attempt. */
   begin(options: RunOptions, attempt: RunContext['attempt']): Run {
     const { os, emit, stateDir, wasAsked, assertUsable } = this.#parts;
-    const wish = parseInput(runOptions, options, 'run');
+    const checked = parseInput(runOptions, options, 'run');
     parseInput(runAttempt, attempt, 'run', 'attempt');
     assertUsable();
-    const { sessionId: session, name, signal, ...policy } = wish;
+    const { sessionId: session, name, signal, ...policy } = checked;
     // A name and a session that read the same are not the same.
     const of = name !== undefined ? `name ${name}` : session && `session ${session}`;
     const warn = (message: string, cause: unknown) =>

@@ -54,8 +54,11 @@ export class Supervisor {
   }
 
   /**
-   * @internal Takes new options: all of them while nothing has used the old ones, and later what may
-   * change then; throws `INVALID_OPTIONS` for the rest.
+   * @internal
+   *
+   * Replaces the options: all of them before their first use, and later those that may change then.
+   *
+   * @throws SupervisorError `INVALID_OPTIONS` for the rest
    */
   configure(options: SupervisorOptions): void {
     this.#parts.configure(options);
@@ -79,8 +82,9 @@ export class Supervisor {
   }
 
   /**
-   * Ends what has no purpose any more: what dead hosts left, and what outlived its own process unseen.
-   * Happens by itself at the start and every `sweep.intervalMs`; `dryRun` only says what it would do.
+   * Ends leftovers: processes of dead hosts, and descendants that outlived their own process unseen.
+   * A supervisor sweeps by itself at the start and every `sweep.intervalMs`. With `dryRun` it only
+   * reports.
    */
   async sweep(options?: { dryRun?: boolean | undefined }): Promise<SweepReport> {
     return this.#parts.sweeper.sweep(parseInput(sweepOptions, options, 'sweep'));
@@ -122,27 +126,27 @@ export class Supervisor {
   acquire(options?: AcquireOptions): Promise<SlotLease> {
     const parts = this.#parts;
     return new Promise((resolve, reject) => {
-      const wish = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
+      const checked = options === undefined ? {} : parseInput(acquireOptions, options, 'acquire');
       parts.lifecycle.assertUsable();
       parts.beginUnasked();
-      if (wish.sessionId !== undefined) {
+      if (checked.sessionId !== undefined) {
         parts.lifecycle.open();
-        parts.corridor.sessions.enter(wish.sessionId).assertOpen();
+        parts.corridor.sessions.enter(checked.sessionId).assertOpen();
       }
       parts.corridor.pool.request({
-        sessionId: wish.sessionId,
-        priority: wish.priority ?? 0,
-        timeoutMs: wish.timeoutMs ?? parts.options.pool.waitTimeoutMs,
-        signal: wish.signal,
-        granted: (slot) => resolve(parts.lease(slot, wish.sessionId)),
+        sessionId: checked.sessionId,
+        priority: checked.priority ?? 0,
+        timeoutMs: checked.timeoutMs ?? parts.options.pool.waitTimeoutMs,
+        signal: checked.signal,
+        granted: (slot) => resolve(parts.lease(slot, checked.sessionId)),
         refused: reject,
       });
     });
   }
 
   /**
-   * Starts a process and, when it crashes, another one: after a backoff, within a budget that outlasts
-   * the host. What ends on purpose, whoever's purpose it is, is not started again.
+   * Starts a process and, when it crashes, another one, after a backoff. Restarts are limited, and
+   * counted beyond the end of the host. A process that is ended on purpose is not started again.
    *
    * @throws SupervisorError `INVALID_OPTIONS` or `STOPPING`
    *
@@ -160,7 +164,7 @@ export class Supervisor {
   }
 
   /**
-   * Supervises a process that somebody else has started, from now on: `list`, `reapSession`, `stop` and
+   * Supervises a process that somebody else has started, from now on. `list`, `reapSession`, `stop` and
    * containment hold for it as for any other, as far as its group allows. It has no streams, and its
    * exit code stays unknown.
    *
@@ -168,23 +172,24 @@ export class Supervisor {
    */
   async adopt(options: AdoptOptions): Promise<SupervisedProcess> {
     const parts = this.#parts;
-    const wish = parseInput(adoptOptions, options, 'adopt');
+    const checked = parseInput(adoptOptions, options, 'adopt');
     await parts.lifecycle.begin();
     // One after the other: two at once would both find that nobody supervises it.
     return parts.adoptions.run(async () => {
-      return adopt(parts.corridor, wish, await parts.lifecycle.open().recovery());
+      return adopt(parts.corridor, checked, await parts.lifecycle.open().recovery());
     });
   }
 
-  /** What is known of a session, whichever host worked for it; `undefined` for one that never was or is forgotten. */
+  /** Describes a session, of any host; `undefined` for one that never was or is forgotten. */
   session(id: string | number): SessionInfo | undefined {
     const session = parseInput(sessionId, id, 'session', 'sessionId');
     return this.#parts.corridor.sessions.describe(session);
   }
 
   /**
-   * Counts what was spent for a session, or for none: it is kept with the session, this host and the
-   * day. What has no budget left is refused from then on, and ended if its budget says so.
+   * Counts what was spent for a session, or for none. The sums of the session, of this host and of the
+   * day grow by it. Requests without budget left are refused from then on, and processes are ended if
+   * their budget says so.
    *
    * @throws SupervisorError `INVALID_OPTIONS` or `STATE_DIR_UNSAFE`
    */
@@ -233,8 +238,8 @@ export class Supervisor {
   }
 
   /**
-   * Ends everything: refuses the new and the queued, lets what runs finish for `finishMs`, then
-   * goes down the ladder in reverse start order. `start` opens the supervisor again.
+   * Ends everything; `start` opens the supervisor again. New and queued requests are refused. Live
+   * processes may finish for `finishMs`, then the ladder ends them in reverse start order.
    */
   async stop(options?: StopOptions): Promise<EndReport> {
     return this.#parts.lifecycle.stop(parseInput(stopOptions, options, 'stop'));
@@ -244,7 +249,7 @@ export class Supervisor {
     await this.stop();
   }
 
-  /** Listens for an event; returns how to stop. What a listener throws surfaces as the host's own uncaught error. */
+  /** Listens for an event; returns a function that stops that. What a listener throws surfaces as the host's own uncaught error. */
   on<E extends SupervisorEvent>(
     event: E,
     listener: (detail: SupervisorEvents[E]) => void,
@@ -253,14 +258,14 @@ export class Supervisor {
   }
 
   /**
-   * Stops on SIGTERM, SIGINT and SIGHUP, and by force on another one: the same signal counts as another
+   * Stops on SIGTERM, SIGINT and SIGHUP, and by force on another one. The same signal counts as another
    * after a second. Then the host dies of its signal, unless it listens for that itself (signal-exit's
    * listeners do not count); as pid 1 it exits with 128 + n. `HOST_STAYS` warns of a host that lives on.
    *
-   * Calls add up, but for one with the `name` of an earlier one, whose place it takes. In a worker thread
-   * it does nothing, and warns of that.
+   * Calls add up; one with the `name` of an earlier call replaces that. In a worker thread it does
+   * nothing, and warns of that.
    *
-   * @returns how to uninstall it
+   * @returns a function that uninstalls it
    */
   handleSignals(options: HostSignalOptions = {}): () => void {
     const { os, lifecycle, warn } = this.#parts;
@@ -268,7 +273,7 @@ export class Supervisor {
     this.#hostSignals ??= new HostSignals({
       os,
       warn,
-      stop: (wish, reason) => this.stop({ ...wish, reason }),
+      stop: (times, reason) => this.stop({ ...times, reason }),
       force: () => lifecycle.hurry({ force: true }),
     });
     return this.#hostSignals.add(handler);
