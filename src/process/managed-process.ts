@@ -5,6 +5,7 @@ import type { Os, Usage } from '../os/os.ts';
 import type { GapWatch } from '../os/running-time.ts';
 import type { Budget, Spender } from '../policy/budget.ts';
 import type { Speaker } from '../policy/conversations.ts';
+import type { StreamActivity } from '../policy/limits/limit.ts';
 import type { ProcessLimits } from '../policy/limits/limits.ts';
 import type {
   EndReport,
@@ -16,12 +17,10 @@ import type {
   Survivor,
 } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
-import type { Endable } from '../supervisor/shutdown.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { marksOf } from '../tree/marks.ts';
-import { Ending, type EndOptions, type EndTarget } from '../tree/termination.ts';
+import { type Endable, Ending, type EndOptions, type EndTarget } from '../tree/termination.ts';
 import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
-import type { Traffic } from './activity.ts';
 import type { Handle, HandleControls, TerminateOptions } from './handle.ts';
 
 /** The signals by which a caller ends a process; the others are between it and the process. */
@@ -49,7 +48,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
   readonly child: ChildProcess | undefined;
   readonly tree: ProcessTree;
   /** Only where it has streams, and somebody wants it counted. */
-  readonly traffic: Traffic | undefined;
+  readonly activity: StreamActivity | undefined;
   readonly startedAtMs: number;
   /** From its start to the death of its tree. */
   readonly gaps: GapWatch;
@@ -85,7 +84,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
     this.#signal = signal;
     this.handle = handle;
     this.child = child;
-    this.traffic = parts.traffic;
+    this.activity = parts.activity;
     this.record = record;
     this.holdsSlot = parts.holdsSlot;
     this.budget = parts.budget;
@@ -276,7 +275,7 @@ export class LiveProcess implements EndTarget, Endable, HandleControls, Speaker,
 export interface LiveParts {
   readonly handle: Handle;
   readonly child: ChildProcess | undefined;
-  readonly traffic?: Traffic | undefined;
+  readonly activity?: StreamActivity | undefined;
   readonly record: SupervisionRecord;
   /** Our segment in the process's cookie. */
   readonly segment: string;

@@ -8,7 +8,7 @@ import { COOKIE_VARIABLE, type Launched, type LaunchFailure } from '../os/os.ts'
 import type { Slot } from '../policy/pool.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
 import { classifyExit } from '../tree/exit-cause.ts';
-import { trafficOf } from './activity.ts';
+import { watchStreams } from './activity.ts';
 import {
   assertMayStart,
   budgetOf,
@@ -132,10 +132,13 @@ function run(
     ...(request.outlivesHost ? { outlivesHost: true } : {}),
     ...(tag === undefined ? {} : { tag }),
   };
+  const learn = (sessionId: string) => learnConversation(passage, admission, live, sessionId);
   const live: LiveProcess = new LiveProcess(passage, {
     handle,
     child,
-    traffic: trafficOf(passage, child, (id) => learnConversation(passage, admission, live, id)),
+    activity: request.outlivesHost
+      ? undefined
+      : watchStreams(child, request.limits, passage.dialect.isClaude ? learn : undefined),
     record,
     segment: registry.segment(handle.id, request.outlivesHost),
     signal: request.signal,

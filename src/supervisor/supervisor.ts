@@ -63,12 +63,13 @@ import { restartFile } from '../store/restart-log.ts';
 import { SessionFiles } from '../store/session-file.ts';
 import { DayFiles } from '../store/spend-log.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
+import { endAll } from '../tree/termination.ts';
 import { type HostSignalOptions, HostSignals, hostSignalOptions } from './host-signals.ts';
 import { Lease } from './lease.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import { changesBetween, describeChanges } from './replace-options.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './restart-loop.ts';
-import { endAll, Shutdown } from './shutdown.ts';
+import { Shutdown } from './shutdown.ts';
 import { Turns } from './turns.ts';
 
 /** A slot in the caller's hands. */
