@@ -42,6 +42,7 @@ export type {
   Unproven,
 } from './reports.ts';
 export type { HostSignal, HostSignalOptions } from './supervisor/host-signals.ts';
+export type { SlotLease } from './supervisor/lease.ts';
 export type { SupervisorOptions } from './supervisor/options.ts';
 export type { Run, RunAttempt, RunReport } from './supervisor/restart-loop.ts';
 export { createSupervisor, getSupervisor } from './supervisor/singleton.ts';
@@ -50,7 +51,6 @@ export type {
   HookDefaults,
   HookOptions,
   RunOptions,
-  SlotLease,
   SpawnHook,
   StopOptions,
   Supervisor,

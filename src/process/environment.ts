@@ -195,24 +195,6 @@ export function neededBy(
   return command === electronPath ? ['ELECTRON_RUN_AS_NODE'] : [];
 }
 
-/**
- * Gives a Claude agent the SDK's own entrypoint where the inherited one was dropped: the SDK sets it
- * only if there is none, and it found the outer agent's.
- */
-export function restoreEntrypoint({ env, dropped }: SanitizedEnv): SanitizedEnv {
-  const lost = dropped.includes('CLAUDE_CODE_ENTRYPOINT');
-  return { env: lost ? { ...env, CLAUDE_CODE_ENTRYPOINT: 'sdk-ts' } : env, dropped };
-}
-
-/**
- * Keeps an agent from handing its work to Claude Code's own daemon (agent view, `claude --bg`; Claude
- * Code ≥ 2.1.139): one that it starts would serve other people's sessions and end with this agent, and
- * a session in one that ran before would outlive it. A caller who has set the variable keeps it.
- */
-export function withoutAgentView(env: Record<string, string>): Record<string, string> {
-  return { CLAUDE_CODE_DISABLE_AGENT_VIEW: '1', ...env };
-}
-
 interface BuiltIn {
   readonly always: (name: string) => boolean;
   readonly whenNested: (name: string) => boolean;

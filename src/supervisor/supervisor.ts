@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { definedOnly, durationMs, made, parseInput } from '../check.ts';
+import { agentRequest } from '../claude-code/agent-request.ts';
 import type { RecoveryContext } from '../containment/recovery.ts';
 import { Registry } from '../containment/registry.ts';
 import { sweep } from '../containment/sweep.ts';
@@ -24,14 +25,16 @@ import {
   type ProcessLimits,
   processLimits,
 } from '../policy/limits/limits.ts';
-import { Pool, type Slot } from '../policy/pool.ts';
+import { Pool, Slot } from '../policy/pool.ts';
+import { QueueEntry } from '../policy/queue-entry.ts';
 import { restartPolicy, withBackoff } from '../policy/restart-policy.ts';
 import { assertRemembered, Sessions } from '../policy/session.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
+import { Admission } from '../process/admission.ts';
 import { type AdoptOptions, adopt, adoptOptions } from '../process/adopt.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
-import type { LiveProcess } from '../process/managed-process.ts';
-import type { QueuedStart } from '../process/queue.ts';
+import type { ManagedProcess } from '../process/managed-process.ts';
+import { recordProcesses } from '../process/recorder.ts';
 import {
   abortSignal,
   type CheckedRequest,
@@ -47,7 +50,7 @@ import {
   type StdioOptions,
   streamsOfTheSdk,
 } from '../process/stdio-options.ts';
-import type { Corridor, Dialect } from '../process/supervision.ts';
+import type { Supervision } from '../process/supervision.ts';
 import type {
   EndReport,
   ProcessInfo,
@@ -65,15 +68,12 @@ import { DayFiles } from '../store/spend-log.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { endAll } from '../tree/termination.ts';
 import { type HostSignalOptions, HostSignals, hostSignalOptions } from './host-signals.ts';
-import { Lease } from './lease.ts';
+import { SlotLease } from './lease.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import { changesBetween, describeChanges } from './replace-options.ts';
 import { budgetInMemory, type Run, type RunAttempt, SupervisedRun } from './restart-loop.ts';
 import { Shutdown } from './shutdown.ts';
 import { Turns } from './turns.ts';
-
-/** A slot in the caller's hands. */
-export type SlotLease = Lease<SpawnRequest, SupervisedProcess>;
 
 export interface AcquireOptions {
   /** Whose slot it is: reaping the session takes it back. */
@@ -171,7 +171,7 @@ export interface Foundation {
   /** Who is alive of a live process's tree. */
   membersOf(id: string): Promise<readonly ProcessName[]>;
   /** What runs, in start order. */
-  readonly live: ReadonlyMap<string, LiveProcess>;
+  readonly live: ReadonlyMap<string, ManagedProcess>;
   /** How the supervisor itself is at this moment. */
   health(): Health;
   session(id: string): SessionInfo | undefined;
@@ -281,16 +281,14 @@ export function openedSupervisors(): Map<string, Opened> {
   return host[OPENED];
 }
 
-const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
-
 /** Supervises the processes of one host: admits, starts, watches and ends them, with all they start. */
 export class Supervisor {
   readonly #os: Os;
   readonly #events = new Events(this, ({ code, message }) => {
     if (!SELF_INFLICTED.has(code)) this.#os.emitWarning(code, message);
   });
-  readonly #live = new Map<string, LiveProcess>();
-  readonly #queued = new Set<QueuedStart>();
+  readonly #live = new Map<string, ManagedProcess>();
+  readonly #queued = new Set<ManagedProcess>();
   readonly #leases = new Set<SlotLease>();
   readonly #sweeps = new Turns();
   readonly #adoptions = new Turns();
@@ -300,7 +298,7 @@ export class Supervisor {
   readonly #kept = new Set<string>();
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #options: ResolvedOptions;
-  #corridor: Corridor;
+  #supervision: Supervision;
   #registry: Registry | undefined;
   #beginning: Promise<void> | undefined;
   #firstSweep: Promise<SweepReport> | undefined;
@@ -321,7 +319,9 @@ export class Supervisor {
       bootId: () => (this.#registry?.owner ?? os.identify()).bootId,
       warn: (message, cause) => this.#warn('SESSION', message, cause),
     });
-    this.#corridor = this.#compose();
+    this.#supervision = this.#compose();
+    // Before any listener of the host's.
+    recordProcesses((event, listener) => this.#events.on(event, listener), this.#live);
   }
 
   /** Whether it has begun: `new`, `running`, `stopping` or `stopped`; `start` takes it from `stopped` to `running`. */
@@ -337,7 +337,7 @@ export class Supervisor {
     const next = resolveOptions(options, this.#os);
     if (this.#state === 'new' && this.#lastId === 0 && this.#leases.size === 0) {
       this.#options = next;
-      this.#corridor = this.#compose();
+      this.#supervision = this.#compose();
       return;
     }
     const changes = changesBetween(this.#options, next);
@@ -345,10 +345,10 @@ export class Supervisor {
     const { sweep, spawnRate } = this.#options;
     // In place: whoever holds them reads the new ones from now on.
     Object.assign(this.#options, { spawnRate: undefined }, next);
-    const { pool } = this.#corridor;
-    pool.resize(next.pool.concurrency);
+    const { admission } = this.#supervision;
+    admission.pool.resize(next.pool.concurrency);
     if (!builtin('node:util').isDeepStrictEqual(spawnRate, next.spawnRate))
-      this.#corridor = { ...this.#corridor, rate: this.#spawnRate() };
+      admission.rate = this.#spawnRate();
     if (sweep.intervalMs !== next.sweep.intervalMs && this.#state === 'running') this.#planSweep();
     this.#warn('OPTIONS_REPLACED', `Options were replaced: ${describeChanges(changes)}.`);
   }
@@ -366,7 +366,7 @@ export class Supervisor {
       heartbeat: this.#registry?.owner.heartbeat,
       live: this.#live,
       health: () => this.#health(),
-      session: (id) => this.#corridor.sessions.describe(id),
+      session: (id) => this.#supervision.admission.sessions.describe(id),
       recordOf: (id) => this.#live.get(id)?.record,
       membersOf: async (id) => (await this.#live.get(id)?.tree.look()) ?? [],
       wasAsked: (id) => this.#wasAsked(id),
@@ -401,7 +401,7 @@ export class Supervisor {
       registry.catchUp();
       const context = { ...(await registry.recovery()), dryRun };
       const { retentionMs } = this.#options.session;
-      const { sessions } = this.#corridor;
+      const { sessions } = this.#supervision.admission;
       const isFolderUnsafe = !dryRun && !registry.check();
       if (!dryRun) {
         sessions.review();
@@ -426,7 +426,7 @@ export class Supervisor {
    * by the handle: `'error'`, `started`, `exited`
    */
   spawn(request: SpawnRequest): SupervisedProcess {
-    return this.#spawn(request, ONE_TO_ONE);
+    return this.#spawn(this.#check(request, 'spawn'));
   }
 
   /**
@@ -440,9 +440,10 @@ export class Supervisor {
   spawnHook(defaults: HookDefaults = {}): SpawnHook {
     this.#assertSensible(parseInput(spawnDefaults, defaults, 'spawnHook'), 'spawnHook');
     return ({ command, args, cwd, env, signal }) => {
-      const dialect = { isClaude: true, emptyValue: this.#options.args.emptyValue };
-      const asked = definedOnly({ cwd, env, signal });
-      return this.#spawn({ ...defaults, command, args, ...asked }, dialect);
+      const asked = { ...defaults, command, args, ...definedOnly({ cwd, env, signal }) };
+      const request = this.#check(asked, 'spawn');
+      const { emptyValue } = this.#options.args;
+      return this.#spawn(agentRequest(request, emptyValue, this.#os.environment()));
     };
   }
 
@@ -458,16 +459,21 @@ export class Supervisor {
       this.#beginUnasked();
       if (wish.sessionId !== undefined) {
         this.#open();
-        this.#corridor.sessions.enter(wish.sessionId).assertOpen();
+        this.#supervision.admission.sessions.enter(wish.sessionId).assertOpen();
       }
-      this.#corridor.pool.request({
+      const answer = this.#supervision.admission.pool.ask({
         sessionId: wish.sessionId,
+        needsSlot: true,
         priority: wish.priority ?? 0,
         timeoutMs: wish.timeoutMs ?? this.#options.pool.waitTimeoutMs,
         signal: wish.signal,
-        granted: (slot) => resolve(this.#lease(slot, wish.sessionId)),
-        refused: reject,
       });
+      const settle = (answered: Slot | SupervisorError): void => {
+        if (answered instanceof Slot) resolve(this.#lease(answered, wish.sessionId));
+        else reject(answered);
+      };
+      if (answer instanceof QueueEntry) answer.onAnswer(settle);
+      else settle(answer);
     });
   }
 
@@ -525,14 +531,14 @@ export class Supervisor {
     await this.#begin();
     // One after the other: two at once would both find that nobody supervises it.
     return this.#adoptions.take(async () => {
-      return adopt(this.#corridor, wish, await this.#open().recovery());
+      return adopt(this.#supervision, wish, await this.#open().recovery());
     });
   }
 
   /** What is known of a session, whichever host worked for it; `undefined` for one that never was or is forgotten. */
   session(id: string | number): SessionInfo | undefined {
     const session = parseInput(sessionId, id, 'session', 'sessionId');
-    return this.#corridor.sessions.describe(session);
+    return this.#supervision.admission.sessions.describe(session);
   }
 
   /**
@@ -546,7 +552,7 @@ export class Supervisor {
     const sum = parseInput(charge, spent, 'charge', 'spent');
     // What ends has spent, too.
     if (this.#state === 'new' || this.#state === 'running') this.#open();
-    this.#corridor.spending.charge(session, sum);
+    this.#supervision.admission.spending.charge(session, sum);
   }
 
   /** Lists the live processes of this supervisor, in start order. */
@@ -649,7 +655,7 @@ export class Supervisor {
     this.#shutdown = new Shutdown(this.#live, this.#os.clock, wish);
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
-    this.#corridor.sessions.close();
+    this.#supervision.admission.sessions.close();
     // Our claims count as long as our journal does.
     await Promise.all([this.#sweeps.over, this.#adoptions.over]);
     this.#registry?.close();
@@ -662,11 +668,10 @@ export class Supervisor {
     return report;
   }
 
-  #spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
-    const request = this.#check(input, 'spawn');
+  #spawn(request: CheckedRequest, held?: Slot): SupervisedProcess {
     this.#assertUsable();
     this.#beginUnasked();
-    const process = spawn(this.#corridor, request, dialect, held);
+    const process = spawn(this.#supervision, request, held);
     // A listener that heard of the request may have stopped us before it was in the queue.
     if (this.#isClosed) this.#refuseWaiting();
     return process;
@@ -697,13 +702,15 @@ export class Supervisor {
 
   #lease(slot: Slot, session: string | undefined): SlotLease {
     const unusedMs = this.#options.pool.waitTimeoutMs;
-    const lease: SlotLease = new Lease({
+    const lease = new SlotLease({
       slot,
       sessionId: session,
       clock: this.#os.clock,
       unusedMs,
-      spawn: (request, held) =>
-        this.#spawn({ sessionId: session, ...definedOnly(request) }, ONE_TO_ONE, held),
+      spawn: (request, held) => {
+        const asked = { sessionId: session, ...definedOnly(request) };
+        return this.#spawn(this.#check(asked, 'spawn'), held);
+      },
       expired: () =>
         this.#warn('LEASE_UNUSED', `A lease lay unused for ${unusedMs} ms and was released.`),
       released: () => this.#leases.delete(lease),
@@ -715,12 +722,13 @@ export class Supervisor {
   #refuseWaiting(error = () => this.#closed(), session?: string): void {
     const matches = (id: string | undefined) => session === undefined || id === session;
     for (const run of [...this.#runs]) if (matches(run.sessionId)) run.cease(error());
-    for (const queued of [...this.#queued]) if (matches(queued.sessionId)) queued.refuse(error());
-    this.#corridor.pool.refuse((request) => matches(request.sessionId), error);
+    for (const queued of [...this.#queued])
+      if (matches(queued.request.sessionId)) queued.leaveQueue(error());
+    this.#supervision.admission.pool.refuse((request) => matches(request.sessionId), error);
     for (const lease of [...this.#leases]) if (matches(lease.sessionId)) lease.release();
   }
 
-  #liveOf(session: string): LiveProcess[] {
+  #liveOf(session: string): ManagedProcess[] {
     return [...this.#live.values()].filter((live) => live.subject.sessionId === session);
   }
 
@@ -732,7 +740,7 @@ export class Supervisor {
   }
 
   #health(): Health {
-    const { pool, spending } = this.#corridor;
+    const { pool, spending } = this.#supervision.admission;
     return {
       state: this.#state,
       options: this.#options,
@@ -764,12 +772,10 @@ export class Supervisor {
     this.#firstSweep = this.#sweepForEver();
     this.#firstSweep.catch((error) => this.#warn('SWEEP', 'The first sweep failed.', error));
     if (guarded !== undefined) {
-      const { pool, gate } = this.#corridor;
-      pool.pause();
-      gate.pause();
+      const { pool } = this.#supervision.admission;
+      pool.ready = false;
       this.#beginning = guarded.then(() => {
-        pool.open();
-        gate.open();
+        pool.ready = true;
       });
     }
     const { platform } = this.#os;
@@ -863,7 +869,7 @@ export class Supervisor {
     return spawnRate && new SpawnRate(spawnRate, this.#os.clock);
   }
 
-  #compose(): Corridor {
+  #compose(): Supervision {
     // By getters: what is read from them at any time may have been replaced.
     const options = this.#options;
     const limiter = new Limiter(this.#os, {
@@ -881,16 +887,12 @@ export class Supervisor {
       live: (id) => this.#liveOf(id).length,
       expired: (id, error) => this.#expire(id, error),
     });
-    return {
-      os: this.#os,
+    const admission = new Admission({
       options,
-      emit: this.#events.emit,
       pool: new Pool(options.pool.concurrency, this.#os.clock),
-      gate: new Pool(Number.POSITIVE_INFINITY, this.#os.clock),
+      sessions,
       rate: this.#spawnRate(),
       live: this.#live,
-      queued: this.#queued,
-      sessions,
       spending: new Spending({
         sessions,
         days: new DayFiles({
@@ -909,11 +911,18 @@ export class Supervisor {
         // While we stop, an agent may still tell which conversation it runs.
         claims: () => (this.#registry ?? this.#open()).claims,
       }),
-      holders: () =>
-        [...this.#live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),
+      registry: () => this.#open(),
+    });
+    return {
+      os: this.#os,
+      options,
+      emit: this.#events.emit,
+      admission,
+      limits: limiter,
+      live: this.#live,
+      queued: this.#queued,
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
       registry: () => this.#open(),
-      arm: (process, limits) => limiter.arm(process, limits),
     };
   }
 }
