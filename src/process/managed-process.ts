@@ -267,12 +267,12 @@ export class ManagedProcess {
       this.#ending.hurry(options);
     } else {
       this.#ending = new Ending(os, this, defaults.ladder, options);
-      this.state = 'ending';
+      if (this.state !== 'gone') this.state = 'ending';
       void this.#ending.done.then(({ survivors, forced }) => {
         this.forced ||= forced;
         // The way down is over: who still wants the survivors ended starts anew.
         this.#ending = undefined;
-        this.state = this.running() ? 'running' : 'exited';
+        if (this.state === 'ending') this.state = this.running() ? 'running' : 'exited';
         this.seenDead = survivors.length === 0;
         if (this.seenDead) {
           this.#lookAgain();

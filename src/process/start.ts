@@ -122,8 +122,9 @@ function environmentOf({ os, options }: Supervision, p: ManagedProcess, registry
     hostEnv,
     ignoreCase: os.platform === 'win32',
   });
-  const cookie = registry.cookie(p.id, outlivesHost);
-  return { ...defaultEnv, ...env, [COOKIE_VARIABLE]: cookie };
+  const whole = defaultEnv === undefined ? env : { ...defaultEnv, ...env };
+  whole[COOKIE_VARIABLE] = registry.cookie(p.id, outlivesHost);
+  return whole;
 }
 
 function recordOf(
