@@ -339,7 +339,7 @@ export class ManagedProcess {
   }
 
   /** Resolves when nothing of the tree is alive any more, however long that takes. */
-  async treeDeath(): Promise<void> {
+  async untilGone(): Promise<void> {
     const { os, options } = this.#context;
     for (;;) {
       const alive = this.#ending ? (await this.#ending.done).survivors : await this.tree.look();

@@ -197,7 +197,7 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
   const streamsQuiet = p.child && quietStreams(p.child, s.os.clock);
   const leftovers = wasEnding ? [] : await findLeftovers(p);
   if (leftovers.length > 0) endLeftovers(s, p, leftovers);
-  if (p.ending) await p.treeDeath();
+  if (p.ending) await p.untilGone();
   await streamsQuiet;
 
   const error = exit.refusal?.();

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
+import { DROPPED_WHEN_NESTED } from '../../../src/claude-code/session-marks.ts';
 import { isSupervisorError } from '../../../src/errors.ts';
 import {
   ALWAYS_DROPPED,
-  DROPPED_WHEN_NESTED,
   ESSENTIAL_NAMES,
   isNested,
   neededBy,
