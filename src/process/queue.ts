@@ -109,9 +109,12 @@ class QueuedRequest {
       return;
     }
     if (answer instanceof QueueEntry) this.#waitFor(answer);
-    // Asking may have warned the host, which may have taken the request back.
     this.#listen();
-    if (answer instanceof Slot && !this.#isOver) this.#startInTime(answer);
+    if (this.#isOver) {
+      // Asking has warned the host, which has taken the request back.
+      this.#entry?.leave();
+      this.#p.release();
+    } else if (answer instanceof Slot) this.#startInTime(answer);
   }
 
   /** Starts, unless the caller may be about to take the request back. */
