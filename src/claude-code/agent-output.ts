@@ -27,7 +27,7 @@ const FIELDS: ReadonlySet<string> = new Set<Field>([
  * host's control requests, and, while something runs in the background, frames of the system that
  * tell of it, until the agent starts a turn of its own about it.
  */
-export class Frames {
+export class AgentOutput {
   /** A result has come, and since then neither work nor a background task that still runs. */
   get turnOver(): boolean {
     return this.#resultIsLast && !this.#hasTasks;

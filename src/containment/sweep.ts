@@ -6,7 +6,7 @@ import type { SupervisionRecord } from '../store/formats.ts';
 import { removeStaleFiles } from '../store/pid-file.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
-import type { Endable } from '../supervisor/shutdown.ts';
+import type { Endable } from '../tree/termination.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
 import { findKept } from './kept.ts';
 import { endStrays } from './orphans.ts';

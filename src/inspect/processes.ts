@@ -1,6 +1,6 @@
 import type { ProcessName } from '../index.ts';
 import type { ProcessEntry, Usage } from '../os/os.ts';
-import type { LiveProcess } from '../process/managed-process.ts';
+import type { ManagedProcess } from '../process/managed-process.ts';
 import type { PublicText } from './public-text.ts';
 import type { OwnerHealth, ProcessHealth, SessionHealth } from './report.ts';
 import type { Survey, SurveyedRecord } from './survey.ts';
@@ -14,7 +14,7 @@ export interface ProcessesContext {
   readonly publicText: PublicText;
   /** Lets everything else go first now and then. */
   readonly rest: () => Promise<void> | undefined;
-  live(id: string): LiveProcess | undefined;
+  live(id: string): ManagedProcess | undefined;
 }
 
 /** Every owner of the state directory. */

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { definedOnly } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
-import type { EndReport, ExitCause } from '../reports.ts';
+import type { RunningProcess } from './running-process.ts';
 import type { Sessions } from './session.ts';
 
 /** What may be spent before nothing more is started; what is left out is without end. */
@@ -57,17 +57,10 @@ export interface DayLedger {
   charge(spent: Spent, sessionId: string | undefined): void;
 }
 
-/** A process that may be ended when its budget is spent. */
-export interface Spender {
-  readonly subject: { readonly sessionId: string | undefined };
-  readonly budget: Budget | undefined;
-  end(cause: ExitCause, options?: object, reason?: string): Promise<EndReport>;
-}
-
 export interface SpendingContext {
   readonly sessions: Sessions;
   readonly days: DayLedger;
-  running(): Iterable<Spender>;
+  running(): Iterable<RunningProcess & { readonly budget: Budget | undefined }>;
 }
 
 const ADVICE = {

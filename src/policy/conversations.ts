@@ -2,6 +2,8 @@ import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { type Clock, sleep } from '../os/clock.ts';
 import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-rules.ts';
+import { QueueEntry } from './queue-entry.ts';
+import type { RunningProcess } from './running-process.ts';
 
 /** How often a claim is looked at again that somebody else is about to give up. */
 const POLL_MS = 20;
@@ -28,13 +30,6 @@ export interface Claims {
   takeOver(key: string): Promise<boolean>;
 }
 
-/** A running agent, as far as its conversation needs to know. */
-export interface Speaker {
-  readonly holdsSlot: boolean;
-  /** Ends it with its tree, and says who survived. */
-  endAsDuplicate(): Promise<readonly unknown[]>;
-}
-
 export interface ConversationsContext {
   readonly clock: Clock;
   readonly emit: Emit;
@@ -43,8 +38,8 @@ export interface ConversationsContext {
   claims(): Claims;
 }
 
-/** Someone who wants to run a conversation's agent. Exactly one of `granted` and `refused` is called, once. */
-export interface TurnRequest {
+/** A request to run a conversation's agent. */
+export interface ConversationRequest {
   readonly key: string;
   /** Of the record that will run it. */
   readonly id: string;
@@ -52,33 +47,34 @@ export interface TurnRequest {
   readonly isNew: boolean;
   /** Throws what would refuse its start anyway: nobody is ended for that. */
   assertMayStart(): void;
-  granted(turn: Turn): void;
-  refused(error: SupervisorError): void;
 }
 
+type Agent = Pick<RunningProcess, 'holdsSlot' | 'end'>;
+
 /** The right to run a conversation's agent, from its grant to its release. */
-export class Turn {
+export class ConversationLease {
   readonly key: string;
   /** Resolves once the agent runs; to nobody if it never does. */
-  readonly #attached = Promise.withResolvers<Speaker | undefined>();
+  readonly #attached = Promise.withResolvers<Agent | undefined>();
   readonly #over = Promise.withResolvers<void>();
-  readonly #onRelease: (turn: Turn) => void;
+  readonly #onRelease: (lease: ConversationLease) => void;
 
-  constructor(key: string, onRelease: (turn: Turn) => void) {
+  constructor(key: string, onRelease: (lease: ConversationLease) => void) {
     this.key = key;
     this.#onRelease = onRelease;
   }
 
   /** The agent runs. */
-  attach(speaker: Speaker): void {
-    this.#attached.resolve(speaker);
+  attach(agent: Agent): void {
+    this.#attached.resolve(agent);
   }
 
-  /** Ends its agent as soon as it runs, if it `isDue` then; resolves to who survived, or when the turn is over. */
-  async end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
-    const speaker = await this.#attached.promise;
-    if (speaker === undefined || !isDue(speaker)) return [];
-    const survivors = await speaker.endAsDuplicate();
+  /** Ends its agent as soon as it runs, if it `isDue` then; resolves to who survived, or when the lease is over. */
+  async end(isDue: (agent: Agent) => boolean): Promise<readonly unknown[]> {
+    const agent = await this.#attached.promise;
+    if (agent === undefined || !isDue(agent)) return [];
+    const reason = 'another request resumes its conversation';
+    const { survivors } = await agent.end('duplicate', {}, reason);
     if (survivors.length === 0) await this.#over.promise;
     return survivors;
   }
@@ -100,22 +96,21 @@ export class Conversations {
     this.#context = context;
   }
 
-  /** Asks for a turn, which is granted before this returns if nobody has it; returns how to take the request back. */
-  request(request: TurnRequest): () => void {
+  /** Asks for a conversation: the lease of one that nobody has, a place in the queue, or a refusal. */
+  ask(
+    request: ConversationRequest,
+  ): ConversationLease | QueueEntry<ConversationLease> | SupervisorError {
     const { key } = request;
     let conversation = this.#conversations.get(key);
     if (conversation === undefined) {
       conversation = new Conversation(key, this.#context, () => this.#conversations.delete(key));
       this.#conversations.set(key, conversation);
     }
-    return conversation.request(request);
+    return conversation.ask(request);
   }
 
   /** Frees the slot that a request waits for, if the agent that it is to replace holds it. */
-  prepare(
-    { key, policy, isNew, assertMayStart }: Omit<TurnRequest, 'granted' | 'refused'>,
-    waits: () => boolean,
-  ): void {
+  prepare({ key, policy, isNew, assertMayStart }: ConversationRequest, waits: () => boolean): void {
     if (judgeDuplicate('us', policy, isNew) !== 'end ours') return;
     try {
       assertMayStart();
@@ -136,8 +131,8 @@ class Conversation {
   #claims: Claims;
   /** Where our claim lies: a survivor may outlive the registry that it was started under. */
   #claimedIn: Claims | undefined;
-  readonly #turns = new Set<Turn>();
-  readonly #waiting: TurnRequest[] = [];
+  readonly #leases = new Set<ConversationLease>();
+  readonly #waiting: ConversationEntry[] = [];
   #isUnused = false;
   #isAdmitting = false;
   /** When the first of those who wait began to ask whether somebody else has it. */
@@ -153,18 +148,21 @@ class Conversation {
     this.#claims = context.claims();
   }
 
-  request(request: TurnRequest): () => void {
+  ask(
+    request: ConversationRequest,
+  ): ConversationLease | QueueEntry<ConversationLease> | SupervisorError {
     this.#claims = this.#context.claims();
-    this.#waiting.push(request);
-    this.#admit();
-    return () => {
-      this.#drop(request);
+    const entry = new ConversationEntry(request, () => {
+      this.#drop(entry);
       this.#admit();
-    };
+    });
+    this.#waiting.push(entry);
+    this.#admit();
+    return entry.answer ?? entry;
   }
 
-  end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
-    return Promise.all(Array.from(this.#turns, (turn) => turn.end(isDue)));
+  end(isDue: (agent: Agent) => boolean): Promise<readonly unknown[]> {
+    return Promise.all(Array.from(this.#leases, (lease) => lease.end(isDue)));
   }
 
   /** Goes through those who wait, in order, until one has to wait for somebody's death. */
@@ -187,20 +185,20 @@ class Conversation {
   }
 
   /** Grants or refuses the request, or says what it waits for. */
-  #decide(request: TurnRequest): Promise<void> | undefined {
-    if (this.#turns.size === 0) {
-      if (!this.#claim(request.id)) return this.#contend(request);
-      this.#grant(request);
+  #decide(entry: ConversationEntry): Promise<void> | undefined {
+    if (this.#leases.size === 0) {
+      if (!this.#claim(entry.request.id)) return this.#contend(entry);
+      this.#grant(entry);
       return undefined;
     }
-    switch (judgeDuplicate('us', request.policy, request.isNew)) {
+    switch (judgeDuplicate('us', entry.request.policy, entry.request.isNew)) {
       case 'end ours':
-        return this.#mayStart(request) ? this.#endOurs(request) : undefined;
+        return this.#mayStart(entry) ? this.#endOurs(entry) : undefined;
       case 'share':
-        this.#share(request, 'this host');
+        this.#share(entry, 'this host');
         return undefined;
       default:
-        this.#refuse(request, 'this host runs it');
+        this.#refuse(entry, 'this host runs it');
         return undefined;
     }
   }
@@ -213,27 +211,27 @@ class Conversation {
     return this.#claimedIn !== undefined;
   }
 
-  async #endOurs(request: TurnRequest): Promise<void> {
-    const left = await this.end(() => this.#waiting.includes(request));
-    if (left.flat().length > 0) this.#refuse(request, 'its older agent survived its end');
+  async #endOurs(entry: ConversationEntry): Promise<void> {
+    const left = await this.end(() => this.#waiting.includes(entry));
+    if (left.flat().length > 0) this.#refuse(entry, 'its older agent survived its end');
   }
 
   /** Somebody else has the claim, or had it a moment ago. */
-  async #contend(request: TurnRequest): Promise<void> {
+  async #contend(entry: ConversationEntry): Promise<void> {
     const { clock, patienceMs } = this.#context;
     this.#askedAtMs ??= clock.monotonicMs();
     this.#givesUpAtMs ??= clock.running.monotonicMs() + patienceMs;
     const { holder, name } = await this.#claims.holder(this.#key, this.#askedAtMs);
-    if (!this.#waiting.includes(request)) return;
-    const verdict = judgeDuplicate(holder, request.policy, request.isNew);
-    if (verdict === 'share') this.#share(request, name);
-    else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
+    if (!this.#waiting.includes(entry)) return;
+    const verdict = judgeDuplicate(holder, entry.request.policy, entry.request.isNew);
+    if (verdict === 'share') this.#share(entry, name);
+    else if (verdict === 'busy') this.#refuse(entry, `${name} runs it`);
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
     if (verdict === 'wait') {
       // Our patience with those who end begins when they do.
       this.#givesUpAtMs = undefined;
       if (clock.monotonicMs() - this.#askedAtMs >= SILENT_PATIENCE_MS) {
-        this.#refuse(request, `${name} runs it, and gives no sign of life or death`);
+        this.#refuse(entry, `${name} runs it, and gives no sign of life or death`);
         return;
       }
       await sleep(SILENT_POLL_MS, clock.running);
@@ -242,48 +240,48 @@ class Conversation {
     // Whoever has ended an agent waits for its claim, or in the end nobody would have an agent.
     const moreMs = name === this.#ended ? patienceMs : 0;
     if (clock.running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
-      this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
+      this.#refuse(entry, `${name} runs it, and did not end within ${patienceMs} ms`);
       return;
     }
     if (verdict === 'recover') await this.#claims.recover();
-    else if (!this.#mayStart(request)) return;
+    else if (!this.#mayStart(entry)) return;
     else if (await this.#claims.takeOver(this.#key)) this.#ended = name;
     await sleep(POLL_MS, clock.running);
   }
 
-  #mayStart(request: TurnRequest): boolean {
+  #mayStart(entry: ConversationEntry): boolean {
     try {
-      request.assertMayStart();
+      entry.request.assertMayStart();
       return true;
     } catch (error) {
-      this.#drop(request);
-      request.refused(error as SupervisorError);
+      this.#drop(entry);
+      entry.refuse(error as SupervisorError);
       return false;
     }
   }
 
-  #share(request: TurnRequest, name: string): void {
+  #share(entry: ConversationEntry, name: string): void {
     const message = `Conversation "${this.#key}" has another live agent (${name}); both write to it.`;
     this.#context.emit('warning', { code: 'CONVERSATION_SHARED', message });
-    this.#grant(request);
+    this.#grant(entry);
   }
 
-  #grant(request: TurnRequest): void {
-    this.#drop(request);
-    const turn = new Turn(this.#key, () => {
-      this.#turns.delete(turn);
+  #grant(entry: ConversationEntry): void {
+    this.#drop(entry);
+    const lease = new ConversationLease(this.#key, () => {
+      this.#leases.delete(lease);
       this.#admit();
     });
-    this.#turns.add(turn);
-    request.granted(turn);
+    this.#leases.add(lease);
+    entry.grant(lease);
   }
 
-  #refuse(request: TurnRequest, reason: string): void {
-    if (!this.#drop(request)) return;
-    const advice = request.isNew
+  #refuse(entry: ConversationEntry, reason: string): void {
+    if (!this.#drop(entry)) return;
+    const advice = entry.request.isNew
       ? 'Choose another id, or resume it without one.'
       : "End that agent, pass onDuplicate: 'takeover', or resume with forkSession.";
-    request.refused(
+    entry.refuse(
       new SupervisorError(
         'CONVERSATION_BUSY',
         `Conversation "${this.#key}" has a live agent already: ${reason}. Nothing was started. ${advice}`,
@@ -292,8 +290,8 @@ class Conversation {
     );
   }
 
-  #drop(request: TurnRequest): boolean {
-    const at = this.#waiting.indexOf(request);
+  #drop(entry: ConversationEntry): boolean {
+    const at = this.#waiting.indexOf(entry);
     if (at >= 0) this.#waiting.splice(at, 1);
     // Each has its own time.
     if (at === 0) this.#askedAtMs = this.#givesUpAtMs = this.#ended = undefined;
@@ -301,11 +299,35 @@ class Conversation {
   }
 
   #leaveUnused(): void {
-    if (this.#isUnused || this.#turns.size > 0 || this.#waiting.length > 0) return;
+    if (this.#isUnused || this.#leases.size > 0 || this.#waiting.length > 0) return;
     // Another one may be made for the same key from now on.
     this.#isUnused = true;
     this.#claimedIn?.release(this.#key);
     this.#claimedIn = undefined;
     this.#onUnused();
+  }
+}
+
+/** A request in the queue of a conversation. */
+class ConversationEntry extends QueueEntry<ConversationLease> {
+  readonly request: ConversationRequest;
+  readonly #onLeave: () => void;
+
+  constructor(request: ConversationRequest, onLeave: () => void) {
+    super();
+    this.request = request;
+    this.#onLeave = onLeave;
+  }
+
+  grant(lease: ConversationLease): void {
+    this.settle(lease);
+  }
+
+  refuse(error: SupervisorError): void {
+    this.settle(error);
+  }
+
+  override leave(): void {
+    this.#onLeave();
   }
 }

@@ -5,7 +5,7 @@ import { SupervisorError } from '../errors.ts';
 import type { Emit, ServiceState } from '../events.ts';
 import type { Os } from '../os/os.ts';
 import type { Pool } from '../policy/pool.ts';
-import type { LiveProcess } from '../process/managed-process.ts';
+import type { ManagedProcess } from '../process/managed-process.ts';
 import type { SpawnRequest } from '../process/request.ts';
 import type { ProcessName, RlimitTagReport, SessionInfo } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
@@ -43,7 +43,7 @@ export interface SupervisorInternals {
   /** By which others see from elsewhere that we live; `undefined` while no registry is open. */
   readonly heartbeat: string | undefined;
   /** The live processes, in start order. */
-  readonly live: ReadonlyMap<string, LiveProcess>;
+  readonly live: ReadonlyMap<string, ManagedProcess>;
   warn(code: string, message: string, cause?: unknown): void;
   /** Checks a request without starting anything; throws `INVALID_OPTIONS` in the name of `subject`. */
   check(request: SpawnRequest, subject: string): void;

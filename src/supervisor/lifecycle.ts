@@ -5,7 +5,7 @@ import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import type { Os } from '../os/os.ts';
 import { whyTooOld } from '../os/runtime.ts';
-import type { LiveProcess } from '../process/managed-process.ts';
+import type { ManagedProcess } from '../process/managed-process.ts';
 import type { EndReport } from '../reports.ts';
 import type { EndOptions } from '../tree/termination.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -38,7 +38,7 @@ export type SupervisorState = 'new' | 'running' | 'stopping' | 'stopped';
 export interface LifecycleParts {
   readonly os: Os;
   readonly emit: Emit;
-  readonly live: ReadonlyMap<string, LiveProcess>;
+  readonly live: ReadonlyMap<string, ManagedProcess>;
   /** The ids of processes whose leftovers live on; it outlasts a registry. */
   readonly kept: Set<string>;
   readonly sweeper: Sweeper;

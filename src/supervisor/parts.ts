@@ -9,15 +9,18 @@ import { Limiter } from '../policy/limits/limiter.ts';
 import { Pool, type Slot } from '../policy/pool.ts';
 import { Sessions } from '../policy/session.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
+import { Admission } from '../process/admission.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
-import type { LiveProcess } from '../process/managed-process.ts';
-import type { SpawnRequest } from '../process/request.ts';
+import type { ManagedProcess } from '../process/managed-process.ts';
+import { recordProcesses } from '../process/recorder.ts';
+import type { CheckedRequest, SpawnRequest } from '../process/request.ts';
 import { spawn } from '../process/start.ts';
-import type { Corridor, Dialect } from '../process/supervision.ts';
+import type { Supervision } from '../process/supervision.ts';
 import type { EndReport } from '../reports.ts';
 import { SessionFiles } from '../store/session-file.ts';
 import { DayFiles } from '../store/spend-log.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
+import { endAll } from '../tree/termination.ts';
 import { Emitter } from './emitter.ts';
 import {
   type DefinedService,
@@ -26,13 +29,12 @@ import {
   type SupervisorInternals,
   type SupervisorSnapshot,
 } from './internals.ts';
-import { Lease, type SlotLease } from './lease.ts';
+import { SlotLease } from './lease.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import { changesBetween, describeChanges } from './replace-options.ts';
 import { checkRequest } from './requests.ts';
 import { Runs } from './runs.ts';
-import { endAll } from './shutdown.ts';
 import { Sweeper } from './sweeper.ts';
 import { Waiting } from './waiting.ts';
 
@@ -43,14 +45,12 @@ const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): numb
 /** Warnings of what the host's own code has just done, at each reload perhaps: its operator is not told. */
 const SELF_INFLICTED: ReadonlySet<string> = new Set(['OPTIONS_REPLACED', 'DEFINITION_REPLACED']);
 
-export const ONE_TO_ONE: Dialect = { isClaude: false, emptyValue: 'keep' };
-
 /** The parts of one supervisor, put together. */
 export class SupervisorParts {
   readonly os: Os;
   readonly events: Emitter;
   /** The live processes, in start order. */
-  readonly live = new Map<string, LiveProcess>();
+  readonly live = new Map<string, ManagedProcess>();
   readonly services = new Map<string, DefinedService>();
   readonly adoptions = serialize();
   readonly runs: Runs;
@@ -63,7 +63,7 @@ export class SupervisorParts {
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   #lastId = 0;
   #options: ResolvedOptions;
-  #corridor: Corridor;
+  #supervision: Supervision;
 
   constructor(supervisor: OpenedSupervisor, options: SupervisorOptions, os: Os) {
     this.#supervisor = supervisor;
@@ -85,18 +85,20 @@ export class SupervisorParts {
       wasAsked: (id) => this.#wasAsked(id),
       assertUsable: () => this.lifecycle.assertUsable(),
     });
-    this.waiting = new Waiting(this.runs, () => this.#corridor);
+    this.waiting = new Waiting(this.runs, () => this.#supervision.admission.pool);
     this.sweeper = this.#makeSweeper();
     this.lifecycle = this.#makeLifecycle();
-    this.#corridor = this.#compose();
+    this.#supervision = this.#compose();
+    // Before any listener of the host's.
+    recordProcesses((event, listener) => this.events.on(event, listener), this.live);
   }
 
   get options(): ResolvedOptions {
     return this.#options;
   }
 
-  get corridor(): Corridor {
-    return this.#corridor;
+  get supervision(): Supervision {
+    return this.#supervision;
   }
 
   readonly warn = (code: string, message: string, cause?: unknown): void => {
@@ -108,7 +110,7 @@ export class SupervisorParts {
     const next = resolveOptions(input, this.os);
     if (this.#isUnused) {
       this.#options = next;
-      this.#corridor = this.#compose();
+      this.#supervision = this.#compose();
       return;
     }
     const changes = changesBetween(this.#options, next);
@@ -116,19 +118,23 @@ export class SupervisorParts {
     const { sweep, spawnRate } = this.#options;
     // In place: all parts read the new ones from now on.
     Object.assign(this.#options, { spawnRate: undefined }, next);
-    this.#corridor.pool.resize(next.pool.concurrency);
+    const { admission } = this.#supervision;
+    admission.pool.resize(next.pool.concurrency);
     if (!builtin('node:util').isDeepStrictEqual(spawnRate, next.spawnRate))
-      this.#corridor = { ...this.#corridor, rate: this.#spawnRate() };
+      admission.rate = this.#spawnRate();
     if (sweep.intervalMs !== next.sweep.intervalMs && this.lifecycle.state === 'running')
       this.sweeper.plan();
     this.warn('OPTIONS_REPLACED', `Options were replaced: ${describeChanges(changes)}.`);
   }
 
-  spawn(input: SpawnRequest, dialect: Dialect, held?: Slot): SupervisedProcess {
-    const request = checkRequest(input, this.#options, 'spawn');
+  check(input: SpawnRequest, subject = 'spawn'): CheckedRequest {
+    return checkRequest(input, this.#options, subject);
+  }
+
+  spawn(request: CheckedRequest, held?: Slot): SupervisedProcess {
     this.lifecycle.assertUsable();
     this.beginUnasked();
-    const process = spawn(this.#corridor, request, dialect, held);
+    const process = spawn(this.#supervision, request, held);
     // A listener that heard of the request may have stopped us before it was in the queue.
     if (this.lifecycle.isClosed) this.waiting.refuse(() => this.lifecycle.refusal());
     return process;
@@ -136,13 +142,13 @@ export class SupervisorParts {
 
   lease(slot: Slot, session: string | undefined): SlotLease {
     const unusedMs = this.#options.pool.waitTimeoutMs;
-    const lease: SlotLease = new Lease({
+    const lease = new SlotLease({
       slot,
       sessionId: session,
       clock: this.os.clock,
       unusedMs,
       spawn: (request, held) =>
-        this.spawn({ sessionId: session, ...definedOnly(request) }, ONE_TO_ONE, held),
+        this.spawn(this.check({ sessionId: session, ...definedOnly(request) }), held),
       expired: () =>
         this.warn('LEASE_UNUSED', `A lease lay unused for ${unusedMs} ms and was released.`),
       released: () => this.waiting.leases.delete(lease),
@@ -182,12 +188,12 @@ export class SupervisorParts {
       emit: this.events.emit,
       services: this.services,
       warn: this.warn,
-      check: (request, subject) => void checkRequest(request, this.#options, subject),
+      check: (request, subject) => void this.check(request, subject),
       recovery: () => this.lifecycle.open().recovery(),
       heartbeat: this.lifecycle.registry?.owner.heartbeat,
       live: this.live,
       snapshot: () => this.#snapshot(),
-      session: (id) => this.#corridor.sessions.describe(id),
+      session: (id) => this.#supervision.admission.sessions.describe(id),
       recordOf: (id) => this.live.get(id)?.record,
       membersOf: async (id) => (await this.live.get(id)?.tree.look()) ?? [],
       wasAsked: (id) => this.#wasAsked(id),
@@ -195,7 +201,7 @@ export class SupervisorParts {
   }
 
   #snapshot(): SupervisorSnapshot {
-    const { pool, spending } = this.#corridor;
+    const { pool, spending } = this.#supervision.admission;
     const { state, registry } = this.lifecycle;
     return {
       state,
@@ -218,7 +224,7 @@ export class SupervisorParts {
     return this.live.get(id)?.cause !== undefined;
   }
 
-  #liveOf(session: string): LiveProcess[] {
+  #liveOf(session: string): ManagedProcess[] {
     return [...this.live.values()].filter((live) => live.subject.sessionId === session);
   }
 
@@ -250,7 +256,7 @@ export class SupervisorParts {
       kept: this.#kept,
       sessionFiles: this.#sessionFiles,
       options: () => this.#options,
-      sessions: () => this.#corridor.sessions,
+      sessions: () => this.#supervision.admission.sessions,
       registry: () => this.lifecycle.open(),
       swept: (report) => this.events.emit('swept', report),
       warn: (warning) => this.events.emit('warning', warning),
@@ -272,13 +278,13 @@ export class SupervisorParts {
         openedSupervisors().set(owner.instance, { supervisor, kept: this.#kept });
       },
       ended: () => {
-        this.#corridor.sessions.close();
+        this.#supervision.admission.sessions.close();
         return Promise.all([this.sweeper.idle, this.adoptions.idle]);
       },
     });
   }
 
-  #compose(): Corridor {
+  #compose(): Supervision {
     // By getters: what is read from them at any time may have been replaced.
     const options = this.#options;
     const limiter = new Limiter(this.os, {
@@ -296,16 +302,12 @@ export class SupervisorParts {
       live: (id) => this.#liveOf(id).length,
       expired: (id, error) => this.#expire(id, error),
     });
-    return {
-      os: this.os,
+    const admission = new Admission({
       options,
-      emit: this.events.emit,
       pool: new Pool(options.pool.concurrency, this.os.clock),
-      gate: new Pool(Number.POSITIVE_INFINITY, this.os.clock),
+      sessions,
       rate: this.#spawnRate(),
       live: this.live,
-      queued: this.waiting.queued,
-      sessions,
       spending: new Spending({
         sessions,
         days: new DayFiles({
@@ -324,11 +326,18 @@ export class SupervisorParts {
         // While we stop, an agent may still tell which conversation it runs.
         claims: () => (this.lifecycle.registry ?? this.lifecycle.open()).claims,
       }),
-      holders: () =>
-        [...this.live.values()].filter((live) => live.holdsSlot).map((live) => live.record.id),
+      registry: () => this.lifecycle.open(),
+    });
+    return {
+      os: this.os,
+      options,
+      emit: this.events.emit,
+      admission,
+      limits: limiter,
+      live: this.live,
+      queued: this.waiting.queued,
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
       registry: () => this.lifecycle.open(),
-      arm: (process, limits) => limiter.arm(process, limits),
     };
   }
 }

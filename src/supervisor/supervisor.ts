@@ -1,9 +1,13 @@
 import * as z from 'zod/mini';
 import { definedOnly, parseInput } from '../check.ts';
+import { agentRequest } from '../claude-code/agent-request.ts';
+import type { SupervisorError } from '../errors.ts';
 import type { SupervisorEvent, SupervisorEvents } from '../events.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { charge, type Spent } from '../policy/budget.ts';
+import { Slot } from '../policy/pool.ts';
+import { QueueEntry } from '../policy/queue-entry.ts';
 import { type AdoptOptions, adopt, adoptOptions } from '../process/adopt.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import { type SpawnRequest, sessionId } from '../process/request.ts';
@@ -20,7 +24,7 @@ import type { SupervisorInternals } from './internals.ts';
 import { type AcquireOptions, acquireOptions, type SlotLease } from './lease.ts';
 import { type StopOptions, type SupervisorState, stopOptions } from './lifecycle.ts';
 import type { SupervisorOptions } from './options.ts';
-import { ONE_TO_ONE, SupervisorParts } from './parts.ts';
+import { SupervisorParts } from './parts.ts';
 import { checkHookDefaults, type HookDefaults, type SpawnHook } from './requests.ts';
 import type { Run, RunAttempt } from './restart-loop.ts';
 import type { RunOptions } from './runs.ts';
@@ -97,7 +101,7 @@ export class Supervisor {
    * by the handle: `'error'`, `started`, `exited`
    */
   spawn(request: SpawnRequest): SupervisedProcess {
-    return this.#parts.spawn(request, ONE_TO_ONE);
+    return this.#parts.spawn(this.#parts.check(request));
   }
 
   /**
@@ -112,9 +116,9 @@ export class Supervisor {
     const parts = this.#parts;
     checkHookDefaults(defaults, parts.options);
     return ({ command, args, cwd, env, signal }) => {
-      const dialect = { isClaude: true, emptyValue: parts.options.args.emptyValue };
-      const asked = definedOnly({ cwd, env, signal });
-      return parts.spawn({ ...defaults, command, args, ...asked }, dialect);
+      const asked = { ...defaults, command, args, ...definedOnly({ cwd, env, signal }) };
+      const { emptyValue } = parts.options.args;
+      return parts.spawn(agentRequest(parts.check(asked), emptyValue, parts.os.environment()));
     };
   }
 
@@ -131,16 +135,21 @@ export class Supervisor {
       parts.beginUnasked();
       if (checked.sessionId !== undefined) {
         parts.lifecycle.open();
-        parts.corridor.sessions.enter(checked.sessionId).assertOpen();
+        parts.supervision.admission.sessions.enter(checked.sessionId).assertOpen();
       }
-      parts.corridor.pool.request({
+      const answer = parts.supervision.admission.pool.ask({
         sessionId: checked.sessionId,
+        needsSlot: true,
         priority: checked.priority ?? 0,
         timeoutMs: checked.timeoutMs ?? parts.options.pool.waitTimeoutMs,
         signal: checked.signal,
-        granted: (slot) => resolve(parts.lease(slot, checked.sessionId)),
-        refused: reject,
       });
+      const settle = (answered: Slot | SupervisorError): void => {
+        if (answered instanceof Slot) resolve(parts.lease(answered, checked.sessionId));
+        else reject(answered);
+      };
+      if (answer instanceof QueueEntry) answer.onAnswer(settle);
+      else settle(answer);
     });
   }
 
@@ -176,14 +185,14 @@ export class Supervisor {
     await parts.lifecycle.begin();
     // One after the other: two at once would both find that nobody supervises it.
     return parts.adoptions.run(async () => {
-      return adopt(parts.corridor, checked, await parts.lifecycle.open().recovery());
+      return adopt(parts.supervision, checked, await parts.lifecycle.open().recovery());
     });
   }
 
   /** Describes a session, of any host; `undefined` for one that never was or is forgotten. */
   session(id: string | number): SessionInfo | undefined {
     const session = parseInput(sessionId, id, 'session', 'sessionId');
-    return this.#parts.corridor.sessions.describe(session);
+    return this.#parts.supervision.admission.sessions.describe(session);
   }
 
   /**
@@ -194,12 +203,12 @@ export class Supervisor {
    * @throws SupervisorError `INVALID_OPTIONS` or `STATE_DIR_UNSAFE`
    */
   charge(id: string | number | undefined, spent: Partial<Spent>): void {
-    const { lifecycle, corridor } = this.#parts;
+    const { lifecycle, supervision } = this.#parts;
     const session = id === undefined ? id : parseInput(sessionId, id, 'charge', 'sessionId');
     const sum = parseInput(charge, spent, 'charge', 'spent');
     // What ends has spent, too.
     if (!lifecycle.isClosed) lifecycle.open();
-    corridor.spending.charge(session, sum);
+    supervision.admission.spending.charge(session, sum);
   }
 
   /** Lists the live processes of this supervisor, in start order. */

@@ -4,14 +4,14 @@ import type { SupervisorEvents } from '../events.ts';
 import type { Clock } from '../os/clock.ts';
 import { serialize } from '../os/wait.ts';
 import type { Sessions } from '../policy/session.ts';
-import type { LiveProcess } from '../process/managed-process.ts';
+import type { ManagedProcess } from '../process/managed-process.ts';
 import type { SweepReport } from '../reports.ts';
 import type { SessionFiles } from '../store/session-file.ts';
 import type { ResolvedOptions } from './options.ts';
 
 export interface SweeperParts {
   readonly clock: Clock;
-  readonly live: ReadonlyMap<string, LiveProcess>;
+  readonly live: ReadonlyMap<string, ManagedProcess>;
   /** The ids of processes whose leftovers live on. */
   readonly kept: ReadonlySet<string>;
   readonly sessionFiles: SessionFiles;

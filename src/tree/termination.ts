@@ -1,4 +1,6 @@
+import type { Clock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
+import type { EndReport, ExitCause, ExitReport } from '../reports.ts';
 import { type LadderOptions, type LadderStep, planLadder } from './ladder.ts';
 import type { ProcessTree } from './tracked-tree.ts';
 
@@ -157,4 +159,37 @@ export class Ending {
       };
     });
   }
+}
+
+/** A live process, as far as ending it goes. */
+export interface Endable {
+  /** Settles when it and its tree are gone. */
+  readonly exited: Promise<ExitReport>;
+  readonly ending: boolean;
+  /** Meant to live on when everything else is ended. */
+  readonly outlivesHost: boolean;
+  end(cause: ExitCause, options: EndOptions, reason: string | undefined): Promise<EndReport>;
+  climbDown(options: EndOptions): Promise<unknown>;
+}
+
+/**
+ * Ends processes in reverse start order: each begins its way down the ladder before those that
+ * started earlier, and all share one deadline.
+ */
+export async function endAll(
+  inStartOrder: Iterable<Endable>,
+  cause: ExitCause,
+  reason: string | undefined,
+  clock: Clock,
+  options: EndOptions = {},
+): Promise<EndReport> {
+  const beganMs = clock.monotonicMs();
+  const newestFirst = [...inStartOrder].reverse();
+  const reports = await Promise.all(newestFirst.map((live) => live.end(cause, options, reason)));
+  return {
+    ended: reports.flatMap((report) => report.ended),
+    survivors: reports.flatMap((report) => report.survivors),
+    unproven: reports.flatMap((report) => report.unproven),
+    durationMs: clock.monotonicMs() - beganMs,
+  };
 }

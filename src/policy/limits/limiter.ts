@@ -1,31 +1,11 @@
 import type { Os } from '../../os/os.ts';
-import type { Traffic } from '../../process/activity.ts';
-import type { ExitCause } from '../../reports.ts';
 import { idleLimit } from './idle.ts';
 import { lifetimeLimit } from './lifetime.ts';
+import type { Limit, LimitedProcess } from './limit.ts';
 import type { ProcessLimits } from './limits.ts';
 import { memoryLimit } from './memory.ts';
-import { type Sampled, Sampler } from './sampler.ts';
+import { Sampler } from './sampler.ts';
 import { startupLimit } from './startup.ts';
-
-/** What a limit sees of a process. */
-export interface Limited extends Sampled {
-  /** Only where the process has streams, and somebody asked for it to be counted. */
-  readonly traffic: Traffic | undefined;
-}
-
-/** Ends a process; `reason` says which figure was exceeded. */
-type End = (cause: ExitCause, reason: string) => void;
-
-/** The contract of all limits: watch a process from now on, end it if need be; returns how to stop. */
-export type Limit = (process: Limited, end: End) => () => void;
-
-/** What {@link Limiter.arm} needs of a process besides. */
-interface Endable extends Limited {
-  running(): boolean;
-  readonly ending: boolean;
-  end(cause: ExitCause, options: object, reason: string): Promise<unknown>;
-}
 
 /** Arms the limits of one supervisor's processes. */
 export class Limiter {
@@ -38,7 +18,7 @@ export class Limiter {
   }
 
   /** Arms every limit that is on; returns how to disarm them all. */
-  arm(process: Endable, limits: ProcessLimits): () => void {
+  arm(process: LimitedProcess, limits: ProcessLimits): () => void {
     const disarms = this.#limits(limits).map((arm) =>
       arm(process, (cause, reason) => {
         if (!process.running() || process.ending) return;
