@@ -35,7 +35,9 @@ const READERS = ['cli', 'doctor', 'otel'];
 
 /** Modules that decide and do nothing: tables and properties of the tests run on them. */
 export const DECIDING_MODULES = [
+  'src/claude-code/agent-request.ts',
   'src/claude-code/arguments.ts',
+  'src/claude-code/conversation-flags.ts',
   'src/claude/spending.ts',
   'src/os/parse-listeners.ts',
   'src/os/parse.ts',

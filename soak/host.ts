@@ -60,7 +60,7 @@ createInterface({ input: process.stdin })
   })
   .on('close', () => process.exit(0));
 await supervisor.start().catch(refused);
-tell({ event: 'ready', instance: supervisor.foundation.health().instance });
+tell({ event: 'ready', instance: supervisor.internals.snapshot().instance });
 
 async function obey(command: HostCommand): Promise<void> {
   switch (command.do) {

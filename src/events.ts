@@ -1,8 +1,4 @@
-import { type Channel, channel } from 'node:diagnostics_channel';
-import * as z from 'zod/mini';
-import { parseInput } from './check.ts';
 import type { SupervisorError } from './errors.ts';
-import { queueMicrotask } from './os/clock.ts';
 import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
 
 /** The process that an event is about. */
@@ -124,73 +120,5 @@ export const EVENTS = [
   'stopped',
 ] as const satisfies SupervisorEvent[];
 
-const subscription = z.lazy(() =>
-  z.object({
-    event: z.enum(EVENTS),
-    listener: z.custom((value) => typeof value === 'function', { error: 'must be a function' }),
-  }),
-);
-
+/** Tells who listens of an event. */
 export type Emit = <E extends SupervisorEvent>(event: E, detail: SupervisorEvents[E]) => void;
-
-type Listener = (detail: never) => void;
-
-/** The receivers of an event: listeners of this supervisor, and subscribers of the diagnostics channel. */
-interface Receivers {
-  readonly listeners: Set<Listener>;
-  /** Found by name, so that all supervisors and all loaded copies of this package share it. */
-  readonly channel: Channel;
-}
-
-const receiversOf = (event: SupervisorEvent): Receivers => ({
-  listeners: new Set(),
-  channel: channel(`agent-supervisor:${event}`),
-});
-
-/** A typed event emitter; the error of a listener never reaches the code that emits. */
-export class Events {
-  readonly #supervisor: object;
-  readonly #unheard: (warning: SupervisorEvents['warning']) => void;
-  readonly #receivers = Object.fromEntries(
-    EVENTS.map((event) => [event, receiversOf(event)]),
-  ) as Readonly<Record<SupervisorEvent, Receivers>>;
-
-  /** `unheard` is called with each warning that has no receiver. */
-  constructor(supervisor: object, unheard: (warning: SupervisorEvents['warning']) => void) {
-    this.#supervisor = supervisor;
-    this.#unheard = unheard;
-  }
-
-  on<E extends SupervisorEvent>(
-    event: E,
-    listener: (detail: SupervisorEvents[E]) => void,
-  ): () => void {
-    parseInput(subscription, { event, listener }, 'on');
-    const { listeners } = this.#receivers[event];
-    // A wrapper for each call: two callers may pass the same function, and one of them remove it.
-    const own: typeof listener = (detail) => listener(detail);
-    listeners.add(own);
-    return () => listeners.delete(own);
-  }
-
-  readonly emit: Emit = (event, detail) => {
-    const { listeners, channel } = this.#receivers[event];
-    // Copy first: a listener that re-subscribes itself would otherwise loop forever.
-    for (const listener of [...listeners])
-      if (listeners.has(listener)) callHost(() => listener(detail as never));
-    if (channel.hasSubscribers) channel.publish({ supervisor: this.#supervisor, detail });
-    else if (event === 'warning' && listeners.size === 0)
-      this.#unheard(detail as SupervisorEvents['warning']);
-  };
-}
-
-/** Calls a function of the host. Its error becomes an uncaught exception, as with EventTarget. */
-export function callHost(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
-}

@@ -41,19 +41,19 @@ export const row: Row = {
     const samples = await interleave(
       ROUNDS,
       {
-        quiet: () => nsPerEvent(quiet.foundation.emit),
+        quiet: () => nsPerEvent(quiet.internals.emit),
         emitter: () => nsPerEvent((event, detail) => emitter.emit(event, detail)),
-        heard: () => nsPerEvent(heard.foundation.emit),
+        heard: () => nsPerEvent(heard.internals.emit),
         published: () => {
           for (const event of EVENTS) subscribe(`agent-supervisor:${event}`, hear);
           try {
-            return nsPerEvent(published.foundation.emit);
+            return nsPerEvent(published.internals.emit);
           } finally {
             for (const event of EVENTS) unsubscribe(`agent-supervisor:${event}`, hear);
           }
         },
-        noSdk: () => nsPerEvent(noSdk.foundation.emit),
-        sdk: () => nsPerEvent(sdk.foundation.emit),
+        noSdk: () => nsPerEvent(noSdk.internals.emit),
+        sdk: () => nsPerEvent(sdk.internals.emit),
       },
       { warmUp: 5 },
     );

@@ -27,7 +27,7 @@ const FIELDS: ReadonlySet<string> = new Set<Field>([
  * control requests, and system messages about background tasks while they run. Then the agent
  * starts a new turn of its own about them.
  */
-export class Frames {
+export class AgentOutput {
   /** True if a result was the last sign of work and no background task is running. */
   get turnOver(): boolean {
     return this.#resultIsLast && !this.#hasTasks;

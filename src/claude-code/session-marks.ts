@@ -72,6 +72,15 @@ export const CLAUDE_MARKS: readonly string[] = SESSION_MARKS.filter(
   ({ agent }) => agent === 'Claude Code',
 ).flatMap(({ names }) => names);
 
+/** Settings that an outer Claude Code hands down, but that an operator may also set on purpose. */
+export const DROPPED_WHEN_NESTED: readonly string[] = Object.freeze([
+  'CLAUDE_CODE_ENTRYPOINT',
+  'CLAUDE_CODE_EXECPATH',
+  'CLAUDE_EFFORT',
+  'CLAUDE_CODE_EFFORT_LEVEL',
+  'CLAUDE_CODE_ALWAYS_ENABLE_EFFORT',
+]);
+
 /** Variables that a debugger or an editor set for the host alone, without any agent. */
 export const HOST_ONLY: readonly string[] = [
   // github.com/microsoft/vscode-js-debug src/targets/node/bootloader/environment.ts

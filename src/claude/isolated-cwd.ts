@@ -26,7 +26,7 @@ const isolatedCwdOptions = z.prefault(z.strictObject({ sessionId: z.optional(ses
  */
 export function isolatedCwd(supervisor: Supervisor, options?: IsolatedCwdOptions): string {
   const { sessionId: session } = parseInput(isolatedCwdOptions, options, 'isolatedCwd');
-  const { os, stateDir } = supervisor.foundation;
+  const { os, stateDir } = supervisor.internals;
   try {
     return makeWorkingFolder({ os, stateDir }, session);
   } catch (cause) {

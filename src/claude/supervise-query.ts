@@ -8,7 +8,8 @@ import {
   type Supervisor,
   SupervisorError,
 } from '../index.ts';
-import { type QueryParams, type RunningQuery, TiedQuery } from './tied-query.ts';
+import type { QueryParams, RunningQuery } from './sdk.ts';
+import { SupervisedQuery } from './supervised-query.ts';
 
 /** The SDK's `query`, of whichever version. */
 type QueryFunction = (params: never) => AsyncGenerator<unknown, unknown>;
@@ -87,16 +88,19 @@ export function superviseQuery<Q extends QueryFunction>(
   const ask = query as unknown as (params: QueryParams) => RunningQuery;
   return ((params: QueryParams) => {
     if (params?.options?.spawnClaudeCodeProcess !== undefined) throw twoHooks();
-    const tied = new TiedQuery({ supervisor, sessionId: request.sessionId, onExit }, params);
-    const abortController = tied.controller;
-    const spawnClaudeCodeProcess = (spawn: HookOptions) => tied.watch(hook(spawn));
+    const supervised = new SupervisedQuery(
+      { supervisor, sessionId: request.sessionId, onExit },
+      params,
+    );
+    const abortController = supervised.controller;
+    const spawnClaudeCodeProcess = (spawn: HookOptions) => supervised.watch(hook(spawn));
     const running = {
       ...executableOf(supervisor),
       ...params?.options,
       abortController,
       spawnClaudeCodeProcess,
     };
-    return tied.attach(ask({ ...params, options: running }));
+    return supervised.attach(ask({ ...params, options: running }));
   }) as unknown as Q;
 }
 

@@ -8,7 +8,7 @@ import {
   type ResolvedOptions,
   resolveOptions,
   type SupervisorOptions,
-} from '../supervisor/options.ts';
+} from '../supervisor/internals.ts';
 import type { Owner } from '../tree/identity.ts';
 import { type Arguments, durationOf } from './arguments.ts';
 import { Refusal } from './refusal.ts';

@@ -2,8 +2,9 @@ import { resolve } from 'node:path';
 import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { answers, endpointOf, holding, PROBE_MS } from '../ready/readiness.ts';
+import type { Ready } from '../ready/ready.ts';
 import { inspectPidFile } from './inspect.ts';
-import type { DaemonOptions, DaemonReport, Ready } from './options.ts';
+import type { DaemonOptions, DaemonReport } from './options.ts';
 
 /*
  * The way that nearly every call takes: nothing is loaded for it but what it needs. Whatever is unusual,

@@ -7,13 +7,12 @@ import type { DaemonOptions, DaemonReport, PidFileDetails, SpawnLockOptions } fr
 import type { Daemon, RunAsDaemonOptions } from './run.ts';
 import type { SpawnLock } from './spawn-lock.ts';
 
+export type { Ready, ReadyContext } from '../ready/ready.ts';
 export type { PidFileState } from './inspect.ts';
 export type {
   DaemonOptions,
   DaemonReport,
   PidFileDetails,
-  Ready,
-  ReadyContext,
   SpawnLockOptions,
 } from './options.ts';
 export type { Daemon, RunAsDaemonOptions } from './run.ts';

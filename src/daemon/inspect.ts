@@ -1,6 +1,7 @@
 import { lstatSync, renameSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Judgement, judgeBy, readerOf } from '../containment/judge.ts';
+import { sleep } from '../os/clock.ts';
 import type { Os, SelfIdentity } from '../os/os.ts';
 import { isAnothersProcess } from '../os/system.ts';
 import { takeIf } from '../store/exclusive.ts';
@@ -36,7 +37,7 @@ const TORN_MS = 50;
 export async function inspectPidFile(path: string, os: Os): Promise<PidFileView> {
   let reading = readPidFile(path, os);
   if (reading.found === 'corrupt') {
-    await new Promise<void>((resolve) => os.clock.after(TORN_MS, resolve, { keepAlive: true }));
+    await sleep(TORN_MS, os.clock);
     const before = reading.stat;
     reading = readPidFile(path, os);
     if (reading.found === 'corrupt' && isSameFile(reading.stat, before)) moveAside(path, before);

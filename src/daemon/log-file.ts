@@ -1,27 +1,11 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  openSync,
-  readSync,
-} from 'node:fs';
+import { constants, fstatSync, ftruncateSync, lstatSync, openSync } from 'node:fs';
 import { SupervisorError } from '../index.ts';
 import { secretValues } from '../process/redaction.ts';
 import { StderrTail } from '../process/stderr-tail.ts';
+import { type DaemonLog, readLog } from '../ready/log.ts';
 
 /** What a start may find in its log file before it begins anew. */
 const MAX_OLD_BYTES = 1024 * 1024;
-/** How much of a start is looked at. */
-const MAX_READ_BYTES = 1024 * 1024;
-
-/** What a daemon has written since its start. */
-export interface DaemonLog {
-  readonly path: string;
-  /** Where the start begins in the file. */
-  readonly from: number;
-}
 
 /**
  * Opens a log file for a daemon that starts, to append to it; one that has grown too large begins anew.
@@ -46,24 +30,6 @@ export function openLog(path: string): { readonly log: DaemonLog; readonly fd: n
       `ensureDaemon: the log file ${path} cannot be appended to: ${(cause as Error).message}. Choose another path for "logFile", or null for none.`,
       { cause, data: { field: 'logFile', path } },
     );
-  }
-}
-
-/** What the daemon has written since its start, the last mebibyte of it. */
-export function readLog(log: DaemonLog | undefined): Buffer {
-  if (log === undefined) return Buffer.alloc(0);
-  let fd = -1;
-  try {
-    fd = openSync(log.path, 'r');
-    const { size } = fstatSync(fd);
-    // Whoever rotates logs may have begun it anew.
-    const from = Math.max(size < log.from ? 0 : log.from, size - MAX_READ_BYTES);
-    const buffer = Buffer.alloc(size - from);
-    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, from));
-  } catch {
-    return Buffer.alloc(0);
-  } finally {
-    if (fd >= 0) closeSync(fd);
   }
 }
 

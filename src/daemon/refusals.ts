@@ -2,8 +2,8 @@ import { SupervisorError, type SupervisorErrorCode } from '../index.ts';
 import type { Listener, ProcessEntry } from '../os/os.ts';
 import type { ReadyOutcome } from '../ready/await-ready.ts';
 import { nameListeners } from '../ready/readiness.ts';
+import type { Ready } from '../ready/ready.ts';
 import type { PidFile } from '../store/pid-record.ts';
-import type { Ready } from './options.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** Why `ensureDaemon` has no daemon to show, and what to do about it. */

@@ -3,8 +3,9 @@ import * as z from 'zod/mini';
 import { definedOnly, made, parseInput, systemText } from '../check.ts';
 import { type EndReport, type HostSignal, type Supervisor, SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
+import { within } from '../os/wait.ts';
 import type { PidFile } from '../store/pid-record.ts';
-import { hostSignalOptions } from '../supervisor/host-signals.ts';
+import { hostSignalOptions } from '../supervisor/internals.ts';
 import { readLaunchNote } from './launch-note.ts';
 import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';
@@ -67,7 +68,7 @@ export async function runAsDaemon(
 ): Promise<Daemon> {
   parseInput(supervisorOnly, supervisor, 'runAsDaemon', 'supervisor');
   const wish = parseInput(runOptions, options, 'runAsDaemon');
-  const { os } = supervisor.foundation;
+  const { os } = supervisor.internals;
   const note = readLaunchNote(os);
   const { pidFile, name, version, socket } = { ...note, ...definedOnly(wish) };
   if (pidFile === undefined) throw noPidFile();
@@ -126,7 +127,7 @@ class RunningDaemon implements Daemon {
     if (this.#wish.hook === undefined) return;
     // Until it is over, no successor is to find the place free.
     try {
-      await within(HOOK_MS, Promise.resolve(signal).then(this.#wish.hook), this.#os);
+      await within(HOOK_MS, Promise.resolve(signal).then(this.#wish.hook), this.#os.clock.running);
     } finally {
       this.#pendingHook = false;
     }
@@ -139,12 +140,6 @@ class RunningDaemon implements Daemon {
     if (!this.#isEnding || this.#pendingHook) return;
     removeOwn(this.pidFile, this.#file, this.#os);
   }
-}
-
-async function within(ms: number, work: Promise<unknown>, os: Os): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const cancel = os.clock.running.after(ms, late.resolve, { keepAlive: true });
-  await Promise.race([work, late.promise]).finally(cancel);
 }
 
 function noPidFile(): SupervisorError {

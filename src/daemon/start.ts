@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { neededBy, sanitize } from '../process/environment.ts';
+import type { DaemonLog } from '../ready/log.ts';
 import { socketPath } from '../ready/readiness.ts';
 import { createExclusive } from '../store/exclusive.ts';
 import { newHeartbeatId } from '../store/heartbeat-file.ts';
@@ -16,7 +17,7 @@ import { treeOfDaemon } from './handover.ts';
 import { heartbeatIn } from './heartbeats.ts';
 import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
-import { type DaemonLog, openLog } from './log-file.ts';
+import { openLog } from './log-file.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** A daemon that has just been started. */

@@ -1,8 +1,9 @@
-import { type EndReport, type Supervisor, SupervisorError } from '../index.ts';
+import type { EndReport, Supervisor } from '../index.ts';
 import { doctor } from '../inspect/doctor.ts';
 import { publicText } from '../inspect/public-text.ts';
 import type { DoctorReport } from '../inspect/report.ts';
 import { secretValues } from '../process/redaction.ts';
+import { internalsOf, type SupervisorInternals } from '../supervisor/internals.ts';
 import { type Action, endAction, reapAction, STOP_ACTION } from './actions.ts';
 import { icon, liveScript, liveStyle } from './assets.ts';
 import { Auth, type AuthMethod } from './auth.ts';
@@ -49,7 +50,7 @@ const REASON = "asked for on the doctor's page";
 /** Authenticates requests, and answers each route. */
 class RequestHandler {
   readonly #supervisor: Supervisor;
-  readonly #foundation: Supervisor['foundation'];
+  readonly #internals: SupervisorInternals;
   readonly #auth: Auth;
   readonly #streams: EventStreams;
   readonly #report: () => Promise<DoctorReport>;
@@ -58,8 +59,8 @@ class RequestHandler {
   constructor(supervisor: Supervisor, options: DoctorHandlerOptions | undefined) {
     const checked = checkHandlerOptions(options);
     this.#supervisor = supervisor;
-    this.#foundation = foundationOf(supervisor);
-    const { clock } = this.#foundation.os;
+    this.#internals = internalsOf(supervisor, 'doctorHandler');
+    const { clock } = this.#internals.os;
     this.#auth = new Auth(checked, clock);
     this.#streams = new EventStreams({
       supervisor,
@@ -78,7 +79,7 @@ class RequestHandler {
       return request.method === 'HEAD' ? new Response(null, response) : response;
     } catch (error) {
       if (error instanceof HttpError) return errorResponse(error, routed, this.#auth.hasLogin);
-      this.#foundation.warn('DOCTOR', 'A request to the doctor could not be answered.', error);
+      this.#internals.warn('DOCTOR', 'A request to the doctor could not be answered.', error);
       const failure = new HttpError(
         500,
         'This could not be answered; a warning of the supervisor says why.',
@@ -169,7 +170,7 @@ class RequestHandler {
       const run = () => this.#supervisor.reapSession(session, { reason: REASON });
       return { action: reapAction(target), run };
     }
-    const process = this.#foundation.live.get(target);
+    const process = this.#internals.live.get(target);
     if (process === undefined) {
       throw new HttpError(404, 'There is no such process of this host, or it has ended.');
     }
@@ -181,11 +182,11 @@ class RequestHandler {
 
   /** Finds a session by its id, or by the redacted id that the page shows. */
   #sessionOf(target: string): string | undefined {
-    const { live, os, health } = this.#foundation;
+    const { live, os, snapshot } = this.#internals;
     const isId = target.length <= MAX_SESSION_LENGTH;
     if (isId && this.#supervisor.session(target) !== undefined) return target;
     const running = [...live.values()].map(({ record }) => record.sessionId);
-    const waiting = health().pool.queue.map(({ request }) => request.sessionId);
+    const waiting = snapshot().pool.queue.map(({ request }) => request.sessionId);
     const show = publicText(os);
     const named = new Set([...running, ...waiting]);
     const found = [...named].filter((id) => id !== undefined && sent(show(id)) === sent(target));
@@ -194,7 +195,7 @@ class RequestHandler {
 
   /** Collects the secrets of the host's environment, and its known folders. */
   #confidential(): Confidential {
-    const { os, stateDir, live } = this.#foundation;
+    const { os, stateDir, live } = this.#internals;
     const defined = Object.entries(os.environment()).filter(
       (entry): entry is [string, string] => entry[1] !== undefined,
     );
@@ -222,14 +223,4 @@ function assetOf({ route }: RoutedRequest): Response | undefined {
     default:
       return undefined;
   }
-}
-
-function foundationOf(supervisor: Supervisor): Supervisor['foundation'] {
-  const foundation = (supervisor as Supervisor | undefined)?.foundation;
-  if (foundation !== undefined) return foundation;
-  throw new SupervisorError(
-    'INVALID_OPTIONS',
-    'doctorHandler: "supervisor" is no supervisor of this version. Pass what getSupervisor() returns.',
-    { data: { field: 'supervisor' } },
-  );
 }

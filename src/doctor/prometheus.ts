@@ -1,3 +1,4 @@
+import { COUNTERS, POOL_GAUGES } from '../inspect/metrics.ts';
 import type { CheckStatus, DoctorReport, GuardianHealth, Quota } from '../inspect/report.ts';
 import type { Tally } from './tally.ts';
 
@@ -116,14 +117,8 @@ function addHost(metrics: Metrics, report: DoctorReport): void {
 function addPool(metrics: Metrics, { supervisor }: DoctorReport): void {
   if (supervisor === null) return;
   const { pool, guardian } = supervisor;
-  metrics.gauge('pool_slots', 'How many agents may run at once.', pool.concurrency);
-  metrics.gauge('pool_slots_held', 'Slots that are held.', pool.running);
-  metrics.gauge('pool_waiting_requests', 'Requests that wait for a slot.', pool.waiting);
-  metrics.gauge(
-    'pool_oldest_wait_seconds',
-    'How long the first in the queue has waited.',
-    seconds(pool.oldestWaitMs ?? 0),
-  );
+  for (const { read, prometheus } of POOL_GAUGES)
+    metrics.gauge(prometheus.name, prometheus.help, read(pool));
   metrics.gauge('live_processes', 'Processes that count to the hard cap.', pool.live);
   if (Number.isFinite(pool.hardCap)) {
     metrics.gauge('live_processes_limit', 'The hard cap.', pool.hardCap);
@@ -235,15 +230,10 @@ function addStateDir(metrics: Metrics, { stateDir, owners }: DoctorReport): void
 }
 
 function addTally(metrics: Metrics, tally: Tally): void {
-  metrics.counter('started_total', 'Processes started.', tally.started);
-  metrics.counter('restarts_total', 'Restarts after a crash.', tally.restarted);
-  metrics.counter('leftovers_total', 'Descendants that outlived their process.', tally.leftovers);
-  metrics.counter('survivors_total', 'Processes that could not be ended in time.', tally.survivors);
-  metrics.counter(
-    'ended_total',
-    'Processes that have ended, by cause.',
-    sums('cause', tally.ended),
-  );
-  metrics.counter('refused_total', 'Requests refused, by code.', sums('code', tally.refused));
-  metrics.counter('warnings_total', 'Warnings, by code.', sums('code', tally.warned));
+  for (const { prometheus } of COUNTERS) {
+    if (prometheus === undefined) continue;
+    const { name, help, by } = prometheus;
+    const amounts = tally.get(name) ?? new Map<string, number>();
+    metrics.counter(name, help, by === undefined ? amounts.get('') : sums(by.name, amounts));
+  }
 }

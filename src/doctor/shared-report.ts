@@ -1,5 +1,5 @@
 import type { DoctorReport } from '../inspect/report.ts';
-import type { Clock } from '../os/clock.ts';
+import { type Clock, sleep } from '../os/clock.ts';
 
 /** Shortest time between two reports, so that many clients cost no more than one. */
 const MIN_GAP_MS = 150;
@@ -18,11 +18,7 @@ export function sharedReport(
   const take = async (): Promise<DoctorReport> => {
     await last;
     const waitMs = lastEndedMs + MIN_GAP_MS - clock.monotonicMs();
-    if (waitMs > 0)
-      await new Promise<void>((resolve) => {
-        // A request waits for it, and may be all that keeps the host alive.
-        clock.after(waitMs, resolve, { keepAlive: true });
-      });
+    if (waitMs > 0) await sleep(waitMs, clock);
     next = undefined;
     const report = makeReport();
     last = report

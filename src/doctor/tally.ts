@@ -1,15 +1,11 @@
 import type { Supervisor } from '../index.ts';
+import { COUNTERS, type Counter } from '../inspect/metrics.ts';
 
-/** Counts of this host's events since its first handler was made. */
-export interface Tally {
-  started: number;
-  restarted: number;
-  leftovers: number;
-  survivors: number;
-  readonly ended: Map<string, number>;
-  readonly refused: Map<string, number>;
-  readonly warned: Map<string, number>;
-}
+/**
+ * The sums of the counters since the first handler of this host was made, by their Prometheus names.
+ * Each has a sum for every value of its one label, or one sum at `''`.
+ */
+export type Tally = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 // One for each supervisor: a host that makes a handler per request would otherwise leak listeners.
 const tallies = new WeakMap<Supervisor, Tally>();
@@ -18,30 +14,22 @@ const tallies = new WeakMap<Supervisor, Tally>();
 export function tallyOf(supervisor: Supervisor): Tally {
   const known = tallies.get(supervisor);
   if (known !== undefined) return known;
-  const tally: Tally = {
-    started: 0,
-    restarted: 0,
-    leftovers: 0,
-    survivors: 0,
-    ended: new Map(),
-    refused: new Map(),
-    warned: new Map(),
-  };
-  supervisor.on('started', () => tally.started++);
-  supervisor.on('restarting', () => tally.restarted++);
-  supervisor.on('leftovers', ({ processes }) => {
-    tally.leftovers += processes.length;
-  });
-  supervisor.on('survivors', ({ survivors }) => {
-    tally.survivors += survivors.length;
-  });
-  supervisor.on('exited', ({ cause }) => add(tally.ended, cause));
-  supervisor.on('refused', ({ error }) => add(tally.refused, error.code));
-  supervisor.on('warning', ({ code }) => add(tally.warned, code));
+  const tally = new Map(
+    COUNTERS.flatMap((counter) =>
+      counter.prometheus ? [[counter.prometheus.name, count(supervisor, counter)]] : [],
+    ),
+  );
   tallies.set(supervisor, tally);
   return tally;
 }
 
-function add(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
+function count(supervisor: Supervisor, counter: Counter): ReadonlyMap<string, number> {
+  const by = counter.prometheus?.by;
+  const sums = new Map<string, number>(by === undefined ? [['', 0]] : []);
+  supervisor.on(counter.event, (detail) => {
+    const { amount, labels } = counter.read(detail as never);
+    const key = by === undefined ? '' : String(labels[by.label]);
+    sums.set(key, (sums.get(key) ?? 0) + amount);
+  });
+  return sums;
 }

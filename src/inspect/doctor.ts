@@ -7,13 +7,17 @@ import { hostFacts, type Usage } from '../os/host-facts.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
-import type { ResolvedOptions } from '../supervisor/options.ts';
-import type { Foundation, Health } from '../supervisor/supervisor.ts';
+import type {
+  ResolvedOptions,
+  SupervisorInternals,
+  SupervisorSnapshot,
+} from '../supervisor/internals.ts';
 import { depthOf } from '../tree/cookie.ts';
 import type { Owner } from '../tree/identity.ts';
 import { type Findings, judge } from './checks.ts';
 import { lastEnds } from './ends.ts';
 import { environmentHealth } from './environment.ts';
+import { poolFigures } from './metrics.ts';
 import { ownersHealth, processesHealth } from './processes.ts';
 import { type PublicText, publicText } from './public-text.ts';
 import type { DoctorReport, HostHealth, Quota, SupervisorHealth } from './report.ts';
@@ -28,7 +32,7 @@ export interface DoctorTarget {
   readonly stateDir: string;
   readonly options: ResolvedOptions;
   /** `undefined` from outside the host. */
-  readonly inside: Foundation | undefined;
+  readonly inside: SupervisorInternals | undefined;
 }
 
 /**
@@ -39,9 +43,9 @@ export interface DoctorTarget {
  * @throws Error by rejection, if the process table cannot be read
  */
 export function doctor(supervisor: Supervisor): Promise<DoctorReport> {
-  const inside = supervisor.foundation;
+  const inside = supervisor.internals;
   const { os, stateDir } = inside;
-  return examine({ os, stateDir, options: inside.health().options, inside });
+  return examine({ os, stateDir, options: inside.snapshot().options, inside });
 }
 
 /** @internal Makes the report from inside a host, or from a process outside all hosts. */
@@ -56,9 +60,9 @@ export async function examine(target: DoctorTarget): Promise<DoctorReport> {
 
 async function collect(target: DoctorTarget): Promise<Findings> {
   const { os, stateDir, options, inside } = target;
-  const health = inside?.health();
+  const snapshot = inside?.snapshot();
   const show = publicText(os);
-  const self = await selfOf(target, health);
+  const self = await selfOf(target, snapshot);
   const found = await survey({ os, stateDir, self, ownTree: (id) => inside?.live.get(id)?.tree });
   const records = found.owners.flatMap((owner) => owner.records);
   const members = records.flatMap((one) => one.members);
@@ -83,7 +87,7 @@ async function collect(target: DoctorTarget): Promise<Findings> {
   return {
     at: nowMs,
     host: hostHealth(os, options, facts, show),
-    supervisor: health === undefined ? null : supervisorHealth(health, os, inside, show),
+    supervisor: snapshot === undefined ? null : supervisorHealth(snapshot, os, inside, show),
     owners: ownersHealth(found, show),
     processes,
     sessions: [...sessions.values()].sort((a, b) => b.live - a.live || b.createdAt - a.createdAt),
@@ -94,7 +98,7 @@ async function collect(target: DoctorTarget): Promise<Findings> {
     isInit: inside !== undefined && os.platform === 'linux' && self.pid === 1,
     zombies: [...found.table.values()].filter(({ alive, ppid }) => !alive && ppid === self.pid)
       .length,
-    clockJumpMs: health?.clockJumpMs ?? null,
+    clockJumpMs: snapshot?.clockJumpMs ?? null,
     stale,
     unproven: found.unproven.map(({ reason }) => show(reason.replaceAll(join(stateDir, '/'), ''))),
     survivors: [...(inside?.live.values() ?? [])]
@@ -104,11 +108,14 @@ async function collect(target: DoctorTarget): Promise<Findings> {
 }
 
 /** The identity of this process. A registry that is not open stays closed. */
-async function selfOf({ os, inside }: DoctorTarget, health: Health | undefined): Promise<Owner> {
-  if (inside !== undefined && health?.instance !== undefined && health.state === 'running')
+async function selfOf(
+  { os, inside }: DoctorTarget,
+  snapshot: SupervisorSnapshot | undefined,
+): Promise<Owner> {
+  if (inside !== undefined && snapshot?.instance !== undefined && snapshot.state === 'running')
     return (await inside.recovery()).self;
   const identity = (await os.identifyAsync?.()) ?? os.identify();
-  return { ...identity, instance: health?.instance ?? '' };
+  return { ...identity, instance: snapshot?.instance ?? '' };
 }
 
 /** Counts the live processes of each session, of all hosts. */
@@ -135,12 +142,12 @@ async function staleFiles({ os, stateDir, options }: DoctorTarget, self: Owner):
 }
 
 function supervisorHealth(
-  health: Health,
+  snapshot: SupervisorSnapshot,
   os: Os,
-  inside: Foundation | undefined,
+  inside: SupervisorInternals | undefined,
   show: PublicText,
 ): SupervisorHealth {
-  const { options, pool, guardian, rlimitTag, instance, state, spentUsd } = health;
+  const { options, pool, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
   const waits = pool.queue.map(({ request, sinceMs }) => ({
     sessionId: request.sessionId === undefined ? null : show(request.sessionId),
     priority: request.priority,
@@ -150,10 +157,7 @@ function supervisorHealth(
     instance: instance ?? null,
     state,
     pool: {
-      concurrency: options.pool.concurrency,
-      running: pool.held,
-      waiting: waits.length,
-      oldestWaitMs: waits.length === 0 ? null : Math.max(...waits.map(({ waitedMs }) => waitedMs)),
+      ...poolFigures(snapshot, os.clock),
       queue: waits,
       live: [...(inside?.live.values() ?? [])].filter(({ countsToCap }) => countsToCap).length,
       hardCap: options.pool.hardCap,

@@ -1,6 +1,6 @@
 import type { ProcessName } from '../index.ts';
 import type { ProcessEntry, Usage } from '../os/os.ts';
-import type { LiveProcess } from '../process/managed-process.ts';
+import type { ManagedProcess } from '../process/managed-process.ts';
 import type { PublicText } from './public-text.ts';
 import type { OwnerHealth, ProcessHealth, SessionHealth } from './report.ts';
 import type { Survey, SurveyedRecord } from './survey.ts';
@@ -14,7 +14,7 @@ export interface ProcessesContext {
   readonly publicText: PublicText;
   /** Yields to the event loop now and then. */
   readonly rest: () => Promise<void> | undefined;
-  live(id: string): LiveProcess | undefined;
+  live(id: string): ManagedProcess | undefined;
 }
 
 /** Lists the owners of journals in the state directory. */

@@ -1,7 +1,7 @@
 import type { Os } from '../os/os.ts';
 import { filesIn } from '../store/files.ts';
 import { readServiceFile } from '../store/service-file.ts';
-import type { DefinedService } from '../supervisor/supervisor.ts';
+import type { DefinedService } from '../supervisor/internals.ts';
 import type { PublicText } from './public-text.ts';
 import type { ServiceHealth } from './report.ts';
 

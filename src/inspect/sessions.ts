@@ -7,7 +7,7 @@ import { filesIn } from '../store/files.ts';
 import { parseSessionLine } from '../store/formats.ts';
 import { readFirstLine } from '../store/jsonl.ts';
 import { SessionFiles } from '../store/session-file.ts';
-import type { ResolvedOptions } from '../supervisor/options.ts';
+import type { ResolvedOptions } from '../supervisor/internals.ts';
 import type { PublicText } from './public-text.ts';
 import type { SessionHealth } from './report.ts';
 

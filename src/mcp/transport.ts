@@ -1,7 +1,8 @@
 import type { Stream } from 'node:stream';
-import { callHost } from '../events.ts';
 import { getSupervisor, type SupervisedProcess, SupervisorError } from '../index.ts';
+import { callHost } from '../os/call-host.ts';
 import { systemClock } from '../os/clock.ts';
+import { LATE, within } from '../os/wait.ts';
 import { type Channel, type ChannelUser, channelOf } from './channel.ts';
 import { safeEnvironment } from './environment.ts';
 import { serverExited } from './exit.ts';
@@ -177,7 +178,7 @@ export class SupervisedStdioTransport {
       env,
       ...request
     } = server;
-    const { os } = supervisor.foundation;
+    const { os } = supervisor.internals;
     const process = supervisor.spawn({
       ...request,
       env: { ...safeEnvironment(os.environment(), os.platform), ...env },
@@ -191,8 +192,9 @@ export class SupervisedStdioTransport {
   async #serverExited(): Promise<void> {
     const process = this.#process;
     if (process !== undefined && this.#closing === undefined) {
-      const report = await within(REPORT_MS, process.exited);
-      if (this.#closing === undefined) this.#report(serverExited(process, report));
+      const report = await within(REPORT_MS, process.exited, systemClock.running);
+      const known = report === LATE ? undefined : report;
+      if (this.#closing === undefined) this.#report(serverExited(process, known));
     }
     this.#end();
   }
@@ -200,7 +202,7 @@ export class SupervisedStdioTransport {
   async #close(deadlineMs?: number): Promise<void> {
     if (isServer(this.#parameters) && this.#process !== undefined) {
       await this.#terminate(this.#process, deadlineMs);
-      await within(WRITTEN_MS, this.#stderr.written);
+      await within(WRITTEN_MS, this.#stderr.written, systemClock.running);
     }
     this.#end();
   }
@@ -238,16 +240,6 @@ export class SupervisedStdioTransport {
 
 function isServer(parameters: CheckedParameters): parameters is CheckedServer {
   return parameters.service === undefined;
-}
-
-function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    const cancel = systemClock.running.after(ms, () => resolve(undefined), { keepAlive: true });
-    void work.then((value) => {
-      cancel();
-      resolve(value);
-    });
-  });
 }
 
 function closed(cause?: unknown): SupervisorError {

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { type Clock, sliced } from './clock.ts';
-import type { Measured } from './usage.ts';
+import type { Measured } from './cpu-shares.ts';
 
 /** More than the longest line of `/proc/PID/stat`. */
 const buffer = Buffer.allocUnsafeSlow(4096);

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import { type Clock, sliced } from './clock.ts';
+import { type Clock, sleep, sliced } from './clock.ts';
 import {
   type BareProcess,
   COOKIE_VARIABLE,
@@ -161,7 +161,7 @@ export function linuxProcesses(clock: Clock, { withTags = true } = {}): Processe
         execByMs ??= clock.monotonicMs() + EXEC_MS;
         if (clock.monotonicMs() > execByMs) continue;
         // A timer instead of a turn of the event loop: those processes need the processor.
-        await new Promise<void>((resolve) => void clock.after(1, resolve, { keepAlive: true }));
+        await sleep(1, clock);
         due.push(...inExec);
       }
       return table;

@@ -1,7 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Clock } from './clock.ts';
 import type { LivenessSocket } from './liveness-socket.ts';
-import type { StateFallback } from './state-home.ts';
 
 /** The environment variable that marks every descendant of a supervised process. */
 export const COOKIE_VARIABLE = 'AGENT_SUPERVISOR_COOKIE';
@@ -230,6 +229,12 @@ export interface Guard {
   onExit(listener: () => void): void;
   /** True while the guardian is stopped (SIGSTOP); absent where the system does not tell. */
   isStopped?(): boolean;
+}
+
+/** A private folder for a user whose home cannot be written, and why it cannot. */
+export interface StateFallback {
+  readonly path: string;
+  readonly reason: string;
 }
 
 /** The operating system: the only way this package launches, signals and reads the time. */

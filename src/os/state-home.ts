@@ -1,7 +1,7 @@
 import { accessSync, constants, lstatSync, statSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Platform } from './os.ts';
+import type { Platform, StateFallback } from './os.ts';
 
 /** The user's folder for application state; throws if the user has no home. */
 export function stateHome(platform: Platform): string {
@@ -10,12 +10,6 @@ export function stateHome(platform: Platform): string {
     return process.env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local');
   }
   return process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
-}
-
-/** A private folder for a user whose home is not writable, and the reason. */
-export interface StateFallback {
-  readonly path: string;
-  readonly reason: string;
 }
 
 /**

@@ -1,24 +1,26 @@
 import type { BatchObservableCallback, Meter } from '@opentelemetry/api';
 import type { ProcessInfo, Supervisor } from '../index.ts';
+import { POOL_GAUGES, poolFigures } from '../inspect/metrics.ts';
 import { KIND, STATE } from './attributes.ts';
 
 const STATES: readonly ProcessInfo['state'][] = ['running', 'ending', 'exited'];
 
-/** Tells how things are at each collection; returns how to stop. */
+/** Tells the state of things at each collection; returns how to stop. */
 export function observeGauges(supervisor: Supervisor, meter: Meter): () => void {
-  const { health, os } = supervisor.foundation;
-  const count = (name: string, unit: string, description: string) =>
-    meter.createObservableUpDownCounter(`agent_supervisor.${name}`, {
-      unit: `{${unit}}`,
-      description,
-    });
-  const processes = count('processes', 'process', 'Supervised processes that are alive.');
-  const held = count('slots.held', 'slot', 'Slots that are held.');
-  const limit = count('slots.limit', 'slot', 'Slots that there are.');
-  const waiting = count('queue.length', 'request', 'Requests that wait for a slot.');
-  const oldestWait = meter.createObservableGauge('agent_supervisor.queue.oldest_wait', {
-    unit: 's',
-    description: 'For how long the oldest of them has waited.',
+  const { snapshot, os } = supervisor.internals;
+  const processes = meter.createObservableUpDownCounter('agent_supervisor.processes', {
+    unit: '{process}',
+    description: 'Supervised processes that are alive.',
+  });
+  const gauges = POOL_GAUGES.map(({ read, otel: { name, unit, description } }) => {
+    const options = { unit, description };
+    const full = `agent_supervisor.${name}`;
+    // A count can be added up over hosts, a time cannot.
+    const isTime = unit === 's';
+    const instrument = isTime
+      ? meter.createObservableGauge(full, options)
+      : meter.createObservableUpDownCounter(full, options);
+    return { read, instrument };
   });
   // A kind that has gone is told as none: a reader would keep its last number.
   const kinds = new Set<string>();
@@ -31,15 +33,10 @@ export function observeGauges(supervisor: Supervisor, meter: Meter): () => void 
         const alike = live.filter((info) => info.kind === kind && info.state === state);
         result.observe(processes, alike.length, { [KIND]: kind, [STATE]: state });
       }
-    const { pool } = health();
-    const [oldest] = pool.waiting;
-    const waitedMs = oldest === undefined ? 0 : os.clock.monotonicMs() - oldest.sinceMs;
-    result.observe(held, pool.held);
-    result.observe(limit, pool.concurrency);
-    result.observe(waiting, pool.waiting.size);
-    result.observe(oldestWait, waitedMs / 1000);
+    const figures = poolFigures(snapshot(), os.clock);
+    for (const { read, instrument } of gauges) result.observe(instrument, read(figures));
   };
-  const observed = [processes, held, limit, waiting, oldestWait];
+  const observed = [processes, ...gauges.map(({ instrument }) => instrument)];
   meter.addBatchObservableCallback(observe, observed);
   return () => meter.removeBatchObservableCallback(observe, observed);
 }

@@ -32,7 +32,7 @@ const instrumentOptions = z.prefault(
   {},
 );
 const compatibleSupervisor = z.custom<Supervisor>(
-  (value) => (value as Supervisor | null)?.foundation?.health !== undefined,
+  (value) => (value as Supervisor | null)?.internals?.snapshot !== undefined,
   {
     error: 'must be a supervisor of this version: pass what getSupervisor() returns',
   },

@@ -9,7 +9,7 @@ export function followProcesses(supervisor: Supervisor, meter: Meter, tracer: Tr
   const context: ProcessSpanContext = {
     tracer,
     durations: durationsOf(meter),
-    clock: supervisor.foundation.os.clock,
+    clock: supervisor.internals.os.clock,
   };
   const begin = (subject: ProcessSubject): ProcessSpan => {
     const span = new ProcessSpan(context, subject);

@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
 import { definedOnly } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
-import type { EndReport, ExitCause } from '../reports.ts';
 import type { DayLedger, Spent } from '../store/spend-log.ts';
+import type { RunningProcess } from './running-process.ts';
 import type { Sessions } from './session.ts';
 
 /**
@@ -51,17 +51,10 @@ export function mergeBudgets(base: Budget, own: Budget = {}): Budget {
   return { ...base, ...definedOnly(own) };
 }
 
-/** A process that may be ended when its budget is spent. */
-export interface Spender {
-  readonly subject: { readonly sessionId: string | undefined };
-  readonly budget: Budget | undefined;
-  end(cause: ExitCause, options?: object, reason?: string): Promise<EndReport>;
-}
-
 export interface SpendingContext {
   readonly sessions: Sessions;
   readonly days: DayLedger;
-  running(): Iterable<Spender>;
+  running(): Iterable<RunningProcess & { readonly budget: Budget | undefined }>;
 }
 
 const ADVICE = {

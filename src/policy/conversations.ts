@@ -1,20 +1,22 @@
 import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
-import type { Clock } from '../os/clock.ts';
+import { type Clock, sleep } from '../os/clock.ts';
 import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-rules.ts';
+import { QueueEntry } from './queue-entry.ts';
+import type { RunningProcess } from './running-process.ts';
 
-/** How often a lock is looked at again that somebody else is about to give up. */
+/** Polling interval for a lock that its owner is about to release. */
 const POLL_MS = 20;
 /** Polling interval for a lock whose owner shows only every few seconds that it is alive. */
 const SILENT_POLL_MS = 200;
 /** Longest wait for an owner that is neither alive nor given up: a stopped host of this kernel. */
 const SILENT_PATIENCE_MS = 75_000;
 
-/** The locks of conversations, as all hosts of the state directory see them. */
+/** The locks on conversations, shared by all hosts of the state directory. */
 export interface ConversationLocks {
-  /** Takes a conversation that nobody has for one of our records; `false` if somebody has it. */
+  /** Locks a free conversation for one of this host's records; `false` if it is locked. */
   take(key: string, id: string): boolean;
-  /** Hands our lock on to another record of ours; `false` if it is not ours any more. */
+  /** Passes this host's lock on to another of its records; `false` if the lock is lost. */
   pass(key: string, id: string): boolean;
   release(key: string): void;
   /**
@@ -25,17 +27,12 @@ export interface ConversationLocks {
     key: string,
     askedAtMs: number,
   ): Promise<{ readonly holder: Holder; readonly name: string }>;
-  /** Ends what a dead owner left, its locks last. */
+  /** Recovers what a dead owner left; releases its locks last. */
   recover(): Promise<void>;
-  /** Ends a live owner's agent, which then gives its lock up; says whether it is dead. */
+  /**
+   * Ends a live owner's agent, so that it releases its lock; resolves to true if the agent is dead.
+   */
   takeOver(key: string): Promise<boolean>;
-}
-
-/** The parts of a running agent that its conversation uses. */
-export interface Speaker {
-  readonly holdsSlot: boolean;
-  /** Ends the agent with its tree; resolves to the survivors. */
-  endAsDuplicate(): Promise<readonly unknown[]>;
 }
 
 export interface ConversationsContext {
@@ -46,10 +43,8 @@ export interface ConversationsContext {
   locks(): ConversationLocks;
 }
 
-/**
- * A request to run a conversation's agent. Exactly one of `granted` and `refused` is called, once.
- */
-export interface TurnRequest {
+/** A request to run a conversation's agent. */
+export interface ConversationRequest {
   readonly key: string;
   /** The id of the record that will run it. */
   readonly id: string;
@@ -57,36 +52,37 @@ export interface TurnRequest {
   readonly isNew: boolean;
   /** Throws if the start would be refused anyway: then no agent is ended for it. */
   assertMayStart(): void;
-  granted(turn: Turn): void;
-  refused(error: SupervisorError): void;
 }
 
+type Agent = Pick<RunningProcess, 'holdsSlot' | 'end'>;
+
 /** The right to run a conversation's agent, from its grant to its release. */
-export class Turn {
+export class ConversationLease {
   readonly key: string;
   /** Resolves once the agent runs; to `undefined` if it never does. */
-  readonly #attached = Promise.withResolvers<Speaker | undefined>();
+  readonly #attached = Promise.withResolvers<Agent | undefined>();
   readonly #over = Promise.withResolvers<void>();
-  readonly #onRelease: (turn: Turn) => void;
+  readonly #onRelease: (lease: ConversationLease) => void;
 
-  constructor(key: string, onRelease: (turn: Turn) => void) {
+  constructor(key: string, onRelease: (lease: ConversationLease) => void) {
     this.key = key;
     this.#onRelease = onRelease;
   }
 
   /** Records that the agent runs. */
-  attach(speaker: Speaker): void {
-    this.#attached.resolve(speaker);
+  attach(agent: Agent): void {
+    this.#attached.resolve(agent);
   }
 
   /**
    * Ends the agent as soon as it runs, if `isDue` is then true. Resolves to the survivors, or when
-   * the right is released.
+   * the lease is released.
    */
-  async end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
-    const speaker = await this.#attached.promise;
-    if (speaker === undefined || !isDue(speaker)) return [];
-    const survivors = await speaker.endAsDuplicate();
+  async end(isDue: (agent: Agent) => boolean): Promise<readonly unknown[]> {
+    const agent = await this.#attached.promise;
+    if (agent === undefined || !isDue(agent)) return [];
+    const reason = 'another request resumes its conversation';
+    const { survivors } = await agent.end('duplicate', {}, reason);
     if (survivors.length === 0) await this.#over.promise;
     return survivors;
   }
@@ -109,24 +105,22 @@ export class Conversations {
   }
 
   /**
-   * Asks for a conversation; a free one is granted before this returns. Returns a function that
-   * withdraws the request.
+   * Asks for a conversation. Returns the lease of a free one, a place in the queue, or a refusal.
    */
-  request(request: TurnRequest): () => void {
+  ask(
+    request: ConversationRequest,
+  ): ConversationLease | QueueEntry<ConversationLease> | SupervisorError {
     const { key } = request;
     let conversation = this.#conversations.get(key);
     if (conversation === undefined) {
       conversation = new Conversation(key, this.#context, () => this.#conversations.delete(key));
       this.#conversations.set(key, conversation);
     }
-    return conversation.request(request);
+    return conversation.ask(request);
   }
 
   /** Frees the slot that a request waits for, if the agent it is to replace holds that slot. */
-  prepare(
-    { key, policy, isNew, assertMayStart }: Omit<TurnRequest, 'granted' | 'refused'>,
-    waits: () => boolean,
-  ): void {
+  prepare({ key, policy, isNew, assertMayStart }: ConversationRequest, waits: () => boolean): void {
     if (judgeDuplicate('us', policy, isNew) !== 'end ours') return;
     try {
       assertMayStart();
@@ -143,12 +137,14 @@ class Conversation {
   readonly #key: string;
   readonly #context: ConversationsContext;
   readonly #onUnused: () => void;
-  /** Those of our registry as it is. */
+  /** The locks of the current registry. */
   #locks: ConversationLocks;
-  /** Where our lock lies: a survivor may outlive the registry that it was started under. */
+  /**
+   * The registry that has our lock: a survivor may outlive the registry that it was started under.
+   */
   #lockedIn: ConversationLocks | undefined;
-  readonly #turns = new Set<Turn>();
-  readonly #waiting: TurnRequest[] = [];
+  readonly #leases = new Set<ConversationLease>();
+  readonly #waiting: ConversationEntry[] = [];
   #isUnused = false;
   #isAdmitting = false;
   /** Time at which the first request in the queue began to ask for another host's lock. */
@@ -164,18 +160,21 @@ class Conversation {
     this.#locks = context.locks();
   }
 
-  request(request: TurnRequest): () => void {
+  ask(
+    request: ConversationRequest,
+  ): ConversationLease | QueueEntry<ConversationLease> | SupervisorError {
     this.#locks = this.#context.locks();
-    this.#waiting.push(request);
-    this.#admit();
-    return () => {
-      this.#drop(request);
+    const entry = new ConversationEntry(request, () => {
+      this.#drop(entry);
       this.#admit();
-    };
+    });
+    this.#waiting.push(entry);
+    this.#admit();
+    return entry.answer ?? entry;
   }
 
-  end(isDue: (speaker: Speaker) => boolean): Promise<readonly unknown[]> {
-    return Promise.all(Array.from(this.#turns, (turn) => turn.end(isDue)));
+  end(isDue: (agent: Agent) => boolean): Promise<readonly unknown[]> {
+    return Promise.all(Array.from(this.#leases, (lease) => lease.end(isDue)));
   }
 
   /** Handles the requests in order, until one has to wait for an exit. */
@@ -198,108 +197,105 @@ class Conversation {
   }
 
   /** Grants or refuses the request, or returns a promise of what it waits for. */
-  #decide(request: TurnRequest): Promise<void> | undefined {
-    if (this.#turns.size === 0) {
-      if (!this.#lock(request.id)) return this.#contend(request);
-      this.#grant(request);
+  #decide(entry: ConversationEntry): Promise<void> | undefined {
+    if (this.#leases.size === 0) {
+      if (!this.#lock(entry.request.id)) return this.#contend(entry);
+      this.#grant(entry);
       return undefined;
     }
-    switch (judgeDuplicate('us', request.policy, request.isNew)) {
+    switch (judgeDuplicate('us', entry.request.policy, entry.request.isNew)) {
       case 'end ours':
-        return this.#mayStart(request) ? this.#endOurs(request) : undefined;
+        return this.#mayStart(entry) ? this.#endOurs(entry) : undefined;
       case 'share':
-        this.#share(request, 'this host');
+        this.#share(entry, 'this host');
         return undefined;
       default:
-        this.#refuse(request, 'this host runs it');
+        this.#refuse(entry, 'this host runs it');
         return undefined;
     }
   }
 
   #lock(id: string): boolean {
     if (this.#lockedIn === this.#locks && this.#locks.pass(this.#key, id)) return true;
-    // We have been stopped and started since: a lock counts as long as its owner's journal does.
+    // The supervisor was stopped and started since: a lock counts as long as its owner's journal
+    // does.
     this.#lockedIn?.release(this.#key);
     this.#lockedIn = this.#locks.take(this.#key, id) ? this.#locks : undefined;
     return this.#lockedIn !== undefined;
   }
 
-  async #endOurs(request: TurnRequest): Promise<void> {
-    const left = await this.end(() => this.#waiting.includes(request));
-    if (left.flat().length > 0) this.#refuse(request, 'its older agent survived its end');
+  async #endOurs(entry: ConversationEntry): Promise<void> {
+    const left = await this.end(() => this.#waiting.includes(entry));
+    if (left.flat().length > 0) this.#refuse(entry, 'its older agent survived its end');
   }
 
-  /** Somebody else has the lock, or had it a moment ago. */
-  async #contend(request: TurnRequest): Promise<void> {
+  /** Deals with another host's lock, which may have been released a moment ago. */
+  async #contend(entry: ConversationEntry): Promise<void> {
     const { clock, patienceMs } = this.#context;
     this.#askedAtMs ??= clock.monotonicMs();
     this.#givesUpAtMs ??= clock.running.monotonicMs() + patienceMs;
     const { holder, name } = await this.#locks.holder(this.#key, this.#askedAtMs);
-    if (!this.#waiting.includes(request)) return;
-    const verdict = judgeDuplicate(holder, request.policy, request.isNew);
-    if (verdict === 'share') this.#share(request, name);
-    else if (verdict === 'busy') this.#refuse(request, `${name} runs it`);
+    if (!this.#waiting.includes(entry)) return;
+    const verdict = judgeDuplicate(holder, entry.request.policy, entry.request.isNew);
+    if (verdict === 'share') this.#share(entry, name);
+    else if (verdict === 'busy') this.#refuse(entry, `${name} runs it`);
     if (verdict === 'share' || verdict === 'busy' || verdict === 'start') return;
     if (verdict === 'wait') {
       // The patience with owners that end their agent begins when they do.
       this.#givesUpAtMs = undefined;
       if (clock.monotonicMs() - this.#askedAtMs >= SILENT_PATIENCE_MS) {
-        this.#refuse(request, `${name} runs it, and gives no sign of life or death`);
+        this.#refuse(entry, `${name} runs it, and gives no sign of life or death`);
         return;
       }
-      await this.#sleep(SILENT_POLL_MS);
+      await sleep(SILENT_POLL_MS, clock.running);
       return;
     }
-    // Whoever has ended an agent waits for its lock, or in the end nobody would have an agent.
+    // A host that has ended an agent waits longer for its lock, or in the end nobody would have an
+    // agent.
     const moreMs = name === this.#ended ? patienceMs : 0;
     if (clock.running.monotonicMs() >= this.#givesUpAtMs + moreMs) {
-      this.#refuse(request, `${name} runs it, and did not end within ${patienceMs} ms`);
+      this.#refuse(entry, `${name} runs it, and did not end within ${patienceMs} ms`);
       return;
     }
     if (verdict === 'recover') await this.#locks.recover();
-    else if (!this.#mayStart(request)) return;
+    else if (!this.#mayStart(entry)) return;
     else if (await this.#locks.takeOver(this.#key)) this.#ended = name;
-    await this.#sleep(POLL_MS);
+    await sleep(POLL_MS, clock.running);
   }
 
-  #sleep(ms: number): Promise<void> {
-    const { running } = this.#context.clock;
-    return new Promise((resolve) => void running.after(ms, resolve, { keepAlive: true }));
-  }
-
-  #mayStart(request: TurnRequest): boolean {
+  #mayStart(entry: ConversationEntry): boolean {
     try {
-      request.assertMayStart();
+      entry.request.assertMayStart();
       return true;
     } catch (error) {
-      this.#drop(request);
-      request.refused(error as SupervisorError);
+      this.#drop(entry);
+      entry.refuse(error as SupervisorError);
       return false;
     }
   }
 
-  #share(request: TurnRequest, name: string): void {
+  #share(entry: ConversationEntry, name: string): void {
     const message = `Conversation "${this.#key}" has another live agent (${name}); both write to it.`;
     this.#context.emit('warning', { code: 'CONVERSATION_SHARED', message });
-    this.#grant(request);
+    this.#grant(entry);
   }
 
-  #grant(request: TurnRequest): void {
-    this.#drop(request);
-    const turn = new Turn(this.#key, () => {
-      this.#turns.delete(turn);
+  #grant(entry: ConversationEntry): void {
+    this.#drop(entry);
+    const lease = new ConversationLease(this.#key, () => {
+      this.#leases.delete(lease);
       this.#admit();
     });
-    this.#turns.add(turn);
-    request.granted(turn);
+    this.#leases.add(lease);
+    entry.grant(lease);
   }
 
-  #refuse(request: TurnRequest, reason: string): void {
-    if (!this.#drop(request)) return;
-    const advice = request.isNew
+  #refuse(entry: ConversationEntry, reason: string): void {
+    if (!this.#drop(entry)) return;
+    const advice = entry.request.isNew
       ? 'Choose another id, or resume it without one.'
       : "End that agent, pass onDuplicate: 'takeover', or resume with forkSession.";
-    request.refused(
+    entry.refuse(
       new SupervisorError(
         'CONVERSATION_BUSY',
         `Conversation "${this.#key}" has a live agent already: ${reason}. Nothing was started. ${advice}`,
@@ -308,8 +304,8 @@ class Conversation {
     );
   }
 
-  #drop(request: TurnRequest): boolean {
-    const at = this.#waiting.indexOf(request);
+  #drop(entry: ConversationEntry): boolean {
+    const at = this.#waiting.indexOf(entry);
     if (at >= 0) this.#waiting.splice(at, 1);
     // Each request has its own times.
     if (at === 0) this.#askedAtMs = this.#givesUpAtMs = this.#ended = undefined;
@@ -317,11 +313,35 @@ class Conversation {
   }
 
   #leaveUnused(): void {
-    if (this.#isUnused || this.#turns.size > 0 || this.#waiting.length > 0) return;
+    if (this.#isUnused || this.#leases.size > 0 || this.#waiting.length > 0) return;
     // From now on another object may be created for the same key.
     this.#isUnused = true;
     this.#lockedIn?.release(this.#key);
     this.#lockedIn = undefined;
     this.#onUnused();
+  }
+}
+
+/** A request in the queue of a conversation. */
+class ConversationEntry extends QueueEntry<ConversationLease> {
+  readonly request: ConversationRequest;
+  readonly #onLeave: () => void;
+
+  constructor(request: ConversationRequest, onLeave: () => void) {
+    super();
+    this.request = request;
+    this.#onLeave = onLeave;
+  }
+
+  grant(lease: ConversationLease): void {
+    this.settle(lease);
+  }
+
+  refuse(error: SupervisorError): void {
+    this.settle(error);
+  }
+
+  override leave(): void {
+    this.#onLeave();
   }
 }

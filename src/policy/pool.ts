@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
+import { QueueEntry } from './queue-entry.ts';
 
 const DEFAULT_HARD_CAP = 10;
 
@@ -32,14 +33,26 @@ export const poolOptions = z.lazy(() =>
     ),
 );
 
-/** The right to run one agent; it ends when `release` is called, and further calls do nothing. */
-export interface Slot {
-  release(): void;
+/** The right to run one process; it ends when `release` is called, and further calls do nothing. */
+export class Slot {
+  #onRelease: (() => void) | undefined;
+
+  constructor(onRelease: () => void) {
+    this.#onRelease = onRelease;
+  }
+
+  release(): void {
+    const onRelease = this.#onRelease;
+    this.#onRelease = undefined;
+    onRelease?.();
+  }
 }
 
-/** A request for a slot. Exactly one of `granted` and `refused` is called, once. */
+/** A request for a slot. */
 export interface SlotRequest {
   readonly sessionId: string | undefined;
+  /** True if the request takes one of the slots; others only wait until the pool is ready. */
+  readonly needsSlot: boolean;
   /** Higher priorities go first; equal ones in order of arrival. */
   readonly priority: number;
   /** `undefined` waits forever. */
@@ -47,19 +60,11 @@ export interface SlotRequest {
   readonly signal: AbortSignal | undefined;
   /** Called once when the request is the next to get a slot, and none is free yet. */
   readonly atHead?: (() => void) | undefined;
-  granted(slot: Slot): void;
-  refused(error: SupervisorError): void;
-}
-
-/** A request in the queue. */
-export interface Waiter {
-  readonly request: SlotRequest;
-  /** Leaves the queue with `error`; does nothing once the slot is granted or refused. */
-  refuse(error: SupervisorError): void;
 }
 
 /** A waiting request, with its start on the monotonic clock. */
-export interface Waiting extends Waiter {
+export interface Waiting {
+  readonly request: SlotRequest;
   readonly sinceMs: number;
 }
 
@@ -69,7 +74,7 @@ interface Ledger {
   // p-queue's order without its tasks: those end some microtasks after the release. Until then the
   // slot would be free and yet not available.
   readonly queue: PriorityQueue;
-  readonly waiting: Set<Entry>;
+  readonly waiting: Set<PoolEntry>;
   held: number;
   /** Number of waiting requests that have an `atHead` callback. */
   curious: number;
@@ -82,7 +87,7 @@ export class Pool {
   #concurrency: number;
   readonly #ledger: Ledger;
   #isHandingOut = false;
-  #isOpen = true;
+  #ready = true;
 
   constructor(concurrency: number, clock: Clock) {
     this.#concurrency = concurrency;
@@ -106,14 +111,14 @@ export class Pool {
     this.#handOut();
   }
 
-  /** Grants nothing until `open` is called. */
-  pause(): void {
-    this.#isOpen = false;
+  /** A pool that is not ready grants nothing. */
+  get ready(): boolean {
+    return this.#ready;
   }
 
-  open(): void {
-    this.#isOpen = true;
-    this.#handOut();
+  set ready(ready: boolean) {
+    this.#ready = ready;
+    if (ready) this.#handOut();
   }
 
   get waiting(): ReadonlySet<Waiting> {
@@ -130,25 +135,27 @@ export class Pool {
     return this.#ledger.held;
   }
 
-  /** Asks for a slot; a free one is granted before this returns if nobody waits for it. */
-  request(request: SlotRequest): Waiter {
-    const entry = new Entry(request, this.#ledger);
-    if (request.signal?.aborted) entry.abort();
-    else if (this.waiting.size === 0 && this.#hasFree()) entry.grant();
-    else {
-      entry.wait();
-      this.#tellHead();
-    }
-    return entry;
+  /**
+   * Asks for a slot. Returns a free one if nobody waits for it, else a place in the queue, or a
+   * refusal.
+   */
+  ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
+    if (request.signal?.aborted) return aborted(request.signal);
+    if (request.needsSlot ? this.waiting.size === 0 && this.#hasFree() : this.#ready)
+      return slotOf(request, this.#ledger);
+    const entry = new PoolEntry(request, this.#ledger);
+    this.#tellHead();
+    return entry.answer ?? entry;
   }
 
-  /** Refuses every waiting request that `matches`. */
+  /** Refuses every request in the queue that `matches`. */
   refuse(matches: (request: SlotRequest) => boolean, error: () => SupervisorError): void {
-    for (const waiter of [...this.waiting]) if (matches(waiter.request)) waiter.refuse(error());
+    for (const entry of [...this.#ledger.waiting])
+      if (matches(entry.request)) entry.refuse(error());
   }
 
   #hasFree(): boolean {
-    return this.#isOpen && this.held < this.concurrency;
+    return this.#ready && this.held < this.concurrency;
   }
 
   #handOut(): void {
@@ -156,6 +163,8 @@ export class Pool {
     this.#isHandingOut = true;
     queueMicrotask(() => {
       this.#isHandingOut = false;
+      if (this.#ready)
+        for (const entry of [...this.#ledger.waiting]) if (!entry.request.needsSlot) entry.grant();
       while (this.#hasFree() && this.waiting.size > 0) {
         void this.#ledger.queue.dequeue()?.();
       }
@@ -164,60 +173,55 @@ export class Pool {
   }
 
   #tellHead(): void {
-    if (this.#ledger.curious === 0 || !this.#isOpen) return;
-    let head: Entry | undefined;
+    if (this.#ledger.curious === 0 || !this.#ready) return;
+    let head: PoolEntry | undefined;
     for (const entry of this.#ledger.waiting)
       if (head === undefined || entry.request.priority > head.request.priority) head = entry;
     head?.tellHead();
   }
 }
 
-class Entry implements Waiting, Slot {
+/** A request in the queue of a pool. */
+export class PoolEntry extends QueueEntry<Slot> implements Waiting {
   readonly request: SlotRequest;
-  sinceMs = 0;
+  readonly sinceMs: number;
   readonly #ledger: Ledger;
-  #state: 'waiting' | 'held' | 'over' = 'waiting';
   /** The queue's item: a function, which the queue takes for a task. */
-  #turn: (() => Promise<void>) | undefined;
-  #onAbort: (() => void) | undefined;
+  readonly #task = async (): Promise<void> => this.#grant();
   #cancelTimer: (() => void) | undefined;
-  #isCurious = false;
+  #isCurious: boolean;
 
   constructor(request: SlotRequest, ledger: Ledger) {
+    super();
+    const { queue, waiting, clock } = ledger;
+    const { priority, signal, timeoutMs } = request;
     this.request = request;
     this.#ledger = ledger;
-  }
-
-  grant(): void {
-    this.#leave('held');
-    this.#ledger.held++;
-    this.request.granted(this);
-  }
-
-  release(): void {
-    if (this.#state !== 'held') return;
-    this.#state = 'over';
-    this.#ledger.held--;
-    this.#ledger.handOut();
-  }
-
-  wait(): void {
-    const { queue, waiting, clock } = this.#ledger;
-    const { priority, signal, timeoutMs } = this.request;
-    waiting.add(this);
     this.sinceMs = clock.monotonicMs();
-    this.#isCurious = this.request.atHead !== undefined;
-    if (this.#isCurious) this.#ledger.curious++;
-    this.#turn = async () => this.grant();
-    queue.enqueue(this.#turn, { priority });
-    if (signal !== undefined) {
-      this.#onAbort = () => this.abort();
-      signal.addEventListener('abort', this.#onAbort, { once: true });
-    }
+    this.#isCurious = request.atHead !== undefined;
+    if (this.#isCurious) ledger.curious++;
+    waiting.add(this);
+    queue.enqueue(this.#task, { priority });
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (timeoutMs !== undefined) {
       const timeOut = () => this.refuse(timedOut(timeoutMs));
       this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
     }
+  }
+
+  /** Grants a request that takes no slot. */
+  grant(): void {
+    this.#ledger.queue.remove(this.#task);
+    this.#grant();
+  }
+
+  /** Leaves the queue with `error`; does nothing if it has left already. */
+  refuse(error: SupervisorError): void {
+    if (this.#quit()) this.settle(error);
+  }
+
+  override leave(): void {
+    this.#quit();
   }
 
   tellHead(): void {
@@ -226,39 +230,50 @@ class Entry implements Waiting, Slot {
     this.request.atHead?.();
   }
 
-  refuse(error: SupervisorError): void {
-    if (this.#state !== 'waiting') return;
-    this.#leave('over');
-    if (this.#turn !== undefined) this.#ledger.queue.remove(this.#turn);
-    // Another request may be at the head now.
-    if (this.#ledger.curious > 0) this.#ledger.handOut();
-    this.request.refused(error);
-  }
-
-  abort(): void {
-    const cause = this.request.signal?.reason;
-    this.refuse(
-      new SupervisorError(
-        'ABORTED',
-        'The request was aborted while it waited for a slot; nothing was started.',
-        { cause },
-      ),
-    );
-  }
+  readonly #onAbort = (): void => this.refuse(aborted(this.request.signal));
 
   #satisfy(): void {
     if (this.#isCurious) this.#ledger.curious--;
     this.#isCurious = false;
   }
 
-  #leave(state: 'held' | 'over'): void {
-    this.#state = state;
-    this.#ledger.waiting.delete(this);
+  #grant(): void {
+    if (this.#forget()) this.settle(slotOf(this.request, this.#ledger));
+  }
+
+  #quit(): boolean {
+    if (!this.#forget()) return false;
+    this.#ledger.queue.remove(this.#task);
+    // Another request may be at the head now.
+    if (this.#ledger.curious > 0) this.#ledger.handOut();
+    return true;
+  }
+
+  /** Returns true if the entry was in the queue. */
+  #forget(): boolean {
+    if (!this.#ledger.waiting.delete(this)) return false;
     this.#satisfy();
     this.#cancelTimer?.();
-    if (this.#onAbort !== undefined)
-      this.request.signal?.removeEventListener('abort', this.#onAbort);
+    this.request.signal?.removeEventListener('abort', this.#onAbort);
+    return true;
   }
+}
+
+function slotOf({ needsSlot }: SlotRequest, ledger: Ledger): Slot {
+  if (!needsSlot) return new Slot(() => undefined);
+  ledger.held++;
+  return new Slot(() => {
+    ledger.held--;
+    ledger.handOut();
+  });
+}
+
+function aborted(signal: AbortSignal | undefined): SupervisorError {
+  return new SupervisorError(
+    'ABORTED',
+    'The request was aborted while it waited for a slot; nothing was started.',
+    { cause: signal?.reason },
+  );
 }
 
 function timedOut(timeoutMs: number): SupervisorError {

@@ -1,38 +1,29 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { Frames } from '../claude-code/agent-output.ts';
-import type { Passage } from './supervision.ts';
+import { AgentOutput } from '../claude-code/agent-output.ts';
+import type { StreamActivity } from '../policy/limits/limit.ts';
+import type { ProcessLimits } from '../policy/limits/limits.ts';
 
 const encoder = new TextEncoder();
 
-/** How much has gone through a process's streams, in bytes. */
-export interface Traffic {
-  readonly stdin: number;
-  readonly stdout: number;
-  readonly stderr: number;
-  /** What its stdout tells, where that is an agent's. */
-  readonly frames: Frames | undefined;
-}
-
-/** Counts what is said, if a limit asks for it or frames tell what it means. */
-export function trafficOf(
-  { dialect, request }: Pick<Passage, 'dialect' | 'request'>,
+/** Counts what is said, if a limit asks for it or an agent's output tells what it means. */
+export function watchStreams(
   child: Pick<ChildProcess, 'stdin' | 'stdout' | 'stderr'>,
-  onSessionId: (id: string) => void,
-): Traffic | undefined {
-  const { startupMs, idleMs } = request.limits;
-  const isWanted = dialect.isClaude || startupMs !== null || idleMs !== null;
-  if (!isWanted || request.outlivesHost) return undefined;
-  const frames = dialect.isClaude ? new Frames(onSessionId, idleMs !== null) : undefined;
-  const traffic = { stdin: 0, stdout: 0, stderr: 0, frames };
+  { startupMs, idleMs }: Pick<ProcessLimits, 'startupMs' | 'idleMs'>,
+  /** Of an agent: called with its own id of its session. */
+  onSessionId: ((id: string) => void) | undefined,
+): StreamActivity | undefined {
+  if (onSessionId === undefined && startupMs === null && idleMs === null) return undefined;
+  const agent = onSessionId && new AgentOutput(onSessionId, idleMs !== null);
+  const activity = { stdin: 0, stdout: 0, stderr: 0, agent };
   const count = (name: 'stdin' | 'stdout' | 'stderr') => (bytes: Uint8Array) => {
-    traffic[name] += bytes.length;
+    activity[name] += bytes.length;
   };
   if (child.stdin) watchWrites(child.stdin, count('stdin'));
   if (child.stdout) watchOutput(child.stdout, count('stdout'));
   if (child.stderr) watchOutput(child.stderr, count('stderr'));
-  if (child.stdout && frames) watchOutput(child.stdout, (bytes) => frames.push(bytes));
-  return traffic;
+  if (child.stdout && agent) watchOutput(child.stdout, (bytes) => agent.push(bytes));
+  return activity;
 }
 
 /**

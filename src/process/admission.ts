@@ -1,108 +1,212 @@
 import type { Registry } from '../containment/registry.ts';
-import { SupervisorError } from '../errors.ts';
-import { type Budget, mergeBudgets } from '../policy/budget.ts';
-import { conversationOf } from '../policy/conversation-rules.ts';
-import type { Pool, Slot } from '../policy/pool.ts';
-import type { Session } from '../policy/session.ts';
-import { assertDepth } from '../policy/spawn-rate.ts';
-import type { LiveProcess } from './managed-process.ts';
-import type { Admission, QueueContext, TurnWish } from './queue.ts';
-import type { Passage } from './supervision.ts';
+import { isSupervisorError, SupervisorError } from '../errors.ts';
+import { type Budget, mergeBudgets, type Spending } from '../policy/budget.ts';
+import type { OnDuplicate } from '../policy/conversation-rules.ts';
+import {
+  ConversationLease,
+  type ConversationRequest,
+  type Conversations,
+} from '../policy/conversations.ts';
+import { type Pool, Slot } from '../policy/pool.ts';
+import { QueueEntry } from '../policy/queue-entry.ts';
+import type { Session, Sessions } from '../policy/session.ts';
+import { assertDepth, type SpawnRate } from '../policy/spawn-rate.ts';
+import { type ManagedProcess, takenBack } from './managed-process.ts';
 
-/** For who has a slot already. */
-export function ownPool(slot: Slot): QueueContext['pool'] {
-  const request: Pool['request'] = (request) => {
-    request.granted(slot);
-    return { request, refuse: () => undefined };
+/** A place in the queue for a slot, or for a conversation. */
+export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
+
+/** Whether a process may start: its slot, a place in a queue, or the reason against it. */
+export type Answer = Slot | Place | SupervisorError;
+
+export interface AdmissionParts {
+  readonly options: {
+    readonly pool: { readonly hardCap: number };
+    readonly maxDepth: number;
+    readonly conversation: { readonly onDuplicate: OnDuplicate };
+    readonly budget: Budget;
   };
-  return { request, waiting: new Set() };
+  readonly pool: Pool;
+  readonly sessions: Sessions;
+  readonly conversations: Conversations;
+  readonly spending: Spending;
+  /** `undefined` without a limit. */
+  readonly rate: SpawnRate | undefined;
+  readonly live: ReadonlyMap<string, ManagedProcess>;
+  /** Our registry, opened at first use; throws while nothing may start. */
+  registry(): Registry;
 }
 
-/** Begins the session, or goes on with it if it has not lasted too long. */
-export function enterSession({ request, sessions, registry }: Passage): Session | undefined {
-  const { sessionId, maxWallClockMs } = request;
-  if (sessionId === undefined) return undefined;
-  registry();
-  const session = sessions.enter(sessionId, maxWallClockMs);
-  session.assertOpen();
-  return session;
-}
+/** Decides whether a process may start: when it is asked for, and again in the tick of its start. */
+export class Admission {
+  readonly pool: Pool;
+  readonly sessions: Sessions;
+  readonly conversations: Conversations;
+  readonly spending: Spending;
+  rate: SpawnRate | undefined;
+  readonly #parts: AdmissionParts;
 
-export function wishOf(passage: Passage): TurnWish | undefined {
-  const { request, dialect, handle, options, registry } = passage;
-  const args = dialect.isClaude ? request.args : undefined;
-  const { key, isNew } = conversationOf(args ?? [], request.conversationId);
-  const policy = request.onDuplicate ?? options.conversation.onDuplicate;
-  const assertMayStart = () => assertAllowed(passage, registry());
-  return key === undefined ? undefined : { key, id: handle.id, policy, isNew, assertMayStart };
-}
-
-/**
- * The agent itself has said which conversation it runs: a new one, a fork, or one that its arguments do
- * not name. It runs already, so what finds the conversation taken can only be ended.
- */
-export function learnConversation(
-  { conversations, handle, request, options }: Passage,
-  admission: Admission,
-  live: LiveProcess,
-  sessionId: string,
-): void {
-  const key = sessionId.toLowerCase();
-  // One that has survived its end may be heard of when nothing may be claimed any more.
-  if (handle.over || live.survived || admission.turns.some((turn) => turn.key === key)) return;
-  const giveUp = conversations.request({
-    key,
-    id: handle.id,
-    policy: request.onDuplicate ?? options.conversation.onDuplicate,
-    isNew: false,
-    assertMayStart: () => undefined,
-    granted(turn) {
-      turn.attach(live);
-      admission.turns.push(turn);
-    },
-    refused: (error) => void live.end('duplicate', {}, error.message),
-  });
-  handle.once('exit', giveUp);
-}
-
-/** Whether another host has ended our agent, to run its conversation itself. */
-export function wasTakenOver(
-  admission: Admission | undefined,
-  { conversationLocks }: Registry,
-  id: string,
-): boolean {
-  return admission?.turns.some(({ key }) => conversationLocks.wasTakenOver(key, id)) ?? false;
-}
-
-export function budgetOf({ options, request }: Pick<Passage, 'options' | 'request'>): Budget {
-  return mergeBudgets(options.budget, request.budget);
-}
-
-/** What forbids a start whatever else is alive; it may have changed while it waited. */
-function assertAllowed(passage: Passage, { depth }: Registry): void {
-  const { options, rate, request, session, spending } = passage;
-  if (request.signal?.aborted) {
-    throw new SupervisorError(
-      'ABORTED',
-      'The request was aborted before its start; nothing was started.',
-      { cause: request.signal.reason },
-    );
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+    this.pool = parts.pool;
+    this.sessions = parts.sessions;
+    this.conversations = parts.conversations;
+    this.spending = parts.spending;
+    this.rate = parts.rate;
   }
-  session?.assertOpen();
-  assertDepth(depth, options.maxDepth);
-  spending.assertWithin(budgetOf(passage), request.sessionId);
-  rate?.assertFree(request.sessionId);
-}
 
-export function assertMayStart(passage: Passage, registry: Registry): void {
-  assertAllowed(passage, registry);
-  const { live, options, request } = passage;
-  const { hardCap } = options.pool;
-  const alive = [...live.values()].filter((other) => other.countsToCap).length;
-  if (alive >= hardCap && !request.outlivesHost)
+  /** Asks for a slot, unless the process has one already, and for its conversation. */
+  ask(p: ManagedProcess): Answer {
+    try {
+      p.session = this.#enterSession(p);
+      p.conversation = this.#conversationOf(p);
+      const slot = p.slot ?? this.#askForSlot(p);
+      if (slot instanceof Slot) return this.askForConversation(p, slot);
+      return slot instanceof SupervisorError ? this.#refused(p, slot) : slot;
+    } catch (error) {
+      return refusalFor(error);
+    }
+  }
+
+  /** It has its slot; what is left to ask for is its conversation. */
+  askForConversation(p: ManagedProcess, slot: Slot): Answer {
+    p.slot = slot;
+    const { conversation, request } = p;
+    if (conversation === undefined) return slot;
+    // Nobody is ended for a request that is over: a lease's own slot is granted whatever its signal says.
+    if (request.signal?.aborted) return this.#refused(p, takenBack());
+    const answer = this.conversations.ask(conversation);
+    if (answer instanceof SupervisorError) return this.#refused(p, answer);
+    return answer instanceof ConversationLease ? this.conversationGranted(p, answer) : answer;
+  }
+
+  conversationGranted(p: ManagedProcess, lease: ConversationLease): Slot {
+    p.leases.push(lease);
+    return p.slot as Slot;
+  }
+
+  /** Looks again at what may have changed while it waited; to be called in the tick of its start. */
+  recheck(p: ManagedProcess): SupervisorError | undefined {
+    try {
+      this.#assertMayStart(p);
+      this.#assertBelowCap(p);
+      return undefined;
+    } catch (error) {
+      return refusalFor(error);
+    }
+  }
+
+  /** Counts a start that has happened; to be called before anything of the host's runs, which may start more. */
+  count(p: ManagedProcess): void {
+    this.rate?.count(p.request.sessionId);
+  }
+
+  budgetOf({ request }: ManagedProcess): Budget {
+    return mergeBudgets(this.#parts.options.budget, request.budget);
+  }
+
+  /**
+   * The agent itself has said which conversation it runs: a new one, a fork, or one that its arguments do
+   * not name. It runs already, so what finds the conversation taken can only be ended.
+   */
+  learnConversation(p: ManagedProcess, sessionId: string): void {
+    const key = sessionId.toLowerCase();
+    // One that has survived its end may be heard of when nothing may be claimed any more.
+    if (!p.running() || p.survived || p.leases.some((lease) => lease.key === key)) return;
+    const take = (answer: ConversationLease | SupervisorError): void => {
+      if (answer instanceof SupervisorError) {
+        void p.end('duplicate', {}, answer.message);
+        return;
+      }
+      answer.attach(p);
+      p.leases.push(answer);
+    };
+    const answer = this.conversations.ask({
+      key,
+      id: p.id,
+      policy: this.#policyOf(p),
+      isNew: false,
+      assertMayStart: () => undefined,
+    });
+    if (!(answer instanceof QueueEntry)) {
+      take(answer);
+      return;
+    }
+    answer.onAnswer(take);
+    p.handle.once('exit', () => answer.leave());
+  }
+
+  /** Begins the session, or goes on with it if it has not lasted too long. */
+  #enterSession({ request: { sessionId, maxWallClockMs } }: ManagedProcess): Session | undefined {
+    if (sessionId === undefined) return undefined;
+    this.#parts.registry();
+    const session = this.sessions.enter(sessionId, maxWallClockMs);
+    session.assertOpen();
+    return session;
+  }
+
+  #conversationOf(p: ManagedProcess): ConversationRequest | undefined {
+    const { conversationId, isNewConversation = false } = p.request;
+    if (conversationId === undefined) return undefined;
+    return {
+      key: conversationId.toLowerCase(),
+      id: p.id,
+      policy: this.#policyOf(p),
+      isNew: isNewConversation,
+      assertMayStart: () => this.#assertMayStart(p),
+    };
+  }
+
+  #policyOf({ request }: ManagedProcess): OnDuplicate {
+    return request.onDuplicate ?? this.#parts.options.conversation.onDuplicate;
+  }
+
+  #askForSlot(p: ManagedProcess): Slot | Place | SupervisorError {
+    const { sessionId, priority, signal } = p.request;
+    const { conversation, holdsSlot: needsSlot } = p;
+    const atHead =
+      conversation && (() => this.conversations.prepare(conversation, () => p.state === 'queued'));
+    return this.pool.ask({ sessionId, needsSlot, priority, timeoutMs: undefined, signal, atHead });
+  }
+
+  /** A refusal of what its caller has aborted is the caller's own doing. */
+  #refused(p: ManagedProcess, error: SupervisorError): SupervisorError {
+    if (p.request.signal?.aborted) p.takenBackBy ??= 'SIGTERM';
+    return error;
+  }
+
+  /** What forbids a start whatever else is alive. */
+  #assertMayStart({ request, session }: ManagedProcess): void {
+    const { options, registry } = this.#parts;
+    const { depth } = registry();
+    const { signal, sessionId } = request;
+    if (signal?.aborted) {
+      const message = 'The request was aborted before its start; nothing was started.';
+      throw new SupervisorError('ABORTED', message, { cause: signal.reason });
+    }
+    session?.assertOpen();
+    assertDepth(depth, options.maxDepth);
+    this.spending.assertWithin(mergeBudgets(options.budget, request.budget), sessionId);
+    this.rate?.assertFree(sessionId);
+  }
+
+  #assertBelowCap({ request }: ManagedProcess): void {
+    if (request.outlivesHost) return;
+    const { hardCap } = this.#parts.options.pool;
+    let alive = 0;
+    for (const other of this.#parts.live.values()) if (other.countsToCap) alive += 1;
+    if (alive < hardCap) return;
     throw new SupervisorError(
       'HARD_CAP',
       `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
       { data: { alive, hardCap } },
     );
+  }
+}
+
+/** Whatever prevented a start, as an error of ours. */
+export function refusalFor(reason: unknown): SupervisorError {
+  if (isSupervisorError(reason)) return reason;
+  const message = `The process could not be started: ${String(reason)}`;
+  return new SupervisorError('SPAWN_FAILED', message, { cause: reason });
 }

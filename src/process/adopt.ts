@@ -9,11 +9,11 @@ import { marksInCookie } from '../tree/cookie.ts';
 import { isSameProcess } from '../tree/identity.ts';
 import { marksOf, marksOfProcess } from '../tree/marks.ts';
 import { lineage } from '../tree/tree.ts';
-import { Handle, type SupervisedProcess } from './handle.ts';
-import { LiveProcess } from './managed-process.ts';
-import { sessionId } from './request.ts';
-import { comeBack } from './start.ts';
-import type { Corridor } from './supervision.ts';
+import type { SupervisedProcess } from './handle.ts';
+import { ManagedProcess } from './managed-process.ts';
+import { type CheckedRequest, sessionId } from './request.ts';
+import { finish } from './start.ts';
+import type { Supervision } from './supervision.ts';
 
 /** How often an adopted process is looked at: nobody tells us of its exit. */
 const WATCH_MS = 1000;
@@ -52,65 +52,72 @@ export interface AdoptOptions {
 
 /** @internal Takes the identity of a process that others have started, and supervises it from now on. */
 export async function adopt(
-  corridor: Corridor,
-  { pid, id, keepAlive, ...wish }: z.output<typeof adoptOptions>,
+  s: Supervision,
+  { pid, id, keepAlive, ...options }: z.output<typeof adoptOptions>,
   context: RecoveryContext,
 ): Promise<SupervisedProcess> {
-  const { os, live: all, emit } = corridor;
-  const what: AdoptionWish = id === undefined ? { pid: pid ?? 0 } : { id };
-  const guardian = corridor.registry().guardian.pid;
-  const { table, entry, kept } = await findAdoptable(what, context, { live: all, guardian });
-  const registry = corridor.registry();
-  const handle = new Handle(corridor.nextId(), { stdin: false, stdout: false, stderr: false });
+  const target: AdoptionTarget = id === undefined ? { pid: pid ?? 0 } : { id };
+  const guardian = s.registry().guardian.pid;
+  const { table, entry, kept } = await findAdoptable(target, context, { live: s.live, guardian });
+  const registry = s.registry();
+  const kind = options.kind ?? kept?.record.kind ?? 'adopted';
+  const sessionId = options.sessionId ?? kept?.record.sessionId;
+  const p = new ManagedProcess(s, s.nextId(), requestOf(entry, kind, sessionId));
   const record = {
-    id: handle.id,
+    id: p.id,
     pid: entry.pid,
     startTime: entry.startTime,
     bootId: context.self.bootId,
     pidNamespace: context.self.pidNamespace,
     // A session cannot be joined: all that is in the one that it leads is its own.
     group: entry.sid === entry.pid,
-    kind: wish.kind ?? kept?.record.kind ?? 'adopted',
-    sessionId: wish.sessionId ?? kept?.record.sessionId,
+    kind,
+    sessionId,
     command: entry.command,
     cwd: kept?.record.cwd ?? '',
-    startedAt: os.startedAt?.(entry.startTime) ?? os.clock.now(),
+    startedAt: s.os.startedAt?.(entry.startTime) ?? s.os.clock.now(),
   };
-  const session =
-    record.sessionId === undefined ? undefined : corridor.sessions.enter(record.sessionId);
-  session?.assertOpen();
+  p.session = sessionId === undefined ? undefined : s.admission.sessions.enter(sessionId);
+  p.session?.assertOpen();
   registry.add(record);
   try {
     if (kept === undefined) await refuseIfHeld(entry, context);
     // A stop may have begun meanwhile; from here on nothing waits.
-    corridor.registry();
+    s.registry();
     if (kept !== undefined) take(kept);
   } catch (error) {
     registry.remove(record);
     throw error;
   }
-  const watch = new Watch(os, { ...record, keepAlive }, () => {
-    const end = { code: null, signal: null, unseen: true, stderrTail: () => '' };
-    void comeBack({ ...corridor, request: {}, handle, session }, registry, undefined, live, end);
+  const watch = new Watch(s.os, { ...record, keepAlive }, () => {
+    void finish(s, p, { code: null, signal: null, unseen: true, stderrTail: () => '' });
   });
-  const live = new LiveProcess(corridor, {
-    handle,
+  p.run({
     child: undefined,
     record,
-    segment: kept?.segment ?? registry.segment(handle.id),
-    signal: undefined,
-    holdsSlot: false,
+    registry,
+    ...(kept && { segment: kept.segment }),
     onSeenDead: () => void watch.look(),
   });
-  all.set(handle.id, live);
+  s.live.set(p.id, p);
   // What it has started already is known at once, and not only when it is dead.
-  live.tree.membersIn(table);
-  session?.started();
-  registry.history.started(registry.owner.instance, record);
-  handle.control(live);
-  handle.attach({ pid: entry.pid, stdin: null, stdout: null, stderr: null });
-  emit('adopted', { ...live.subject, pid: entry.pid });
-  return handle;
+  p.tree.membersIn(table);
+  p.handle.attach({ pid: entry.pid, stdin: null, stdout: null, stderr: null });
+  s.emit('adopted', { ...p.subject, pid: entry.pid });
+  return p.handle;
+}
+
+/** A process that others have started, in the words of a request: it has no streams, and takes no slot. */
+function requestOf(
+  { command }: ProcessEntry,
+  kind: string,
+  sessionId: string | undefined,
+): CheckedRequest {
+  return {
+    ...{ command, kind, sessionId, slot: false, priority: 0, outlivesHost: false },
+    ...{ stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
+    limits: { startupMs: null, idleMs: null, memoryBytes: null, lifetimeMs: null },
+  };
 }
 
 type Watched = Pick<ProcessEntry, 'pid' | 'startTime'> & { readonly keepAlive: boolean };
@@ -161,7 +168,7 @@ class Watch {
 }
 
 /** What is to be adopted: any process by its pid, or one that lives on by its record's id. */
-type AdoptionWish = { readonly pid: number } | { readonly id: string };
+type AdoptionTarget = { readonly pid: number } | { readonly id: string };
 
 /** A process that may be adopted, and what was known of it. */
 interface Adoptable {
@@ -176,14 +183,14 @@ interface Adoptable {
  * @throws SupervisorError `NOT_ADOPTABLE` with the reason
  */
 async function findAdoptable(
-  wish: AdoptionWish,
+  target: AdoptionTarget,
   context: RecoveryContext,
-  own: { readonly live: Corridor['live']; readonly guardian: number | undefined },
+  own: { readonly live: Supervision['live']; readonly guardian: number | undefined },
 ): Promise<Adoptable> {
-  const kept = 'id' in wish ? await keptWith(wish.id, context) : undefined;
-  const pid = 'pid' in wish ? wish.pid : (kept?.record.pid ?? 0);
+  const kept = 'id' in target ? await keptWith(target.id, context) : undefined;
+  const pid = 'pid' in target ? target.pid : (kept?.record.pid ?? 0);
   const refuse = (reason: string): never => {
-    throw notAdoptable('id' in wish ? `"${wish.id}" (pid ${pid})` : `pid ${pid}`, reason);
+    throw notAdoptable('id' in target ? `"${target.id}" (pid ${pid})` : `pid ${pid}`, reason);
   };
   if (pid <= 1) refuse('it is no process of yours: 1 is the init process, 0 and below are groups');
   const { os, self } = context;

@@ -1,6 +1,11 @@
 import * as z from 'zod/mini';
 import { made, parseInput } from '../check.ts';
-import { AGENT_MARKS, CLAUDE_MARKS, HOST_ONLY } from '../claude-code/session-marks.ts';
+import {
+  AGENT_MARKS,
+  CLAUDE_MARKS,
+  DROPPED_WHEN_NESTED,
+  HOST_ONLY,
+} from '../claude-code/session-marks.ts';
 import type { Os } from '../os/os.ts';
 import { withoutInspector } from './node-options.ts';
 
@@ -40,15 +45,6 @@ export interface SanitizedEnv {
 
 /** What the host has from an outer agent, a debugger or an editor: never right for a new agent. */
 export const ALWAYS_DROPPED: readonly string[] = Object.freeze([...AGENT_MARKS, ...HOST_ONLY]);
-
-/** Settings that an outer Claude Code hands down, but that an operator may also set on purpose. */
-export const DROPPED_WHEN_NESTED: readonly string[] = Object.freeze([
-  'CLAUDE_CODE_ENTRYPOINT',
-  'CLAUDE_CODE_EXECPATH',
-  'CLAUDE_EFFORT',
-  'CLAUDE_CODE_EFFORT_LEVEL',
-  'CLAUDE_CODE_ALWAYS_ENABLE_EFFORT',
-]);
 
 /** What programs need to run at all, for {@link EnvironmentRules.allow}; no login, key or proxy. */
 export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
@@ -193,24 +189,6 @@ export function neededBy(
   { electronPath }: Pick<Os, 'electronPath'>,
 ): readonly NamePattern[] {
   return command === electronPath ? ['ELECTRON_RUN_AS_NODE'] : [];
-}
-
-/**
- * Gives a Claude agent the SDK's own entrypoint where the inherited one was dropped: the SDK sets it
- * only if there is none, and it found the outer agent's.
- */
-export function restoreEntrypoint({ env, dropped }: SanitizedEnv): SanitizedEnv {
-  const lost = dropped.includes('CLAUDE_CODE_ENTRYPOINT');
-  return { env: lost ? { ...env, CLAUDE_CODE_ENTRYPOINT: 'sdk-ts' } : env, dropped };
-}
-
-/**
- * Keeps an agent from handing its work to Claude Code's own daemon (agent view, `claude --bg`; Claude
- * Code ≥ 2.1.139): one that it starts would serve other people's sessions and end with this agent, and
- * a session in one that ran before would outlive it. A caller who has set the variable keeps it.
- */
-export function withoutAgentView(env: Record<string, string>): Record<string, string> {
-  return { CLAUDE_CODE_DISABLE_AGENT_VIEW: '1', ...env };
 }
 
 interface BuiltIn {

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import * as z from 'zod/mini';
 import { durationMs, parseInput } from '../check.ts';
 import type { SupervisorError } from '../errors.ts';
-import { callHost } from '../events.ts';
+import { callHost } from '../os/call-host.ts';
 import { setImmediate } from '../os/clock.ts';
 import type { EndReport, ExitReport } from '../reports.ts';
 import type { Piped } from './stdio-options.ts';
@@ -28,6 +28,10 @@ const terminateOptions = z.lazy(() =>
   }),
 );
 
+interface Controls {
+  kill(signal: NodeJS.Signals): boolean;
+  terminate(options: TerminateOptions): Promise<EndReport>;
+}
 type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
 type ErrorListener = (error: Error) => void;
 
@@ -63,13 +67,6 @@ export interface SupervisedProcess {
   terminate(options?: TerminateOptions): Promise<EndReport>;
 }
 
-/** What the handle asks of those who have the process in hand: first the queue, then the ladder. */
-export interface HandleControls {
-  /** Signals the process, or takes it out of the queue; says whether there was anything to do. */
-  kill(signal: NodeJS.Signals): boolean;
-  terminate(options: TerminateOptions): Promise<EndReport>;
-}
-
 /** The caller's end of a supervised process: its streams and events, whatever state it is in. */
 export class Handle
   extends EventEmitter<{ exit: Parameters<ExitListener>; error: Parameters<ErrorListener> }>
@@ -82,16 +79,18 @@ export class Handle
   killed = false;
   exitCode: number | null = null;
   signalCode: NodeJS.Signals | null = null;
-  #controls: HandleControls | undefined;
+  /** Who has the process in hand. */
+  readonly #process: Controls;
   readonly #streams: ProcessStreams;
   #resolveStarted!: () => void;
   #rejectStarted!: (error: Error) => void;
   #resolveExited!: (report: ExitReport) => void;
   #over = false;
 
-  constructor(id: string, piped: Piped, input?: string | Uint8Array) {
+  constructor(id: string, process: Controls, piped: Piped, input?: string | Uint8Array) {
     super();
     this.id = id;
+    this.#process = process;
     this.#streams = new ProcessStreams(piped, input);
     this.started = new Promise((resolve, reject) => {
       this.#resolveStarted = resolve;
@@ -117,21 +116,15 @@ export class Handle
   }
 
   kill(signal: NodeJS.Signals = 'SIGTERM'): boolean {
-    if (this.#over || this.#controls === undefined) return false;
-    const done = this.#controls.kill(signal);
+    if (this.#over) return false;
+    const done = this.#process.kill(signal);
     this.killed ||= done;
     return done;
   }
 
   async terminate(options: TerminateOptions = {}): Promise<EndReport> {
     parseInput(terminateOptions, options, 'terminate');
-    if (this.#controls !== undefined) return this.#controls.terminate(options);
-    return { ended: [await this.exited], survivors: [], unproven: [], durationMs: 0 };
-  }
-
-  /** Says who has the process in hand from now on. */
-  control(controls: HandleControls): void {
-    this.#controls = controls;
+    return this.#process.terminate(options);
   }
 
   /** Whether the process, or its place in the queue, has ended. */

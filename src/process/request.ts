@@ -84,10 +84,16 @@ export function requireSession(
     }
 }
 
-/** @internal A request as the stations see it: checked, with its defaults. */
+/** @internal A request on its way: checked, with its defaults. */
 export type CheckedRequest = z.output<typeof spawnRequest> & {
   /** Merged with those of its kind and its supervisor. */
   readonly limits: ProcessLimits;
+  /** What its environment holds besides, once it is sanitized, where it does not hold it already. */
+  readonly defaultEnv?: Readonly<Record<string, string>>;
+  /** `conversationId` is to be a new one. */
+  readonly isNewConversation?: boolean;
+  /** Its stdout is an agent's: a message of JSON a line. */
+  readonly output?: 'stream-json';
 };
 
 /** What to start, and what for. */

@@ -1,9 +1,9 @@
-import { type DaemonLog, readLog } from '../daemon/log-file.ts';
-import type { Ready } from '../daemon/options.ts';
 import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
+import { type DaemonLog, readLog } from './log.ts';
 import { answers, endpointOf, holding, PROBE_MS } from './readiness.ts';
+import type { Ready } from './ready.ts';
 
 /** How often a daemon that starts is asked. */
 const POLL_MS = 25;

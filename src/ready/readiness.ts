@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
-import type { Ready } from '../daemon/options.ts';
 import type { Endpoint, Listener, Os } from '../os/os.ts';
 import { answersOk, canConnect } from '../os/probe.ts';
+import type { Ready } from './ready.ts';
 
 /** How long one attempt to reach a daemon may take. */
 export const PROBE_MS = 1000;

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { systemText } from '../check.ts';
-import type { Ready } from '../daemon/options.ts';
+import type { Ready } from './ready.ts';
 
 const WAYS = ['port', 'url', 'socket', 'check', 'stdout'] as const;
 

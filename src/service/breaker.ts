@@ -6,8 +6,8 @@ export interface BreakerOptions {
 }
 
 /**
- * Counts failures in a row and opens when there are too many: nothing is started for a while, then one
- * start may show whether it works again. Whoever fails then opens it anew.
+ * Counts failures in a row and opens when there are too many. Nothing is started while it is open.
+ * Then one start may show that it works again; a failure opens it anew.
  */
 export class Breaker {
   readonly #options: BreakerOptions;

@@ -1,4 +1,5 @@
-import { type Supervisor, SupervisorError } from '../index.ts';
+import type { Supervisor } from '../index.ts';
+import { internalsOf } from '../supervisor/internals.ts';
 import { checkDefinition, type ServiceDefinition } from './definition.ts';
 import { type Service, SupervisedService } from './service.ts';
 
@@ -21,7 +22,7 @@ interface Entry {
  * ```
  */
 export function defineService(supervisor: Supervisor, definition: ServiceDefinition): Service {
-  const { services, check } = foundationOf(supervisor);
+  const { services, check } = internalsOf(supervisor, 'defineService');
   const checked = checkDefinition(definition, check);
   const { name } = checked;
   const known = services.get(name) as Entry | undefined;
@@ -32,14 +33,4 @@ export function defineService(supervisor: Supervisor, definition: ServiceDefinit
   const service = new SupervisedService(supervisor, checked, known?.service);
   services.set(name, { service });
   return service;
-}
-
-function foundationOf(supervisor: Supervisor): Supervisor['foundation'] {
-  const foundation = (supervisor as Supervisor | undefined)?.foundation;
-  if (foundation !== undefined) return foundation;
-  throw new SupervisorError(
-    'INVALID_OPTIONS',
-    'defineService: "supervisor" is no supervisor of this version. Pass what getSupervisor() returns.',
-    { data: { field: 'supervisor' } },
-  );
 }

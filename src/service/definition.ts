@@ -1,30 +1,30 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod/mini';
 import { durationMs, parseInput, systemText } from '../check.ts';
-import type { Ready } from '../daemon/options.ts';
 import type { RunOptions, SpawnRequest } from '../index.ts';
 import { type RestartPolicy, restartPolicy, withBackoff } from '../policy/restart-policy.ts';
+import type { Ready } from '../ready/ready.ts';
 import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
-import type { Foundation } from '../supervisor/supervisor.ts';
+import type { SupervisorInternals } from '../supervisor/internals.ts';
 
 export interface ReadyOptions {
   /** From the start of the process, in ms. @default 30_000 */
   timeoutMs?: number | undefined;
 }
 
-/** When a service is started again; what is counted is shared with all hosts of the state directory. */
+/** The restart policy of a service; its counts are shared with all hosts of the state directory. */
 export type ServiceRestart = Pick<
   RunOptions,
   'maxRestarts' | 'windowMs' | 'backoffMs' | 'maxBackoffMs' | 'jitter' | 'sameCrashLimit'
 >;
 
-/** When a service that fails is left alone for a while. */
+/** The circuit breaker, which leaves a service that fails alone for a while. */
 export interface ServiceBreaker {
   /** So many failures in a row. @default 3 */
   failures?: number | undefined;
   /** For how long, in ms. @default 60_000 */
   openMs?: number | undefined;
-  /** How long an instance must have been ready to count as none of them, in ms. @default 10_000 */
+  /** Time that an instance must have been ready to count as a success, in ms. @default 10_000 */
   stableMs?: number | undefined;
 }
 
@@ -48,9 +48,9 @@ export interface ServiceDefinition
   name: string;
   /** A label for reports. @default 'service' */
   kind?: string | undefined;
-  /** When it is ready. Default: as soon as it runs. */
+  /** The proof that it is ready. Default: it runs. */
   ready?: (Ready & ReadyOptions) | undefined;
-  /** How it is started again; `false`: only when somebody asks for it. */
+  /** The restart policy; `false`: it is started only by `ensure`. */
   restart?: ServiceRestart | false | undefined;
   breaker?: ServiceBreaker | undefined;
   /** Files that it makes while it runs and that would be in the way of the next one (absolute paths). */
@@ -109,14 +109,14 @@ const definition = z
     ),
   );
 
-/** @internal How a service is known to be ready, checked. */
+/** @internal The checked proof that a service is ready. */
 export type CheckedReady = NonNullable<z.output<typeof definition>['ready']>;
 
 /** @internal A definition with every default filled in. */
 export interface CheckedDefinition {
   readonly name: string;
   readonly ready: CheckedReady | undefined;
-  /** Whether it comes back without being asked for. */
+  /** It is started again without a call of `ensure`. */
   readonly comesBack: boolean;
   readonly policy: RestartPolicy;
   readonly breaker: Readonly<Record<keyof ServiceBreaker, number>>;
@@ -127,7 +127,7 @@ export interface CheckedDefinition {
 /** @internal Checks what a user wrote; `check` is for what the spawn will ask of it. */
 export function checkDefinition(
   input: ServiceDefinition,
-  check: Foundation['check'],
+  check: SupervisorInternals['check'],
 ): CheckedDefinition {
   const comesBack = input?.restart !== false;
   const { name, ready, restart, breaker, lockFiles, ...request } = parseInput(

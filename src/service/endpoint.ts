@@ -6,7 +6,7 @@ import type { CheckedReady } from './definition.ts';
 
 const LOOPBACK = /^(?:127(?:\.\d{1,3}){3}|::1)$/;
 
-/** Where a service listens, if that is on this machine for certain. */
+/** Finds the endpoint of a service; `undefined` if it may be on another machine. */
 export function localEndpointOf(ready: CheckedReady | undefined): Endpoint | undefined {
   const endpoint = ready && endpointOf(ready.by);
   if (endpoint === undefined || !('port' in endpoint) || endpoint.host === undefined)

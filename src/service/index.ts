@@ -1,4 +1,4 @@
-export type { Ready, ReadyContext } from '../daemon/options.ts';
+export type { Ready, ReadyContext } from '../ready/ready.ts';
 export { defineService } from './define-service.ts';
 export type {
   ReadyOptions,

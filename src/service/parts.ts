@@ -3,20 +3,20 @@ import { restartFile } from '../store/restart-log.ts';
 import { ServiceFile } from '../store/service-file.ts';
 import { Breaker } from './breaker.ts';
 import type { CheckedDefinition } from './definition.ts';
-import { Pace } from './pace.ts';
-import { Place } from './place.ts';
+import { RestartPacer } from './restart-pacer.ts';
+import { ServiceEndpoint } from './service-endpoint.ts';
 
-/** What a service decides by, and what it remembers. */
+/** The parts of a service that decide and remember. */
 export interface ServiceParts {
   readonly file: ServiceFile;
   readonly breaker: Breaker;
-  readonly pace: Pace;
-  readonly place: Place;
+  readonly pacer: RestartPacer;
+  readonly endpoint: ServiceEndpoint;
 }
 
-/** Composes them on the system and the state directory of a supervisor; the definition may be replaced in place. */
+/** Puts them together on the system and the state directory of a supervisor; the definition may be replaced in place. */
 export function partsOf(supervisor: Supervisor, definition: CheckedDefinition): ServiceParts {
-  const { os, stateDir, warn: tell } = supervisor.foundation;
+  const { os, stateDir, warn: tell } = supervisor.internals;
   const { name, policy, breaker: options } = definition;
   const warn = (message: string, cause?: unknown) => tell('SERVICE', message, cause);
   const longestOpenMs = Math.max(options.openMs, policy.windowMs);
@@ -33,12 +33,12 @@ export function partsOf(supervisor: Supervisor, definition: CheckedDefinition): 
     file,
   );
   const budget = restartFile({ os, stateDir, of: `service ${name}`, warn });
-  const pace = new Pace({
+  const pacer = new RestartPacer({
     clock: os.clock,
     get policy() {
       return definition.policy;
     },
     ...{ breaker, budget, random: Math.random },
   });
-  return { file, breaker, pace, place: new Place(supervisor, definition, file) };
+  return { file, breaker, pacer, endpoint: new ServiceEndpoint(supervisor, definition, file) };
 }

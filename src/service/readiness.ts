@@ -5,22 +5,23 @@ import {
   SupervisorError,
   type SupervisorErrorCode,
 } from '../index.ts';
+import { sleep } from '../os/clock.ts';
 import type { Endpoint } from '../os/os.ts';
 import { answers, holding, PROBE_MS } from '../ready/readiness.ts';
-import type { Foundation } from '../supervisor/supervisor.ts';
+import type { SupervisorInternals } from '../supervisor/internals.ts';
 import type { CheckedReady } from './definition.ts';
 import { localEndpointOf, taken } from './endpoint.ts';
 
-/** How often is asked at first, and how often when it takes longer. */
+/** The poll intervals: at first, and when it takes longer. */
 const POLL_MS = 2;
 const LATE_POLL_MS = 25;
 const LATE_AFTER_MS = 500;
-/** What of a line on stdout is looked at. */
+/** A longer line on stdout is looked at up to here. */
 const MAX_LINE_LENGTH = 64 * 1024;
 
 export interface ReadinessContext {
   readonly name: string;
-  readonly foundation: Foundation;
+  readonly internals: SupervisorInternals;
   /** Aborted when nobody wants the service any more. */
   readonly signal: AbortSignal;
 }
@@ -36,7 +37,7 @@ export async function untilReady(
   ready: CheckedReady | undefined,
   context: ReadinessContext,
 ): Promise<void> {
-  const { foundation, signal } = context;
+  const { internals, signal } = context;
   const over = new AbortController();
   const failure = Promise.withResolvers<never>();
   const onAbort = () => failure.reject(signal.reason);
@@ -45,7 +46,7 @@ export async function untilReady(
   let lastError: unknown;
   const onTimeout = () => failure.reject(timedOut(context, ready, process.pid, lastError));
   const cancel =
-    ready && foundation.os.clock.running.after(ready.timeoutMs, onTimeout, { keepAlive: true });
+    ready && internals.os.clock.running.after(ready.timeoutMs, onTimeout, { keepAlive: true });
   signal.addEventListener('abort', onAbort, { once: true });
   process.once('exit', onExit);
   try {
@@ -76,7 +77,7 @@ async function answer(
   await process.started;
   if (ready === undefined) return;
   if (said !== undefined) return said;
-  const { clock } = context.foundation.os;
+  const { clock } = context.internals.os;
   const beganMs = clock.monotonicMs();
   while (!over.aborted) {
     const isReady = await ask(process, ready, context, over).catch((error) => {
@@ -86,25 +87,25 @@ async function answer(
     });
     if (isReady) return;
     const pauseMs = clock.monotonicMs() - beganMs < LATE_AFTER_MS ? POLL_MS : LATE_POLL_MS;
-    await new Promise<void>((resolve) => void clock.after(pauseMs, resolve, { keepAlive: true }));
+    await sleep(pauseMs, clock);
   }
 }
 
 async function ask(
   process: SupervisedProcess,
   ready: CheckedReady,
-  { foundation, name }: ReadinessContext,
+  { internals, name }: ReadinessContext,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { by } = ready;
   const context = { pid: process.pid ?? 0, signal, timeoutMs: PROBE_MS };
   if ('stdout' in by || !(await answers(by, context))) return false;
   const endpoint = localEndpointOf(ready);
-  return endpoint === undefined || isOwn(process, endpoint, name, foundation);
+  return endpoint === undefined || isOwn(process, endpoint, name, internals);
 }
 
 /**
- * Whether who listens there belongs to the process's tree.
+ * Tells if a process of the tree listens there.
  *
  * @throws SupervisorError `ALREADY_RUNNING` if it is somebody else
  */
@@ -112,14 +113,14 @@ async function isOwn(
   { id, pid = 0 }: SupervisedProcess,
   endpoint: Endpoint,
   name: string,
-  foundation: Foundation,
+  internals: SupervisorInternals,
 ): Promise<boolean> {
-  const { os } = foundation;
+  const { os } = internals;
   // Where the system does not tell, nobody listened there before, and somebody does now.
   const { ours, isTold } = await holding(endpoint, [pid], os);
   if (!isTold || ours.length > 0) return true;
   const all = (await os.listeners?.(endpoint)) ?? [];
-  const members = new Set((await foundation.membersOf(id)).map((member) => member.pid));
+  const members = new Set((await internals.membersOf(id)).map((member) => member.pid));
   if (all.some((listener) => members.has(listener.pid ?? 0))) return true;
   if (all.length > 0) throw taken(endpoint, name, all);
   throw new Error('it answers, but the system shows nobody who listens there');

@@ -11,12 +11,14 @@ import {
   type SupervisorErrorCode,
 } from '../index.ts';
 import { builtin } from '../os/builtin.ts';
-import type { Foundation } from '../supervisor/supervisor.ts';
+import { sleep } from '../os/clock.ts';
+import { LATE, within } from '../os/wait.ts';
+import type { SupervisorInternals } from '../supervisor/internals.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { partsOf, type ServiceParts } from './parts.ts';
 import { untilReady } from './readiness.ts';
 import { circuitOpen, closed, notAlone, stopping } from './refusals.ts';
-import { sequelOf } from './sequel.ts';
+import { restartRuleOf } from './restart-rule.ts';
 
 /** A process that runs once, for as long as it is wanted. */
 export interface Service extends AsyncDisposable {
@@ -47,10 +49,10 @@ const closeOptions = z.prefault(z.strictObject({ reason: z.optional(z.string()) 
 
 const NOTHING_ENDED: EndReport = { ended: [], survivors: [], unproven: [], durationMs: 0 };
 
-/** How long a process that is ending may keep the next one waiting, where `ready` sets no time. */
+/** The longest wait for a process that is ending, where `ready` sets no time. */
 const PATIENCE_MS = 30_000;
 
-/** What a start is made of. */
+/** The fields of a definition that a start uses. */
 function startOf({ command, args, env, cwd }: CheckedDefinition['request']) {
   return { command, args, env, cwd };
 }
@@ -58,18 +60,18 @@ function startOf({ command, args, env, cwd }: CheckedDefinition['request']) {
 /** @internal */
 export class SupervisedService implements Service {
   readonly #supervisor: Supervisor;
-  readonly #foundation: Foundation;
+  readonly #internals: SupervisorInternals;
   readonly #definition: CheckedDefinition;
   readonly #parts: ServiceParts;
   readonly #offs: readonly (() => void)[];
   #state: ServiceState = 'idle';
-  /** What `ensure` gives: a start under way, or the live process. */
+  /** The answer of `ensure`: a start under way, or the live process. */
   #current: Promise<SupervisedProcess> | undefined;
   /** The last one, until its whole tree is dead. */
   #process: SupervisedProcess | undefined;
   #ready: { readonly process: SupervisedProcess; readonly sinceMs: number } | undefined;
   #giveUp = new AbortController();
-  /** Whether it comes back by itself: it was ready, and nobody has meant it to end. */
+  /** It comes back by itself: it was ready, and nobody has meant it to end. */
   #isWanted = false;
   #startsAtMs = 0;
   #openUntilMs = 0;
@@ -80,7 +82,7 @@ export class SupervisedService implements Service {
   /** `before`: what an earlier service of this name has left alive. */
   constructor(supervisor: Supervisor, definition: CheckedDefinition, before?: SupervisedService) {
     this.#supervisor = supervisor;
-    this.#foundation = supervisor.foundation;
+    this.#internals = supervisor.internals;
     this.#definition = { ...definition };
     this.#process = before === undefined ? undefined : before.#process;
     this.#parts = partsOf(supervisor, this.#definition);
@@ -102,8 +104,8 @@ export class SupervisedService implements Service {
     return this.#process?.pid;
   }
 
-  get #clock(): Foundation['os']['clock'] {
-    return this.#foundation.os.clock;
+  get #clock(): SupervisorInternals['os']['clock'] {
+    return this.#internals.os.clock;
   }
 
   /** Takes another definition of the same name: its functions at once, what it starts from its next start on. */
@@ -115,7 +117,7 @@ export class SupervisedService implements Service {
     // In place: its parts read it each time.
     Object.assign(this.#definition, definition);
     if (isAnother && this.#current !== undefined)
-      this.#foundation.warn(
+      this.#internals.warn(
         'DEFINITION_REPLACED',
         `Service "${this.name}" was defined again, and what it starts has changed. The process that runs is the former one; close() the service to have the new one at once.`,
       );
@@ -148,13 +150,13 @@ export class SupervisedService implements Service {
     try {
       await this.#awaitPredecessor();
       await this.#assertMayStart();
-      await this.#awaitTurn(signal);
+      await this.#awaitBackoff(signal);
       this.#enter('starting');
-      await this.#parts.place.clear();
+      await this.#parts.endpoint.clear();
       signal.throwIfAborted();
       process = this.#supervisor.spawn(request);
       this.#take(process);
-      await untilReady(process, ready, { name, foundation: this.#foundation, signal });
+      await untilReady(process, ready, { name, internals: this.#internals, signal });
       this.#welcome(process);
       return process;
     } catch (error) {
@@ -171,16 +173,12 @@ export class SupervisedService implements Service {
     await undefined;
     if (last === undefined) return;
     const patienceMs = this.#definition.ready?.timeoutMs ?? PATIENCE_MS;
-    const { promise: late, resolve } = Promise.withResolvers<false>();
-    const giveUp = (): void => resolve(false);
-    const cancel = this.#clock.running.after(patienceMs, giveUp, { keepAlive: true });
-    const isDead = await Promise.race([last.exited, late]);
-    cancel();
-    if (!isDead) throw notAlone(this.name, last.pid);
+    const exit = await within(patienceMs, last.exited, this.#clock.running);
+    if (exit === LATE) throw notAlone(this.name, last.pid);
   }
 
   async #assertMayStart(): Promise<void> {
-    this.#parts.file.identify((await this.#foundation.recovery()).self);
+    this.#parts.file.identify((await this.#internals.recovery()).self);
     // Others may have found out meanwhile that it does not work.
     const { openForMs } = this.#parts.breaker;
     const known = this.#refusal();
@@ -190,17 +188,11 @@ export class SupervisedService implements Service {
   }
 
   /** Waits for the end of the backoff; it keeps the host alive, as a queued start does. */
-  async #awaitTurn(signal: AbortSignal): Promise<void> {
+  async #awaitBackoff(signal: AbortSignal): Promise<void> {
     const waitMs = this.#startsAtMs - this.#clock.monotonicMs();
     if (waitMs <= 0) return;
     this.#enter('waiting', `it is started again in ${Math.ceil(waitMs)} ms`);
-    await new Promise<void>((resolve) => {
-      const cancel = this.#clock.after(waitMs, resolve, { keepAlive: true });
-      signal.addEventListener('abort', () => {
-        cancel();
-        resolve();
-      });
-    });
+    await sleep(waitMs, this.#clock, signal);
     signal.throwIfAborted();
   }
 
@@ -218,7 +210,7 @@ export class SupervisedService implements Service {
     const { running } = this.#clock;
     this.#ready = { process, sinceMs: running.monotonicMs() };
     this.#isWanted = comesBack;
-    this.#parts.place.take(process.id);
+    this.#parts.endpoint.take(process.id);
     this.#cancelTimer();
     this.#cancelTimer = running.after(breaker.stableMs, () => this.#parts.breaker.reset());
     this.#enter('ready');
@@ -229,7 +221,7 @@ export class SupervisedService implements Service {
     if (this.#ready?.process !== process) return;
     const isFailure =
       this.#clock.running.monotonicMs() - this.#ready.sinceMs < this.#definition.breaker.stableMs;
-    const asked = this.#foundation.wasAsked(process.id);
+    const asked = this.#internals.wasAsked(process.id);
     this.#ready = undefined;
     this.#current = undefined;
     this.#cancelTimer();
@@ -241,9 +233,9 @@ export class SupervisedService implements Service {
 
   /** Decides what follows from the end of a process that was ready. */
   #follow(report: ExitReport, asked: boolean, isFailure: boolean): void {
-    const sequel = sequelOf(report.cause, asked);
-    this.#isWanted = this.#definition.comesBack && sequel === 'return';
-    if (sequel === 'rest') return;
+    const rule = restartRuleOf(report.cause, asked);
+    this.#isWanted = this.#definition.comesBack && rule === 'automatic';
+    if (rule === 'on-demand') return;
     this.#count(report, isFailure);
     this.#comeBack();
   }
@@ -271,9 +263,9 @@ export class SupervisedService implements Service {
   }
 
   #count(report: ExitReport | undefined, isFailure: boolean): void {
-    const pause = this.#parts.pace.count(report, isFailure);
-    if (pause.openForMs !== undefined) this.#open(pause.openForMs, pause.why);
-    else this.#startsAtMs = this.#clock.monotonicMs() + pause.delayMs;
+    const delay = this.#parts.pacer.count(report, isFailure);
+    if (delay.openForMs !== undefined) this.#open(delay.openForMs, delay.why);
+    else this.#startsAtMs = this.#clock.monotonicMs() + delay.delayMs;
   }
 
   #open(forMs: number, why: string): void {
@@ -319,7 +311,7 @@ export class SupervisedService implements Service {
       for (const off of this.#offs) off();
       this.#enter('closed');
       // What is still alive would be in the way of the next one of this name.
-      if (this.#process === undefined) this.#foundation.services.delete(this.name);
+      if (this.#process === undefined) this.#internals.services.delete(this.name);
     }
   }
 
@@ -328,6 +320,6 @@ export class SupervisedService implements Service {
     if (from === state) return;
     this.#state = state;
     const { name, pid } = this;
-    this.#foundation.emit('service', { name, from, state, pid, reason });
+    this.#internals.emit('service', { name, from, state, pid, reason });
   }
 }

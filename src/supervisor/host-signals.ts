@@ -40,15 +40,15 @@ export const hostSignalOptions = z.lazy(() =>
   }),
 );
 
-/** How the host wants to end on a signal. */
+/** The options of `handleSignals`. */
 export interface HostSignalOptions {
-  /** Takes the place of an earlier call with the same name, as after a hot reload; calls without one add up. */
+  /** Replaces an earlier call with the same name, as after a hot reload; calls without one add up. */
   name?: string | undefined;
   /** Any but SIGKILL and SIGSTOP; nodemon, for one, sends SIGUSR2. @default ['SIGTERM', 'SIGINT', 'SIGHUP'] */
   signals?: readonly HostSignal[] | undefined;
-  /** A message from the parent that asks for the same, as SIGTERM would; PM2's is `'shutdown'`. */
+  /** A message from the parent that is taken for a SIGTERM; PM2 sends `'shutdown'`. */
   message?: string | undefined;
-  /** Whether the end of the parent's IPC channel asks for the same, as SIGTERM would. @default false */
+  /** Takes the end of the parent's IPC channel for a SIGTERM. @default false */
   disconnect?: boolean | undefined;
   /** As in `stop`; of several calls the latest counts. */
   finishMs?: number | undefined;
@@ -56,14 +56,14 @@ export interface HostSignalOptions {
   deadlineMs?: number | undefined;
   /** The host's own part of the shutdown, run beside ours; it may throw or hang, ours completes. */
   hook?: ((signal: HostSignal) => unknown) | undefined;
-  /** How long the hook may take before the signal is raised again without it; a signal that forces the end ends the wait. @default 5000 */
+  /** The longest wait for the hook, in ms; a signal that forces the end ends it, too. @default 5000 */
   hookTimeoutMs?: number | undefined;
 }
 
 /** @internal */
 type Handler = z.output<typeof hostSignalOptions>;
 
-/** @internal What handling a signal needs of the supervisor. */
+/** @internal The parts of a supervisor that the handling of signals needs. */
 export interface HostSignalParts {
   readonly os: Os;
   /** The graceful end: all of it, or as much as the deadline allowed. */
@@ -74,24 +74,24 @@ export interface HostSignalParts {
 }
 
 /** npm and concurrently hand on what the terminal has sent already: 2 to 21 ms later (measured). */
-const SAME_WISH_MS = 1000;
+const REPEAT_MS = 1000;
 const STAYS_MS = 5000;
 
 const NO_SIGNALS =
   'handleSignals does nothing in a worker thread, which receives no signals. Call it in the main thread, or call stop() here on a message from there.';
 
 /**
- * Ends everything on a signal, and by force on a later one; then uninstalls itself and, if nobody
- * else listens, raises the signal again so that the host dies of it as its parent expects.
+ * Ends everything on a signal, and by force on a later one; then uninstalls itself. If nobody else
+ * listens, it raises the signal again, so that the host dies of it as its parent expects.
  *
  * @internal
  */
 export class HostSignals {
   readonly #parts: HostSignalParts;
   readonly #handlers = new Set<Handler>();
-  /** How to stop listening, for each thing that is listened for. */
+  /** The functions that stop listening, by signal or event. */
   readonly #listening = new Map<string, () => void>();
-  #wish: { readonly signal: HostSignal; readonly atMs: number } | undefined;
+  #ending: { readonly signal: HostSignal; readonly atMs: number } | undefined;
   readonly #endHooks = new Set<() => void>();
 
   constructor(parts: HostSignalParts) {
@@ -135,25 +135,25 @@ export class HostSignals {
   }
 
   #onSignal(signal: HostSignal): void {
-    const wish = this.#wish;
-    if (wish === undefined) {
+    const ending = this.#ending;
+    if (ending === undefined) {
       void this.#end(signal, signal, ({ signals }) => signals.includes(signal));
       return;
     }
     const nowMs = this.#parts.os.clock.monotonicMs();
-    if (signal === wish.signal && nowMs - wish.atMs < SAME_WISH_MS) return;
+    if (signal === ending.signal && nowMs - ending.atMs < REPEAT_MS) return;
     this.#parts.force();
     for (const endHook of this.#endHooks) endHook();
   }
 
   #onMessage(said: unknown): void {
-    if (this.#wish !== undefined || ![...this.#handlers].some(({ message }) => message === said))
+    if (this.#ending !== undefined || ![...this.#handlers].some(({ message }) => message === said))
       return;
     void this.#end('SIGTERM', `message "${said}"`, ({ message }) => message === said);
   }
 
   #onDisconnect(): void {
-    if (this.#wish !== undefined) return;
+    if (this.#ending !== undefined) return;
     void this.#end('SIGTERM', 'the IPC channel was closed', ({ disconnect }) => disconnect);
   }
 
@@ -163,7 +163,7 @@ export class HostSignals {
     isAsked: (handler: Handler) => boolean,
   ): Promise<void> {
     const { os, stop, warn } = this.#parts;
-    this.#wish = { signal, atMs: os.clock.monotonicMs() };
+    this.#ending = { signal, atMs: os.clock.monotonicMs() };
     const asked = [...this.#handlers].filter(isAsked);
     // Asked now: a listener for once is gone when we are done. Nobody listens for a signal that was not sent.
     const isAnswered = reason === signal && os.signalListeners(signal).host > 0;
@@ -174,7 +174,7 @@ export class HostSignals {
     ]).catch((error) => warn('HOST_SIGNAL', 'stop failed', error));
     this.#handlers.clear();
     this.#listen();
-    this.#wish = undefined;
+    this.#ending = undefined;
     this.#leave(signal, isAnswered);
   }
 

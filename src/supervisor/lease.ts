@@ -1,20 +1,18 @@
+import * as z from 'zod/mini';
+import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
-import type { Slot } from '../policy/pool.ts';
+import { Slot } from '../policy/pool.ts';
+import type { SupervisedProcess } from '../process/handle.ts';
+import { abortSignal, type SpawnRequest, sessionId } from '../process/request.ts';
 
-/** What a lease starts, as far as it needs to know. */
-interface Leased {
-  readonly exited: Promise<unknown>;
-  terminate(): Promise<unknown>;
-}
-
-export interface LeaseOptions<Request, Process> {
+export interface LeaseParts {
   readonly slot: Slot;
   readonly sessionId: string | undefined;
   readonly clock: Clock;
   /** How long it may lie unused. */
   readonly unusedMs: number;
-  spawn(request: Request, slot: Slot): Process;
+  spawn(request: SpawnRequest, slot: Slot): SupervisedProcess;
   /** It lay unused for too long and was released. */
   expired(): void;
   /** It is over. */
@@ -22,24 +20,25 @@ export interface LeaseOptions<Request, Process> {
 }
 
 /** A slot in the caller's hands: for one live process at a time. */
-export class Lease<Request, Process extends Leased> {
+export class SlotLease {
   readonly sessionId: string | undefined;
-  readonly #options: LeaseOptions<Request, Process>;
+  readonly #parts: LeaseParts;
   /** From the call that starts a process, in which the host may come back to us, to its death. */
   #busy = false;
-  #process: Process | undefined;
+  #process: SupervisedProcess | undefined;
   #cancelTimer: () => void;
   #wanted = true;
   #over = false;
 
-  constructor(options: LeaseOptions<Request, Process>) {
-    this.#options = options;
-    this.sessionId = options.sessionId;
+  /** @internal */
+  constructor(parts: LeaseParts) {
+    this.#parts = parts;
+    this.sessionId = parts.sessionId;
     this.#cancelTimer = this.#expireUnused();
   }
 
   /** Starts a process on this slot, in this tick; throws `INVALID_OPTIONS` while another one lives or after the release. */
-  spawn(request: Request): Process {
+  spawn(request: SpawnRequest): SupervisedProcess {
     if (!this.#wanted || this.#busy) {
       const state = this.#wanted ? 'still holds a live process' : 'has been released';
       throw new SupervisorError(
@@ -50,7 +49,7 @@ export class Lease<Request, Process extends Leased> {
     }
     this.#busy = true;
     try {
-      const process = this.#options.spawn(request, { release: () => this.#ended() });
+      const process = this.#parts.spawn(request, new Slot(() => this.#ended()));
       if (!this.#busy) return process;
       this.#cancelTimer();
       this.#process = process;
@@ -84,16 +83,40 @@ export class Lease<Request, Process extends Leased> {
   }
 
   #expireUnused(): () => void {
-    return this.#options.clock.running.after(this.#options.unusedMs, () => {
+    return this.#parts.clock.running.after(this.#parts.unusedMs, () => {
       this.release();
-      this.#options.expired();
+      this.#parts.expired();
     });
   }
 
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#options.slot.release();
-    this.#options.released();
+    this.#parts.slot.release();
+    this.#parts.released();
   }
 }
+
+export interface AcquireOptions {
+  /** The session of the slot: reaping the session takes it back. */
+  sessionId?: string | number | undefined;
+  /** Higher goes first. @default 0 */
+  priority?: number | undefined;
+  /** Default: `pool.waitTimeoutMs`. */
+  timeoutMs?: number | undefined;
+  /** Gives up waiting. */
+  signal?: AbortSignal | undefined;
+}
+
+/** @internal */
+export const acquireOptions = z.lazy(() =>
+  z.prefault(
+    z.strictObject({
+      sessionId: z.optional(sessionId),
+      priority: z.optional(z.number()),
+      timeoutMs: z.optional(durationMs()),
+      signal: z.optional(abortSignal),
+    }),
+    {},
+  ),
+);

@@ -64,7 +64,7 @@ const wallClock = z.lazy(() =>
 
 /** Everything a host may set; all of it is optional. */
 export interface SupervisorOptions {
-  /** Where the registry is kept. Default: `agent-supervisor` in the platform's per-user state folder, or a private folder in `$XDG_RUNTIME_DIR` or the temporary directory where that cannot be written. */
+  /** The folder of the registry. Default: `agent-supervisor` in the platform's per-user state folder, or a private folder in `$XDG_RUNTIME_DIR` or the temporary directory where that cannot be written. */
   stateDir?: string | undefined;
   pool?:
     | {
@@ -72,7 +72,7 @@ export interface SupervisorOptions {
         concurrency?: number | undefined;
         /** Live processes of all kinds. Default: 10, or `concurrency` if that is more. */
         hardCap?: number | undefined;
-        /** How long `acquire` waits for a slot, in ms. @default 60_000 */
+        /** The longest wait of `acquire` for a slot, in ms. @default 60_000 */
         waitTimeoutMs?: number | undefined;
       }
     | undefined;
@@ -88,41 +88,41 @@ export interface SupervisorOptions {
     | undefined;
   session?:
     | {
-        /** How long a session may last from its first request on, in ms; `null` is without end. @default 14_400_000 (4 hours) */
+        /** The longest duration of a session from its first request on, in ms; `null` is without end. @default 14_400_000 (4 hours) */
         maxWallClockMs?: number | null | undefined;
-        /** What becomes of its processes then; nothing new starts in either case. @default 'terminate' */
+        /** Ends its processes then, or only refuses new ones. @default 'terminate' */
         onExpire?: 'terminate' | 'refuse' | undefined;
-        /** How long it is remembered after it was last seen, in ms. Default: 30 days, or `maxWallClockMs` if that is more. */
+        /** Time that it is remembered after it was last seen, in ms. Default: 30 days, or `maxWallClockMs` if that is more. */
         retentionMs?: number | undefined;
       }
     | undefined;
   conversation?:
     | {
-        /** What becomes of a request for a conversation that has a live agent. @default 'replace' */
+        /** The answer to a request for a conversation that has a live agent. @default 'replace' */
         onDuplicate?: OnDuplicate | undefined;
       }
     | undefined;
-  /** What may be spent before nothing more is started; a request may set its own. Default: without end. */
+  /** The spending after which nothing more is started; a request may set its own. Default: without end. */
   budget?: Budget | undefined;
   /** The environment sanitizer's own rules, which come before its built-in lists. */
   environment?: EnvironmentRules | undefined;
-  /** What the Claude hook makes of `--flag ''`. @default { emptyValue: 'join' } */
+  /** The Claude hook's treatment of `--flag ''`. @default { emptyValue: 'join' } */
   args?: { emptyValue?: EmptyValue | undefined } | undefined;
-  /** What becomes of descendants that outlive a process that ended by itself. @default 'terminate' */
+  /** Ends descendants that outlive a process which ended by itself, or keeps them. @default 'terminate' */
   leftovers?: 'terminate' | 'keep' | undefined;
-  /** How deep agents that host supervisors may be nested; an agent of a host that nobody supervises is at depth 1. @default 4 */
+  /** The deepest nesting of agents that host supervisors; the agents of an unsupervised host are at depth 1. @default 4 */
   maxDepth?: number | undefined;
-  /** How many processes may start within a sliding window. Default: any number. */
+  /** The most processes that may start within a sliding window. Default: any number. */
   spawnRate?: SpawnRateOptions | undefined;
-  /** Whether a helper process ends what is left if the host itself dies. @default true */
+  /** Starts a helper process that ends what is left if the host itself dies. @default true */
   guardian?: boolean | undefined;
-  /** Whether what is started bears a number in a resource limit without effect, which it cannot lose as it can its environment (Linux). @default true */
+  /** Marks each process by a number in a resource limit without effect (Linux). It cannot lose that, as it can its environment. @default true */
   rlimitTag?: boolean | undefined;
-  /** How often survivors are looked at again, in ms. @default { intervalMs: 30_000 } */
+  /** The interval of sweeps, in ms. @default { intervalMs: 30_000 } */
   sweep?: { intervalMs?: number | undefined } | undefined;
-  /** What ends a process that is stuck, idle, too large or too old. Default: no limit. */
+  /** The limits that end a process which is stuck, idle, too large or too old. Default: no limit. */
   limits?: LimitOptions | undefined;
-  /** How often limits look at memory and CPU time, in ms. @default { intervalMs: 5000 } */
+  /** The interval at which limits look at memory and CPU time, in ms. @default { intervalMs: 5000 } */
   sampling?: { intervalMs?: number | undefined } | undefined;
 }
 
@@ -138,8 +138,8 @@ const STATE_FOLDER = 'agent-supervisor';
 /**
  * @internal
  *
- * Checks what the host wrote and fills in what it did not: the operator's environment
- * (`AGENT_SUPERVISOR_CONCURRENCY`, `_HARD_CAP`, `_WALL_CLOCK`, `_STATE_DIR`) first, then the defaults.
+ * Checks the host's options and fills in those that it left out. The operator's environment
+ * (`AGENT_SUPERVISOR_CONCURRENCY`, `_HARD_CAP`, `_WALL_CLOCK`, `_STATE_DIR`) comes before the defaults.
  *
  * @throws SupervisorError `INVALID_OPTIONS` naming the field, the value and the way out
  */

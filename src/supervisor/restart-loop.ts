@@ -11,28 +11,28 @@ import {
 import type { ExitReport } from '../reports.ts';
 import type { RestartBudget } from '../store/restart-log.ts';
 
-/** What a run is given to start its process with. */
+/** The argument of a run's function that starts its process. */
 export interface RunAttempt {
   /** 1 for the first. */
   readonly attempt: number;
   /** The run's own: what belongs to the run and is given this ends with it. */
   readonly signal: AbortSignal;
-  /** How the one before ended. */
+  /** The report of the attempt before. */
   readonly last: ExitReport | undefined;
 }
 
-/** How a run went. */
+/** The result of a run. */
 export interface RunReport {
   readonly outcome: RunOutcome;
-  /** How each process ended, oldest first; of a long run the last 100. */
+  /** The reports of its processes, oldest first; of a long run the last 100. */
   readonly reports: readonly ExitReport[];
-  /** How often this host started a process of it again. */
+  /** The number of restarts by this host. */
   readonly restarts: number;
 }
 
 /** A process that is started again when it crashes. */
 export interface Run {
-  /** Aborted when the run is: by `stop`, by its own signal, by the end of its session, or by who ends its process from outside. */
+  /** Aborted with the run: by `stop`, its own signal, the end of its session, or a signal to its process from outside. */
   readonly signal: AbortSignal;
   /** Resolves when the run is over; rejects only with what the attempt itself throws. */
   readonly done: Promise<RunReport>;
@@ -40,7 +40,7 @@ export interface Run {
   stop(): Promise<RunReport>;
 }
 
-/** What an attempt starts, as far as a run needs to know. */
+/** The parts of a process that a run needs. */
 export interface Attempted {
   readonly id: string;
   readonly killed: boolean;
@@ -67,7 +67,7 @@ export interface RunContext {
   readonly signal: AbortSignal | undefined;
   random(): number;
   attempt(attempt: RunAttempt): Attempted | PromiseLike<Attempted>;
-  /** Whether this host has asked for the end of a process; known until its exit has been told. */
+  /** Tells if this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
   restarting(event: SupervisorEvents['restarting']): void;
   /** It is over. */
@@ -76,7 +76,7 @@ export interface RunContext {
 
 interface End {
   readonly report: ExitReport;
-  /** Whether this host asked for it. */
+  /** This host asked for it. */
   readonly asked: boolean;
 }
 
@@ -103,7 +103,7 @@ export class SupervisedRun implements Run {
     return this.#controller.signal;
   }
 
-  /** Whose run it is: as it was told, or else as its process was. */
+  /** The session of the run: as it was told, or else as its process was. */
   get sessionId(): string | undefined {
     return this.#context.sessionId ?? this.#ends.at(-1)?.sessionId;
   }
@@ -232,7 +232,7 @@ export class SupervisedRun implements Run {
   }
 }
 
-/** Nobody but the attempt sees the process: what it reads by a turn after the start is all that is read. */
+/** Only the attempt sees the process: what it does not read by a turn after the start, nobody reads. */
 async function drainUnread({ started, stdout }: Attempted): Promise<void> {
   await started.catch(() => undefined);
   await turnOfLoop();

@@ -24,7 +24,7 @@ export class Shutdown {
     this.done = this.#run(options);
   }
 
-  /** Takes a later, stricter wish into account: what runs has had its time. */
+  /** Takes a later, stricter request into account: live processes have had their time to finish. */
   hurry(options: EndOptions): void {
     this.#ladder = { ...this.#ladder, ...options };
     this.#endFinish();

@@ -2,7 +2,7 @@ import { answerControl, type InputFrame, textOf } from './agent-controls.ts';
 import { AgentFrames, type Frame, flag, type ResultFacts } from './agent-frames.ts';
 import { type Decision, PermissionRequest, REJECTED } from './agent-permission.ts';
 import type { FakeAgentProcess } from './agent-process.ts';
-import { RunningScript } from './agent-script.ts';
+import { type AgentCall, type AgentScript, RunningScript } from './agent-script.ts';
 import type {
   AgentStep,
   PermissionAnswer,
@@ -10,7 +10,6 @@ import type {
   ToolOutcome,
   TurnEnd,
 } from './agent-steps.ts';
-import type { AgentCall, AgentScript } from './fake-agent.ts';
 
 type Step<D extends AgentStep['do']> = Extract<AgentStep, { do: D }>;
 

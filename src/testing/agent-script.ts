@@ -3,7 +3,36 @@ import type { Writable } from 'node:stream';
 import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
 import { sliced, systemClock } from '../os/clock.ts';
-import { type AgentStep, type AgentSteps, isStep, type StepOutcome } from './agent-steps.ts';
+import type { Frame } from './agent-frames.ts';
+import {
+  type AgentStep,
+  type AgentSteps,
+  isStep,
+  type PermissionAnswer,
+  type StepOutcome,
+} from './agent-steps.ts';
+
+/** What an agent does: the same steps for each of its processes, or steps made for each of them. */
+export type AgentScript = readonly AgentStep[] | ((call: AgentCall) => AgentSteps);
+
+/** One process that a fake agent stood for: what it was started with, what it heard, how it ended. */
+export interface AgentCall {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The texts of the prompts so far. */
+  readonly prompts: readonly string[];
+  /** Every frame that the host has written so far. */
+  readonly received: readonly Frame[];
+  /** What the host has answered to permission requests. */
+  readonly permissions: readonly PermissionAnswer[];
+  /** Resolves at its exit. */
+  readonly exited: Promise<{
+    readonly code: number | null;
+    readonly signal: NodeJS.Signals | null;
+  }>;
+}
 
 type Next = IteratorResult<AgentStep, unknown>;
 

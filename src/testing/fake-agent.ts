@@ -1,32 +1,10 @@
 import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
 import type { HookOptions } from '../index.ts';
-import type { Frame } from './agent-frames.ts';
 import { FakeAgentProcess } from './agent-process.ts';
 import { RunningAgent } from './agent-run.ts';
-import { type AgentStep, type AgentSteps, isStep, type PermissionAnswer } from './agent-steps.ts';
-
-/** The script of an agent: steps for all of its processes, or a function that makes steps for each. */
-export type AgentScript = readonly AgentStep[] | ((call: AgentCall) => AgentSteps);
-
-/** One start of a fake agent, with its arguments, its input and its exit. */
-export interface AgentCall {
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly cwd: string | undefined;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Texts of the prompts so far. */
-  readonly prompts: readonly string[];
-  /** All frames that the host has written so far. */
-  readonly received: readonly Frame[];
-  /** The host's answers to permission requests. */
-  readonly permissions: readonly PermissionAnswer[];
-  /** Resolves at its exit. */
-  readonly exited: Promise<{
-    readonly code: number | null;
-    readonly signal: NodeJS.Signals | null;
-  }>;
-}
+import type { AgentCall, AgentScript } from './agent-script.ts';
+import { isStep } from './agent-steps.ts';
 
 /** A fake agent, to pass as `spawnClaudeCodeProcess` or to `createTestSupervisor({ agent })`. */
 export interface FakeAgent {

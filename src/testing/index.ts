@@ -1,5 +1,6 @@
 export type { Frame } from './agent-frames.ts';
 export type { FakeAgentProcess } from './agent-process.ts';
+export type { AgentCall, AgentScript } from './agent-script.ts';
 export {
   type AgentStep,
   type AgentSteps,
@@ -21,12 +22,7 @@ export {
   type TurnEnd,
   useTool,
 } from './agent-steps.ts';
-export {
-  type AgentCall,
-  type AgentScript,
-  type FakeAgent,
-  fakeAgent,
-} from './fake-agent.ts';
+export { type FakeAgent, fakeAgent } from './fake-agent.ts';
 export { FakeClock, type FakeTimer } from './fake-clock.ts';
 export { type HostDeath, type KillHostOptions, killHost } from './kill-host.ts';
 export {

@@ -4,15 +4,15 @@ import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
 import { durationMs, parseInput } from '../check.ts';
 import type { ProcessName } from '../index.ts';
-import { systemClock } from '../os/clock.ts';
+import { sleep, systemClock } from '../os/clock.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry, type Rlimits } from '../os/os.ts';
 import { runtimePath } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
+import { LATE, within } from '../os/wait.ts';
 import { cookieSegment, extendCookie } from '../tree/cookie.ts';
 import { marksOf } from '../tree/marks.ts';
 import { Tagging } from '../tree/tagging.ts';
 import { ProcessTree } from '../tree/tracked-tree.ts';
-import { pause } from './leaks.ts';
 import { signalName } from './signal-name.ts';
 
 export interface KillHostOptions {
@@ -176,17 +176,16 @@ function launch(
       if (isReady(line)) settle();
     });
   void exited.then(() => reject(failure(`ended before it said "${when}"`)()));
-  const ready = within(readyMs, said, failure(`has not said "${when}" within ${readyMs} ms`));
+  const ready = inTime(readyMs, said, failure(`has not said "${when}" within ${readyMs} ms`));
   const death = () =>
-    within(graceMs, exited, failure(`has not died of ${signal} within ${graceMs} ms`));
+    inTime(graceMs, exited, failure(`has not died of ${signal} within ${graceMs} ms`));
   return { pid, child, tree, lines, ready, death, stderr: () => stderr };
 }
 
-/** Rejects with `failure` if `promise` does not settle within `ms`. */
-async function within<T>(ms: number, promise: Promise<T>, failure: () => Error): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const cancel = systemClock.running.after(ms, () => reject(failure()), { keepAlive: true });
-  return Promise.race([promise, late]).finally(cancel);
+async function inTime<T>(ms: number, work: Promise<T>, failure: () => Error): Promise<T> {
+  const result = await within(ms, work, systemClock.running);
+  if (result === LATE) throw failure();
+  return result;
 }
 
 async function waitForDeath(tree: ProcessTree, graceMs: number): Promise<ProcessEntry[]> {
@@ -194,7 +193,7 @@ async function waitForDeath(tree: ProcessTree, graceMs: number): Promise<Process
   for (;;) {
     const alive = await tree.liveMembers();
     if (alive.length === 0 || systemClock.running.monotonicMs() >= untilMs) return alive;
-    await pause(POLL_EVERY_MS);
+    await sleep(POLL_EVERY_MS, systemClock);
   }
 }
 

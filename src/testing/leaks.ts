@@ -1,10 +1,10 @@
 import * as z from 'zod/mini';
 import { durationMs, parseInput } from '../check.ts';
 import type { ProcessName, Supervisor } from '../index.ts';
-import { systemClock } from '../os/clock.ts';
+import { sleep, systemClock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { type Opened, openedSupervisors } from '../supervisor/supervisor.ts';
+import { type Opened, type OpenedSupervisor, openedSupervisors } from '../supervisor/internals.ts';
 import { parseCookie } from '../tree/cookie.ts';
 
 /** A live process started by a supervisor of this process, or a descendant of one. */
@@ -40,7 +40,7 @@ export interface ExpectNoLeaksOptions {
 /** @internal */
 export const supervisorGiven = () =>
   z.custom<Supervisor>(
-    (value) => typeof value === 'object' && value !== null && 'foundation' in value,
+    (value) => typeof value === 'object' && value !== null && 'internals' in value,
     { error: 'must be a supervisor' },
   );
 
@@ -101,7 +101,7 @@ export async function findLeaks({
     const report = await leakReport(supervisor);
     const isClean = report.leaked.length === 0 && (processesOnly || report.queued.length === 0);
     if (isClean || systemClock.monotonicMs() >= untilMs) return report;
-    await pause(POLL_EVERY_MS);
+    await sleep(POLL_EVERY_MS, systemClock);
   }
 }
 
@@ -119,12 +119,9 @@ export async function endLeaked(found: readonly LeakedProcess[], graceMs = 5000)
       if (isThere) signal(pid, 'SIGKILL');
       return isThere;
     });
-    if (left.length > 0) await pause(POLL_EVERY_MS);
+    if (left.length > 0) await sleep(POLL_EVERY_MS, systemClock);
   }
 }
-
-export const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => void systemClock.after(ms, resolve, { keepAlive: true }));
 
 async function leakReport(supervisor: Supervisor | undefined): Promise<LeakReport> {
   const opened = [...openedSupervisors()].filter(
@@ -133,13 +130,13 @@ async function leakReport(supervisor: Supervisor | undefined): Promise<LeakRepor
   const alive = new Set(opened.flatMap(([, { supervisor: of }]) => of.deref() ?? []));
   const queued = [...alive].flatMap(waitingOf);
   if (opened.length === 0) return { leaked: [], queued, kept: [] };
-  const systems = new Set<Os>([systemOs(), ...[...alive].map(({ foundation }) => foundation.os)]);
+  const systems = new Set<Os>([systemOs(), ...[...alive].map(({ internals }) => internals.os)]);
   const tables = await Promise.all([...systems].map(({ processes }) => processes.snapshot()));
   const entries = new Map(tables.flatMap((table) => [...table]));
   const { leaked, kept } = sortByCookie([...entries.values()], new Map(opened));
   for (const one of alive) await addTrees(one, entries, kept, leaked);
   const sessionOf = (id: string): string | undefined =>
-    [...alive].map(({ foundation }) => foundation.recordOf(id)?.sessionId).find(Boolean);
+    [...alive].map(({ internals }) => internals.recordOf(id)?.sessionId).find(Boolean);
   const name = ([{ pid, command, startTime }, id]: [ProcessEntry, string]): LeakedProcess => ({
     ...{ pid, command, startTime, id },
     sessionId: sessionOf(id),
@@ -171,21 +168,21 @@ function sortByCookie(entries: readonly ProcessEntry[], opened: ReadonlyMap<stri
 
 /** Adds members of live trees, which may have lost their cookie. */
 async function addTrees(
-  { foundation }: Supervisor,
+  { internals }: OpenedSupervisor,
   entries: ReadonlyMap<number, ProcessEntry>,
   kept: ReadonlyMap<ProcessEntry, string>,
   leaked: Map<ProcessEntry, string>,
 ): Promise<void> {
-  for (const id of foundation.live.keys())
-    for (const { pid } of await foundation.membersOf(id)) {
+  for (const id of internals.live.keys())
+    for (const { pid } of await internals.membersOf(id)) {
       const entry = entries.get(pid);
       if (entry !== undefined && !kept.has(entry)) leaked.set(entry, id);
     }
 }
 
-function waitingOf({ foundation }: Supervisor): QueuedRequest[] {
-  const nowMs = foundation.os.clock.monotonicMs();
-  return [...foundation.health().pool.waiting].map(({ request, sinceMs }) => ({
+function waitingOf({ internals }: OpenedSupervisor): QueuedRequest[] {
+  const nowMs = internals.os.clock.monotonicMs();
+  return [...internals.snapshot().pool.waiting].map(({ request, sinceMs }) => ({
     sessionId: request.sessionId,
     waitedMs: Math.round(nowMs - sinceMs),
   }));

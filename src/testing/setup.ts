@@ -1,8 +1,11 @@
-// Loaded by a test runner before each test file: fails a file that leaves processes or requests.
+// Loaded by a test runner before each test file: fails the file that leaves something behind, by name.
+
 import { AsyncResource } from 'node:async_hooks';
+import { systemClock } from '../os/clock.ts';
 import { testRunner } from '../os/runtime.ts';
-import { openedSupervisors } from '../supervisor/supervisor.ts';
-import { endLeaked, expectNoLeaks, LeakError, pause } from './leaks.ts';
+import { within } from '../os/wait.ts';
+import { openedSupervisors } from '../supervisor/internals.ts';
+import { endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
 import { matchers } from './matchers.ts';
 
 const STOP_MS = 1000;
@@ -38,7 +41,7 @@ async function endAll(): Promise<void> {
   const stops = [...openedSupervisors().values()].map(async ({ supervisor }) => {
     await supervisor.deref()?.stop({ deadlineMs: STOP_MS });
   });
-  await Promise.race([Promise.allSettled(stops), pause(2 * STOP_MS)]);
+  await within(2 * STOP_MS, Promise.allSettled(stops), systemClock);
 }
 
 function extend({ expect, afterAll }: { expect: Expect; afterAll: Hook }): void {

@@ -10,14 +10,14 @@ import {
   SupervisorError,
   type SupervisorOptions,
 } from '../index.ts';
-import type { Clock } from '../os/clock.ts';
+import { type Clock, sleep, systemClock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { supervisorOptions } from '../supervisor/options.ts';
+import { supervisorOptions } from '../supervisor/internals.ts';
 import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';
-import { endLeaked, expectNoLeaks, findLeaks, type LeakReport, pause } from './leaks.ts';
+import { endLeaked, expectNoLeaks, findLeaks, type LeakReport } from './leaks.ts';
 
 /** Options of a supervisor, and three more for tests. */
 export interface TestSupervisorOptions extends SupervisorOptions {
@@ -114,7 +114,7 @@ async function passTime(clock: FakeClock, promise: Promise<unknown>): Promise<vo
   });
   while (!isSettled) {
     await clock.advance(80);
-    await pause(2);
+    await sleep(2, systemClock);
   }
   await settled;
 }

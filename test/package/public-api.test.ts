@@ -149,11 +149,11 @@ describe('the main entry', () => {
       'acquire',
       'adopt',
       'charge',
-      // Internal, as `foundation` is.
+      // Internal, as `internals` is.
       'configure',
-      'foundation',
       'handleSignals',
       'inspect',
+      'internals',
       'list',
       'on',
       'reapSession',

@@ -1,7 +1,6 @@
 import { setImmediate } from '../../os/clock.ts';
 import type { Timers } from '../../os/running-time.ts';
-import type { Traffic } from '../../process/activity.ts';
-import type { Limit } from './limiter.ts';
+import type { Limit, StreamActivity } from './limit.ts';
 import type { Sampler } from './sampler.ts';
 
 /**
@@ -22,19 +21,19 @@ const MIN_POLL_MS = 10;
 export function idleLimit(ms: number, time: Timers, sampler: Sampler): Limit {
   const everyMs = Math.max(MIN_POLL_MS, ms * POLL_PART);
   return (process, end) => {
-    const { traffic } = process;
-    if (traffic === undefined) return () => undefined;
+    const { activity } = process;
+    if (activity === undefined) return () => undefined;
     const quiet = new Quiet(time);
-    if (traffic.frames !== undefined) {
-      const { frames } = traffic;
+    const { agent } = activity;
+    if (agent !== undefined) {
       return poll(everyMs, time, () => {
-        const quietMs = quiet.forMs(`${traffic.stdin} ${traffic.stdout}`);
-        if (quietMs >= ms && frames.turnOver)
+        const quietMs = quiet.forMs(`${activity.stdin} ${activity.stdout}`);
+        if (quietMs >= ms && agent.turnOver)
           end('idle', `its turn was over, and nothing was said for ${ms} ms`);
       });
     }
     return sampler.watch(process, everyMs, ({ descendants, cpuTimeMs }) => {
-      const quietMs = quiet.forMs(`${bytes(traffic)} ${cpuTimeMs}`);
+      const quietMs = quiet.forMs(`${bytes(activity)} ${cpuTimeMs}`);
       // A process that could not be measured is not idle.
       if (descendants > 0 || cpuTimeMs === undefined) quiet.interrupt();
       else if (quietMs >= ms)
@@ -65,7 +64,7 @@ class Quiet {
   }
 }
 
-function bytes({ stdin, stdout, stderr }: Traffic): string {
+function bytes({ stdin, stdout, stderr }: StreamActivity): string {
   return `${stdin} ${stdout} ${stderr}`;
 }
 

@@ -1,5 +1,5 @@
 import type { Timers } from '../../os/running-time.ts';
-import type { Limit } from './limiter.ts';
+import type { Limit } from './limit.ts';
 
 /** Ends a process that has run for `ms`, whatever it does. */
 export function lifetimeLimit(ms: number, time: Timers): Limit {

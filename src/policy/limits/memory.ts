@@ -1,5 +1,5 @@
 import type { Os } from '../../os/os.ts';
-import type { Limit } from './limiter.ts';
+import type { Limit } from './limit.ts';
 import type { Sample, Sampler } from './sampler.ts';
 
 /** Ends a tree whose memory, summed over its processes, exceeds `limitBytes`. */

@@ -1,11 +1,8 @@
 import { sliced, turnOfLoop } from '../../os/clock.ts';
-import type { Os, ProcessEntry, ProcessTable, Usage } from '../../os/os.ts';
+import type { Os, ProcessEntry, Usage } from '../../os/os.ts';
+import type { LimitedProcess } from './limit.ts';
 
-/** The parts of a process that the sampler uses. */
-export interface Sampled {
-  readonly record: { readonly pid: number };
-  readonly tree: { membersIn(table: ProcessTable): ProcessEntry[] };
-}
+type SampledProcess = Pick<LimitedProcess, 'record' | 'tree'>;
 
 /** The tree of one process at one moment. */
 export interface Sample {
@@ -17,7 +14,7 @@ export interface Sample {
 }
 
 interface Watcher {
-  readonly process: Sampled;
+  readonly process: SampledProcess;
   readonly everyMs: number;
   dueMs: number;
   take(sample: Sample): void | Promise<void>;
@@ -44,7 +41,7 @@ export class Sampler {
    * Measures a process repeatedly, at least once per `everyMs` and per common interval. Returns a
    * function that stops. The next round waits until `take` is done.
    */
-  watch(process: Sampled, everyMs: number | undefined, take: Watcher['take']): () => void {
+  watch(process: SampledProcess, everyMs: number | undefined, take: Watcher['take']): () => void {
     const { intervalMs } = this.#sampling;
     const watcher = {
       process,
@@ -94,7 +91,7 @@ export class Sampler {
   async #measure(due: readonly Watcher[]): Promise<void> {
     const { clock, processes } = this.#os;
     const table = await processes.snapshot();
-    const trees = new Map<Sampled, readonly ProcessEntry[]>();
+    const trees = new Map<SampledProcess, readonly ProcessEntry[]>();
     // Other callers who wait for the same snapshot run first.
     await turnOfLoop();
     const rest = sliced(clock);
@@ -114,7 +111,7 @@ export class Sampler {
 }
 
 function sampleOf(
-  { record }: Sampled,
+  { record }: SampledProcess,
   members: readonly ProcessEntry[],
   usage: ReadonlyMap<number, Usage>,
 ): Sample {

@@ -2,9 +2,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { DROPPED_WHEN_NESTED } from '../../../src/claude-code/session-marks.ts';
 import { createSupervisor, ERROR_CODES, type ExitCause } from '../../../src/index.ts';
 import { systemOs } from '../../../src/os/system.ts';
-import { ALWAYS_DROPPED, DROPPED_WHEN_NESTED } from '../../../src/process/environment.ts';
+import { ALWAYS_DROPPED } from '../../../src/process/environment.ts';
 import { resolveOptions } from '../../../src/supervisor/options.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');

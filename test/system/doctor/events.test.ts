@@ -36,7 +36,7 @@ async function lastOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
   return last;
 }
 
-const warn = (message: string) => fake.supervisor.foundation.warn('TEST', message);
+const warn = (message: string) => fake.supervisor.internals.warn('TEST', message);
 
 describe('the stream of events', () => {
   it('begins with hello, then sends each event with its number', async () => {
@@ -45,7 +45,7 @@ describe('the stream of events', () => {
       ...{ id: undefined, event: 'hello', data: { version: 1, lastId: 0 } },
     });
     warn('one');
-    fake.supervisor.foundation.emit('stopping', { reason: undefined });
+    fake.supervisor.internals.emit('stopping', { reason: undefined });
     const first = { id: '1', event: 'warning', data: { code: 'TEST', message: 'one' } };
     expect((await events.next()).value).toEqual(first);
     expect((await events.next()).value).toEqual({
@@ -73,7 +73,7 @@ describe('the stream of events', () => {
     await one?.cancel();
     expect(streams.size).toBe(1);
     const read = lastOf(eventsOf(other ?? null));
-    fake.supervisor.foundation.emit('stopped', { durationMs: 1.4 });
+    fake.supervisor.internals.emit('stopped', { durationMs: 1.4 });
     expect(await read).toEqual({ id: '1', event: 'stopped', data: { durationMs: 1 } });
     expect(streams.size).toBe(0);
     warn('nobody hears it');
@@ -103,11 +103,11 @@ describe('the stream of events', () => {
     await events.next();
     const error = new SupervisorError('CWD_NOT_FOUND', 'The folder /secret/place is not there.');
     const subject = { id: 'a-1', kind: 'agent', sessionId: undefined };
-    fake.supervisor.foundation.emit('refused', { ...subject, error });
+    fake.supervisor.internals.emit('refused', { ...subject, error });
     expect((await events.next()).value?.data).toEqual({
       ...{ id: 'a-1', kind: 'agent', sessionId: null, error: 'CWD_NOT_FOUND' },
     });
-    fake.supervisor.foundation.emit('exited', {
+    fake.supervisor.internals.emit('exited', {
       ...{ ...subject, pid: 5, code: 1, signal: null, cause: 'failed', intentional: false },
       ...{ forced: false, durationMs: 10.4, pausedMs: 3.2 },
       ...{ stderrTail: 'words', leftovers: [], error },
@@ -128,8 +128,8 @@ describe('a flood of events', () => {
   const HOST = fileURLToPath(new URL('../../fixtures/hosts/doctor.ts', import.meta.url));
   const SCRIPT = fileURLToPath(new URL('../../fixtures/stream-clients.mjs', import.meta.url));
 
-  it('takes bounded memory and time for 1,000 events a second to 20 clients, one of which does not read', async () => {
-    const { warn } = fake.supervisor.foundation;
+  it('1,000 events a second to 20 clients, one of them deaf: bounded, and the host does not feel it', async () => {
+    const { warn } = fake.supervisor.internals;
     const site = await serve(toNodeListener(doctorHandler(fake.supervisor, { token: TOKEN })));
     const args = [SCRIPT, `${site.url}/events`, TOKEN, String(CLIENTS)];
     const clients = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });

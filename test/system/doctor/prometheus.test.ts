@@ -11,15 +11,21 @@ import { type Tally, tallyOf } from '../../../src/doctor/tally.ts';
 const PROMTOOL = '/usr/bin/promtool';
 const CAN_CHECK = process.platform === 'linux' && hasProgram(PROMTOOL);
 
-const tally: Tally = {
-  ...{ started: 5, restarted: 1, leftovers: 2, survivors: 0 },
-  ended: new Map([
-    ['completed', 3],
-    ['crashed', 1],
-  ]),
-  refused: new Map([['HARD_CAP', 1]]),
-  warned: new Map(),
-};
+const tally: Tally = new Map([
+  ['started_total', new Map([['', 5]])],
+  ['restarts_total', new Map([['', 1]])],
+  ['leftovers_total', new Map([['', 2]])],
+  ['survivors_total', new Map([['', 0]])],
+  [
+    'ended_total',
+    new Map([
+      ['completed', 3],
+      ['crashed', 1],
+    ]),
+  ],
+  ['refused_total', new Map([['HARD_CAP', 1]])],
+  ['warnings_total', new Map<string, number>()],
+]);
 
 function family(text: string, name: string): Family | undefined {
   return parse(text).find((one) => one.name === `agent_supervisor_${name}`);
@@ -43,6 +49,10 @@ describe('the Prometheus text', () => {
       { value: '3', labels: { cause: 'completed' } },
       { value: '1', labels: { cause: 'crashed' } },
     ]);
+    expect(value('leftovers_total')).toEqual([{ value: '2' }]);
+    expect(value('survivors_total')).toEqual([{ value: '0' }]);
+    expect(value('refused_total')).toEqual([{ value: '1', labels: { code: 'HARD_CAP' } }]);
+    expect(value('warnings_total')).toBeUndefined();
     expect(value('host_tasks_limit')).toBeUndefined();
     for (const { name, type } of parse(text)) {
       expect(type).toBe(name.endsWith('_total') ? 'COUNTER' : 'GAUGE');
@@ -80,9 +90,9 @@ describe('the tally', () => {
     using fake = new FakeSupervision();
     const one = tallyOf(fake.supervisor);
     expect(tallyOf(fake.supervisor)).toBe(one);
-    const { emit } = fake.supervisor.foundation;
+    const { emit } = fake.supervisor.internals;
     emit('warning', { code: 'SWEEP', message: 'A sweep failed.' });
     emit('warning', { code: 'SWEEP', message: 'A sweep failed.' });
-    expect([...one.warned]).toEqual([['SWEEP', 2]]);
+    expect([...(one.get('warnings_total') ?? [])]).toEqual([['SWEEP', 2]]);
   });
 });

@@ -167,7 +167,7 @@ async function liveThrough(
   spawn('sleep', ['300'], { slot: true });
   await look();
   const message = `cannot write ${join(cwd, 'x')}: ENOSPC`;
-  supervisor.foundation.warn('TEST', message, new Error(word));
+  supervisor.internals.warn('TEST', message, new Error(word));
   await agent.terminate({ reason: `it works in ${cwd}, with API_TOKEN=${value}` });
   await supervisor.stop({ reason: `enough of ${cwd}` });
   await look();

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
+import { CpuShares } from '../../../src/os/cpu-shares.ts';
 import { parseUsage } from '../../../src/os/linux-usage.ts';
-import { CpuShares } from '../../../src/os/usage.ts';
 
 const UNITS = { pageBytes: 4096, tickMs: 10 };
 

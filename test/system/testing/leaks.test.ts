@@ -172,7 +172,7 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     expect(getSupervisor()).toBe(supervisor);
     expect(getSupervisor({ stateDir: '/nowhere', pool: { concurrency: 1 } })).toBe(supervisor);
     expect(await supervisor.start()).toMatchObject({ stateDir: supervisor.stateDir });
-    expect(supervisor.foundation.health().pool.concurrency).toBe(1);
+    expect(supervisor.internals.snapshot().pool.concurrency).toBe(1);
     expect(() => make({ asSingleton: true })).toThrow('another test supervisor is the singleton');
     await supervisor.dispose();
     expect(getSupervisor()).toBe(before);
@@ -183,7 +183,7 @@ describe.runIf(CAN_WATCH)('createTestSupervisor', () => {
     await supervisor.start();
     expect(getSupervisor({ pool: { concurrency: 3 } })).toBe(supervisor);
     expect(getSupervisor({ pool: { concurrency: 4 } })).toBe(supervisor);
-    expect(supervisor.foundation.health().pool.concurrency).toBe(1);
+    expect(supervisor.internals.snapshot().pool.concurrency).toBe(1);
   });
 
   it('starts no process for an agent, with real slots, sessions and events', async () => {

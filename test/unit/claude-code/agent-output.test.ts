@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
-import { Frames } from '../../../src/claude-code/agent-output.ts';
+import { AgentOutput } from '../../../src/claude-code/agent-output.ts';
 
 const RESULT = {
   duration_api_ms: 80,
@@ -63,19 +63,19 @@ const lines = (frames: readonly (object | string)[]): Buffer =>
 
 describe('the end of a turn', () => {
   it.for(TURNS)('is known after %s', ([, frames, turnOver]) => {
-    const reader = new Frames();
+    const reader = new AgentOutput();
     reader.push(lines(frames));
     expect(reader.turnOver).toBe(turnOver);
   });
 
   it.for(TURNS)('is known after %s, byte by byte', ([, frames, turnOver]) => {
-    const reader = new Frames(() => undefined);
+    const reader = new AgentOutput(() => undefined);
     for (const byte of lines(frames)) reader.push(Uint8Array.of(byte));
     expect(reader.turnOver).toBe(turnOver);
   });
 
   it('is known only when the whole message has come', () => {
-    const reader = new Frames();
+    const reader = new AgentOutput();
     const line = lines([RESULT]);
     reader.push(line.subarray(0, -1));
     expect(reader.turnOver).toBe(false);
@@ -94,7 +94,7 @@ describe('the end of a turn', () => {
     const cuts = fc.array(fc.nat(60), { minLength: 1 });
     fc.assert(
       fc.property(fc.array(frame), cuts, (frames, sizes) => {
-        const reader = new Frames();
+        const reader = new AgentOutput();
         const bytes = lines(frames);
         for (let at = 0, cut = 0; at < bytes.length; cut++) {
           const size = (sizes[cut % sizes.length] ?? 0) + 1;
@@ -125,7 +125,7 @@ describe('many messages at once', () => {
 
   const told = (bytes: Buffer, sizes: readonly number[], watchesTurns?: boolean) => {
     const ids: string[] = [];
-    const reader = new Frames((id) => ids.push(id), watchesTurns);
+    const reader = new AgentOutput((id) => ids.push(id), watchesTurns);
     for (let at = 0, cut = 0; at < bytes.length; cut++) {
       const size = sizes[cut % sizes.length] ?? 1;
       reader.push(bytes.subarray(at, at + size));
@@ -151,7 +151,7 @@ describe('many messages at once', () => {
 describe("the agent's session id", () => {
   const idsOf = (frames: readonly (object | string)[]): string[] => {
     const ids: string[] = [];
-    new Frames((id) => ids.push(id)).push(lines(frames));
+    new AgentOutput((id) => ids.push(id)).push(lines(frames));
     return ids;
   };
 
@@ -177,7 +177,7 @@ describe('a message of many megabytes', () => {
     ['that begins with its type', { type: 'assistant', text }, false],
     ['that ends with its type', { text, type: 'result' }, true],
   ] as const)('%s takes next to no memory', ([, frame, turnOver]) => {
-    const reader = new Frames();
+    const reader = new AgentOutput();
     const bytes = lines([RESULT, frame]);
     const before = process.memoryUsage();
     for (let at = 0; at < bytes.length; at += 65_536) reader.push(bytes.subarray(at, at + 65_536));

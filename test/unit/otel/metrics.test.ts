@@ -150,7 +150,7 @@ describe('counters', () => {
     await fake.os.clock.advance(1000);
     const process = fake.spawn('a', { sessionId: 's' });
     await fake.until(process.exited);
-    const { emit } = fake.supervisor.foundation;
+    const { emit } = fake.supervisor.internals;
     const service = { name: 'db', from: 'starting', pid: 1, reason: undefined } as const;
     emit('service', { ...service, state: 'ready' });
     expect(await points('process.restarts')).toEqual(['1 agent failed']);
@@ -162,7 +162,7 @@ describe('counters', () => {
 
   it('count orphans that a sweep has ended', async () => {
     const process = fake.spawn('a');
-    fake.supervisor.foundation.emit('swept', {
+    fake.supervisor.internals.emit('swept', {
       ...(await fake.until(fake.supervisor.sweep({ dryRun: true }))),
       orphans: [{ id: process.id, pid: 999, command: 'server', reason: 'its host is dead' }],
     });

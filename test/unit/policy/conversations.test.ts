@@ -548,6 +548,23 @@ describe('the other policies', () => {
     await host.expectFree(5);
   });
 
+  it("'allow' starts nothing and holds nothing if its request is taken back at the warning", async () => {
+    using host = new Host({ pool: { concurrency: 1 } });
+    const older = host.ask('older', { slot: false });
+    const holder = new Asked(host.spawn('holder'));
+    const newer = host.ask('newer', { onDuplicate: 'allow' });
+    host.supervisor.on('warning', ({ code }) => {
+      if (code === 'CONVERSATION_SHARED') newer.handle.kill();
+    });
+    host.os.die(holder.pid);
+    await host.settle();
+    expect(newer.told).toContain('not-started');
+    expect(host.launched).toEqual(['older', 'holder']);
+    host.os.die(older.pid);
+    await host.settle();
+    await host.expectFree(1);
+  });
+
   it.each(
     (['replace', 'takeover', 'reject', 'allow'] as const).flatMap((policy) => [
       [policy, 'a new conversation', []] as const,

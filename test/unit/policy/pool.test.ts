@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
 import { runs } from '../../../kit/property.ts';
 import { SupervisorError, type SupervisorErrorCode } from '../../../src/errors.ts';
-import { Pool, type Slot, type SlotRequest, type Waiter } from '../../../src/policy/pool.ts';
+import { Pool, PoolEntry, Slot, type SlotRequest } from '../../../src/policy/pool.ts';
 
 const FUZZ = runs(300);
 
@@ -14,27 +14,43 @@ class Asker {
   readonly request: SlotRequest;
   error: SupervisorError | undefined;
   slot: Slot | undefined;
-  waiter: Waiter | undefined;
+  waiter: PoolEntry | undefined;
   readonly name: string;
 
-  constructor(name: string, wish: Partial<SlotRequest>, onGranted: () => void = () => undefined) {
+  readonly #onAnswer: () => void;
+
+  constructor(name: string, wish: Partial<SlotRequest>, onAnswer: () => void = () => undefined) {
     this.name = name;
+    this.#onAnswer = onAnswer;
     this.request = {
       sessionId: undefined,
+      needsSlot: true,
       priority: 0,
       timeoutMs: undefined,
       signal: this.abort.signal,
-      granted: (slot) => {
-        this.outcomes.push('granted');
-        this.slot = slot;
-        onGranted();
-      },
-      refused: (error) => {
-        this.outcomes.push(error.code);
-        this.error = error;
-      },
       ...wish,
     };
+  }
+
+  ask(pool: Pool): void {
+    const answer = pool.ask(this.request);
+    if (!(answer instanceof PoolEntry)) {
+      this.#answered(answer);
+      return;
+    }
+    this.waiter = answer;
+    answer.onAnswer((later) => this.#answered(later));
+  }
+
+  #answered(answer: Slot | SupervisorError): void {
+    if (answer instanceof Slot) {
+      this.outcomes.push('granted');
+      this.slot = answer;
+    } else {
+      this.outcomes.push(answer.code);
+      this.error = answer;
+    }
+    this.#onAnswer();
   }
 
   get waits(): boolean {
@@ -53,13 +69,13 @@ class Rig {
     this.pool = new Pool(concurrency, this.clock);
   }
 
-  ask(name: string, wish: Partial<SlotRequest> = {}, onGranted?: () => void): Asker {
+  ask(name: string, wish: Partial<SlotRequest> = {}, onAnswer?: () => void): Asker {
     const asker = new Asker(name, wish, () => {
-      this.granted.push(name);
-      onGranted?.();
+      if (asker.slot !== undefined) this.granted.push(name);
+      onAnswer?.();
     });
     this.askers.push(asker);
-    asker.waiter = this.pool.request(asker.request);
+    asker.ask(this.pool);
     return asker;
   }
 
@@ -107,15 +123,29 @@ describe('Pool', () => {
     expect(rig.granted).toEqual(['holder', 'waiter']);
   });
 
-  it('grants nothing while it is paused, and everything waiting once it is open', async () => {
+  it('grants nothing while it is not ready, and what it has when it is', async () => {
     const rig = new Rig(1);
-    rig.pool.pause();
+    rig.pool.ready = false;
     const [first, second] = [rig.ask('first'), rig.ask('second')];
     await rig.clock.settle();
     expect([first.waits, second.waits, rig.pool.held]).toEqual([true, true, 0]);
-    rig.pool.open();
+    rig.pool.ready = true;
     await rig.clock.settle();
     expect([first.waits, second.waits]).toEqual([false, true]);
+    await rig.drain();
+  });
+
+  it('lets what needs no slot wait only until it is ready', async () => {
+    const rig = new Rig(1);
+    rig.ask('holder');
+    expect(rig.ask('free', { needsSlot: false }).outcomes).toEqual(['granted']);
+    rig.pool.ready = false;
+    const [slot, free] = [rig.ask('slot'), rig.ask('late', { needsSlot: false })];
+    await rig.clock.settle();
+    expect([slot.waits, free.waits]).toEqual([true, true]);
+    rig.pool.ready = true;
+    await rig.clock.settle();
+    expect([slot.waits, free.waits, rig.pool.held]).toEqual([true, false, 1]);
     await rig.drain();
   });
 
@@ -321,10 +351,8 @@ describe('Pool', () => {
     const rig = new Rig(1);
     rig.ask('holder');
     let again: Asker | undefined;
-    rig.ask('asker', {
-      refused: () => {
-        again = rig.ask('again');
-      },
+    rig.ask('asker', {}, () => {
+      again = rig.ask('again');
     });
     rig.pool.refuse(() => true, stopping);
     expect(again?.outcomes).toEqual([]);
@@ -427,12 +455,13 @@ describe('Pool', () => {
                   ...(one.aborted && { signal: AbortSignal.abort() }),
                 },
                 () => {
+                  if (asker.slot === undefined) return;
                   assertFirst(asker);
                   if (one.releaseAtOnce) release(asker.slot);
                 },
               );
               rig.askers.push(asker);
-              asker.waiter = rig.pool.request(asker.request);
+              asker.ask(rig.pool);
             } else if (one.do === 'release') {
               release(rig.askers[one.who % rig.askers.length]?.slot);
             } else if (one.do === 'abort') {

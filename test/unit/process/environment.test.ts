@@ -1,17 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
+import { DROPPED_WHEN_NESTED } from '../../../src/claude-code/session-marks.ts';
 import { isSupervisorError } from '../../../src/errors.ts';
 import {
   ALWAYS_DROPPED,
-  DROPPED_WHEN_NESTED,
   ESSENTIAL_NAMES,
   isNested,
   neededBy,
-  restoreEntrypoint,
   type SanitizeOptions,
   sanitizeEnv,
-  withoutAgentView,
 } from '../../../src/process/environment.ts';
 
 const RUNS = runs(500);
@@ -337,35 +335,6 @@ describe('isNested', () => {
 
   it.each([...TIER_2, ...HOST_ONLY, ...NEVER_DROPPED])('is not shown by %s', (name) => {
     expect(isNested({ [name]: '1' })).toBe(false);
-  });
-});
-
-describe('restoreEntrypoint', () => {
-  it('sets sdk-ts where the inherited entrypoint went', () => {
-    const sanitized = sanitizeEnv({ CLAUDECODE: '1', CLAUDE_CODE_ENTRYPOINT: 'cli', A: 'a' });
-    const restored = restoreEntrypoint(sanitized);
-    expect(restored.env).toEqual({ A: 'a', CLAUDE_CODE_ENTRYPOINT: 'sdk-ts' });
-    expect(restored.dropped).toEqual(['CLAUDECODE', 'CLAUDE_CODE_ENTRYPOINT']);
-    expect(sanitized.env).toEqual({ A: 'a' });
-  });
-
-  it('leaves one that stayed, and sets none where there was none', () => {
-    expect(restoreEntrypoint(sanitizeEnv({ CLAUDE_CODE_ENTRYPOINT: 'mine' })).env).toEqual({
-      CLAUDE_CODE_ENTRYPOINT: 'mine',
-    });
-    expect(restoreEntrypoint(sanitizeEnv({ CLAUDECODE: '1' })).env).toEqual({});
-  });
-});
-
-describe('withoutAgentView', () => {
-  it.each([
-    ['nobody has set', undefined, '1'],
-    ['the caller has set', '0', '0'],
-    ['the caller has emptied', '', ''],
-  ])('leaves a variable that %s', (_, given, expected) => {
-    const name = 'CLAUDE_CODE_DISABLE_AGENT_VIEW';
-    const env: Record<string, string> = given === undefined ? {} : { [name]: given };
-    expect(withoutAgentView({ A: 'a', ...env })).toEqual({ A: 'a', [name]: expected });
   });
 });
 

@@ -208,7 +208,7 @@ describe('an order', () => {
     world.os.reactions = { SIGTERM: 'ignore' };
     const child = world.spawn('a');
     await child.started;
-    const { instance = '' } = world.supervisor.foundation.health();
+    const { instance = '' } = world.supervisor.internals.snapshot();
     giveOrder(stateDir, { owner: instance, id: child.id }, 'reaped');
     world.os.die(child.pid ?? 0, null, 'SIGKILL');
     expect(await world.until(child.exited)).toMatchObject({ cause: 'reaped', intentional: true });
@@ -219,7 +219,7 @@ describe('an order', () => {
     using world = new FakeSupervision({ stateDir });
     const child = world.spawn('a');
     await child.started;
-    const { instance = '' } = world.supervisor.foundation.health();
+    const { instance = '' } = world.supervisor.internals.snapshot();
     giveOrder(stateDir, { owner: instance, id: child.id }, 'reaped');
     await world.until(child.terminate());
     expect(await child.exited).toMatchObject({ cause: 'terminated' });

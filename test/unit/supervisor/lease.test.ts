@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
-import type { Slot } from '../../../src/policy/pool.ts';
-import { Lease } from '../../../src/supervisor/lease.ts';
+import type { SupervisedProcess } from '../../../src/index.ts';
+import { Slot } from '../../../src/policy/pool.ts';
+import { SlotLease } from '../../../src/supervisor/lease.ts';
 
 const UNUSED_MS = 60_000;
 
@@ -34,32 +35,33 @@ type FakeLeased = ReturnType<typeof fakeProcess>;
 function rig(start: (slot: Slot) => FakeLeased = (slot) => fakeProcess().holds(slot)) {
   const clock = new FakeClock();
   const log: string[] = [];
-  const lease = new Lease<string, FakeLeased>({
-    slot: { release: () => log.push('slot released') },
+  const lease = new SlotLease({
+    slot: new Slot(() => log.push('slot released')),
     sessionId: 'session',
     clock,
     unusedMs: UNUSED_MS,
-    spawn: (request, slot) => {
-      log.push(`spawn ${request}`);
-      return start(slot);
+    spawn: ({ command }, slot) => {
+      log.push(`spawn ${command}`);
+      return start(slot) as unknown as SupervisedProcess;
     },
     expired: () => log.push('expired'),
     released: () => log.push('released'),
   });
-  return { clock, lease, log };
+  const spawn = (command: string) => lease.spawn({ command }) as unknown as FakeLeased;
+  return { clock, lease, log, spawn };
 }
 
 describe('Lease', () => {
   it('starts one process after another on its slot', () => {
-    const { lease, log } = rig();
-    for (const request of ['a', 'b']) lease.spawn(request).die();
+    const { log, spawn } = rig();
+    for (const request of ['a', 'b']) spawn(request).die();
     expect(log).toEqual(['spawn a', 'spawn b']);
   });
 
   it('starts no second one while one lives', () => {
-    const { lease, log } = rig();
-    lease.spawn('a');
-    expect(() => lease.spawn('b')).toThrow(
+    const { log, spawn } = rig();
+    spawn('a');
+    expect(() => spawn('b')).toThrow(
       expect.objectContaining({
         code: 'INVALID_OPTIONS',
         message: expect.stringMatching(/holds a live process.*exited/),
@@ -69,9 +71,9 @@ describe('Lease', () => {
   });
 
   it('starts nothing once it is released', () => {
-    const { lease, log } = rig();
+    const { lease, log, spawn } = rig();
     lease.release();
-    expect(() => lease.spawn('a')).toThrow(
+    expect(() => spawn('a')).toThrow(
       expect.objectContaining({
         code: 'INVALID_OPTIONS',
         message: expect.stringMatching(/has been released.*acquire another/),
@@ -89,8 +91,8 @@ describe('Lease', () => {
   });
 
   it("gives its slot back at its process's death when it is used", () => {
-    const { lease, log } = rig();
-    const process = lease.spawn('a');
+    const { lease, log, spawn } = rig();
+    const process = spawn('a');
     lease.release();
     lease.release();
     expect(log).toEqual(['spawn a']);
@@ -107,30 +109,30 @@ describe('Lease', () => {
       },
       (slot: Slot) => fakeProcess().holds(slot),
     ];
-    const { lease, log } = rig((slot) => (starts.shift() ?? starts[0])?.(slot) ?? fakeProcess());
-    lease.spawn('fails at once');
-    lease.spawn('fails later').die();
-    lease.spawn('runs');
+    const { log, spawn } = rig((slot) => (starts.shift() ?? starts[0])?.(slot) ?? fakeProcess());
+    spawn('fails at once');
+    spawn('fails later').die();
+    spawn('runs');
     expect(log).toEqual(['spawn fails at once', 'spawn fails later', 'spawn runs']);
   });
 
   it('keeps its slot when a spawn throws', () => {
-    const { lease, log } = rig(() => {
+    const { lease, log, spawn } = rig(() => {
       throw new Error('bad request');
     });
-    expect(() => lease.spawn('bad')).toThrow('bad request');
+    expect(() => spawn('bad')).toThrow('bad request');
     lease.release();
     expect(log).toEqual(['spawn bad', 'slot released', 'released']);
   });
 
   it('is busy as soon as a start begins: the host may come back in the middle of it', () => {
-    const { lease, log } = rig((slot) => {
+    const { lease, log, spawn } = rig((slot) => {
       // As `onSpawn` can.
-      expect(() => lease.spawn('again')).toThrow(/holds a live process/);
+      expect(() => spawn('again')).toThrow(/holds a live process/);
       lease.release();
       return fakeProcess().holds(slot);
     });
-    const process = lease.spawn('a');
+    const process = spawn('a');
     expect(log).toEqual(['spawn a']);
     process.die();
     expect(log).toEqual(['spawn a', 'slot released', 'released']);
@@ -138,16 +140,16 @@ describe('Lease', () => {
 
   describe('left unused', () => {
     it('is released with a warning after its time, counted from the last use', async () => {
-      const { lease, log, clock } = rig();
+      const { log, clock, spawn } = rig();
       await clock.advance(UNUSED_MS - 1);
-      const process = lease.spawn('a');
+      const process = spawn('a');
       await clock.advance(10 * UNUSED_MS);
       process.die();
       await clock.advance(UNUSED_MS - 1);
       expect(log).toEqual(['spawn a']);
       await clock.advance(1);
       expect(log).toEqual(['spawn a', 'slot released', 'released', 'expired']);
-      expect(() => lease.spawn('b')).toThrow(/has been released/);
+      expect(() => spawn('b')).toThrow(/has been released/);
     });
 
     it('does not keep a host alive', () => {
@@ -156,11 +158,11 @@ describe('Lease', () => {
     });
 
     it('goes on counting after a failed start', async () => {
-      const { lease, log, clock } = rig((slot) => {
+      const { log, clock, spawn } = rig((slot) => {
         slot.release();
         return fakeProcess();
       });
-      lease.spawn('fails');
+      spawn('fails');
       expect(clock.timers).toHaveLength(1);
       await clock.advance(UNUSED_MS);
       expect(log).toContain('expired');
@@ -168,8 +170,8 @@ describe('Lease', () => {
   });
 
   it('ends its process when it is disposed, and waits for that end', async () => {
-    const { lease, log } = rig();
-    const process = lease.spawn('a');
+    const { lease, log, spawn } = rig();
+    const process = spawn('a');
     let disposed = false;
     const disposing = lease[Symbol.asyncDispose]().then(() => {
       disposed = true;

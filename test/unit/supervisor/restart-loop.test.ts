@@ -8,7 +8,8 @@ import { SupervisorError } from '../../../src/errors.ts';
 import type { SupervisedProcess } from '../../../src/process/handle.ts';
 import type { SpawnRequest } from '../../../src/process/request.ts';
 import type { SupervisorOptions } from '../../../src/supervisor/options.ts';
-import { type RunOptions, Supervisor } from '../../../src/supervisor/supervisor.ts';
+import type { RunOptions } from '../../../src/supervisor/runs.ts';
+import { Supervisor } from '../../../src/supervisor/supervisor.ts';
 
 const DAY_MS = 24 * 3_600_000;
 

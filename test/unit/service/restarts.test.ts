@@ -1,4 +1,4 @@
-// What a service decides by, on time that stands still: the breaker, its file and the pace.
+// What a service decides by, on time that stands still: the breaker, its file and the restart pacer.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +10,8 @@ import { runs } from '../../../kit/property.ts';
 import { standing } from '../../../kit/state-dir.ts';
 import type { ExitReport } from '../../../src/index.ts';
 import { Breaker } from '../../../src/service/breaker.ts';
-import { Pace } from '../../../src/service/pace.ts';
-import { sequelOf } from '../../../src/service/sequel.ts';
+import { RestartPacer } from '../../../src/service/restart-pacer.ts';
+import { restartRuleOf } from '../../../src/service/restart-rule.ts';
 import { removeOldRestarts } from '../../../src/store/restart-log.ts';
 import { observeClock } from '../../../src/store/retention.ts';
 import { ServiceFile } from '../../../src/store/service-file.ts';
@@ -179,9 +179,9 @@ const POLICY = {
   sameCrashLimit: 3,
 };
 
-describe('the pace', () => {
-  const paceOf = (policy: Partial<typeof POLICY> = {}, failures = 100): Pace =>
-    new Pace({
+describe('the restart pacer', () => {
+  const pacerOf = (policy: Partial<typeof POLICY> = {}, failures = 100): RestartPacer =>
+    new RestartPacer({
       clock: os.clock,
       policy: { ...POLICY, ...policy },
       breaker: new Breaker({ failures, openMs: OPEN_MS }, fileOf()),
@@ -192,36 +192,36 @@ describe('the pace', () => {
     exitReport({ cause: 'failed', code: 1, stderrTail });
 
   it('backs off, doubling, up to its limit', () => {
-    const pace = paceOf({ maxRestarts: 10 });
+    const pacer = pacerOf({ maxRestarts: 10 });
     const words = ['a', 'b', 'c', 'd', 'e'];
-    const delays = words.map((word) => pace.count(crash(word), true).delayMs);
+    const delays = words.map((word) => pacer.count(crash(word), true).delayMs);
     expect(delays).toEqual([1000, 2000, 4000, 8000, 8000]);
   });
 
   it('stops at the limit of the window, until there is room in it', () => {
-    const pace = paceOf();
+    const pacer = pacerOf();
     for (let restart = 1; restart <= 5; restart++) {
-      expect(pace.count(crash(`${'x'.repeat(restart)}`), false).openForMs).toBeUndefined();
+      expect(pacer.count(crash(`${'x'.repeat(restart)}`), false).openForMs).toBeUndefined();
       os.clock.advanceInOneTick(60_000);
     }
     // Six in the window; the first of them leaves it 600 s after it came.
-    expect(pace.count(crash('six'), false)).toEqual({
+    expect(pacer.count(crash('six'), false)).toEqual({
       openForMs: 300_000,
       why: 'it was to be started again 6 times within 600000 ms',
     });
   });
 
   it('stops when it fails alike, whatever the figures in its last words', () => {
-    const pace = paceOf();
-    expect(pace.count(crash('port 1 in use'), false).openForMs).toBeUndefined();
-    expect(pace.count(crash('port 22 in use'), false).openForMs).toBeUndefined();
-    expect(pace.count(crash('port 333 in use'), false).openForMs).toBe(OPEN_MS);
+    const pacer = pacerOf();
+    expect(pacer.count(crash('port 1 in use'), false).openForMs).toBeUndefined();
+    expect(pacer.count(crash('port 22 in use'), false).openForMs).toBeUndefined();
+    expect(pacer.count(crash('port 333 in use'), false).openForMs).toBe(OPEN_MS);
   });
 
   it('opens when the breaker does', () => {
-    const pace = paceOf({}, 2);
-    expect(pace.count(undefined, true).delayMs).toBe(1000);
-    expect(pace.count(undefined, true).openForMs).toBe(OPEN_MS);
+    const pacer = pacerOf({}, 2);
+    expect(pacer.count(undefined, true).delayMs).toBe(1000);
+    expect(pacer.count(undefined, true).openForMs).toBe(OPEN_MS);
   });
 
   it('never allows more starts within a window than the policy says', () => {
@@ -233,10 +233,10 @@ describe('the pace', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.nat(8), (steps, maxRestarts) => {
         os = new FakeOs();
-        const pace = paceOf({ maxRestarts }, 3);
+        const pacer = pacerOf({ maxRestarts }, 3);
         const starts: number[] = [];
         for (const [at, { waitMs, isFailure, alike }] of steps.entries()) {
-          const { delayMs = 0, openForMs = 0 } = pace.count(
+          const { delayMs = 0, openForMs = 0 } = pacer.count(
             crash(alike ? 'alike' : 'x'.repeat(at)),
             isFailure,
           );
@@ -255,18 +255,18 @@ describe('the pace', () => {
 
 describe('the end of a service', () => {
   it.each([
-    ['failed', false, 'return'],
-    ['crashed', false, 'return'],
-    ['memory', true, 'return'],
-    ['lifetime', true, 'return'],
-    ['completed', false, 'pace'],
-    ['terminated', false, 'pace'],
-    ['terminated', true, 'rest'],
-    ['aborted', true, 'rest'],
-    ['reaped', true, 'rest'],
-    ['idle', true, 'rest'],
-    ['shutdown', true, 'rest'],
-  ] as const)('%s (asked: %s): %s', (cause, asked, sequel) => {
-    expect(sequelOf(cause, asked)).toBe(sequel);
+    ['failed', false, 'automatic'],
+    ['crashed', false, 'automatic'],
+    ['memory', true, 'automatic'],
+    ['lifetime', true, 'automatic'],
+    ['completed', false, 'paced'],
+    ['terminated', false, 'paced'],
+    ['terminated', true, 'on-demand'],
+    ['aborted', true, 'on-demand'],
+    ['reaped', true, 'on-demand'],
+    ['idle', true, 'on-demand'],
+    ['shutdown', true, 'on-demand'],
+  ] as const)('%s (asked: %s): %s', (cause, asked, rule) => {
+    expect(restartRuleOf(cause, asked)).toBe(rule);
   });
 });

@@ -1,4 +1,3 @@
-import { callHost } from '../events.ts';
 import {
   type ExitCause,
   type ExitReport,
@@ -7,24 +6,11 @@ import {
   SupervisorError,
   type SupervisorErrorCode,
 } from '../index.ts';
-import { Bookkeeping } from './bookkeeping.ts';
+import { callHost } from '../os/call-host.ts';
+import { CostTracker } from './cost-tracker.ts';
+import type { QueryParams, RunningQuery } from './sdk.ts';
 
-/** What we use of the SDK's query object, whichever version it is of. */
-export interface RunningQuery extends AsyncGenerator<unknown, unknown> {
-  close?(): void;
-  usage_EXPERIMENTAL_MAY_CHANGE_DO_NOT_RELY_ON_THIS_API_YET?(options: object): Promise<unknown>;
-}
-
-/** What we read of a query's parameters. */
-export interface QueryParams {
-  readonly options?: {
-    readonly abortController?: AbortController | undefined;
-    readonly spawnClaudeCodeProcess?: unknown;
-    readonly [option: string]: unknown;
-  };
-}
-
-export interface TiedQueryContext {
+export interface SupervisedQueryContext {
   readonly supervisor: Supervisor;
   readonly sessionId: string | number | undefined;
   readonly onExit: ((report: ExitReport) => void) | undefined;
@@ -44,9 +30,9 @@ const OUR_ENDS: Partial<Record<ExitCause, SupervisorErrorCode>> = {
 };
 
 /** One query: ties its iterator, its abort controller and its processes together. */
-export class TiedQuery {
+export class SupervisedQuery {
   readonly controller: AbortController;
-  readonly #context: TiedQueryContext;
+  readonly #context: SupervisedQueryContext;
   readonly #params: QueryParams;
   readonly #exits: Promise<ExitReport>[] = [];
   readonly #alive = new Set<SupervisedProcess>();
@@ -54,7 +40,7 @@ export class TiedQuery {
   readonly #interruptions = new Map<string, string | undefined>();
   #isClosed = false;
 
-  constructor(context: TiedQueryContext, params: QueryParams) {
+  constructor(context: SupervisedQueryContext, params: QueryParams) {
     this.#context = context;
     this.#params = params;
     this.controller = params.options?.abortController ?? new AbortController();
@@ -81,14 +67,14 @@ export class TiedQuery {
 
   /** Gives the query back with all that it can, tied to its processes. */
   attach(inner: RunningQuery): RunningQuery {
-    const books = new Bookkeeping(inner, this.#params, (spent) =>
+    const costs = new CostTracker(inner, this.#params, (spent) =>
       this.#context.supervisor.charge(this.#context.sessionId, spent),
     );
     const own: Record<PropertyKey, unknown> = {
       next: async (...input: [] | [unknown]) => {
         const step = await inner.next(...input).catch((error) => this.#failed(inner, error));
         if (step.done) await this.#over();
-        else await books.read(step.value);
+        else await costs.read(step.value);
         return step;
       },
       return: async (value: unknown) => {

@@ -10,12 +10,12 @@ import {
 import type { RestartBudget } from '../store/restart-log.ts';
 import type { Breaker } from './breaker.ts';
 
-/** When the next start may be: after a backoff, or after the breaker has closed, which says why it opened. */
-export type Pause =
+/** The delay of the next start: a backoff, or the time until the breaker closes and why it opened. */
+export type RestartDelay =
   | { readonly delayMs: number; readonly openForMs?: never }
   | { readonly openForMs: number; readonly why: string; readonly delayMs?: never };
 
-export interface PaceContext {
+export interface PacerContext {
   readonly clock: Clock;
   readonly policy: RestartPolicy;
   readonly breaker: Breaker;
@@ -25,16 +25,16 @@ export interface PaceContext {
 }
 
 /** Counts the ends of a service and says when it may be started again. */
-export class Pace {
-  readonly #context: PaceContext;
+export class RestartPacer {
+  readonly #context: PacerContext;
   readonly #ends: ExitReport[] = [];
 
-  constructor(context: PaceContext) {
+  constructor(context: PacerContext) {
     this.#context = context;
   }
 
   /** Counts an end, or a start that failed; `isFailure`: it has not worked for long enough to be none. */
-  count(report: ExitReport | undefined, isFailure: boolean): Pause {
+  count(report: ExitReport | undefined, isFailure: boolean): RestartDelay {
     const { clock, policy, breaker, budget, random } = this.#context;
     const now = clock.now();
     budget.add(now);
@@ -52,7 +52,7 @@ export class Pace {
     return { delayMs: backoffAfter(recent - 1, random(), policy) };
   }
 
-  /** When there are few enough restarts in the window again. */
+  /** The time until there are few enough restarts in the window again. */
   #roomInMs(restartedAt: readonly number[], now: number): number {
     const { maxRestarts, windowMs } = this.#context.policy;
     const newest = restartedAt.map((at) => Math.min(at, now)).sort((a, b) => b - a);

@@ -1,7 +1,8 @@
 import type { Spent } from '../index.ts';
 import { systemClock, turnOfLoop } from '../os/clock.ts';
+import { within } from '../os/wait.ts';
+import type { QueryParams, RunningQuery } from './sdk.ts';
 import { Meter, readTotal, type SpendingReport } from './spending.ts';
-import type { QueryParams, RunningQuery } from './tied-query.ts';
 
 interface Message {
   readonly type?: unknown;
@@ -20,7 +21,7 @@ const RESUMING_ARGS = ['resume', 'r', 'continue', 'c'];
 const PATIENCE_MS = 5000;
 
 /** Charges what a query spends: by its results, and in between by asking its agent after each answer. */
-export class Bookkeeping {
+export class CostTracker {
   readonly #query: RunningQuery;
   readonly #charge: (spent: Spent) => void;
   readonly #meter = new Meter();
@@ -52,7 +53,9 @@ export class Bookkeeping {
       this.#begin();
       this.#add(this.#meter.result(conversation, readTotal(message as SpendingReport)));
     } else if ((type === 'assistant' || type === 'user') && this.#mayAsk && !this.#isAsking) {
-      await within(PATIENCE_MS, this.#readOn(conversation));
+      await within(PATIENCE_MS, this.#readOn(conversation), systemClock.running, {
+        keepAlive: false,
+      });
     }
   }
 
@@ -92,16 +95,6 @@ export class Bookkeeping {
       return undefined;
     }
   }
-}
-
-function within(ms: number, work: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = systemClock.running.after(ms, resolve);
-    void work.then(() => {
-      cancel();
-      resolve();
-    });
-  });
 }
 
 function resumes({ options = {} }: QueryParams): boolean {

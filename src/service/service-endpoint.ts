@@ -13,12 +13,12 @@ import { assertFree, localEndpointOf } from './endpoint.ts';
 /** An abstract socket, or a named pipe of Windows. */
 const NO_FILE = /^(?:\0|\\\\[.?]\\pipe\\)/i;
 
-/** Where a service listens, and the files that it makes. */
-export class Place {
+/** The endpoint of a service, and the files that the service makes. */
+export class ServiceEndpoint {
   readonly #supervisor: Supervisor;
   readonly #definition: CheckedDefinition;
   readonly #file: ServiceFile;
-  /** What was there before the start, and is none of its own. */
+  /** The files that were there before the start: they are not its own. */
   #before: ReadonlyMap<string, string | undefined> = new Map();
 
   constructor(supervisor: Supervisor, definition: CheckedDefinition, file: ServiceFile) {
@@ -33,7 +33,7 @@ export class Place {
    * @throws SupervisorError `ALREADY_RUNNING` if a stranger is there
    */
   async clear(): Promise<void> {
-    const { os, stateDir, recovery } = this.#supervisor.foundation;
+    const { os, stateDir, recovery } = this.#supervisor.internals;
     if (hasOthers(stateDir)) await this.#supervisor.sweep();
     await removeRemains(this.#file, await recovery());
     const endpoint = localEndpointOf(this.#definition.ready);
@@ -44,7 +44,7 @@ export class Place {
   /** Remembers whose the files are from now on. */
   take(id: string): void {
     if (this.#paths.length === 0) return;
-    const { os, recordOf } = this.#supervisor.foundation;
+    const { os, recordOf } = this.#supervisor.internals;
     const { pid, startTime, bootId, pidNamespace } = recordOf(id) ?? {};
     // Without them, nothing could be proven later.
     if (pid === undefined || startTime === undefined) return;
@@ -53,7 +53,7 @@ export class Place {
       return key === undefined || key === this.#before.get(path) ? [] : [{ path, key }];
     });
     const { machine } = os.identify();
-    const { heartbeat } = this.#supervisor.foundation;
+    const { heartbeat } = this.#supervisor.internals;
     this.#file.instance = {
       heartbeat,
       machine,
@@ -74,8 +74,8 @@ export class Place {
 }
 
 /**
- * Removes the sockets and locks of the last instance: the very files that it had made, and only when it
- * is proven dead and nobody listens there.
+ * Removes the sockets and locks that the last instance has made. It must be proven dead, and nobody
+ * may listen there.
  */
 async function removeRemains({ instance }: ServiceFile, context: RecoveryContext): Promise<void> {
   if (instance === undefined || instance.files.length === 0) return;
@@ -99,7 +99,7 @@ async function isListenedOn(path: string): Promise<boolean> {
   return isSocket === true && canConnect({ socket: path }, PROBE_MS);
 }
 
-/** Whether hosts other than this one have left their journal, or have it still. */
+/** Tells if hosts other than this one have a journal, or have left one. */
 function hasOthers(stateDir: string): boolean {
   return filesIn(stateDir, 'journal', 'claim').length > 1;
 }

@@ -1,0 +1,5 @@
+/**
+ * The SDK cancels by ending stdin and sends SIGTERM about 2 s later: a start in between would run
+ * an aborted query (measured, SDK 0.3.330).
+ */
+export const CANCEL_GRACE_MS = 2500;

@@ -1,0 +1,9 @@
+import type { EndReport, ExitCause } from '../reports.ts';
+
+/** A running process, as far as conversations and budgets need to know. */
+export interface RunningProcess {
+  readonly subject: { readonly sessionId: string | undefined };
+  readonly holdsSlot: boolean;
+  /** Ends it with its tree. */
+  end(cause: ExitCause, options?: object, reason?: string): Promise<EndReport>;
+}

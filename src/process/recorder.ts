@@ -1,0 +1,34 @@
+import type { SupervisorEvent, SupervisorEvents } from '../events.ts';
+import type { ManagedProcess } from './managed-process.ts';
+
+type On = <E extends SupervisorEvent>(
+  event: E,
+  listener: (detail: SupervisorEvents[E]) => void,
+) => unknown;
+
+/**
+ * Writes what starts and what ends into the history and into the files of the sessions.
+ *
+ * To be attached before any listener of the host's: what a host reads in its own is written by then.
+ */
+export function recordProcesses(on: On, live: ReadonlyMap<string, ManagedProcess>): void {
+  const running = new Map<string, ManagedProcess>();
+  const begin = ({ id }: { readonly id: string }): void => {
+    const process = live.get(id);
+    if (process === undefined) return;
+    running.set(id, process);
+    const { registry, record, session } = process;
+    registry.history.started(registry.owner.instance, record);
+    session?.started();
+  };
+  on('started', begin);
+  on('adopted', begin);
+  on('exited', (report) => {
+    const process = running.get(report.id);
+    running.delete(report.id);
+    if (process === undefined || process.isForfeit) return;
+    const { registry, record, session } = process;
+    session?.ended(report.cause);
+    registry.history.ended(registry.owner.instance, record, report);
+  });
+}
