@@ -163,6 +163,14 @@ export interface Listener {
   readonly uid?: number | undefined;
 }
 
+/** Whether anybody answers in a place. */
+export interface Probe {
+  /** Tells whether somebody takes connections there; never rejects. */
+  canConnect(endpoint: Endpoint, timeoutMs: number): Promise<boolean>;
+  /** Tells whether a GET of this address is answered with 2xx; never rejects. */
+  answersOk(url: string, timeoutMs: number): Promise<boolean>;
+}
+
 /** What a guardian has to know before it hears of any process. */
 export interface GuardRequest {
   /** The owner's instance, which names it in the cookies of all it starts. */
@@ -271,6 +279,7 @@ export interface Os {
     endpoint: Endpoint,
     among?: readonly number[],
   ) => Promise<readonly Listener[] | undefined>;
+  readonly probe: Probe;
   /** Whether this thread is the one that receives signals. */
   readonly isMainThread: boolean;
   /** Listens for a signal to the host, before everyone else; returns how to stop. */

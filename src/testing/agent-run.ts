@@ -1,6 +1,6 @@
 import { answerControl, type Heard, textOf } from './agent-controls.ts';
 import { AgentFrames, type Frame, flag, type ResultFacts } from './agent-frames.ts';
-import type { FakeAgentProcess } from './agent-process.ts';
+import type { AgentChild } from './agent-process.ts';
 import { type Decision, Question, REJECTED } from './agent-question.ts';
 import { RunningScript } from './agent-script.ts';
 import type {
@@ -25,7 +25,7 @@ const NOBODY_TO_ASK = 'there is nobody to ask (no canUseTool)';
 
 /** One agent at work: turn by turn, it does what its script says, and hears what the host says meanwhile. */
 export class RunningAgent {
-  readonly #process: FakeAgentProcess;
+  readonly #process: AgentChild;
   readonly #call: OpenCall;
   readonly #frames: AgentFrames;
   readonly #script: AgentScript;
@@ -39,7 +39,7 @@ export class RunningAgent {
   #turn: { said: string; rounds: number; denials: ResultFacts['denials'][number][] } | undefined;
   #interrupt: () => void = () => undefined;
 
-  constructor(process: FakeAgentProcess, call: OpenCall, script: AgentScript) {
+  constructor(process: AgentChild, call: OpenCall, script: AgentScript) {
     this.#process = process;
     this.#call = call;
     this.#script = script;

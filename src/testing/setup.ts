@@ -1,8 +1,9 @@
 // Loaded by a test runner before each test file: fails the file that leaves something behind, by name.
 import { AsyncResource } from 'node:async_hooks';
+import { systemClock } from '../os/clock.ts';
 import { testRunner } from '../os/runtime.ts';
 import { openedSupervisors } from '../supervisor/supervisor.ts';
-import { endLeaked, expectNoLeaks, LeakError, pause } from './leaks.ts';
+import { endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
 import { matchers } from './matchers.ts';
 
 const STOP_MS = 1000;
@@ -35,7 +36,11 @@ async function endAll(): Promise<void> {
   const stops = [...openedSupervisors().values()].map(async ({ supervisor }) => {
     await supervisor.deref()?.stop({ deadlineMs: STOP_MS });
   });
-  await Promise.race([Promise.allSettled(stops), pause(2 * STOP_MS)]);
+  const { promise: late, resolve: giveUp } = Promise.withResolvers<void>();
+  const cancel = systemClock.after(2 * STOP_MS, giveUp, { keepAlive: true });
+  await Promise.race([Promise.allSettled(stops), late]);
+  // A timer that is left would keep the runner from ending.
+  cancel();
 }
 
 function extend({ expect, afterAll }: { expect: Expect; afterAll: Hook }): void {
