@@ -1,23 +1,25 @@
 import { getSupervisor } from 'agent-supervisor';
 
 const supervisor = getSupervisor();
-supervisor.on('exited', ({ cause, forced }) => console.log(forced ? 'forced' : 'polite', cause));
+const wait = ['-e', 'setInterval(() => {}, 1000)'];
 
 export default {
   plugins: [
     {
       name: 'agents',
       apply: 'serve',
-      async configureServer(server) {
-        await supervisor.start(); // also after a restart of the server
-        const wait = ['-e', 'setInterval(() => {}, 1000)'];
-        server.middlewares.use('/agent', async (_request, response) => {
+      configureServer({ middlewares }) {
+        middlewares.use('/agent', async (_request, response) => {
+          await supervisor.start(); // a restart of the server has stopped it
           const agent = supervisor.spawn({ command: process.execPath, args: wait });
           await agent.started;
           response.end(`started ${agent.pid}`);
         });
       },
-      closeBundle: () => supervisor.stop(), // Vite waits for it when it closes
+      async closeBundle() {
+        const { ended } = await supervisor.stop(); // Vite waits for it when it closes
+        console.log(`ended ${ended.map(({ cause, forced }) => (forced ? 'forced' : cause))}`);
+      },
     },
   ],
 };

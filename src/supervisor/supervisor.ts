@@ -260,8 +260,12 @@ const NO_INIT =
 const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): number =>
   2 * (stdinEofMs + termMs + killMs) + 5000;
 
-/** What the host's own code has just done, at each reload perhaps: nothing to warn its operator of. */
-const SELF_INFLICTED: ReadonlySet<string> = new Set(['OPTIONS_REPLACED', 'DEFINITION_REPLACED']);
+/** What the host's own code has just done, and may well have meant: nothing to warn its operator of. */
+const SELF_INFLICTED: ReadonlySet<string> = new Set([
+  'OPTIONS_REPLACED',
+  'DEFINITION_REPLACED',
+  'SESSION_SHARED',
+]);
 
 // A registered symbol, so that the supervisors of every loaded copy of the package are found.
 const OPENED = Symbol.for('agent-supervisor.opened.v1');

@@ -3,7 +3,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { systemClock } from '../os/clock.ts';
 import { testRunner } from '../os/runtime.ts';
 import { openedSupervisors } from '../supervisor/supervisor.ts';
-import { endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
+import { describeLeaks, endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
 import { matchers } from './matchers.ts';
 
 const STOP_MS = 1000;
@@ -26,7 +26,8 @@ async function check(file: string | undefined): Promise<void> {
     if (!(error instanceof LeakError)) throw error;
     await endAll();
     await endLeaked(error.report.leaked);
-    error.message = `${file ?? 'This test file'} has left something behind.\n${error.message}`;
+    const what = describeLeaks(error.report, { areEnded: true });
+    error.message = `${file ?? 'This test file'} has left something behind.\n${what}`;
     throw error;
   }
 }

@@ -9,7 +9,7 @@ import { afterAll, describe, expect } from 'vitest';
 import { hostProject } from '../../kit/bundled-host.ts';
 import { CAN_UNSHARE, UNSHARE } from '../../kit/pid-namespace.ts';
 import { endByMarker, eventually, findByMarker } from '../../kit/process-table.ts';
-import { startProgram } from '../../kit/start-program.ts';
+import { type Program, startProgram } from '../../kit/start-program.ts';
 import { it as base, CAN_WATCH } from '../../kit/supervised.ts';
 import { TOOLS, tool } from '../../kit/tools.ts';
 
@@ -32,7 +32,16 @@ await writeFile(
 
 afterAll(() => project.remove());
 
-const it = base.extend('place', async ({ home }, { onCleanup }) => {
+interface Place {
+  readonly home: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Starts a command in a process group of its own, as a terminal does. */
+  start(...command: string[]): Program;
+  /** Resolves when nobody is left, guardians included. */
+  nobodyLeft(): Promise<unknown>;
+}
+
+const it = base.extend('place', async ({ home }, { onCleanup }): Promise<Place> => {
   const marker = randomUUID();
   const env = {
     ...process.env,
@@ -43,11 +52,8 @@ const it = base.extend('place', async ({ home }, { onCleanup }) => {
   return {
     home,
     env,
-    /** Starts a command in a process group of its own, as a terminal does. */
     start: (...command: string[]) => startProgram(['setsid', ...command], { cwd: folder, env }),
-    /** Resolves when nobody is left, guardians included, but for the pids that are named. */
-    nobodyLeft: (...but: number[]) =>
-      eventually(() => findByMarker(MARKER, marker).every(({ pid }) => but.includes(pid)), WAIT),
+    nobodyLeft: () => eventually(() => findByMarker(MARKER, marker).length === 0, WAIT),
   };
 });
 
@@ -110,14 +116,34 @@ describe.runIf(CAN_WATCH)('the recipe', { timeout: 120_000 }, () => {
     await place.nobodyLeft();
   });
 
-  it('for Vite: a closing dev server ends the agent politely', async ({ place }) => {
+  const startVite = async (place: Pick<Place, 'start'>) => {
     const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
     const program = place.start(process.execPath, vite, '--host', '127.0.0.1', '--port', '41875');
     const ask = () => fetch('http://127.0.0.1:41875/agent').then((answer) => answer.text());
-    expect(await eventually(() => ask().catch(() => undefined), WAIT)).toMatch(/^started \d+/);
+    const answer = () => eventually(() => ask().catch(() => undefined), WAIT);
+    expect(await answer()).toMatch(/^started \d+/);
+    return { program, answer };
+  };
+
+  it('for Vite: a dev server that restarts or closes ends the agent politely', async ({
+    place,
+  }) => {
+    const { program, answer } = await startVite(place);
+    const config = join(folder, 'vite.config.js');
+    await writeFile(config, `${await readFile(config, 'utf8')}// changed\n`);
+    await program.line('ended shutdown');
+    expect(await answer()).toMatch(/^started \d+/);
     program.kill('SIGTERM');
     await program.end;
-    expect(ends(program.stdout)).toEqual(['polite shutdown']);
+    expect(program.stdout.trimEnd().split('\n').at(-1)).toBe('ended shutdown');
+    await place.nobodyLeft();
+  });
+
+  it('for Vite: Ctrl-C leaves nobody', async ({ place }) => {
+    const { program } = await startVite(place);
+    process.kill(-program.pid, 'SIGINT');
+    await program.end;
+    expect(program.stdout).not.toContain('ended');
     await place.nobodyLeft();
   });
 
