@@ -48,7 +48,7 @@ const it = base.extend('place', async ({ home }, { onCleanup }): Promise<Place> 
     ...{ [MARKER]: marker, AGENT_SUPERVISOR_STATE_DIR: join(home, 'state') },
     PATH: `${join(TOOLS, 'node_modules/.bin')}:${process.env['PATH']}`,
   };
-  onCleanup(() => endByMarker(MARKER, marker));
+  onCleanup(async () => void (await endByMarker(MARKER, marker)));
   return {
     home,
     env,
