@@ -19,6 +19,7 @@ import {
   type SignalResult,
   type Usage,
 } from '../src/os/os.ts';
+import { answersOk, canConnect } from '../src/os/probe.ts';
 import { pipedOf, type StdioOptions } from '../src/process/stdio-options.ts';
 import { FakeClock } from './fake-clock.ts';
 
@@ -77,6 +78,7 @@ export class FakeOs implements Os {
   readonly hasGroup?: (pgid: number) => boolean;
   readonly pidSupply?: NonNullable<Os['pidSupply']>;
   readonly clock = new FakeClock();
+  readonly probe = { canConnect, answersOk };
   /** The calls in order: `launch a`, `EOF 100`, `SIGTERM 100`, `SIGKILL -100` (a group). */
   readonly log: string[] = [];
   /** The log with the time of each call: `2000 SIGTERM -100`. */

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { npm } from './npm.ts';
+import { TOOLS } from './tools.ts';
 import { copyTree } from './tree.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -73,8 +74,8 @@ export interface SampleProject {
   remove(): Promise<void>;
 }
 
-/** Makes a project with a built copy of the package and, with `packages`, those from the npm registry. */
-export async function makeSampleProject(packages: readonly string[] = []): Promise<SampleProject> {
+/** Makes a project beside a built copy of the package. Jest has to be installed: `tool('jest')`. */
+export async function makeSampleProject(): Promise<SampleProject> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'agent-supervisor-sample-')));
   const [tree, project] = [join(folder, 'tree'), join(folder, 'project')];
   await copyTree(tree);
@@ -82,8 +83,6 @@ export async function makeSampleProject(packages: readonly string[] = []): Promi
   await mkdir(join(project, 'node_modules'), { recursive: true });
   await writeFile(join(project, 'package.json'), JSON.stringify(MANIFEST));
   await writeFile(join(project, 'vitest.config.mjs'), VITEST_CONFIG);
-  if (packages.length > 0)
-    await npm(['install', '--no-audit', '--no-fund', '--ignore-scripts', ...packages], project);
   await symlink(tree, join(project, 'node_modules/agent-supervisor'), 'junction');
   for (const name of ['vitest', '@anthropic-ai'])
     await symlink(
@@ -94,7 +93,7 @@ export async function makeSampleProject(packages: readonly string[] = []): Promi
   const write = (name: string, code: string) => writeFile(join(project, name), code);
   const runFile: SampleProject['runFile'] = async (runner, name, code) => {
     await write(name, code);
-    return runCommand(project, COMMANDS[runner](project, name));
+    return runCommand(project, COMMANDS[runner](name));
   };
   return {
     write,
@@ -113,12 +112,10 @@ const MANIFEST = {
 };
 const VITEST_CONFIG = `export default { test: { include: ['*.test.*'], setupFiles: ['${SETUP}'] } };\n`;
 
-const COMMANDS: Readonly<Record<Runner, (project: string, name: string) => string[]>> = {
-  vitest: (_project, name) => [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', name],
-  jest: (project, name) => [
-    ...['--experimental-vm-modules', join(project, 'node_modules/jest/bin/jest.js'), name],
-  ],
-  'node:test': (_project, name) => ['--import', SETUP, '--test', name],
+const COMMANDS: Readonly<Record<Runner, (name: string) => string[]>> = {
+  vitest: (name) => [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', name],
+  jest: (name) => ['--experimental-vm-modules', join(TOOLS, 'node_modules/jest/bin/jest.js'), name],
+  'node:test': (name) => ['--import', SETUP, '--test', name],
 };
 
 function runCommand(project: string, args: readonly string[]): Promise<Outcome> {

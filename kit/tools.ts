@@ -6,6 +6,7 @@ import { installOnce } from './install-once.ts';
 const SCRIPTS = {
   concurrently: 'concurrently/dist/bin/index.js',
   esbuild: 'esbuild/bin/esbuild',
+  jest: 'jest/bin/jest.js',
   nodemon: 'nodemon/bin/nodemon.js',
   pm2: 'pm2/bin/pm2',
   tsx: 'tsx/dist/cli.mjs',
@@ -21,7 +22,11 @@ export const TOOLS = join(import.meta.dirname, 'tools');
 const BUNDLERS = join(import.meta.dirname, 'bundlers');
 
 /** Other packages in it: libraries that hosts use beside this one. */
-export const LIBRARY_NAMES = ['signal-exit', 'signal-exit-3'] as const;
+export const LIBRARY_NAMES = [
+  '@happy-dom/global-registrator',
+  'signal-exit',
+  'signal-exit-3',
+] as const;
 
 /**
  * Returns the absolute path of a tool's script. The first call on a machine installs all of them. Call

@@ -28,7 +28,6 @@ function lines(report: DoctorReport, paint: Paint): string[] {
     : 'not there yet';
   return [
     `agent-supervisor ${host.packageVersion} on ${host.runtime} ${host.runtimeVersion}, ${host.platform} ${host.arch}`,
-    ...(host.bundled.length === 0 ? [] : [`with ${host.bundled.map(nameOf).join(', ')}`]),
     `${plain(stateDir.path)}: ${size}; ${counted(owners.length, 'host')}, ${counted(alive, 'live process', 'live processes')}`,
     '',
     ...checks.flatMap((check) => checkLines(check, paint)),
@@ -36,9 +35,6 @@ function lines(report: DoctorReport, paint: Paint): string[] {
     verdict(checks, paint),
   ];
 }
-
-const nameOf = ({ name, version }: DoctorReport['host']['bundled'][number]): string =>
-  `${name} ${version}`;
 
 function checkLines({ id, status, summary, advice }: Check, paint: Paint): string[] {
   const first = `${paint(STYLES[status], MARKS[status])} ${paint('bold', id.padEnd(12))} ${plain(summary)}`;

@@ -39,7 +39,7 @@ async function isReadyNow(ready: Ready, pid: number, isStarting: boolean): Promi
   const context = { pid, signal: controller.signal, timeoutMs: PROBE_MS };
   const [answer, holders] = await Promise.all([
     // A check of the caller's may throw, or never answer.
-    Promise.race([answers(ready, context).catch(() => false), promise]),
+    Promise.race([answers(ready, context, os).catch(() => false), promise]),
     endpoint && holding(endpoint, [pid], os),
   ]);
   cancel();

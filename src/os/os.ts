@@ -183,6 +183,14 @@ export interface Listener {
   readonly uid?: number | undefined;
 }
 
+/** Probes an address: does anything answer there? */
+export interface Probe {
+  /** Tells whether somebody takes connections there; never rejects. */
+  canConnect(endpoint: Endpoint, timeoutMs: number): Promise<boolean>;
+  /** Tells whether a GET of this address is answered with 2xx; never rejects. */
+  answersOk(url: string, timeoutMs: number): Promise<boolean>;
+}
+
 /** The parameters of a guardian, before it learns of any process. */
 export interface GuardRequest {
   /** The owner's instance id, which is in the cookies of all processes it starts. */
@@ -330,6 +338,7 @@ export interface Os {
     endpoint: Endpoint,
     among?: readonly number[],
   ) => Promise<readonly Listener[] | undefined>;
+  readonly probe: Probe;
   /** True if this thread receives the signals sent to the process. */
   readonly isMainThread: boolean;
   /**

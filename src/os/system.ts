@@ -13,6 +13,7 @@ import { darwinListeners, linuxListeners, windowsListeners } from './listeners.t
 import { askForLife, listenForLife, socketKey } from './liveness-socket.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { readPidSupply, recentPidSupply } from './pid-supply.ts';
+import { answersOk, canConnect } from './probe.ts';
 import { linuxRlimits } from './rlimits.ts';
 import { electronPath } from './runtime.ts';
 import { fileTimeMs, secondsMs, ticksMs } from './start-time.ts';
@@ -108,6 +109,7 @@ function compose(platform: Platform, processes: Processes, identify: () => SelfI
     guard: startGuard,
     heartbeat: { beatMs: 10_000, giveUpMs: 60_000, lookMs: 5000 },
     sample: sampleUsage,
+    probe: { canConnect, answersOk },
     get isMainThread() {
       return builtin('node:worker_threads').isMainThread;
     },

@@ -70,7 +70,7 @@ async function ask(wait: ReadyWait, signal: AbortSignal): Promise<ReadyOutcome> 
     return { is: isThere ? 'ready' : 'late' };
   }
   const pid = wait.pid();
-  if (!(await answers(ready, { pid, signal, timeoutMs: PROBE_MS }))) return { is: 'late' };
+  if (!(await answers(ready, { pid, signal, timeoutMs: PROBE_MS }, os))) return { is: 'late' };
   const endpoint = endpointOf(ready);
   if (endpoint === undefined) return { is: 'ready' };
   const { ours, isTold } = await holding(endpoint, [pid], os);

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import type { Endpoint, Listener, Os } from '../os/os.ts';
-import { answersOk, canConnect } from '../os/probe.ts';
 import type { Ready } from './ready.ts';
 
 /** How long one attempt to reach a daemon may take. */
@@ -29,11 +28,12 @@ export function socketPath(socket: string): string {
 export async function answers(
   ready: Exclude<Ready, { stdout: RegExp }>,
   context: { readonly pid: number; readonly signal: AbortSignal; readonly timeoutMs: number },
+  { probe }: Pick<Os, 'probe'>,
 ): Promise<boolean> {
   const { timeoutMs } = context;
   if ('check' in ready) return (await ready.check(context)) === true;
-  if ('url' in ready) return answersOk(ready.url, timeoutMs);
-  return canConnect(endpointOf(ready) ?? ready, timeoutMs);
+  if ('url' in ready) return probe.answersOk(ready.url, timeoutMs);
+  return probe.canConnect(endpointOf(ready) ?? ready, timeoutMs);
 }
 
 /** Who holds an endpoint, of some processes on the one side and all others on the other. */

@@ -1,6 +1,5 @@
 import { SupervisorError } from '../index.ts';
 import type { Endpoint, Listener, Os } from '../os/os.ts';
-import { canConnect } from '../os/probe.ts';
 import { endpointOf, nameListeners, PROBE_MS } from '../ready/readiness.ts';
 import type { CheckedReady } from './definition.ts';
 
@@ -20,7 +19,7 @@ export function localEndpointOf(ready: CheckedReady | undefined): Endpoint | und
  * @throws SupervisorError `ALREADY_RUNNING` naming who listens there
  */
 export async function assertFree(endpoint: Endpoint, name: string, os: Os): Promise<void> {
-  if (await canConnect(endpoint, PROBE_MS))
+  if (await os.probe.canConnect(endpoint, PROBE_MS))
     throw taken(endpoint, name, await os.listeners?.(endpoint));
 }
 

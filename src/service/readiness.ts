@@ -99,7 +99,7 @@ async function ask(
 ): Promise<boolean> {
   const { by } = ready;
   const context = { pid: process.pid ?? 0, signal, timeoutMs: PROBE_MS };
-  if ('stdout' in by || !(await answers(by, context))) return false;
+  if ('stdout' in by || !(await answers(by, context, internals.os))) return false;
   const endpoint = localEndpointOf(ready);
   return endpoint === undefined || isOwn(process, endpoint, name, internals);
 }

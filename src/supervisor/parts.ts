@@ -43,7 +43,11 @@ const takeoverPatienceMs = ({ stdinEofMs, termMs, killMs }: LadderOptions): numb
   2 * (stdinEofMs + termMs + killMs) + 5000;
 
 /** Warnings of what the host's own code has just done, at each reload perhaps: its operator is not told. */
-const SELF_INFLICTED: ReadonlySet<string> = new Set(['OPTIONS_REPLACED', 'DEFINITION_REPLACED']);
+const SELF_INFLICTED: ReadonlySet<string> = new Set([
+  'OPTIONS_REPLACED',
+  'DEFINITION_REPLACED',
+  'SESSION_SHARED',
+]);
 
 /** The parts of one supervisor, put together. */
 export class SupervisorParts {

@@ -1,7 +1,7 @@
 import { answerControl, type InputFrame, textOf } from './agent-controls.ts';
 import { AgentFrames, type Frame, flag, type ResultFacts } from './agent-frames.ts';
 import { type Decision, PermissionRequest, REJECTED } from './agent-permission.ts';
-import type { FakeAgentProcess } from './agent-process.ts';
+import type { AgentChild } from './agent-process.ts';
 import { type AgentCall, type AgentScript, RunningScript } from './agent-script.ts';
 import type {
   AgentStep,
@@ -24,7 +24,7 @@ const NOBODY_TO_ASK = 'there is nobody to ask (no canUseTool)';
 
 /** A running fake agent: it does the steps of its script turn by turn, and reads the host's frames. */
 export class RunningAgent {
-  readonly #process: FakeAgentProcess;
+  readonly #process: AgentChild;
   readonly #call: OpenCall;
   readonly #frames: AgentFrames;
   readonly #script: AgentScript;
@@ -38,7 +38,7 @@ export class RunningAgent {
   #turn: { said: string; rounds: number; denials: ResultFacts['denials'][number][] } | undefined;
   #interrupt: () => void = () => undefined;
 
-  constructor(process: FakeAgentProcess, call: OpenCall, script: AgentScript) {
+  constructor(process: AgentChild, call: OpenCall, script: AgentScript) {
     this.#process = process;
     this.#call = call;
     this.#script = script;

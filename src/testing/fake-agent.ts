@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
 import type { HookOptions } from '../index.ts';
-import { FakeAgentProcess } from './agent-process.ts';
+import { AgentChild, type FakeAgentProcess } from './agent-process.ts';
 import { RunningAgent } from './agent-run.ts';
 import type { AgentCall, AgentScript } from './agent-script.ts';
 import { isStep } from './agent-steps.ts';
@@ -36,8 +36,8 @@ const agentScript = z.custom(
 export function fakeAgent(script: AgentScript): FakeAgent {
   parseInput(agentScript, script, 'fakeAgent', 'script');
   const calls: AgentCall[] = [];
-  const start = ({ command, args, cwd, env = {} }: HookOptions): FakeAgentProcess => {
-    const process = new FakeAgentProcess(
+  const start = ({ command, args, cwd, env = {} }: HookOptions): AgentChild => {
+    const process = new AgentChild(
       (line) => agent.receive(line),
       () => agent.receiveEnd(),
     );

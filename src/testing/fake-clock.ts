@@ -56,6 +56,8 @@ export class FakeClock implements Clock {
   #frozenMs = 0;
   #wallMs = Date.UTC(2026, 10, 23);
   #timers = new Set<Timer>();
+  /** What takes real time: looks at the process table, say. */
+  readonly #work = new Set<Promise<unknown>>();
   readonly #timersAllowed: boolean;
 
   /** With `timers: false`, setting a timer throws. */
@@ -127,9 +129,22 @@ export class FakeClock implements Clock {
     }
   }
 
-  /** Runs all pending work that needs no time. */
+  /** Runs all pending work that needs no time, a supervisor's own looks at the system included. */
   async settle(): Promise<void> {
-    for (let left = SETTLE_TURNS; left > 0; left--) await turn();
+    for (let left = SETTLE_TURNS; left > 0; left--) {
+      await turn();
+      if (this.#work.size === 0) continue;
+      await Promise.all(this.#work);
+      left = SETTLE_TURNS;
+    }
+  }
+
+  /** @internal Lets no time pass until a promise settles. */
+  waitFor<T>(work: Promise<T>): Promise<T> {
+    const settled = Promise.allSettled([work]);
+    this.#work.add(settled);
+    void settled.then(() => this.#work.delete(settled));
+    return work;
   }
 
   /** Lets time pass until `promise` settles; throws if that takes longer than `limitMs`. */

@@ -24,6 +24,11 @@ export {
 } from './agent-steps.ts';
 export { type FakeAgent, fakeAgent } from './fake-agent.ts';
 export { FakeClock, type FakeTimer } from './fake-clock.ts';
+export {
+  type FakeProcess,
+  type FakeProgram,
+  fakeProgram,
+} from './fake-program.ts';
 export { type HostDeath, type KillHostOptions, killHost } from './kill-host.ts';
 export {
   type ExpectNoLeaksOptions,

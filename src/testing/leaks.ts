@@ -189,7 +189,10 @@ function waitingOf({ internals }: OpenedSupervisor): QueuedRequest[] {
 }
 
 /** Formats the leaks for the message of a failed test. */
-export function describeLeaks({ leaked, queued, kept }: LeakReport): string {
+export function describeLeaks(
+  { leaked, queued, kept }: LeakReport,
+  { areEnded = false } = {},
+): string {
   const of = (sessionId: string | undefined): string =>
     sessionId === undefined ? '' : `, session "${sessionId}"`;
   const processLine = ({ pid, command, id, sessionId }: LeakedProcess): string =>
@@ -200,7 +203,8 @@ export function describeLeaks({ leaked, queued, kept }: LeakReport): string {
     ...queued.map(({ sessionId, waitedMs }) => `  queued for ${waitedMs} ms${of(sessionId)}`),
     'End them before the test ends: await supervisor.stop(), process.terminate(), or dispose the supervisor (await using).',
   ];
-  if (leaked.length > 0)
+  if (areEnded) lines.push('They have been ended now.');
+  else if (leaked.length > 0)
     lines.push(`By hand: kill -KILL ${leaked.map(({ pid }) => pid).join(' ')}`);
   if (kept.length > 0) lines.push('Kept on purpose, and no leak:', ...kept.map(processLine));
   return lines.join('\n');

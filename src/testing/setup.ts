@@ -5,7 +5,7 @@ import { systemClock } from '../os/clock.ts';
 import { testRunner } from '../os/runtime.ts';
 import { within } from '../os/wait.ts';
 import { openedSupervisors } from '../supervisor/internals.ts';
-import { endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
+import { describeLeaks, endLeaked, expectNoLeaks, LeakError } from './leaks.ts';
 import { matchers } from './matchers.ts';
 
 const STOP_MS = 1000;
@@ -28,7 +28,8 @@ async function check(file: string | undefined): Promise<void> {
     if (!(error instanceof LeakError)) throw error;
     await endAll();
     await endLeaked(error.report.leaked);
-    error.message = `${file ?? 'This test file'} has left something behind.\n${error.message}`;
+    const what = describeLeaks(error.report, { areEnded: true });
+    error.message = `${file ?? 'This test file'} has left something behind.\n${what}`;
     throw error;
   }
 }
@@ -41,6 +42,7 @@ async function endAll(): Promise<void> {
   const stops = [...openedSupervisors().values()].map(async ({ supervisor }) => {
     await supervisor.deref()?.stop({ deadlineMs: STOP_MS });
   });
+  // It leaves no timer, which would keep the runner from ending.
   await within(2 * STOP_MS, Promise.allSettled(stops), systemClock);
 }
 

@@ -14,17 +14,21 @@ import { type Clock, sleep, systemClock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { supervisorOptions } from '../supervisor/internals.ts';
-import { withAgent } from './agent-os.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';
+import { withFakes } from './fake-launches.ts';
+import { type FakeProgram, isFakeProgram } from './fake-program.ts';
 import { endLeaked, expectNoLeaks, findLeaks, type LeakReport } from './leaks.ts';
+import { waitingWith } from './waiting-system.ts';
 
-/** Options of a supervisor, and three more for tests. */
+/** Options of a supervisor, and four more for tests. */
 export interface TestSupervisorOptions extends SupervisorOptions {
   /** Makes `getSupervisor()` return it until it is disposed. @default false */
   asSingleton?: boolean | undefined;
   /** Replaces every process with stream-json input: no process is started for it. */
   agent?: FakeAgent | undefined;
+  /** Replaces every launch of a command, the key: no process is started for it. */
+  programs?: Readonly<Record<string, FakeProgram>> | undefined;
   /** The supervisor's clock. Default: the system's. */
   clock?: Clock | undefined;
 }
@@ -43,6 +47,13 @@ const testOptions = z.extend(made(supervisorOptions), {
     z.custom<FakeAgent>((value) => typeof value === 'function' && 'calls' in value, {
       error: 'must be a fakeAgent(…)',
     }),
+  ),
+  programs: z._default(
+    z.record(
+      z.string(),
+      z.custom<FakeProgram>(isFakeProgram, { error: 'must be a fakeProgram(…)' }),
+    ),
+    {},
   ),
   clock: z.optional(
     z.custom<Clock>(
@@ -65,13 +76,19 @@ const testOptions = z.extend(made(supervisorOptions), {
  * ```
  */
 export function createTestSupervisor(options: TestSupervisorOptions = {}): TestSupervisor {
-  const { asSingleton, agent, clock } = parseInput(testOptions, options, 'createTestSupervisor');
-  const { asSingleton: _1, agent: _2, clock: _3, ...own } = options;
+  const { asSingleton, agent, programs, clock } = parseInput(
+    testOptions,
+    options,
+    'createTestSupervisor',
+  );
+  const { asSingleton: _1, agent: _2, programs: _3, clock: _4, ...own } = options;
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
   // No heartbeat: no other host uses this folder.
-  const { heartbeat: _4, ...alone } = systemOs();
-  const os: Os = clock === undefined ? alone : { ...alone, clock };
-  const system = agent === undefined ? os : withAgent(os, agent);
+  const { heartbeat: _5, ...alone } = systemOs();
+  const timed: Os = clock === undefined ? alone : { ...alone, clock };
+  const hasFakes = agent !== undefined || Object.keys(programs).length > 0;
+  const faked = hasFakes ? withFakes(timed, { agent, programs }) : timed;
+  const system = clock instanceof FakeClock ? waitingWith(clock, faked) : faked;
   let supervisor: Supervisor;
   let restore: (() => void) | undefined;
   try {

@@ -23,9 +23,9 @@ const EXAMPLES = readdirSync(join(ROOT, 'examples'), { recursive: true, encoding
   .map((name) => `examples/${name.replaceAll('\\', '/')}`)
   .filter((name) => name.endsWith('.ts') && !name.startsWith('examples/demo/'));
 
-/** The TypeScript blocks of a page, each with the file that the comment above it names. */
+/** The blocks of code and configuration on a page, each with the file that the comment above it names. */
 function codeBlocks(page: string): { source: string | undefined; code: string }[] {
-  const blocks = page.matchAll(/(?:<!-- (\S+) -->\n)?```(?:ts|js)\n(.*?)```/gs);
+  const blocks = page.matchAll(/(?:<!-- (\S+) -->\n)?```(?:ts|js|json|ini|dockerfile)\n(.*?)```/gs);
   return Array.from(blocks, ([, source, code = '']) => ({ source, code }));
 }
 
