@@ -1,5 +1,6 @@
-import { lstatSync, statfsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { uptime } from 'node:os';
+import { statfsSync } from './builtin.ts';
 
 /**
  * File systems that one kernel alone can have mounted (linux/magic.h): ext2 to ext4, XFS, Btrfs, F2FS,

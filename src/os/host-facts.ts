@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
+import { statfsSync } from './builtin.ts';
 
 /** How much is used of what there is; without a limit where there is none, or none is known. */
 export interface Usage {
