@@ -5,11 +5,6 @@ import type { Os } from '../os/os.ts';
 import { HEARTBEAT_ID } from '../tree/identity.ts';
 import { assertReplaceable, createWhole, readOwnFile, replaceFile } from './files.ts';
 
-/*
- * Read by hand: launchers judge pid files, and to load zod for it would take them ten times as long as
- * all the rest.
- */
-
 /** The number of the format of heartbeat files; a reader acts on its own number only. */
 const HEARTBEAT_VERSION = 1;
 
