@@ -46,19 +46,19 @@ describe('the entry', async () => {
       'daemon/heartbeats.ts',
       'daemon/index.ts',
       'daemon/inspect.ts',
-      'ready/readiness.ts',
     ]);
     const stations = modules.filter((path) => !/^(?:os|daemon)\//.test(path));
     // Who is dead is judged here; nobody is signalled.
     expect(stations).toEqual([
       'containment/failure-detector.ts',
+      'containment/heartbeat.ts',
+      'containment/judge.ts',
+      'ready/readiness.ts',
       'store/files.ts',
       'store/heartbeat-file.ts',
-      'containment/heartbeat.ts',
-      'tree/identity.ts',
-      'containment/judge.ts',
       'store/pid-file.ts',
       'store/pid-record.ts',
+      'tree/identity.ts',
     ]);
   });
 
