@@ -20,7 +20,7 @@ export type { SpawnLock } from './spawn-lock.ts';
 
 /*
  * Launchers are hooks that run at every keystroke. What they need that find their daemon ready is
- * imported here; everything else, zod among it, only when it is asked for.
+ * imported here; everything else, the main entry with it, only when it is asked for.
  */
 const rest = () => import('./rest.ts');
 

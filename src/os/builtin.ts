@@ -1,3 +1,4 @@
+import type { StatsFs } from 'node:fs';
 import { createRequire } from 'node:module';
 
 /**
@@ -12,3 +13,6 @@ export const builtin = ((name: string) =>
   typeof process.getBuiltinModule === 'function'
     ? process.getBuiltinModule(name)
     : createRequire(process.execPath)(name)) as typeof process.getBuiltinModule;
+
+/** An old Bun has none: an import of its name would fail, and with it that of the package. */
+export const statfsSync = (path: string): StatsFs => builtin('node:fs').statfsSync(path);

@@ -1,5 +1,6 @@
-import { lstatSync, statfsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { uptime } from 'node:os';
+import { statfsSync } from './builtin.ts';
 
 /**
  * Types of file systems that only one kernel can mount at a time (linux/magic.h). They are ext2 to

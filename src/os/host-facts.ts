@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
+import { statfsSync } from './builtin.ts';
 
 /** An amount in use and its limit; `undefined` if there is no limit, or none is known. */
 export interface Usage {

@@ -163,9 +163,17 @@ function start(
  * Otherwise execa would resume the stream in the next turn of the event loop, and Node at the exit.
  */
 function keepUnread(child: ChildProcess, stdout: Readable): void {
-  // Both check these properties, and nobody else does in that turn.
-  Object.defineProperty(stdout, 'readableFlowing', { value: false, configurable: true });
-  setImmediate(() => Reflect.deleteProperty(stdout, 'readableFlowing'));
+  const inherited = Object.getPrototypeOf(stdout) as Readable;
+  let isFirstTurn = true;
+  // Both look here, and nobody else in that turn. (To delete it would make a slow, large object of each stream.)
+  Object.defineProperty(stdout, 'readableFlowing', {
+    get: () => !isFirstTurn && Reflect.get(inherited, 'readableFlowing', stdout),
+    set: (flowing: unknown) => Reflect.set(inherited, 'readableFlowing', flowing, stdout),
+    configurable: true,
+  });
+  setImmediate(() => {
+    isFirstTurn = false;
+  });
   Object.defineProperty(child, 'stdio', { value: [child.stdin, null, child.stderr] });
 }
 

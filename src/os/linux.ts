@@ -94,14 +94,27 @@ function readCookie(pid: number | string): string | null | undefined {
 
 const NO_TAGS: readonly string[] = [];
 const LENGTH_OF_TAG = 19;
+const [ZERO, NINE] = [0x30, 0x39];
 
 /** The hard limits of a process that have as many digits as a tag; every user may read them. */
 function readTags(pid: number | string): readonly string[] {
   const length = readProc(`/proc/${pid}/limits`);
-  if (length <= 0) return NO_TAGS;
+  if (!holdsTag(length)) return NO_TAGS;
   const values = Object.values(parseLimits(buffer.toString('latin1', 0, length)));
   const tags = values.filter((value) => value.length === LENGTH_OF_TAG);
   return tags.length === 0 ? NO_TAGS : tags;
+}
+
+/** Tells whether the buffer holds a number as long as a tag: few processes have one, and a text of each would be garbage. */
+function holdsTag(length: number): boolean {
+  let digits = 0;
+  for (let at = 0; at < length; at++) {
+    const byte = buffer[at] ?? 0;
+    const isDigit = byte >= ZERO && byte <= NINE;
+    if (!isDigit && digits === LENGTH_OF_TAG) return true;
+    digits = isDigit ? digits + 1 : 0;
+  }
+  return false;
 }
 
 /** Adds a process to the table; returns `false` if its environment is not there yet. */

@@ -1,4 +1,5 @@
-import { readFileSync, statfsSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { statfsSync } from './builtin.ts';
 import type { PidSupply } from './os.ts';
 
 const STAT = '/proc/stat';

@@ -16,8 +16,13 @@ const OLDEST_NODE = [22, 12] as const;
 
 /** The reason why this runtime cannot start processes, with advice; `undefined` if it can. */
 export function whyTooOld(versions: NodeJS.ProcessVersions = process.versions): string | undefined {
+  const { bun, deno } = versions;
   // Bun and Deno also report a Node version.
-  if (versions['bun'] !== undefined || versions['deno'] !== undefined) return undefined;
+  if (deno !== undefined) return undefined;
+  // execa imports it by name: no old Bun can load it.
+  if (bun !== undefined && !('addAbortListener' in builtin('node:events')))
+    return `agent-supervisor starts nothing under Bun ${bun}: use Bun 1.2.2 or later, or Node.`;
+  if (bun !== undefined) return undefined;
   const [major = 0, minor = 0] = versions.node.split('.').map(Number);
   const [least, leastMinor] = OLDEST_NODE;
   if (major > least || (major === least && minor >= leastMinor)) return undefined;

@@ -6,11 +6,6 @@ import { createExclusive, takeIf } from './exclusive.ts';
 import { assertReplaceable, readOwnFile, replaceFile } from './files.ts';
 import { givenUpPath, heartbeatPath, heartbeatSocket } from './layout.ts';
 
-/*
- * Read by hand: launchers judge pid files, and to load zod for it would take them ten times as long as
- * all the rest.
- */
-
 /** The number of the format of heartbeat files; a reader acts on its own number only. */
 const HEARTBEAT_VERSION = 1;
 

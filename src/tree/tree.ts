@@ -217,22 +217,23 @@ interface TableIndex {
   readonly byMark: ReadonlyMap<string, ProcessEntry[]>;
 }
 
-// Many trees are found in one shared snapshot, so each snapshot is indexed once.
-const indexes = new WeakMap<ProcessTable, TableIndex>();
+const INDEX = Symbol('index');
 
-function indexOf(table: ProcessTable): TableIndex {
-  let index = indexes.get(table);
-  if (index === undefined) {
+/**
+ * Many trees are found in one shared snapshot, so each snapshot is indexed once. The index lies on the table
+ * itself: V8's scavenges keep every value of an old WeakMap, also where the key is dead.
+ */
+function indexOf(table: ProcessTable & { [INDEX]?: TableIndex }): TableIndex {
+  if (table[INDEX] === undefined) {
     const entries = [...table.values()];
-    index = {
+    table[INDEX] = {
       byParent: Map.groupBy(entries, (entry) => entry.ppid),
       byGroup: Map.groupBy(entries, (entry) => entry.pgid),
       bySession: Map.groupBy(entries, (entry) => entry.sid),
       byMark: groupByMark(entries),
     };
-    indexes.set(table, index);
   }
-  return index;
+  return table[INDEX];
 }
 
 function groupByMark(entries: readonly ProcessEntry[]): Map<string, ProcessEntry[]> {
