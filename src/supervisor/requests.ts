@@ -67,7 +67,7 @@ type Rules = Pick<ResolvedOptions, 'limits' | 'session'>;
 
 /** Checks a request on its own and against the supervisor's options. */
 export function checkRequest(input: SpawnRequest, rules: Rules, subject: string): CheckedRequest {
-  const request = parseInput(limitedRequest, input, subject);
+  const request = parseInput(limitedRequest, input, subject, 'request');
   const limits = consistentLimits(request, rules, subject);
   const { stdout, stderr } = pipedOf(request);
   // What is not seen cannot be missed.

@@ -21,7 +21,7 @@ describe('a definition', () => {
     [{ args: 'a' }, 'args', '"args" is a value of type string'],
     [{ env: { A: 1 } }, 'env.A', '"env.A" is a value of type number'],
     [{ cwd: '' }, 'cwd', '"cwd" is ""'],
-    [{ port: 8000 }, 'port', 'unknown option "port". Known here: name, ready, restart, breaker'],
+    [{ port: 8000 }, 'port', 'Did you mean "ready.port"? Known here: name, ready, restart'],
     [{ ready: {} }, 'ready', 'must have exactly one of port, url, socket, check, stdout'],
     [{ ready: { port: 1, url: 'http://localhost' } }, 'ready', 'must have exactly one of'],
     [{ ready: { port: 0 } }, 'ready.port', '"ready.port" is 0, but must be at least 1'],

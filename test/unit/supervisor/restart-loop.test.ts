@@ -150,19 +150,22 @@ describe('a run', () => {
     expect(await series.done).toMatchObject({ outcome: 'same-crash', restarts: 2 });
   });
 
-  it.each([
-    ['SPAWN_RATE', { spawnRate: { max: 1, windowMs: 60_000 } }, 1],
-    ['DEPTH_EXCEEDED', { maxDepth: 0 }, 0],
-  ])('is over when %s refuses it', async (code, options, restarts) => {
-    setUp(options as SupervisorOptions);
+  it('ends when its first start is refused', async () => {
+    setUp({ maxDepth: 0 });
+    const report = await fake.until(run().done);
+    expect(report).toMatchObject({ outcome: 'refused', restarts: 0 });
+    expect(report.reports.at(-1)?.error?.code).toBe('DEPTH_EXCEEDED');
+  });
+
+  it('waits out a spawn rate within its budget', async () => {
+    setUp({ spawnRate: { max: 1, windowMs: 600_000 } });
     const series = run();
-    if (restarts > 0) {
-      await end(1);
-      await fake.os.clock.advance(1000);
-    }
-    const report = await fake.until(series.done);
-    expect(report).toMatchObject({ outcome: 'refused', restarts });
-    expect(report.reports.at(-1)?.error?.code).toBe(code);
+    await end(1);
+    const report = await fake.until(series.done, 300_000);
+    expect(report).toMatchObject({ outcome: 'exhausted', restarts: 5 });
+    expect(report.reports.slice(1).map(({ error }) => error?.code)).toEqual(
+      Array(5).fill('SPAWN_RATE'),
+    );
   });
 
   it('remembers the last hundred ends', async () => {
