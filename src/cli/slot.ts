@@ -1,4 +1,4 @@
-import { type HeldLock, holdLock } from '../daemon/spawn-lock.ts';
+import { type HeldLock, holdLock } from '../containment/held-lock.ts';
 import { isSupervisorError } from '../index.ts';
 import { survey } from '../inspect/survey.ts';
 import { sleep } from '../os/clock.ts';

@@ -1,4 +1,6 @@
 import { dirname, resolve } from 'node:path';
+import { type HeldLock, holdLock } from '../containment/held-lock.ts';
+import { judgeRecorded } from '../containment/recorded-process.ts';
 import { SupervisorError } from '../index.ts';
 import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
@@ -23,13 +25,12 @@ import {
   removeStaleSocket,
   treeOfDaemon,
 } from './handover.ts';
-import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
+import { inspectPidFile, type PidFileView } from './inspect.ts';
 import { tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
 import { Refusals } from './refusals.ts';
 import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
-import { type HeldLock, holdLock } from './spawn-lock.ts';
 import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './start.ts';
 
 /** How long one who has removed his pid file may take to be gone. */

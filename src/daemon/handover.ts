@@ -1,5 +1,6 @@
 import { lstatSync, rmSync } from 'node:fs';
 import { readerOf } from '../containment/judge.ts';
+import { isOfThisNamespace, judgeRecorded, ownIdentity } from '../containment/recorded-process.ts';
 import { sleep } from '../os/clock.ts';
 import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
@@ -10,7 +11,6 @@ import { marksInCookie } from '../tree/cookie.ts';
 import { marksOf } from '../tree/marks.ts';
 import { Termination } from '../tree/termination.ts';
 import { ProcessTree } from '../tree/tracked-tree.ts';
-import { isOfThisNamespace, judgeRecorded, ownIdentity } from './inspect.ts';
 
 /** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
 const POLITE_MS = 10_000;

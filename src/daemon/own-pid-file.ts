@@ -1,6 +1,8 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { heartbeatIn } from '../containment/file-heartbeats.ts';
 import type { Heartbeat } from '../containment/heartbeat.ts';
+import { ownIdentity } from '../containment/recorded-process.ts';
 import { SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
@@ -11,8 +13,7 @@ import { asidePath, unfinishedKind } from '../store/layout.ts';
 import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../store/pid-record.ts';
 import { parseCookie } from '../tree/cookie.ts';
-import { heartbeatIn } from './heartbeats.ts';
-import { inspectPidFile, ownIdentity } from './inspect.ts';
+import { inspectPidFile } from './inspect.ts';
 import { readLaunchNote } from './launch-note.ts';
 import type { PidFileDetails } from './options.ts';
 import { checkPath, checkPidFileDetails } from './schema.ts';

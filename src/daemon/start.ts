@@ -1,5 +1,7 @@
 import { closeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { heartbeatIn } from '../containment/file-heartbeats.ts';
+import { ownIdentity } from '../containment/recorded-process.ts';
 import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { neededBy, sanitize } from '../process/environment.ts';
@@ -14,8 +16,6 @@ import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../t
 import { Tagging } from '../tree/tagging.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
 import { treeOfDaemon } from './handover.ts';
-import { heartbeatIn } from './heartbeats.ts';
-import { ownIdentity } from './inspect.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
 import { openLog } from './log-file.ts';
 import type { CheckedOptions } from './schema.ts';

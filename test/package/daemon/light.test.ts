@@ -43,7 +43,6 @@ describe('the entry', async () => {
     const modules = inSource(light);
     expect(modules.filter((path) => path.startsWith('daemon/'))).toEqual([
       'daemon/find.ts',
-      'daemon/heartbeats.ts',
       'daemon/index.ts',
       'daemon/inspect.ts',
     ]);
@@ -51,11 +50,15 @@ describe('the entry', async () => {
     // Who is dead is judged here; nobody is signalled.
     expect(stations).toEqual([
       'containment/failure-detector.ts',
+      'containment/file-heartbeats.ts',
       'containment/heartbeat.ts',
       'containment/judge.ts',
+      'containment/recorded-process.ts',
       'ready/readiness.ts',
+      'store/exclusive.ts',
       'store/files.ts',
       'store/heartbeat-file.ts',
+      'store/layout.ts',
       'store/pid-file.ts',
       'store/pid-record.ts',
       'tree/identity.ts',

@@ -1,10 +1,10 @@
-import { FailureDetector } from '../containment/failure-detector.ts';
-import { Heartbeat } from '../containment/heartbeat.ts';
 import type { Os } from '../os/os.ts';
+import { FailureDetector } from './failure-detector.ts';
+import { Heartbeat } from './heartbeat.ts';
 
 const detectors = new Map<string, FailureDetector>();
 
-/** Makes a heartbeat beside a lock or a pid file that names it; `undefined` where there is none. */
+/** Makes a heartbeat beside a lock or a pid file that names it; `undefined` where the system has none. */
 export function heartbeatIn(folder: string, id: string, os: Os): Heartbeat | undefined {
   const { heartbeat: times } = os;
   if (times === undefined) return undefined;
@@ -12,13 +12,13 @@ export function heartbeatIn(folder: string, id: string, os: Os): Heartbeat | und
     ...{ os, times, folder, id },
     graceMs: 0,
     isNeeded: () => true,
-    // Others hold by now what it named: whoever asks for it next finds them there.
+    // By now others hold what the file named, and its next reader finds them there.
     givenUp: () => undefined,
     warn: () => undefined,
   });
 }
 
-/** Who watches the heartbeats of a folder for this process. */
+/** Returns the failure detector of a folder; one for this process. */
 export function detectorOf(os: Os, folder: string): FailureDetector {
   const detector = detectors.get(folder) ?? new FailureDetector(os, folder);
   detectors.set(folder, detector);
