@@ -36,7 +36,7 @@ export class Guardian {
     return { state: this.#state(), pid: this.#guard?.pid };
   }
 
-  /** Warns once per stop of a stopped guardian: it would not notice the host's death. */
+  /** Warns of a stopped guardian, once per stop: it would not notice the host's death. */
   review(): void {
     const stopped = this.#state() === 'stopped';
     if (stopped && !this.#stopped)

@@ -166,7 +166,7 @@ export class Heartbeat {
     return { beats: ++this.#beats, socket: this.#socketKey, graceMs };
   }
 
-  /** Creates the socket unless the own one is still in its place. */
+  /** Creates the socket, unless this host's socket is still in its place. */
   #listen(): void {
     const { folder, os } = this.#options;
     if (os.liveness === undefined) return;

@@ -81,7 +81,7 @@ export class HostRemains {
     return this.#os.processes.snapshot().catch(() => new Map());
   }
 
-  /** Adds the trees that a registration proves: the process itself, or what it left if it has exited. */
+  /** Adds the trees that a registration proves: the process itself, and what it left if it has exited. */
   #claim(pid: number, startTime: string | undefined, table: ProcessTable): void {
     const leader = table.get(pid);
     // Windows reports a start time late, but still names the dead host as the parent.

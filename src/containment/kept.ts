@@ -162,7 +162,7 @@ export async function findKept(
       if (dryRun) continue;
       rmSync(path, { force: true });
       history?.lost(owner, record);
-      // Its host could be judged by this file as long as it was there.
+      // Before the heartbeat goes: without it, no host could judge the owner of these locks.
       if (isOfDeadNamespace) removeConversationLocks(owner, context);
       if (isOver(judge(header.owner)) || isOfDeadNamespace)
         removeHeartbeat(stateDir, header.owner.heartbeat);

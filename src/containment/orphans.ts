@@ -165,7 +165,11 @@ async function endTrees(
   return { ended, survivors, orphans, unproven, forgotten };
 }
 
-/** Returns a doubt if the record has no start time: it proves nothing of the process with its pid now. */
+/**
+ * Returns a reason for doubt if the record has no start time.
+ *
+ * Without a start time, nothing proves that the process with its pid now is the recorded one.
+ */
 async function doubtOf({ record }: Candidate, os: Os): Promise<Unproven | undefined> {
   if (record === undefined || record.startTime !== undefined) return undefined;
   const { pid, id } = record;

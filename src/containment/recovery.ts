@@ -106,7 +106,11 @@ function filesOfOthers({ stateDir, self }: RecoveryContext) {
 
 type Judge = (owner: Owner) => Promise<Judgement>;
 
-/** Returns a judge; where it needs a snapshot, taken now it shows the owners of all listed files. */
+/**
+ * Returns a judge of owners.
+ *
+ * Where it needs a snapshot, this one is taken after the files were listed, and so shows the owners of all.
+ */
 async function toJudge(files: readonly unknown[], context: RecoveryContext): Promise<Judge> {
   const read = files.length > 0 ? await readerOf(context.os) : () => undefined;
   return (owner) => judgeBy(owner, context, read);

@@ -24,7 +24,7 @@ export interface RegistryOptions {
   readonly ladder: LadderOptions;
   /** Times that the guardian gives the remains of this host; `undefined` for no guardian. */
   readonly guardian: { readonly politeMs: number; readonly forcedMs: number } | undefined;
-  /** Marks launched processes by a tag in a resource limit, beside the cookie. */
+  /** True to mark launched processes by a tag in a resource limit, beside the cookie. */
   readonly rlimitTag: boolean;
   warn(code: string, message: string, cause?: unknown): void;
   sweep(): Promise<unknown>;
@@ -199,7 +199,7 @@ export class Registry {
     return clock.now() - this.#openedAt - (clock.monotonicMs() - this.#openedAtMs);
   }
 
-  /** Takes the operator's request to end one of the own processes, if there is one. */
+  /** Takes the operator's request to end one of this host's processes, if there is one. */
   ordered(id: string): Order['cause'] | undefined {
     return takeOrder(this.#options.stateDir, { owner: this.owner.instance, id }, this.#os);
   }
@@ -215,7 +215,7 @@ export class Registry {
     this.#guardian?.review();
   }
 
-  /** Rewrites own files that were removed or changed; tells whether their folder can be trusted. */
+  /** Rewrites this host's files that were removed or changed; tells whether their folder can be trusted. */
   check(): boolean {
     const { stateDir } = this.#options;
     const flaw = this.#journal.check();

@@ -31,7 +31,7 @@ export interface OwnProcesses {
 }
 
 /**
- * Ends orphans once, found by the state directory and the process table.
+ * Finds and ends orphans once, by the state directory and the process table.
  *
  * Orphans are the processes of dead owners, survivors of a termination, and processes that carry this host's
  * cookie but belong to no known record.

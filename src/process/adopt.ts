@@ -224,7 +224,7 @@ async function findAdoptable(
 /**
  * Refuses a process that another host supervises.
  *
- * Call it after the record is in the own journal: of two hosts that adopt at once, at most one succeeds.
+ * Call it after the record is in this host's journal: of two hosts that adopt at once, at most one succeeds.
  */
 async function refuseIfHeld(entry: ProcessEntry, context: RecoveryContext): Promise<void> {
   const holder = await holderOf(entry, context);

@@ -59,7 +59,9 @@ export interface SupervisedProcess {
   once(event: 'error', listener: ErrorListener): void;
   off(event: 'exit', listener: ExitListener): void;
   off(event: 'error', listener: ErrorListener): void;
-  /** Resolves when the process runs; rejects with a {@link SupervisorError} if it is refused. */
+  /**
+   * Resolves when the process runs; rejects with a {@link SupervisorError} if it is refused or taken back.
+   */
   readonly started: Promise<void>;
   /** Resolves when the process and its whole tree are seen dead; never rejects. */
   readonly exited: Promise<ExitReport>;

@@ -60,7 +60,7 @@ export interface RunningParts {
   readonly child: ChildProcess | undefined;
   readonly record: SupervisionRecord;
   readonly registry: Registry;
-  /** The segment that names the process in the cookies of its tree. Default: the own segment. */
+  /** The segment that names the process in the cookies of its tree. Default: this host's segment for it. */
   readonly segment?: string;
   readonly budget?: Budget;
   /** Called when a termination has found no live member of the tree. */

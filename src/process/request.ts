@@ -145,9 +145,10 @@ export interface SpawnRequest extends StdioOptions {
   /** Rule for descendants that outlive the process. Default: the supervisor's `leftovers`. */
   leftovers?: 'terminate' | 'keep' | undefined;
   /**
-   * Lets the process live on when the host ends, even by a crash. @default false
+   * Lets the process live on when the host ends, even by a crash.
    *
-   * Neither the guardian nor `stop` ends the process, and the next host lists it. It has no pipes.
+   * Neither the guardian nor `stop` ends the process, and the next host lists it. It has no pipes. @default
+   * false
    */
   outlivesHost?: boolean | undefined;
   /** Called once the process runs, in the tick of its start. */

@@ -47,7 +47,7 @@ export function streamsOfTheSdk() {
 
 /** Sources and targets of a process's streams. */
 export interface StdioOptions {
-  /** `'pipe'`: the data written to {@link SupervisedProcess.stdin}. @default 'pipe' */
+  /** `'pipe'`: reads the data written to {@link SupervisedProcess.stdin}. @default 'pipe' */
   stdin?: 'pipe' | 'ignore' | 'inherit' | undefined;
   /** The complete stdin, which is ended after it. */
   input?: string | Uint8Array | undefined;

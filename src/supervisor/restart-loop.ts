@@ -33,9 +33,9 @@ export interface RunReport {
 /** A process that is started again when it crashes. */
 export interface Run {
   /**
-   * Aborted when the run is aborted.
+   * Aborted when the run is to end.
    *
-   * Causes are `stop`, its own signal, the end of its session, or a signal to its process from outside.
+   * Causes are `stop`, the run's own signal, the end of its session, or a signal to its process from outside.
    */
   readonly signal: AbortSignal;
   /** Resolves when the run is over; rejects only with what the attempt itself throws. */
