@@ -147,8 +147,8 @@ export interface SpawnRequest extends StdioOptions {
   /**
    * Lets the process live on when the host ends, even by a crash.
    *
-   * Neither the guardian nor `stop` ends the process, and the next host lists it. It has no pipes. @default
-   * false
+   * Neither the guardian nor `stop` ends the process, and the next host lists it. It has no pipes.
+   * @default false
    */
   outlivesHost?: boolean | undefined;
   /** Called once the process runs, in the tick of its start. */

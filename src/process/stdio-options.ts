@@ -52,8 +52,8 @@ export interface StdioOptions {
   /** The complete stdin, which is ended after it. */
   input?: string | Uint8Array | undefined;
   /**
-   * `'pipe'`: the process blocks on a full pipe until {@link SupervisedProcess.stdout} is read. @default
-   * 'pipe'
+   * `'pipe'`: the process blocks on a full pipe until {@link SupervisedProcess.stdout} is read.
+   * @default 'pipe'
    */
   stdout?: OutputTarget | undefined;
   /** `'pipe'`: always read, for {@link ExitReport.stderrTail}; another target leaves the tail empty. @default 'pipe' */
