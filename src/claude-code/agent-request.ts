@@ -1,7 +1,7 @@
 import { type EmptyValue, normalize } from './arguments.ts';
 import { conversationOf } from './conversation-flags.ts';
 
-/** What the arguments and the environment of an agent's request may be. */
+/** The parts of a request that Claude Code's rules read or rewrite. */
 interface AgentRequest {
   readonly args?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
@@ -32,7 +32,7 @@ export function agentRequest<Request extends AgentRequest>(
   };
 }
 
-/** What an agent's environment holds unless its caller has set it, once it is sanitized. */
+/** Returns the variables added to an agent's sanitized environment unless its caller has set them. */
 function defaultEnv(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return {
     // Keeps an agent from handing its work to Claude Code's own daemon (agent view, `claude --bg`; Claude

@@ -1,8 +1,12 @@
-/** What a request says of the conversation that its agent will run. */
+/** The conversation that an agent will run, as named by its request. */
 export interface NamedConversation {
-  /** Which one; `undefined` until the agent's first message names it. */
+  /** The conversation's id; `undefined` until the agent's first message names it. */
   readonly key: string | undefined;
-  /** A new one with a given id, by a fork too: the agent itself refuses an id that is in use (measured, SDK 0.3.330). */
+  /**
+   * True for a new conversation with a given id, including a fork with one.
+   *
+   * The agent itself refuses an id that is in use (measured, SDK 0.3.330).
+   */
   readonly isNew: boolean;
 }
 

@@ -4,11 +4,11 @@ import type { Identity, Owner } from '../tree/identity.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import type { FailureDetector } from './failure-detector.ts';
 
-/** The eyes of one host that judges another. */
+/** The means of one host to judge whether another is alive. */
 export interface JudgeContext {
   readonly os: Pick<Os, 'processes'>;
   readonly self: Omit<Owner, 'instance'>;
-  /** Absent for a caller that only looks at processes. */
+  /** Absent for a caller that judges only by the process table. */
   readonly detector?: Pick<FailureDetector, 'observe'> | undefined;
 }
 
@@ -17,7 +17,7 @@ export interface OrphanContext {
   readonly os: Os;
   readonly self: Identity;
   readonly ladder: LadderOptions;
-  /** Says what would be ended, and ends nothing. */
+  /** Reports what would be ended, and ends nothing. */
   readonly dryRun: boolean;
 }
 
@@ -25,7 +25,7 @@ export interface OrphanContext {
 export interface RecoveryContext extends OrphanContext {
   readonly stateDir: string;
   readonly self: Owner;
-  /** Where the ends of what dead hosts left are noted. */
+  /** Records how the processes of dead hosts ended. */
   readonly history?: Pick<History, 'ended' | 'lost'>;
   /** Tells which hosts of other containers or machines are dead; without it they are left alone. */
   readonly detector?: FailureDetector;

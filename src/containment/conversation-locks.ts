@@ -17,7 +17,7 @@ import { endRecorded } from './orphans.ts';
 
 export interface SharedLockOptions extends ConversationLockOptions {
   recovery(): Promise<RecoveryContext>;
-  /** Ends what dead hosts left. */
+  /** Ends the processes of dead hosts. */
   sweep(): Promise<unknown>;
 }
 
@@ -46,7 +46,7 @@ export class SharedConversationLocks extends ConversationLockFiles implements Co
     }
     const { owner, id } = lock;
     if (owner.instance === this.instance) {
-      // None of our processes runs it, or nobody would ask: it could not be removed then.
+      // No own process runs it, or this method would not be called: the file could not be removed earlier.
       if (!this.isHeld(key)) rmSync(path, { force: true });
       return { holder: 'nobody', name: '' };
     }
@@ -62,7 +62,7 @@ export class SharedConversationLocks extends ConversationLockFiles implements Co
       return { holder: 'unproven', name: `${name}, which it has outlived,` };
     const holder = HOLDERS[verdict];
     if (holder !== 'unproven') return { holder, name };
-    // Alive, or silent for long enough: one of both will be seen.
+    // Not decided yet: a later question finds either a sign of life or enough silence.
     if (aliveAtMs !== undefined)
       return { holder: aliveAtMs >= askedAtMs ? 'out of reach' : 'silent', name };
     const advice = `cannot be judged from here; if it is gone, run "agent-supervisor recover --forget ${owner.instance}" or remove ${path}`;
@@ -83,7 +83,7 @@ export class SharedConversationLocks extends ConversationLockFiles implements Co
     for (const journal of journals) {
       const record = (await readSafely(journal, this.os, []))?.records.get(id);
       if (record === undefined) continue;
-      // Before the first signal: its host tells by it why its agent ends.
+      // Before the first signal: the note tells the other host why its agent ends.
       const note = JSON.stringify({ of: cookieSegment({ owner: instance, id }) });
       replaceFile(takeoverNotePath(path), note, this.instance);
       const context = await this.#options.recovery();

@@ -11,8 +11,10 @@ import type { RecoveryContext } from './context.ts';
 import { isCarried, judgeHere } from './judge.ts';
 
 /**
- * Removes the conversation locks of a host that is proven dead, or those under a heartbeat that was
- * given up. The caller alone acts for that host.
+ * Removes the conversation locks of a host that is proven dead, or whose heartbeat was given up.
+ *
+ * With `heartbeat`, only locks taken under that heartbeat go. Call it only while this host alone acts for the
+ * dead one.
  */
 export function removeConversationLocks(
   owner: string,
@@ -30,8 +32,10 @@ export function removeConversationLocks(
 }
 
 /**
- * Gives a dead host a journal again if only a conversation lock still names it (its process lived on by intention,
- * or somebody removed the journal): by that, one host alone can act for it.
+ * Restores the journal of a dead host that only a conversation lock still names.
+ *
+ * Its process was meant to live on, or the journal was removed. The journal lets one host alone act for the
+ * dead one.
  */
 export async function reviveJournals(context: RecoveryContext): Promise<void> {
   const { os, self, stateDir } = context;
@@ -60,10 +64,10 @@ function revive(owner: Owner, { os, self, stateDir, dryRun }: RecoveryContext): 
   try {
     if (!createExclusive(path, jsonLine(header), self.instance)) return;
   } catch {
-    // Nothing can be written here.
+    // The state directory is not writable.
     return;
   }
-  // One that began before may still be at it.
+  // Another host may have begun an earlier recovery, and may still be at work.
   if (hasJournal(owner.instance, filesIn(stateDir, 'claim'))) rmSync(path, { force: true });
 }
 

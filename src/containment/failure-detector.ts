@@ -3,21 +3,21 @@ import { giveUp, isGivenUp, parseHeartbeat, readHeartbeat } from '../store/heart
 import { heartbeatPath, heartbeatSocket } from '../store/layout.ts';
 import type { Identity } from '../tree/identity.ts';
 
-/** For how long after the last question one is looked at. */
+/** Time after the last question, in ms, for which a heartbeat is still watched. */
 const INTEREST_MS = 120_000;
 
-/** What is known of an owner whose process cannot be looked up from here. */
+/** The state of an owner whose process cannot be looked up from here. */
 export interface Pulse {
-  /** `dead` and `rebooted` are proven; `given-up`: it was silent for too long, or others have said so. */
+  /** `dead` and `rebooted` are proven; `given-up`: silent for too long, or given up by another host. */
   readonly verdict: 'dead' | 'rebooted' | 'given-up' | undefined;
-  /** When it last gave a sign of life that was seen from here, on the monotonic clock. */
+  /** Time of the last sign of life seen from here, on the monotonic clock. */
   readonly aliveAtMs: number;
   readonly silentMs: number;
 }
 
 const DEAD: Pulse = { verdict: 'dead', aliveAtMs: Number.NEGATIVE_INFINITY, silentMs: 0 };
 
-/** Whom a heartbeat is about. */
+/** The owner of a heartbeat. */
 export type Beating = Pick<Identity, 'bootId'> & { readonly heartbeat?: string | undefined };
 
 interface Sighting {
@@ -26,28 +26,28 @@ interface Sighting {
   silentMs: number;
   lookedAtMs: number;
   askedAtMs: number;
-  /** Since when its socket has refused. */
+  /** Time since which its socket has refused connections, on the monotonic clock. */
   refusedAtMs: number | undefined;
 }
 
-/** Tells the dead from the living by the heartbeats in one folder. */
+/** Tells dead hosts from live ones by the heartbeats in one folder. */
 export class FailureDetector {
   readonly #os: Os;
   readonly #folder: string;
   readonly #sightings = new Map<string, Sighting>();
-  /** Nobody rises again: their files may be gone when somebody asks about them once more. */
+  /** Dead heartbeats, which stay dead: their files may be gone at the next question. */
   readonly #dead = new Set<string>();
   readonly #looksOnce: boolean;
   #cancel: (() => void) | undefined;
 
-  /** With `looksOnce` it goes on looking at nothing, and gives nobody up by itself. */
+  /** With `looksOnce` it watches no heartbeat afterwards, and gives none up by itself. */
   constructor(os: Os, folder: string, { looksOnce = false } = {}) {
     this.#os = os;
     this.#folder = folder;
     this.#looksOnce = looksOnce;
   }
 
-  /** Looks at an owner's heartbeat, and goes on looking for a while; `undefined` for one that has none. */
+  /** Reads an owner's heartbeat, and watches it for a while; `undefined` for an owner without one. */
   async observe({ heartbeat: id, bootId }: Beating, self: Beating): Promise<Pulse | undefined> {
     const { heartbeat: times } = this.#os;
     if (id === undefined || times === undefined) return undefined;
@@ -63,7 +63,7 @@ export class FailureDetector {
     return { verdict, aliveAtMs, silentMs };
   }
 
-  /** Gives a heartbeat up that was found silent for too long; `false` if it has beaten since. */
+  /** Gives up a heartbeat that was silent for too long; `false` if it has beaten since. */
   giveUp(id: string): boolean {
     const given = giveUp(this.#folder, id, this.#sightings.get(id)?.text, this.#os);
     if (!given) this.#sightings.delete(id);
@@ -106,10 +106,10 @@ export class FailureDetector {
       this.#sightings.set(id, sighting);
       return sighting;
     }
-    // More does not count: who was stopped itself has not seen that nothing changed.
+    // A longer gap does not count: this host was stopped itself, and did not watch the file.
     known.silentMs += Math.min(nowMs - known.lookedAtMs, 2 * lookMs);
     known.lookedAtMs = nowMs;
-    // One that is missing gives no sign of life.
+    // A missing file is no sign of life.
     if (text !== known.text && text !== undefined) {
       known.silentMs = 0;
       known.aliveAtMs = nowMs;
@@ -119,7 +119,7 @@ export class FailureDetector {
     return known;
   }
 
-  /** Asks its socket, if that is the very one which it has named. */
+  /** Asks the owner's socket, if it is the very socket that the heartbeat names. */
   async #ask(id: string, sighting: Sighting): Promise<void> {
     const { liveness, clock } = this.#os;
     const { socket } = parseHeartbeat(sighting.text ?? '') ?? {};
@@ -127,11 +127,11 @@ export class FailureDetector {
     const isIts = () => socket !== undefined && liveness?.key(path) === socket;
     const answer = isIts() ? await liveness?.ask(path) : undefined;
     const nowMs = clock.monotonicMs();
-    // It may have been replaced while we asked.
+    // The socket may have been replaced during the question.
     if (answer === undefined || !isIts()) sighting.refusedAtMs = undefined;
     else if (answer === 'refused') sighting.refusedAtMs ??= nowMs;
     else {
-      // Stopped, or dead with its guardian at work: somebody is there.
+      // Stopped, or dead with its guardian at work: a process still holds the socket.
       sighting.refusedAtMs = undefined;
       sighting.silentMs = 0;
       if (answer === 'alive') sighting.aliveAtMs = nowMs;

@@ -9,15 +9,16 @@ import type { RecoveryContext } from './context.ts';
 import { removeConversationLocks } from './dead-locks.ts';
 import { judgeHere } from './judge.ts';
 
-/** What became of a host that somebody calls gone. */
+/** The result for a host that its operator declares gone. */
 export type Forgotten =
   | { readonly outcome: 'forgotten' | 'alive' | 'dead'; readonly owner: Owner }
   | { readonly outcome: 'unknown' | 'ambiguous' };
 
 /**
- * Forgets a host that cannot be judged from here, on its operator's word: nothing is signalled. One that
- * lives is refused, as is one that is proven dead, which a sweep looks after. If it lives after all and
- * beats, it learns that it was given up.
+ * Forgets a host that cannot be judged from here, on its operator's word; no process is signalled.
+ *
+ * A live host is refused. So is one that is proven dead: a sweep cleans up after it. If the host lives after
+ * all and beats, it learns that it was given up.
  */
 export async function forgetHost(name: string, context: RecoveryContext): Promise<Forgotten> {
   const owners = [...(await findOwners(context)).values()].filter(({ instance }) =>

@@ -1,4 +1,4 @@
-// The guardian where there is no POSIX shell: sent as a text (os/guard.ts), imported by nobody.
+// The guardian where there is no POSIX shell: sent as text (os/guard.ts), imported by no module.
 import { hostPipe } from '../os/host-pipe.ts';
 import { systemOs } from '../os/system.ts';
 import { HostRemains } from './host-remains.ts';
@@ -14,7 +14,7 @@ ready();
 if (await outlivesHost())
   await remains.end({ politeMs: Number(politeMs), forcedMs: Number(forcedMs) });
 
-/** Listens to the host until it is gone; false if it sends us home before. */
+/** Reads the host's messages until the host is gone; false if the host disarms the guardian. */
 async function outlivesHost(): Promise<boolean> {
   for await (const line of lines) {
     const [change, pid, startTime] = line.split(' ');

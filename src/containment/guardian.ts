@@ -1,18 +1,18 @@
 import type { Guard, GuardRequest, Os } from '../os/os.ts';
 
-/** What became of a guardian; `unneeded` where the system itself ends a dead host's children. */
+/** State of a guardian; `unneeded` where the system itself ends a dead host's children. */
 export type GuardianState = 'guarding' | 'starting' | 'stopped' | 'missing' | 'off' | 'unneeded';
 
-/** A guardian is started at most once in this time, whatever ends it. */
+/** Minimum time between two starts of a guardian, in ms, whatever ended it. */
 const RESTART_MS = 1000;
 
 /**
- * The helper that outlives the host just long enough to end what the host left.
+ * The helper process that outlives the host just long enough to end the host's processes.
  *
- * It is told of every process we start; what it is not told of it finds by our cookie or tag.
+ * The host reports every process it starts. The guardian finds all others by the host's cookie or tag.
  */
 export class Guardian {
-  /** Resolves when it guards, or when there is none to be had. */
+  /** Resolves when the guardian is at work, or when none can be started. */
   readonly ready: Promise<void>;
   readonly #os: Os;
   readonly #request: GuardRequest;
@@ -20,9 +20,9 @@ export class Guardian {
   readonly #groups = new Map<number, string | undefined>();
   #guard: Guard | undefined;
   #disarmed = false;
-  /** Whether it was stopped at the last review. */
+  /** True if the guardian was stopped (SIGSTOP) at the last review. */
   #stopped = false;
-  /** What became of the last start: where one has guarded, another one is tried for until it does. */
+  /** Result of the last start. Once a guardian was at work, a lost one is replaced until a start succeeds. */
   #last: 'none' | 'guards' | 'lost' | 'failed' = 'none';
 
   constructor(os: Os, request: GuardRequest, warn: (message: string, cause?: unknown) => void) {
@@ -36,7 +36,7 @@ export class Guardian {
     return { state: this.#state(), pid: this.#guard?.pid };
   }
 
-  /** Warns, once a stop, of a guardian that somebody has stopped: it would not notice our death. */
+  /** Warns of a stopped guardian, once per stop: it would not notice the host's death. */
   review(): void {
     const stopped = this.#state() === 'stopped';
     if (stopped && !this.#stopped)
@@ -57,13 +57,13 @@ export class Guardian {
     this.#guard?.write(`+ ${pgid} ${startTime ?? ''}`);
   }
 
-  /** Forgets a group that is empty, unless its number has become another one's of ours meanwhile. */
+  /** Forgets an empty group, unless another own process has its number by now. */
   forget(pgid: number, startTime: string | undefined): void {
     if (this.#groups.get(pgid) === startTime && this.#groups.delete(pgid))
       this.#guard?.write(`- ${pgid}`);
   }
 
-  /** Ends the guardian and lets everything live that it guarded. */
+  /** Ends the guardian, and lets all processes that it guarded live. */
   disarm(): void {
     this.#disarmed = true;
     this.#guard?.write('disarm');
@@ -82,7 +82,7 @@ export class Guardian {
       const message =
         'The guardian could not be started: if this host is killed, its processes live on.';
       if (this.#last !== 'failed') this.#warn(message, error);
-      // One that never guarded would not guard the next time either.
+      // A first start that failed would fail again.
       if (this.#last === 'none') return;
       this.#last = 'failed';
       this.#startLater(startedAtMs);
@@ -91,7 +91,7 @@ export class Guardian {
 
   #onExit(startedAtMs: number): void {
     this.#guard = undefined;
-    // What has not guarded yet is told of by its start.
+    // A guardian that was not at work yet is reported by its start.
     if (this.#disarmed || this.#last !== 'guards') return;
     this.#last = 'lost';
     this.#warn('The guardian died and is started again.');

@@ -15,20 +15,26 @@ export interface HeartbeatOptions {
   readonly os: Os;
   readonly times: HeartbeatTimes;
   readonly folder: string;
-  /** Default: a new one. */
+  /** Default: a new id. */
   readonly id?: string;
-  /** How long our guardian may still be at work after our death. */
+  /** Time for which the guardian may be at work after this host's death, in ms. */
   readonly graceMs: number;
-  /** Whether anything is running or locked; nothing is written while it is not. */
+  /** Tells whether a process runs or a conversation is locked; otherwise nothing is written. */
   isNeeded(): boolean;
-  /** Others took us for dead, `silentMs` after our last beat; there is a new heartbeat by now. */
+  /**
+   * Called when other hosts took this one for dead, `silentMs` after its last beat.
+   *
+   * There is a new heartbeat by then.
+   */
   givenUp(silentMs: number): void;
   warn(message: string, error: unknown): void;
 }
 
 /**
- * Shows others that this process lives: on its own kernel by a socket that refuses connections after our
- * death, everywhere else by a file that changes.
+ * Shows other hosts that this process is alive.
+ *
+ * On the same kernel they ask a socket, which refuses connections after this host's death. Everywhere else
+ * they watch a file that changes.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -37,7 +43,7 @@ export class Heartbeat {
   #beatenAtMs: number;
   #socket: LivenessSocket | undefined;
   #socketKey: string | undefined;
-  /** Whether the guardian holds the socket as well. */
+  /** True if the guardian holds the socket as well. */
   #isHeld = false;
   #cancel: () => void = () => undefined;
   #isIntact = true;
@@ -49,12 +55,16 @@ export class Heartbeat {
     this.#beatenAtMs = options.os.clock.monotonicMs();
   }
 
-  /** Names it in all that we write down. */
+  /** The id of this heartbeat in every file that this host writes. */
   get id(): string {
     return this.#id;
   }
 
-  /** Begins to beat. The descriptor that it returns is to be held by the guardian, so that the socket refuses only after that one's end. */
+  /**
+   * Starts the heartbeat, and returns the socket's descriptor for the guardian to hold.
+   *
+   * Held by the guardian, the socket refuses only after the guardian's end.
+   */
   open(): number | undefined {
     this.#isOpen = true;
     this.#listen();
@@ -65,12 +75,16 @@ export class Heartbeat {
     return fd;
   }
 
-  /** Beats at once if it is overdue, as after a stop: called before anything is written in our name. */
+  /**
+   * Beats at once if a beat is overdue, as after a stop.
+   *
+   * Call it before anything is written in this host's name.
+   */
   catchUp(): void {
     if (this.#isOpen && this.#silentMs >= 2 * this.#options.times.beatMs) this.#beat();
   }
 
-  /** Ends it; as a witness its socket stays, and refuses from the end of this process on. */
+  /** Ends the heartbeat; as a witness its socket stays, and refuses from the end of this process on. */
   close({ isWitness = false } = {}): void {
     this.#isOpen = false;
     this.#cancel();
@@ -98,7 +112,7 @@ export class Heartbeat {
     this.#attempt(() => {
       this.#listen();
       isThere = this.#rewrite();
-      // Somebody has removed it. One that nobody has seen change for so long was given up.
+      // The file was removed. A heartbeat that did not change for so long was given up.
       const wasGivenUp =
         !isThere && (silentMs >= times.giveUpMs || isGivenUp(folder, this.#id, os));
       if (wasGivenUp) this.#startAnew(silentMs);
@@ -124,23 +138,23 @@ export class Heartbeat {
     this.#beatenAtMs = os.clock.monotonicMs();
   }
 
-  /** Writes the next beat into the file that is there; `false` if there is none. */
+  /** Writes the next beat into the existing file; `false` if there is none. */
   #rewrite(): boolean {
     const { folder, os } = this.#options;
     const path = heartbeatPath(folder, this.#id);
     let fd: number;
     try {
-      // Not in place of it: whoever gives it up has moved it away, and must not find a new one.
+      // Not replaced: a host that gives it up has moved it away, and must not find a new file.
       fd = openSync(path, constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
       throw error;
     }
     try {
-      // Always as long: nothing of the beat before is left behind it.
+      // The text always has the same length: nothing of the previous beat is left behind it.
       writeSync(fd, heartbeatText(this.#content()), 0);
     } finally {
-      // Other machines see it once it is closed (nfs(5), close-to-open).
+      // Other machines see it once the file is closed (nfs(5), close-to-open).
       closeSync(fd);
     }
     this.#beatenAtMs = os.clock.monotonicMs();
@@ -152,7 +166,7 @@ export class Heartbeat {
     return { beats: ++this.#beats, socket: this.#socketKey, graceMs };
   }
 
-  /** Makes the socket if there is none of ours in its place. */
+  /** Creates the socket, unless this host's socket is still in its place. */
   #listen(): void {
     const { folder, os } = this.#options;
     if (os.liveness === undefined) return;

@@ -8,21 +8,25 @@ import { idsInCookies } from './orphans.ts';
 export interface HostRemainsOptions {
   readonly owner: string;
   readonly hostPid: number;
-  /** The owner's eleven digits in the tags of all it started. */
+  /** The owner's eleven digits in the tags of all processes it started. */
   readonly tag?: string | undefined;
 }
 
-/** A tag with an even second digit: its bearer is meant to live on. */
+/** Matches a tag with an even second digit: its bearer is meant to live on. */
 const KEPT_TAG = /^[1-9][02468]\d{17}$/;
 
-/** What a dead host leaves: all that it told its guardian of, and all that carries its cookie or its tag. */
+/**
+ * The processes that a dead host leaves.
+ *
+ * These are all that it registered with its guardian, and all that carry its cookie or its tag.
+ */
 export class HostRemains {
   readonly #os: Os;
   readonly #owner: string;
   readonly #hostPid: number;
   readonly #tag: RegExp | undefined;
   readonly #registered = new Map<number, string | undefined>();
-  /** By pid, by the id in the cookie, or by the identity of one that is proven by its tag. */
+  /** Keyed by pid, by the id in the cookie, or by the identity of a process proven by its tag. */
   readonly #trees = new Map<number | string, ProcessTree>();
 
   constructor(os: Os, { owner, hostPid, tag }: HostRemainsOptions) {
@@ -40,7 +44,7 @@ export class HostRemains {
     this.#registered.delete(pid);
   }
 
-  /** Ends what can be proven of it, all under one grace; the host is dead. */
+  /** Ends all processes that are proven to be the dead host's, within one shared grace. */
   async end({ politeMs, forcedMs }: Omit<GuardRequest, 'owner'>): Promise<TerminationOutcome> {
     const table = await this.#look();
     for (const [pid, startTime] of this.#registered) this.#claim(pid, startTime, table);
@@ -60,7 +64,7 @@ export class HostRemains {
     chosen: (member: ProcessEntry) => boolean,
   ): Promise<ProcessEntry[]> {
     const known = [...this.#trees.values()];
-    // At once, so that all share one look.
+    // Concurrent, so that all share one snapshot.
     const [table, ...found] = await Promise.all([
       this.#look(),
       ...known.map((tree) => sendTo(tree, signal, chosen)),
@@ -77,23 +81,23 @@ export class HostRemains {
     return this.#os.processes.snapshot().catch(() => new Map());
   }
 
-  /** Takes what a registration proves: the process itself, or what it left if it is gone. */
+  /** Adds the trees that a registration proves: the process itself, and what it left if it has exited. */
   #claim(pid: number, startTime: string | undefined, table: ProcessTable): void {
     const leader = table.get(pid);
-    // Windows tells a start time late, but still names the dead host as the parent.
+    // Windows reports a start time late, but still names the dead host as the parent.
     const provenStart =
       startTime ?? (leader?.ppid === this.#hostPid ? leader.startTime : undefined);
     if (provenStart === undefined) return;
     this.#add(pid, { pid, startTime: provenStart });
     if (leader !== undefined) return;
-    // Windows ends a host's children with it, but not theirs, which still name the dead parent.
+    // Windows ends a host's children with it, but not their children, which still name the dead parent.
     for (const heir of table.values()) {
       if (heir.ppid === pid && !startedBefore(heir, { startTime: provenStart }))
         this.#add(heir.pid, heir);
     }
   }
 
-  /** Takes everyone whose cookie or tag proves it, and to whom nothing yet leads; returns the new ones. */
+  /** Adds the trees proven by cookie or tag that are not known yet; returns the new ones. */
   #claimProven(table: ProcessTable): ProcessTree[] {
     const ids = [...idsInCookies(this.#owner, table)].filter((id) => !this.#trees.has(id));
     const byCookie = ids.map((id) => this.#add(id, { pid: 0, startTime: undefined }));
@@ -105,7 +109,7 @@ export class HostRemains {
     return [...byCookie, ...byTag];
   }
 
-  /** Whether one bears our tag, and neither tag nor cookie says that it is meant to live on. */
+  /** Tells whether a process bears this host's tag, and no tag or cookie lets it live on. */
   #isTagged({ alive, tags = [], cookie }: ProcessEntry): boolean {
     const pattern = this.#tag;
     if (!alive || pattern === undefined || !tags.some((tag) => pattern.test(tag))) return false;
@@ -124,7 +128,7 @@ export class HostRemains {
   }
 }
 
-/** Signals a tree; whoever is stopped goes on after a polite signal, and hears it. */
+/** Signals a tree; a polite signal also continues stopped members, so that they receive it. */
 async function sendTo(
   tree: ProcessTree,
   signal: NodeJS.Signals,

@@ -4,12 +4,12 @@ import { hasMark, marksOf } from '../tree/marks.ts';
 import type { JudgeContext } from './context.ts';
 import type { Beating, Pulse } from './failure-detector.ts';
 
-/** What is known of an owner, and when it last gave a sign of life from elsewhere. */
+/** A verdict on an owner, with its last sign of life from elsewhere. */
 export interface Judgement extends Partial<Pick<Pulse, 'aliveAtMs' | 'silentMs'>> {
   readonly verdict: OwnerVerdict;
 }
 
-/** Whether any live process hasMark the mark of one of these cookie segments. */
+/** Tells whether any live process carries the mark of one of these cookie segments. */
 export async function isCarried(
   segments: readonly string[],
   os: JudgeContext['os'],
@@ -21,7 +21,7 @@ export async function isCarried(
 
 type Read = NonNullable<Os['processes']['read']>;
 
-/** Judges an owner from here, with a look where nothing less tells who lives. */
+/** Judges an owner from here; takes a snapshot where the system reads no single process. */
 export async function judgeHere(
   owner: Omit<Owner, 'instance'>,
   context: JudgeContext,
@@ -29,7 +29,7 @@ export async function judgeHere(
   return judgeBy(owner, context, await readerOf(context.os));
 }
 
-/** Judges an owner by its process, or by its heartbeat where that cannot be looked up. */
+/** Judges an owner by its process, or by its heartbeat where the process cannot be looked up. */
 export async function judgeBy(
   owner: Omit<Owner, 'instance'>,
   { self, detector }: Omit<JudgeContext, 'os'>,
@@ -41,7 +41,7 @@ export async function judgeBy(
   return { ...pulse, verdict: pulse?.verdict ?? verdict };
 }
 
-/** Whether a whole PID namespace is dead, by the death of its first process. */
+/** Tells whether a whole PID namespace is dead, because its first process is. */
 export async function isNamespaceDead(
   init: Beating & Pick<Owner, 'pid'>,
   { self, detector }: Omit<JudgeContext, 'os'>,
@@ -61,7 +61,7 @@ function judgeProcess(
   }
 }
 
-/** Looks a process up now, or in a look that is taken now. */
+/** Returns a reader of single processes: the system's own, or one on a snapshot taken now. */
 export async function readerOf({ processes }: Pick<Os, 'processes'>): Promise<Read> {
   const { read, snapshot } = processes;
   if (read !== undefined) return read;

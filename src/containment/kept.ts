@@ -17,19 +17,20 @@ export interface KeptFilesOptions {
   readonly stateDir: string;
   readonly owner: JournalHeader['owner'];
   readonly openedAt: number;
-  /** Whose the files must be; `undefined` where the system has no user ids. */
+  /** User id that must own the files; `undefined` where the system has none. */
   readonly userId: number | undefined;
   readonly warn: (message: string, error: unknown) => void;
 }
 
 /**
- * What is meant to outlive its host: for each process a journal of its own with one record, so that
- * the hosts which come later need no lock to share them.
+ * The files of processes that are meant to outlive their host.
+ *
+ * Each process has its own journal with one record, so that later hosts can share them without a lock.
  */
 export class KeptFiles {
   readonly #options: KeptFilesOptions;
   readonly #records = new Map<string, SupervisionRecord>();
-  /** Those in whose file's place something else stands. */
+  /** Ids whose file was replaced by something that is no file of this host. */
   readonly #lost = new Set<string>();
   #owner: JournalHeader['owner'];
 
@@ -52,14 +53,18 @@ export class KeptFiles {
     this.#attempt(() => rmSync(this.#pathOf(id), { force: true }));
   }
 
-  /** Writes the files anew with an identity that has become known. */
+  /** Rewrites the files with an identity that has become known. */
   identify(owner: JournalHeader['owner']): void {
     this.#owner = owner;
     const { bootId, pidNamespace } = owner;
     for (const record of this.#records.values()) this.add({ ...record, bootId, pidNamespace });
   }
 
-  /** Writes anew what somebody has removed or changed; returns the paths. Where something else stands in its place, it goes on in memory, and says so once. */
+  /**
+   * Rewrites files that were removed or changed; returns their paths.
+   *
+   * A record whose path holds something else stays in memory, with one warning.
+   */
   check(): string[] {
     return [...this.#records.values()].flatMap((record) => {
       const path = this.#pathOf(record.id);
@@ -79,7 +84,7 @@ export class KeptFiles {
 
   #isAsWritten(path: string, record: SupervisionRecord): boolean {
     try {
-      // What is no file of ours is not read, nor is what a link leads to.
+      // A foreign file is not read, nor is the target of a link.
       assertReplaceable(path, this.#options.userId);
       return readFileSync(path, 'utf8') === this.#textOf(record);
     } catch {
@@ -119,7 +124,7 @@ export interface KeptFile {
   readonly segment: string;
 }
 
-/** What lives on by intention; the files of what does not any more are removed. */
+/** Finds the processes that live on as meant; removes the files of those that have exited. */
 export async function findKept(
   context: RecoveryContext,
 ): Promise<{ kept: KeptFile[]; forgotten: number; unproven: Unproven[] }> {
@@ -127,7 +132,7 @@ export async function findKept(
   const unproven: Unproven[] = [];
   const kept: KeptFile[] = [];
   let forgotten = 0;
-  // Listed before the look: what is written down during it may not be in it.
+  // Listed before the snapshot: a file written during it may name a process that is not in it.
   const files = filesIn(stateDir, 'kept');
   if (files.length === 0) return { kept, forgotten, unproven };
   const table = await os.processes.snapshot();
@@ -141,7 +146,7 @@ export async function findKept(
       unproven.push({ pid: undefined, reason: `${path}: its name is not that of what is in it` });
       continue;
     }
-    // Without a start time of its own it is unproven, whenever its owner started.
+    // A record without a start time of its own is unproven, whenever its owner started.
     const identity = { ...header.owner, ...record, startTime: record.startTime };
     const seen = judge(identity);
     const isOfDeadNamespace =
@@ -157,7 +162,7 @@ export async function findKept(
       if (dryRun) continue;
       rmSync(path, { force: true });
       history?.lost(owner, record);
-      // Its host could be judged by it as long as this file was there.
+      // Before the heartbeat goes: without it, no host could judge the owner of these locks.
       if (isOfDeadNamespace) removeConversationLocks(owner, context);
       if (isOver(judge(header.owner)) || isOfDeadNamespace)
         removeHeartbeat(stateDir, header.owner.heartbeat);

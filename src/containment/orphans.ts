@@ -15,29 +15,33 @@ import { Termination } from '../tree/termination.ts';
 import { ProcessTree, refusedSignal } from '../tree/tracked-tree.ts';
 import type { OrphanContext } from './context.ts';
 
-/** How many trees are looked for at once: all that wait for one look go on in the same turn of the event loop. */
+/**
+ * Number of trees searched at once.
+ *
+ * All that wait for one snapshot continue in the same turn of the event loop.
+ */
 const TREES_PER_SLICE = 500;
 
-/** What had no purpose any more. */
+/** The processes that had no purpose any more, and what was done about them. */
 export interface OrphanReport {
   readonly ended: readonly ExitReport[];
   readonly survivors: readonly Survivor[];
-  /** Every process that was ended, or would be; and why. */
+  /** Every process that was ended, or would be, with the reason. */
   readonly orphans: readonly Orphan[];
-  /** What could not be told apart from a stranger, and was left alone. */
+  /** Processes that could not be told apart from strangers, and were left alone. */
   readonly unproven: readonly Unproven[];
-  /** How many records were of processes that are gone, or whose pid is someone else's now. */
+  /** Number of records whose process is gone, or whose pid belongs to another process now. */
   readonly forgotten: number;
 }
 
 interface Candidate {
   readonly record: SupervisionRecord | undefined;
   readonly id: string;
-  /** The claim of one that its tag alone tells of. */
+  /** The mark in the tag, for a process that only its tag identifies. */
   readonly tag?: string;
 }
 
-/** Ends every tree of a dead owner: those of its records, and those that only its marks tell of. */
+/** Ends every tree of a dead owner: those of its records, and those known only by their marks. */
 export async function endOrphans(
   owner: string,
   records: ReadonlyMap<string, SupervisionRecord>,
@@ -46,7 +50,7 @@ export async function endOrphans(
   const { os, self } = context;
   const candidates: Candidate[] = [];
   for (const record of records.values()) {
-    // A record of another boot or namespace names somebody else's numbers.
+    // The pids in a record of another boot or namespace belong to other processes.
     if (record.bootId !== self.bootId || record.pidNamespace !== self.pidNamespace) continue;
     candidates.push({ record, id: record.id });
   }
@@ -56,18 +60,18 @@ export async function endOrphans(
   return { ...report, forgotten: report.forgotten + elsewhere };
 }
 
-/** Ends what bears a living owner's mark but belongs to none of its `known` records. */
+/** Ends processes that bear a live owner's mark but belong to none of its `known` records. */
 export async function endStrays(
   owner: string,
   known: () => readonly string[],
   context: OrphanContext,
 ): Promise<OrphanReport> {
   const table = await context.os.processes.snapshot();
-  // Asked after the look: what has been started meanwhile is known, too.
+  // Asked after the snapshot, so that processes started meanwhile are known too.
   return endTrees(owner, unrecorded(owner, table, known()), 'its process has ended', context);
 }
 
-/** Ends the tree of one recorded process, whoever its owner is; says who of it has survived. */
+/** Ends the tree of one recorded process of any owner; returns the survivors. */
 export async function endRecorded(
   owner: string,
   record: SupervisionRecord,
@@ -78,7 +82,7 @@ export async function endRecorded(
   return (await endTree(candidate, tree, context)).survivors;
 }
 
-/** A recorded process's tree, as far as it can be proven by whoever is not its host. */
+/** Returns a recorded process's tree, as far as a host other than its own can prove it. */
 export function treeOf(owner: string, { record, id, tag }: Candidate, os: Os): ProcessTree {
   const { pid = 0, startTime, group = true, outlivesHost: kept } = record ?? {};
   const marks = marksOf(cookieSegment({ owner, id, ...(kept && { kept }) }));
@@ -89,7 +93,7 @@ export function treeOf(owner: string, { record, id, tag }: Candidate, os: Os): P
   });
 }
 
-/** The ids of an owner's records that live processes carry; not of those that are meant to live on. */
+/** Lists the ids of an owner's records in live processes' cookies, without those meant to live on. */
 export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
   const claims = [...table.values()].flatMap(({ cookie }) => marksInCookie(cookie));
   const own = claims.filter(
@@ -98,7 +102,7 @@ export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<st
   return new Set(own.map((claim) => claim.slice(owner.length + 1)));
 }
 
-/** The trees of which only the marks of their processes tell: cookies, or tags where these are lost. */
+/** Lists trees known only by marks: cookies, or tags where the cookies are lost. */
 function unrecorded(owner: string, table: ProcessTable, known: readonly string[]): Candidate[] {
   const ids = new Set(known);
   const byCookie: Candidate[] = [...idsInCookies(owner, table)]
@@ -114,7 +118,7 @@ function unrecorded(owner: string, table: ProcessTable, known: readonly string[]
   return [...byCookie, ...byTag];
 }
 
-/** The numbers of an owner's records in the tags of live processes; not of those that are meant to live on. */
+/** Lists an owner's record numbers in live processes' tags, without those meant to live on. */
 function numbersInTags(owner: string, table: ProcessTable): ReadonlySet<number> {
   const digits = tagOwner(owner);
   const numbers = new Set<number>();
@@ -161,7 +165,11 @@ async function endTrees(
   return { ended, survivors, orphans, unproven, forgotten };
 }
 
-/** A start time that was never learnt proves nothing of whoever has the pid now. */
+/**
+ * Returns a reason for doubt if the record has no start time.
+ *
+ * Without a start time, nothing proves that the process with its pid now is the recorded one.
+ */
 async function doubtOf({ record }: Candidate, os: Os): Promise<Unproven | undefined> {
   if (record === undefined || record.startTime !== undefined) return undefined;
   const { pid, id } = record;

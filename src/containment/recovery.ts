@@ -11,20 +11,20 @@ import { type Judgement, judgeBy, readerOf } from './judge.ts';
 import { endOrphans, type OrphanReport } from './orphans.ts';
 import { forget, takeJournal } from './takeover.ts';
 
-/** What was found in the state directory, and what was done about it. */
+/** The findings in the state directory, and the actions taken. */
 export interface RecoveryReport extends OrphanReport {
   /** The dead owners whose journals were dealt with and removed. */
   readonly recovered: readonly string[];
-  /** What was left alone, and why. */
+  /** Files and processes that were left alone, with the reason. */
   readonly unproven: readonly Unproven[];
 }
 
 /**
- * Ends what dead owners left, and forgets what is gone.
+ * Ends the processes of dead owners, and forgets those that are gone.
  *
- * Acts only for a host that is proven dead, or whose heartbeat was given up: then it signals nobody. Each
- * journal is taken by an atomic rename, so that of two starting hosts one acts. A host that dies over it
- * is taken over in its turn. Everything else is reported and left alone.
+ * It acts only for a host that is proven dead, or whose heartbeat was given up; in that case it signals no
+ * process. Each journal is taken by an atomic rename, so that only one of two starting hosts acts. If that
+ * host ends during the recovery, another takes over from it. Everything else is reported and left alone.
  */
 export async function recover(context: RecoveryContext): Promise<RecoveryReport> {
   const unproven: Unproven[] = [];
@@ -37,7 +37,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     const header = headerOf(path, context.os, unproven);
     if (header === undefined) continue;
     if (header.owner.instance !== owner) {
-      // Its header proves nothing about the owner whose processes it would be about.
+      // The header proves nothing about the owner in the file's name.
       unproven.push({ pid: undefined, reason: `${path}: its name is not that of its owner` });
       continue;
     }
@@ -55,7 +55,8 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     if (!context.dryRun && !takeJournal(path, claim, { owner: header.owner, verdict }, context))
       continue;
     for (const reason of content.warnings) unproven.push({ pid: undefined, reason });
-    // After a reboot nothing of it is alive, whatever has its pids now; who was given up is out of reach.
+    // After a reboot all its processes are dead, whatever has their pids now; those of a given-up host are
+    // out of reach.
     const report =
       verdict === 'dead'
         ? await endOrphans(owner, content.records, context)
@@ -77,7 +78,7 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
   };
 }
 
-/** The owner in whose journal a process stands, other than ourselves, who lives or may live here. */
+/** Returns the other owner whose journal names a process, if it is alive here or may be. */
 export async function holderOf(
   process: Pick<ProcessEntry, 'pid' | 'startTime'>,
   context: RecoveryContext,
@@ -89,14 +90,14 @@ export async function holderOf(
     if (content?.header === undefined) continue;
     const holds = [...content.records.values()].some((record) => isSameProcess(record, process));
     if (!holds) continue;
-    // Of another boot, machine or namespace, it is some other process that has the same numbers.
+    // On another boot, machine or namespace, the same numbers belong to another process.
     const { verdict } = await judge(content.header.owner);
     if (verdict === 'alive' || verdict === 'unproven') return owner;
   }
   return undefined;
 }
 
-/** The journals of other owners, with the host that acts for a dead one. */
+/** Lists the journals of other owners, with the host that acts for a dead one. */
 function filesOfOthers({ stateDir, self }: RecoveryContext) {
   return filesIn(stateDir, 'journal', 'claim')
     .filter(({ owner }) => owner !== self.instance)
@@ -105,13 +106,17 @@ function filesOfOthers({ stateDir, self }: RecoveryContext) {
 
 type Judge = (owner: Owner) => Promise<Judgement>;
 
-/** Where only a look tells who lives, one that is taken now shows all whose files have been listed. */
+/**
+ * Returns a judge of owners.
+ *
+ * Where it needs a snapshot, this one is taken after the files were listed, and so shows the owners of all.
+ */
 async function toJudge(files: readonly unknown[], context: RecoveryContext): Promise<Judge> {
   const read = files.length > 0 ? await readerOf(context.os) : () => undefined;
   return (owner) => judgeBy(owner, context, read);
 }
 
-/** Why an owner is left alone. */
+/** Explains why an owner is left alone. */
 function doubtOf({ verdict, silentMs }: Judgement, { os }: RecoveryContext): string {
   const { giveUpMs } = os.heartbeat ?? {};
   if (silentMs === undefined || giveUpMs === undefined) return `its owner is ${verdict}`;
@@ -119,7 +124,7 @@ function doubtOf({ verdict, silentMs }: Judgement, { os }: RecoveryContext): str
   return `its owner is ${verdict}; its heartbeat was seen unchanged for ${silent}, and is given up after ${enough}`;
 }
 
-/** A recovery counts as long as its host's own journal says that the host is alive, or may be. */
+/** Tells whether the host of an earlier recovery is alive or may be, by its own journal. */
 async function recovererLives(
   recoverer: string,
   context: RecoveryContext,

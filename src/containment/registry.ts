@@ -19,20 +19,20 @@ import { KeptFiles } from './kept.ts';
 
 export interface RegistryOptions {
   readonly stateDir: string;
-  /** Whose rest may live on; the supervisor's, as it outlasts us. */
+  /** Ids of processes whose leftovers may live on; kept by the supervisor, which outlasts this registry. */
   readonly kept: Set<string>;
-  /** How long the guardian gives what we leave behind; `undefined` for no guardian. */
   readonly ladder: LadderOptions;
+  /** Times that the guardian gives the remains of this host; `undefined` for no guardian. */
   readonly guardian: { readonly politeMs: number; readonly forcedMs: number } | undefined;
-  /** Whether what is launched bears a tag beside its cookie. */
+  /** True to mark launched processes by a tag in a resource limit, beside the cookie. */
   readonly rlimitTag: boolean;
   warn(code: string, message: string, cause?: unknown): void;
   sweep(): Promise<unknown>;
-  /** Others have taken us for dead, and may run the conversations of these records by now. */
+  /** Called when other hosts took this one for dead, and may run these records' conversations. */
   forfeited(ids: readonly string[], silentMs: number): void;
 }
 
-/** Who we are, what we own, how what we start is marked as ours, and who looks after it if we die. */
+/** The identity, records, marks and guardian of this host. */
 export class Registry {
   readonly conversationLocks: SharedConversationLocks;
   readonly history: History;
@@ -51,7 +51,11 @@ export class Registry {
   #identifying: Promise<void> | undefined;
   #closing = false;
 
-  /** Opens a journal of our own and calls a guardian; throws `STATE_DIR_UNSAFE` if the former cannot be done. */
+  /**
+   * Opens the host's own journal, and starts a guardian.
+   *
+   * @throws SupervisorError `STATE_DIR_UNSAFE` if the journal cannot be opened
+   */
   constructor(os: Os, options: RegistryOptions) {
     const { stateDir, guardian, warn } = options;
     this.#options = options;
@@ -117,7 +121,7 @@ export class Registry {
     return this.#owner;
   }
 
-  /** Looks up our own identity where the system tells it only later; `undefined` when it is known. */
+  /** Reads the host's own identity where the system reports it late; `undefined` once it is known. */
   identify(): Promise<void> | undefined {
     if (this.owner.startTime !== undefined) return undefined;
     this.#identifying ??= this.#os.identifyAsync?.().then(
@@ -135,7 +139,7 @@ export class Registry {
     return this.#identifying;
   }
 
-  /** Writes who we are anew into all that we have written. */
+  /** Rewrites the host's identity in all its files. */
   #identified(): void {
     this.#journal.identify(this.owner);
     this.#keptFiles.identify(this.owner);
@@ -146,7 +150,7 @@ export class Registry {
     return this.#journal.records.size + this.#keptFiles.size + this.conversationLocks.heldCount > 0;
   }
 
-  /** Goes on under a new heartbeat, without the conversations: whoever gave us up may run them. */
+  /** Continues under a new heartbeat, without the conversations: other hosts may run them by now. */
   #beginAnew(silentMs: number): void {
     const ids = this.conversationLocks.forfeit();
     this.#owner = { ...this.owner, heartbeat: this.#heartbeat?.id };
@@ -154,12 +158,16 @@ export class Registry {
     if (this.#isBusy || ids.length > 0) this.#options.forfeited(ids, silentMs);
   }
 
-  /** Beats at once if that is overdue, as after a stop: before anything is written in our name. */
+  /**
+   * Beats at once if a beat is overdue, as after a stop.
+   *
+   * Call it before anything is written in this host's name.
+   */
   catchUp(): void {
     this.#heartbeat?.catchUp();
   }
 
-  /** What it takes to look after others' processes in our name. */
+  /** Returns the means to clean up after other hosts in this host's name. */
   async recovery(): Promise<RecoveryContext> {
     await this.identify();
     const { stateDir, ladder } = this.#options;
@@ -168,46 +176,46 @@ export class Registry {
     return { ...context, dryRun: false, history: this.history };
   }
 
-  /** Resolves when whatever we start from now on is guarded, and bears its tag, and can be launched. */
+  /** Resolves when processes started from now on are guarded, tagged, and can be launched. */
   get guarded(): Promise<unknown> | undefined {
     const parts = [this.#tagging.ready, this.#guardian?.ready, this.#os.prepareLaunch?.()];
     const pending = parts.filter((part) => part !== undefined);
     return pending.length === 0 ? undefined : Promise.all(pending);
   }
 
-  /** By which resource limit what we launch is told apart. */
+  /** The resource limit that carries the tag of launched processes. */
   get rlimitTag(): RlimitTagReport {
     return this.#tagging.state;
   }
 
-  /** The limits of a new child, and the tag that they bear. */
+  /** Returns the resource limits of a new child, and the tag that they bear. */
   tag(id: string, kept = false): LaunchTag {
     return this.#tagging.launch(recordNumber(id), kept);
   }
 
-  /** By how much the wall clock has gone another way than the monotonic one since we opened. */
+  /** Change of the wall clock against the monotonic clock since this registry opened, in ms. */
   get clockJumpMs(): number {
     const { clock } = this.#os;
     return clock.now() - this.#openedAt - (clock.monotonicMs() - this.#openedAtMs);
   }
 
-  /** What an operator has told us of the end of one of our processes. */
+  /** Takes the operator's request to end one of this host's processes, if there is one. */
   ordered(id: string): Order['cause'] | undefined {
     return takeOrder(this.#options.stateDir, { owner: this.owner.instance, id }, this.#os);
   }
 
-  /** Who looks after what we leave if we die. */
+  /** The guardian that ends this host's remains if it dies. */
   get guardian(): { readonly state: GuardianState; readonly pid: number | undefined } {
     if (this.#guardian !== undefined) return this.#guardian.describe();
     return { state: this.#os.guard === undefined ? 'unneeded' : 'off', pid: undefined };
   }
 
-  /** Looks after the guardian. */
+  /** Checks that the guardian is not stopped. */
   review(): void {
     this.#guardian?.review();
   }
 
-  /** Writes anew what somebody has removed or changed of our files; tells whether their folder can be trusted. */
+  /** Rewrites this host's files that were removed or changed; tells whether their folder can be trusted. */
   check(): boolean {
     const { stateDir } = this.#options;
     const flaw = this.#journal.check();
@@ -222,17 +230,17 @@ export class Registry {
     this.#warn('JOURNAL_REWRITTEN', `${path}: ${flaw} while its host lives; it is written anew.`);
   }
 
-  /** Writes a record, or writes it anew. */
+  /** Writes or rewrites a record. */
   add(record: SupervisionRecord): void {
     this.catchUp();
     const { bootId } = this.owner;
-    // It may be older than our knowledge of the boot.
+    // The record may be older than the known boot id.
     const stamped = record.bootId === bootId ? record : { ...record, bootId };
     if (record.outlivesHost) {
       this.#keptFiles.add(stamped);
       return;
     }
-    // A group of its own can be ended as a whole; without one, only where there are none (Windows).
+    // Only a process with its own group can be ended as a whole, except on Windows, which has no groups.
     if (record.group || this.#os.platform === 'win32')
       this.#guardian?.register(record.pid, record.startTime);
     this.#journal.add(stamped);
@@ -249,38 +257,38 @@ export class Registry {
     if (this.#closing) this.close();
   }
 
-  /** Lets what is left of a process live on. */
+  /** Lets the leftovers of a process live on. */
   keep(id: string): void {
     this.#options.kept.add(id);
   }
 
-  /** The segment that names one of our records in a cookie. */
+  /** Returns the segment that names an own record in a cookie. */
   segment(id: string, kept = false): string {
     return cookieSegment({ owner: this.owner.instance, id, kept });
   }
 
-  /** The cookie of a new child: the one the host itself carries, extended by ours. */
+  /** Returns the cookie of a new child: the host's own, extended by a segment. */
   cookie(id: string, kept = false): string {
     const inherited = this.#os.environment()[COOKIE_VARIABLE];
     return extendCookie(inherited, { owner: this.owner.instance, id, kept });
   }
 
-  /** How many supervisors this host is below. */
+  /** Number of supervisors above this host. */
   get depth(): number {
     return depthOf(this.#os.environment()[COOKIE_VARIABLE]);
   }
 
-  /** Closes the journal and sends the guardian home, at once or when the last record is gone. */
+  /** Closes the journal and disarms the guardian, at once or when the last record is gone. */
   close(): void {
     this.#closing = true;
     if (this.#journal.records.size > 0) return;
     this.#guardian?.disarm();
     this.#journal.close();
     this.#detector.close();
-    // What outlives us cannot outlive the first process of our PID namespace, which this heartbeat shows.
+    // Kept processes cannot outlive the first process of this PID namespace, which this heartbeat shows.
     const isWitness = this.owner.pid === 1 && this.#keptFiles.size > 0;
     this.#heartbeat?.close({ isWitness });
-    // An operator may have been too late with one.
+    // An operator's request may have come too late.
     removeOrders(this.#options.stateDir, { owner: this.owner.instance });
   }
 }

@@ -9,13 +9,15 @@ import type { RecoveryContext } from './context.ts';
 import { judgeBy } from './judge.ts';
 
 /**
- * Removes the pid files (`*.pid`) in the state directory whose process is proven dead, each with its
- * socket if that lies beside it; returns what was removed, or would be. A bare number proves nothing.
+ * Removes pid files (`*.pid`) of dead processes from the state directory.
+ *
+ * The process must be proven dead; a bare number proves nothing. The file's socket goes with it if it lies
+ * beside it. Returns the paths that were removed, or would be.
  */
 export async function removeStaleFiles(context: RecoveryContext): Promise<string[]> {
   const { os, stateDir, dryRun } = context;
   const removed: string[] = [];
-  // Read before the look: a process that writes its file during it may not be in it.
+  // Read before the snapshot: a process that writes its file during it may not be in it.
   const found = filesIn(stateDir, 'pid-file').map(({ path }) => ({
     path,
     file: contentOf(path, os),
@@ -26,7 +28,7 @@ export async function removeStaleFiles(context: RecoveryContext): Promise<string
     if (file === undefined) continue;
     const { verdict } = await judgeBy(file, context, (pid) => table.get(pid));
     if (!isOver(verdict)) continue;
-    // Somebody may have taken its place since.
+    // Another process may have taken the file's place since.
     if (!holds(path, file, os)) continue;
     const { socket } = file;
     const stale =

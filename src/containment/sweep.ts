@@ -13,26 +13,28 @@ import { endStrays } from './orphans.ts';
 import { recover } from './recovery.ts';
 import { removeStaleFiles } from './stale-files.ts';
 
-/** A process that was to be ended and survived it. */
+/** A process that survived its termination. */
 export interface Overdue extends Pick<Endable, 'end'> {
   readonly record: { readonly id: string };
   readonly tree: Pick<ProcessTree, 'liveMembers'>;
 }
 
-/** What a sweep is told of the living supervisor on whose behalf it looks. */
+/** The processes of the live supervisor on whose behalf a sweep runs. */
 export interface OwnProcesses {
-  /** The ids of the records that are still of use. */
+  /** Returns the ids of the records that are still of use. */
   known(): readonly string[];
   readonly overdue: readonly Overdue[];
-  /** The trees of what lives at this moment. */
+  /** The trees of the processes that are alive now. */
   readonly trees: readonly Pick<ProcessTree, 'membersIn'>[];
-  /** Nothing in the state directory is believed, and nothing in it touched. */
+  /** If true, the state directory is neither read nor changed. */
   readonly isFolderUnsafe?: boolean;
 }
 
 /**
- * Looks once at the state directory and the process table: ends what dead owners left, what survived
- * its end, and what carries our own cookie without belonging to anything that we know.
+ * Finds and ends orphans once, by the state directory and the process table.
+ *
+ * Orphans are the processes of dead owners, survivors of a termination, and processes that carry this host's
+ * cookie but belong to no known record.
  */
 export async function sweep(
   context: RecoveryContext,
@@ -64,8 +66,9 @@ export async function sweep(
 }
 
 /**
- * Shows one look to every live tree: whoever leaves a session and loses its environment is known from
- * now on, when its parent dies, too.
+ * Updates every live tree from one snapshot.
+ *
+ * A descendant that leaves the session and loses its environment is then known, even after its parent exits.
  */
 async function showAll(trees: OwnProcesses['trees'], os: Os): Promise<void> {
   if (trees.length === 0) return;
@@ -77,13 +80,13 @@ async function showAll(trees: OwnProcesses['trees'], os: Os): Promise<void> {
   }
 }
 
-/** What a folder that nobody may look into tells. */
+/** The result for a state directory that must not be read. */
 const NOTHING: Awaited<ReturnType<typeof tidyUp>> = {
   ...{ recovered: [], unproven: [], removed: [], ended: [], survivors: [], orphans: [] },
   ...{ forgotten: 0, living: { kept: [], forgotten: 0, unproven: [] } },
 };
 
-/** Looks at the state directory. */
+/** Cleans up the state directory. */
 async function tidyUp(context: RecoveryContext) {
   const report = await recover(context);
   const living = await findKept(context);
@@ -91,11 +94,11 @@ async function tidyUp(context: RecoveryContext) {
   return { ...report, living, removed };
 }
 
-/** What is too old to be of use to anybody. */
+/** Removes records that are too old to be of use. */
 function removeOld(context: RecoveryContext): string[] {
   const { bootId } = context.self;
   const retention = observeClock({ ...context, bootId });
-  // Of days nobody is told: they come and go.
+  // Removed daily files are not reported: they come and go.
   removeOldDays(context, retention);
   return removeOldRestarts(context, retention);
 }
@@ -106,7 +109,7 @@ async function endAgain(live: Overdue, dryRun: boolean) {
   const members = await live.tree.liveMembers();
   const orphans = members.map(({ pid, command }) => ({ id, pid, command, reason }));
   if (dryRun) return { orphans, ended: [], survivors: [] };
-  // One that has died since is seen dead by this.
+  // A process that has exited since is seen dead by this.
   const { ended, survivors } = await live.end('reaped', { force: true }, reason);
   return { orphans, ended, survivors };
 }

@@ -17,7 +17,11 @@ export interface Finished {
   readonly verdict: OwnerVerdict;
 }
 
-/** Takes the journal of one who is over, to act for it alone; `false` if others do, or if it lives after all. */
+/**
+ * Takes the journal of a dead or given-up owner, so that this host alone acts for it.
+ *
+ * Returns `false` if another host does, or if the owner lives after all.
+ */
 export function takeJournal(
   path: string,
   claim: string,
@@ -27,14 +31,14 @@ export function takeJournal(
   const { heartbeat } = owner;
   const isSilent = verdict === 'given-up' && heartbeat !== undefined;
   if (isSilent && !detector?.giveUp(heartbeat)) return false;
-  // It may have woken in between, with a new heartbeat and a journal that says so.
+  // The owner may have woken in between, with a new heartbeat and a journal that says so.
   const isIts = (journal: string) =>
     !isSilent || headerOf(journal, os, [])?.owner.heartbeat === heartbeat;
-  // This host may have begun before, and left survivors.
+  // This host may have begun an earlier recovery, and left survivors.
   return path === claim ? isIts(path) : takeIf(path, claim, isIts);
 }
 
-/** Removes all that an owner had locked and left in the state directory; nothing of it lives here. */
+/** Removes all locks and files of an owner from the state directory; no process of it lives here. */
 export async function forget(
   { owner, verdict }: Finished,
   records: ReadonlyMap<string, SupervisionRecord>,
@@ -42,9 +46,9 @@ export async function forget(
   context: RecoveryContext,
 ): Promise<void> {
   const { instance, heartbeat } = owner;
-  // One that was given up may have locked anew, under another heartbeat.
+  // A given-up owner may have taken new locks, under another heartbeat.
   removeConversationLocks(instance, context, verdict === 'given-up' ? heartbeat : undefined);
-  // What lives on is judged by it.
+  // Kept processes are judged by this heartbeat.
   const isKept = filesIn(context.stateDir, 'kept').some((file) => file.owner === instance);
   if (!isKept) removeHeartbeat(context.stateDir, heartbeat);
   if (verdict !== 'given-up') removeHalfWritten(instance, context.stateDir);
@@ -52,7 +56,7 @@ export async function forget(
   await note(instance, records, report, context);
 }
 
-/** Notes how a dead owner's processes ended: by us, or unseen. */
+/** Records how a dead owner's processes ended: ended by this host, or unseen. */
 async function note(
   owner: string,
   records: ReadonlyMap<string, SupervisionRecord>,
@@ -61,7 +65,7 @@ async function note(
 ): Promise<void> {
   for (const report of ended) history?.ended(owner, records.get(report.id) ?? report, report);
   const seen = new Set(ended.map(({ id }) => id));
-  // Thousands of them, after a bad night.
+  // There may be thousands.
   const rest = sliced(os.clock);
   for (const record of records.values()) {
     if (!seen.has(record.id)) history?.lost(owner, record);
@@ -69,7 +73,7 @@ async function note(
   }
 }
 
-/** Removes what a host was writing in the moment of its death. */
+/** Removes files that a host was writing when it died. */
 function removeHalfWritten(owner: string, stateDir: string): void {
   for (const { name, path } of filesIn(stateDir, 'half-written'))
     if (name.includes(owner)) rmSync(path, { force: true });

@@ -8,7 +8,7 @@ const BASE_MS = 500;
 /** Nobody has asked for so long: it is gone, or its next share is one since its start. */
 const FORGET_MS = 120_000;
 
-/** What the system tells of a process's CPU time and memory. */
+/** A process's CPU time and memory, as the system reports them. */
 export interface Measured {
   readonly cpuTimeMs: number;
   readonly rssBytes: number;
@@ -23,7 +23,11 @@ interface Known {
   cpuPercent: number;
 }
 
-/** What part of a core each process has used since the sample before; since its start in its first one. */
+/**
+ * Computes the share of a core that each process has used since the previous sample.
+ *
+ * The first sample covers the time since the process's start.
+ */
 export class CpuShares {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #known = new Map<number, Known>();
@@ -32,7 +36,7 @@ export class CpuShares {
     this.#clock = clock;
   }
 
-  /** How many processes are remembered. */
+  /** Number of processes remembered. */
   get size(): number {
     return this.#known.size;
   }

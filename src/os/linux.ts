@@ -105,7 +105,11 @@ function readTags(pid: number | string): readonly string[] {
   return tags.length === 0 ? NO_TAGS : tags;
 }
 
-/** Tells whether the buffer holds a number as long as a tag: few processes have one, and a text of each would be garbage. */
+/**
+ * Tells whether the buffer holds a number as long as a tag.
+ *
+ * Few processes have one, and a string for each of the others would be garbage.
+ */
 function holdsTag(length: number): boolean {
   let digits = 0;
   for (let at = 0; at < length; at++) {

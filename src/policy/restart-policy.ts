@@ -127,7 +127,11 @@ function hasRun({ cause }: ExitReport): boolean {
   return cause !== 'not-started';
 }
 
-/** How many restarts the window has already; a stamp in the future is one of a clock that was set back: it counts as now. */
+/**
+ * Counts the restarts in the current window.
+ *
+ * A time stamp in the future comes from a clock that was set back, and counts as now.
+ */
 export function countRecent(
   restartedAt: readonly number[],
   now: number,

@@ -61,7 +61,7 @@ export function assertRemembered(
   );
 }
 
-/** What the sessions need of their supervisor. */
+/** The parts of a supervisor that its sessions need. */
 export interface SessionsContext {
   readonly clock: Clock;
   readonly emit: Emit;

@@ -6,11 +6,11 @@ import type { ProcessLimits } from '../policy/limits/limits.ts';
 
 const encoder = new TextEncoder();
 
-/** Counts what is said, if a limit asks for it or an agent's output tells what it means. */
+/** Counts the bytes in a process's streams, if a limit or the output of an agent needs it. */
 export function watchStreams(
   child: Pick<ChildProcess, 'stdin' | 'stdout' | 'stderr'>,
   { startupMs, idleMs }: Pick<ProcessLimits, 'startupMs' | 'idleMs'>,
-  /** Of an agent: called with its own id of its session. */
+  /** Only for an agent: called with the agent's own session id. */
   onSessionId: ((id: string) => void) | undefined,
 ): StreamActivity | undefined {
   if (onSessionId === undefined && startupMs === null && idleMs === null) return undefined;
@@ -27,8 +27,10 @@ export function watchStreams(
 }
 
 /**
- * Sees what comes into a stream, and takes nothing of it: a listener would take from its reader what
- * comes before he reads, and another stream in between would halve the throughput.
+ * Observes the data that arrives in a stream without consuming any of it.
+ *
+ * A `'data'` listener would take data that arrives before the caller reads. Another stream in between would
+ * halve the throughput.
  */
 function watchOutput(stream: Readable, see: (bytes: Uint8Array) => void): void {
   const push = stream.push;
@@ -38,7 +40,7 @@ function watchOutput(stream: Readable, see: (bytes: Uint8Array) => void): void {
   };
 }
 
-/** Sees what is written into a stream. (Its own counter would do in Node; Bun has none.) */
+/** Observes the data written to a stream. (Node's own counter would do; Bun has none.) */
 function watchWrites(stream: Writable, see: (bytes: Uint8Array) => void): void {
   for (const method of ['write', 'end'] as const) {
     const original = stream[method] as (...args: unknown[]) => never;
@@ -50,7 +52,7 @@ function watchWrites(stream: Writable, see: (bytes: Uint8Array) => void): void {
   }
 }
 
-/** Bun 1.2.2 hands out text. */
+/** Encodes text chunks: Bun 1.2.2 delivers strings. */
 function bytesOf(chunk: Uint8Array | string): Uint8Array {
   return typeof chunk === 'string' ? encoder.encode(chunk) : chunk;
 }

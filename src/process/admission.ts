@@ -16,7 +16,7 @@ import { type ManagedProcess, takenBack } from './managed-process.ts';
 /** A place in the queue for a slot, or for a conversation. */
 export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
 
-/** Whether a process may start: its slot, a place in a queue, or the reason against it. */
+/** An answer to a request: the process's slot, a place in a queue, or the error that refuses it. */
 export type Answer = Slot | Place | SupervisorError;
 
 export interface AdmissionParts {
@@ -33,11 +33,11 @@ export interface AdmissionParts {
   /** `undefined` without a limit. */
   readonly rate: SpawnRate | undefined;
   readonly live: ReadonlyMap<string, ManagedProcess>;
-  /** Our registry, opened at first use; throws while nothing may start. */
+  /** Returns the registry, opened at first use; throws while no process may start. */
   registry(): Registry;
 }
 
-/** Decides whether a process may start: when it is asked for, and again in the tick of its start. */
+/** Decides whether a process may start: at its request, and again in the tick of its start. */
 export class Admission {
   readonly pool: Pool;
   readonly sessions: Sessions;
@@ -55,7 +55,7 @@ export class Admission {
     this.rate = parts.rate;
   }
 
-  /** Asks for a slot, unless the process has one already, and for its conversation. */
+  /** Asks for the conversation and for a slot, unless the process has one already. */
   ask(p: ManagedProcess): Answer {
     try {
       p.session = this.#enterSession(p);
@@ -68,12 +68,12 @@ export class Admission {
     }
   }
 
-  /** It has its slot; what is left to ask for is its conversation. */
+  /** Asks for the conversation of a process that has its slot. */
   askForConversation(p: ManagedProcess, slot: Slot): Answer {
     p.slot = slot;
     const { conversation, request } = p;
     if (conversation === undefined) return slot;
-    // Nobody is ended for a request that is over: a lease's own slot is granted whatever its signal says.
+    // An aborted request must not end another agent: a lease's own slot is granted even after an abort.
     if (request.signal?.aborted) return this.#refused(p, takenBack());
     const answer = this.conversations.ask(conversation);
     if (answer instanceof SupervisorError) return this.#refused(p, answer);
@@ -85,7 +85,7 @@ export class Admission {
     return p.slot as Slot;
   }
 
-  /** Looks again at what may have changed while it waited; to be called in the tick of its start. */
+  /** Checks again the conditions that may have changed while it waited; call it in the tick of the start. */
   recheck(p: ManagedProcess): SupervisorError | undefined {
     try {
       this.#assertMayStart(p);
@@ -96,7 +96,7 @@ export class Admission {
     }
   }
 
-  /** Counts a start that has happened; to be called before anything of the host's runs, which may start more. */
+  /** Counts a start; call it before any code of the host runs, which may start more processes. */
   count(p: ManagedProcess): void {
     this.rate?.count(p.request.sessionId);
   }
@@ -106,12 +106,14 @@ export class Admission {
   }
 
   /**
-   * The agent itself has said which conversation it runs: a new one, a fork, or one that its arguments do
-   * not name. It runs already, so what finds the conversation taken can only be ended.
+   * Asks for the conversation that a running agent has named itself.
+   *
+   * That is a new one, a fork, or one that its arguments do not name. The agent runs already, so if the
+   * conversation is taken, the agent can only be ended.
    */
   learnConversation(p: ManagedProcess, sessionId: string): void {
     const key = sessionId.toLowerCase();
-    // One that has survived its end may be heard of when nothing may be claimed any more.
+    // A survivor may name its conversation when locks can no longer be taken.
     if (!p.running() || p.survived || p.leases.some((lease) => lease.key === key)) return;
     const take = (answer: ConversationLease | SupervisorError): void => {
       if (answer instanceof SupervisorError) {
@@ -136,7 +138,7 @@ export class Admission {
     p.handle.once('exit', () => answer.leave());
   }
 
-  /** Begins the session, or goes on with it if it has not lasted too long. */
+  /** Begins the session, or continues it if its wall-clock limit is not exceeded. */
   #enterSession({ request: { sessionId, maxWallClockMs } }: ManagedProcess): Session | undefined {
     if (sessionId === undefined) return undefined;
     this.#parts.registry();
@@ -169,13 +171,13 @@ export class Admission {
     return this.pool.ask({ sessionId, needsSlot, priority, timeoutMs: undefined, signal, atHead });
   }
 
-  /** A refusal of what its caller has aborted is the caller's own doing. */
+  /** Attributes a refusal after an abort to the caller, who took the request back. */
   #refused(p: ManagedProcess, error: SupervisorError): SupervisorError {
     if (p.request.signal?.aborted) p.takenBackBy ??= 'SIGTERM';
     return error;
   }
 
-  /** What forbids a start whatever else is alive. */
+  /** Checks all conditions of a start that do not depend on the number of live processes. */
   #assertMayStart({ request, session }: ManagedProcess): void {
     const { options, registry } = this.#parts;
     const { depth } = registry();
@@ -204,7 +206,7 @@ export class Admission {
   }
 }
 
-/** Whatever prevented a start, as an error of ours. */
+/** Turns any reason that prevented a start into a `SupervisorError`. */
 export function refusalFor(reason: unknown): SupervisorError {
   if (isSupervisorError(reason)) return reason;
   const message = `The process could not be started: ${String(reason)}`;

@@ -15,7 +15,7 @@ import { type CheckedRequest, sessionId } from './request.ts';
 import { finish } from './start.ts';
 import type { Supervision } from './supervision.ts';
 
-/** How often an adopted process is looked at: nobody tells us of its exit. */
+/** Interval between checks of an adopted process, in ms: no event reports its exit. */
 const WATCH_MS = 1000;
 
 /** @internal */
@@ -36,21 +36,21 @@ export const adoptOptions = z.lazy(() =>
     ),
 );
 
-/** Which process to adopt, and what for. */
+/** A process to adopt, and its labels. */
 export interface AdoptOptions {
   /** Any process of the host's user that nobody else supervises. */
   pid?: number | undefined;
-  /** Instead: a process that an earlier host started with `outlivesHost`, by its record's id. */
+  /** Instead of a pid: the record id of a process that an earlier host started with `outlivesHost`. */
   id?: string | undefined;
-  /** Default: `'adopted'`, or what it was. */
+  /** Default: the process's former kind, else `'adopted'`. */
   kind?: string | undefined;
-  /** Default: none, or what it was. */
+  /** Default: the process's former session, else none. */
   sessionId?: string | number | undefined;
-  /** Whether it keeps this host alive as long as it lives, as a child does. @default true */
+  /** Keeps this host alive as long as the process lives, as a child does. @default true */
   keepAlive?: boolean | undefined;
 }
 
-/** @internal Takes the identity of a process that others have started, and supervises it from now on. */
+/** @internal Supervises a process that this host did not start, from now on. */
 export async function adopt(
   s: Supervision,
   { pid, id, keepAlive, ...options }: z.output<typeof adoptOptions>,
@@ -69,7 +69,7 @@ export async function adopt(
     startTime: entry.startTime,
     bootId: context.self.bootId,
     pidNamespace: context.self.pidNamespace,
-    // A session cannot be joined: all that is in the one that it leads is its own.
+    // A process cannot join an existing session: all members of a session that it leads are its own.
     group: entry.sid === entry.pid,
     kind,
     sessionId,
@@ -82,7 +82,7 @@ export async function adopt(
   registry.add(record);
   try {
     if (kept === undefined) await refuseIfHeld(entry, context);
-    // A stop may have begun meanwhile; from here on nothing waits.
+    // `stop` may have begun meanwhile; from here on nothing is awaited.
     s.registry();
     if (kept !== undefined) take(kept);
   } catch (error) {
@@ -100,14 +100,14 @@ export async function adopt(
     onSeenDead: () => void watch.look(),
   });
   s.live.set(p.id, p);
-  // What it has started already is known at once, and not only when it is dead.
+  // Finds its descendants now: after its exit their link to it may be lost.
   p.tree.membersIn(table);
   p.handle.attach({ pid: entry.pid, stdin: null, stdout: null, stderr: null });
   s.emit('adopted', { ...p.subject, pid: entry.pid });
   return p.handle;
 }
 
-/** A process that others have started, in the words of a request: it has no streams, and takes no slot. */
+/** Describes an adopted process as a request: it has no streams, and takes no slot. */
 function requestOf(
   { command }: ProcessEntry,
   kind: string,
@@ -122,7 +122,7 @@ function requestOf(
 
 type Watched = Pick<ProcessEntry, 'pid' | 'startTime'> & { readonly keepAlive: boolean };
 
-/** Looks now and then whether a process is still there, until it is not. */
+/** Checks once a second whether a process is still there, until it has exited. */
 class Watch {
   readonly #os: Os;
   readonly #process: Watched;
@@ -161,16 +161,16 @@ class Watch {
       const now = read ? read(this.#process.pid) : (await snapshot()).get(this.#process.pid);
       return now?.alive === true && isSameProcess(this.#process, now);
     } catch {
-      // No look is no proof of death.
+      // A failed snapshot does not prove that the process has exited.
       return true;
     }
   }
 }
 
-/** What is to be adopted: any process by its pid, or one that lives on by its record's id. */
+/** The target of an adoption: any process by its pid, or one that lives on by its record's id. */
 type AdoptionTarget = { readonly pid: number } | { readonly id: string };
 
-/** A process that may be adopted, and what was known of it. */
+/** A process that may be adopted, and its earlier record if there is one. */
 interface Adoptable {
   readonly table: ProcessTable;
   readonly entry: ProcessEntry;
@@ -178,7 +178,9 @@ interface Adoptable {
 }
 
 /**
- * Finds the process and proves that it is nobody's; `own` is what we supervise, and who guards us.
+ * Finds the process and proves that nobody else supervises it.
+ *
+ * `own` holds the processes that this supervisor runs, and the pid of its guardian.
  *
  * @throws SupervisorError `NOT_ADOPTABLE` with the reason
  */
@@ -201,7 +203,7 @@ async function findAdoptable(
   if (kept !== undefined && entry.startTime !== kept.record.startTime) refuse('it has ended');
   if (!os.isOwnUsers(pid)) refuse("it is another user's");
   const ancestors = [...lineage(table, pid)];
-  // What a guardian has started serves it.
+  // Processes that a guardian has started serve the guardian.
   if (ancestors.some((ancestor) => ancestor === own.guardian || os.isGuardian?.(ancestor)))
     refuse('it is the guardian of a supervisor, which ends what its host leaves');
   const supervised = new Set(Array.from(own.live.values(), ({ record }) => record.pid));
@@ -219,7 +221,11 @@ async function findAdoptable(
   return { table, entry, kept };
 }
 
-/** Asked once it stands in our own journal: of two hosts at once at most one takes it. */
+/**
+ * Refuses a process that another host supervises.
+ *
+ * Call it after the record is in this host's journal: of two hosts that adopt at once, at most one succeeds.
+ */
 async function refuseIfHeld(entry: ProcessEntry, context: RecoveryContext): Promise<void> {
   const holder = await holderOf(entry, context);
   if (holder === undefined) return;

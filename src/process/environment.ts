@@ -16,13 +16,14 @@ export type NamePattern = string | RegExp;
 
 /** The caller's own rules, which come before the built-in lists. */
 export interface EnvironmentRules {
-  /** Inherited variables to drop as well. */
+  /** Inherited variables to drop in addition to the built-in lists. */
   readonly deny?: readonly NamePattern[] | undefined;
-  /** Variables to keep whatever else says to drop them. */
+  /** Variables to keep, even if another rule drops them. */
   readonly keep?: readonly NamePattern[] | undefined;
   /**
-   * Allow-list mode: drops every inherited variable that is not named here. A program needs some to
-   * run at all: `[...ESSENTIAL_NAMES, 'ANTHROPIC_*']`.
+   * Allow-list mode: drops every inherited variable that is not named here.
+   *
+   * A program needs some variables to run at all: `[...ESSENTIAL_NAMES, 'ANTHROPIC_*']`.
    */
   readonly allow?: readonly NamePattern[] | undefined;
 }
@@ -37,16 +38,17 @@ export interface SanitizeOptions extends EnvironmentRules {
 export interface SanitizedEnv {
   readonly env: Record<string, string>;
   /**
-   * The names of the dropped variables, sorted; never their values. An option that was dropped from
-   * `NODE_OPTIONS` follows its name: `NODE_OPTIONS --inspect`.
+   * The names of the dropped variables, sorted; never their values.
+   *
+   * An option that was dropped from `NODE_OPTIONS` follows its name: `NODE_OPTIONS --inspect`.
    */
   readonly dropped: string[];
 }
 
-/** What the host has from an outer agent, a debugger or an editor: never right for a new agent. */
+/** Variables set by an outer agent, a debugger or an editor: never right for a new agent. */
 export const ALWAYS_DROPPED: readonly string[] = Object.freeze([...AGENT_MARKS, ...HOST_ONLY]);
 
-/** What programs need to run at all, for {@link EnvironmentRules.allow}; no login, key or proxy. */
+/** Variables that programs need to run at all, for {@link EnvironmentRules.allow}; no login, key or proxy. */
 export const ESSENTIAL_NAMES: readonly string[] = Object.freeze([
   ...['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'TERM', 'TMPDIR', 'LANG', 'LC_*', 'TZ', 'XDG_*'],
   ...['SystemRoot', 'SystemDrive', 'windir', 'ComSpec', 'PATHEXT', 'TEMP', 'TMP', 'USERNAME'],
@@ -68,16 +70,16 @@ const patterns = z.lazy(() =>
   ),
 );
 
-/** What is wrong with a variable; `path` leads to it unless its name is what is wrong. */
+/** An objection to a variable; `path` leads to the variable, unless its name is the fault. */
 interface Objection {
   readonly message: string;
   readonly path: string[];
 }
 
-/** Variables and their values. No `z.record`, which takes `process.env` for no record. */
+/** The schema of an environment. Not `z.record`, which does not accept `process.env` as a record. */
 const variables = z.lazy(() => variablesWhere(() => undefined));
 
-/** @internal Variables as a copy, none of which `object` objects to. */
+/** @internal The schema of an environment: copies it, and refuses it if `object` objects to a variable. */
 export function variablesWhere(object: (name: string, value: string) => Objection | undefined) {
   return z.transform((env: Environment, { issues }) => {
     const refuse = (objection: Objection) =>
@@ -113,13 +115,13 @@ const sanitizeOptions = z.lazy(() =>
 );
 
 /**
- * Takes out of `env` what the host has from an outer agent, a debugger or an editor, and nothing that was set on purpose.
+ * Removes the variables that the host inherited from an outer agent, a debugger or an editor.
  *
- * A variable counts as inherited if the host's environment has it with the same value. The first rule
- * that applies decides: `keep` keeps; what is not inherited stays; `deny` drops; `allow`, if given,
- * drops what it does not name; {@link ALWAYS_DROPPED} drops, and so does {@link DROPPED_WHEN_NESTED}
- * in a host that runs inside Claude Code. `NODE_OPTIONS` loses the inspector's options and VS Code's
- * bootloader, and keeps the rest. An `undefined` value vanishes unreported.
+ * Variables that were set on purpose stay. A variable counts as inherited if the host's environment has it
+ * with the same value. The first rule that applies decides: `keep` keeps; variables that are not inherited
+ * stay; `deny` drops; `allow`, if given, drops all it does not name; {@link ALWAYS_DROPPED} drops, and so
+ * does {@link DROPPED_WHEN_NESTED} in a host that runs inside Claude Code. `NODE_OPTIONS` loses the
+ * inspector's options and VS Code's bootloader, and keeps the rest. An `undefined` value vanishes unreported.
  *
  * @throws SupervisorError `INVALID_OPTIONS` for an unknown option, a rule or a value of a wrong type
  */
@@ -136,7 +138,7 @@ export function sanitize(env: Environment, options: SanitizeOptions): SanitizedE
   const deny = matcher(options.deny ?? [], ignoreCase);
   const allow = options.allow ? matcher(options.allow, ignoreCase) : () => true;
   const { always, whenNested, isClaudes } = builtIn(ignoreCase);
-  // Both asked late: few environments hold anything that is listed, and reading all of `process.env` is slow.
+  // Both are lazy: few environments hold a listed variable, and reading all of `process.env` is slow.
   const nested = once(() => holds(hostEnv, isClaudes));
   const hostValues = once(() => valuesOf(hostEnv, ignoreCase));
   const isInherited = (name: string, value: string) =>
@@ -146,7 +148,7 @@ export function sanitize(env: Environment, options: SanitizeOptions): SanitizedE
   const stays = (name: string, value: string) =>
     keep(name) || !isListed(name) || !isInherited(name, value);
 
-  // Copied whole: assigning one by one would lose a variable named `__proto__`.
+  // Copied as a whole: an assignment for each variable would lose one named `__proto__`.
   const kept = { ...env };
   const dropped: string[] = [];
   const drop = (name: string) => {
@@ -171,7 +173,7 @@ export function isNested(hostEnv: Environment, ignoreCase = false): boolean {
   return holds(hostEnv, builtIn(ignoreCase).isMark);
 }
 
-/** Whether a variable is the mark of an agent's session. */
+/** Tells whether a variable marks the processes of an agent's session. */
 export function isMark(name: string, ignoreCase = false): boolean {
   return builtIn(ignoreCase).isMark(name);
 }
@@ -181,8 +183,10 @@ function holds(env: Environment, matches: (name: string) => boolean): boolean {
 }
 
 /**
- * What a command must keep besides: only `ELECTRON_RUN_AS_NODE` makes a Node of the host's own
- * Electron, which would start as the application a second time.
+ * Returns the variables that a command must keep in addition to the caller's own.
+ *
+ * Only `ELECTRON_RUN_AS_NODE` makes the host's own Electron run as Node; without it the application would
+ * start a second time.
  */
 export function neededBy(
   command: string,
@@ -200,7 +204,7 @@ interface BuiltIn {
 
 const builtInRules = new Map<boolean, BuiltIn>();
 
-/** The built-in lists as matchers, made once. */
+/** Returns the built-in lists as matchers, which are built once. */
 function builtIn(ignoreCase: boolean): BuiltIn {
   let rules = builtInRules.get(ignoreCase);
   if (rules === undefined) {
@@ -251,7 +255,7 @@ function matcher(patterns: readonly NamePattern[], ignoreCase: boolean): (name: 
   };
 }
 
-/** With the flags g and y, test() starts at lastIndex and moves it: the caller's must stay where it is. */
+/** Copies a caller's expression: with the flags g and y, `test()` moves its `lastIndex`. */
 function ownCopy({ source, flags }: RegExp, ignoreCase: boolean): RegExp {
   return new RegExp(source, ignoreCase && !flags.includes('i') ? `${flags}i` : flags);
 }

@@ -10,13 +10,13 @@ import type { EndReport, ExitReport } from '../reports.ts';
 import type { Piped } from './stdio-options.ts';
 import { ProcessStreams } from './streams.ts';
 
-/** How to end one process. */
+/** Options for ending one process. */
 export interface TerminateOptions {
-  /** For the event and the log. */
+  /** Appears in the `ending` event and in the log. */
   readonly reason?: string | undefined;
-  /** All steps together take no longer. Default: the ladder's own times. */
+  /** Upper limit for all steps together, in ms. Default: the ladder's own times. */
   readonly deadlineMs?: number | undefined;
-  /** SIGKILL at once, no polite step. @default false */
+  /** Sends SIGKILL at once, without a polite step. @default false */
   readonly force?: boolean | undefined;
 }
 
@@ -38,36 +38,38 @@ type ErrorListener = (error: Error) => void;
 /** One supervised process, queued or running; it satisfies the Agent SDK's `SpawnedProcess`. */
 export interface SupervisedProcess {
   readonly id: string;
-  /** `undefined` while queued, and for ever if the start failed. */
+  /** `undefined` while queued, and for good if the start failed. */
   readonly pid: number | undefined;
-  /** This and the two below are ended streams where they are no pipes. */
+  /** Like `stdout` and `stderr`, an already ended stream if it is not a pipe. */
   readonly stdin: Writable;
-  /** Waits for its reader, as in `child_process`: nothing is lost, and a full pipe holds the process up. */
+  /** Waits for its reader, as in `child_process`: no data is lost, and a full pipe blocks the process. */
   readonly stdout: Readable;
-  /** Always read, for the tail in the {@link ExitReport}; a late reader gets what comes from then on. */
+  /** Always read, for the tail in the {@link ExitReport}; a late reader gets only data that arrives later. */
   readonly stderr: Readable;
-  /** Whether a signal was sent by `kill`; no proof of death. */
+  /** True after `kill` has sent a signal; no proof that the process has exited. */
   readonly killed: boolean;
   readonly exitCode: number | null;
   readonly signalCode: NodeJS.Signals | null;
-  /** Sends a signal to the process; while it is queued, takes it out of the queue. `false` once it is gone. */
+  /** Sends a signal to the process, or takes a queued one out of the queue; `false` after its exit. */
   kill(signal?: NodeJS.Signals): boolean;
-  /** `'exit'` fires at the process's own death, `'error'` when it could not be started. */
+  /** `'exit'` fires when the process itself exits, `'error'` when it could not be started. */
   on(event: 'exit', listener: ExitListener): void;
   on(event: 'error', listener: ErrorListener): void;
   once(event: 'exit', listener: ExitListener): void;
   once(event: 'error', listener: ErrorListener): void;
   off(event: 'exit', listener: ExitListener): void;
   off(event: 'error', listener: ErrorListener): void;
-  /** Resolves when the process runs; rejects with a {@link SupervisorError} if it never will. */
+  /**
+   * Resolves when the process runs; rejects with a {@link SupervisorError} if it is refused or taken back.
+   */
   readonly started: Promise<void>;
   /** Resolves when the process and its whole tree are seen dead; never rejects. */
   readonly exited: Promise<ExitReport>;
-  /** Ends the process and its tree by the ladder; resolves when they are seen dead, or the deadline has come. */
+  /** Ends the process and its tree by the ladder; resolves when all are seen dead or at the deadline. */
   terminate(options?: TerminateOptions): Promise<EndReport>;
 }
 
-/** The caller's end of a supervised process: its streams and events, whatever state it is in. */
+/** The caller's end of a supervised process: its streams and events, in every state of the process. */
 export class Handle
   extends EventEmitter<{ exit: Parameters<ExitListener>; error: Parameters<ErrorListener> }>
   implements SupervisedProcess
@@ -79,7 +81,7 @@ export class Handle
   killed = false;
   exitCode: number | null = null;
   signalCode: NodeJS.Signals | null = null;
-  /** Who has the process in hand. */
+  /** Controls the process on behalf of this handle. */
   readonly #process: Controls;
   readonly #streams: ProcessStreams;
   #resolveStarted!: () => void;
@@ -96,7 +98,7 @@ export class Handle
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
     });
-    // Whoever does not ask for `started` learns of a refusal from `exited`, not from a crash.
+    // Without it, a refusal that no caller awaits would crash the host; `exited` reports it as well.
     this.started.catch(() => undefined);
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
@@ -127,12 +129,12 @@ export class Handle
     return this.#process.terminate(options);
   }
 
-  /** Whether the process, or its place in the queue, has ended. */
+  /** True once the process has exited, or has left the queue without a start. */
   get over(): boolean {
     return this.#over;
   }
 
-  /** Gives the caller streams of our own, until there is a child to join them to. */
+  /** Gives the caller substitute streams until there is a child to connect them to. */
   queue(onStdinEnd?: () => void): void {
     this.#streams.queue(onStdinEnd);
   }
@@ -141,14 +143,14 @@ export class Handle
     this.#streams.endStdin();
   }
 
-  /** Joins the caller to a running child. */
+  /** Connects the caller to a running child. */
   attach(child: Pick<ChildProcess, 'pid' | 'stdin' | 'stdout' | 'stderr'>): void {
     this.pid = child.pid;
     this.#streams.attach(child);
     this.#resolveStarted();
   }
 
-  /** The process itself is dead. */
+  /** Reports that the process itself has exited. */
   exit(code: number | null, signal: NodeJS.Signals | null): void {
     this.#over = true;
     this.exitCode = code;
@@ -157,7 +159,7 @@ export class Handle
     callHost(() => this.emit('exit', code, signal));
   }
 
-  /** The process never was and never will be. Told a turn later, when the caller can listen. */
+  /** Reports that the process was refused; a turn later, so that the caller can add a listener. */
   refuse(error: SupervisorError): void {
     this.#endUnstarted(error);
     setImmediate(() => {
@@ -165,14 +167,14 @@ export class Handle
     });
   }
 
-  /** The caller has taken the process back before it was started. */
+  /** Reports that the caller took the request back before its start. */
   cancel(error: SupervisorError, signal: NodeJS.Signals): void {
     this.#endUnstarted(error);
     this.signalCode = signal;
     setImmediate(() => this.emit('exit', null, signal));
   }
 
-  /** The process and its tree are gone, and this is how. */
+  /** Reports how the process ended, once its whole tree is dead. */
   settle(report: ExitReport): void {
     this.#resolveExited(report);
   }

@@ -2,17 +2,22 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { type Clock, setImmediate } from '../os/clock.ts';
 
-/** How long a stream must be silent after the exit before we take its pipe as held by someone else. */
+/** Silence after the exit, in ms, after which another process is assumed to hold the pipe. */
 const QUIET_MS = 100;
-/** How often we look before we take what still comes as someone else's: a kept descendant may write for ever. */
+/**
+ * Number of checks before data that still arrives is taken for another process's output.
+ *
+ * A kept descendant may write without end.
+ */
 const MAX_BUSY_LOOKS = 10;
 
 type Streams = Pick<ChildProcess, 'stdout' | 'stderr'>;
 
 /**
- * stdout ends for its reader and stderr is complete, even if a descendant holds their pipes.
+ * Resolves when stdout has ended for its reader and stderr is complete.
  *
- * What nobody reads ends for its reader later, and is waited for by nobody.
+ * A descendant that holds their pipes does not delay this. A stream that nobody reads ends later, and is not
+ * awaited.
  */
 export async function quietStreams({ stdout, stderr }: Streams, clock: Clock): Promise<void> {
   await Promise.all(
@@ -26,10 +31,10 @@ export async function quietStreams({ stdout, stderr }: Streams, clock: Clock): P
 }
 
 /**
- * Resolves when a dead process's stream has ended or has fallen silent.
+ * Resolves when the stream of an exited process has ended or has fallen silent.
  *
- * `'end'` and `'close'` wait for every descendant that inherited the pipe, for hours if need be, and
- * for the reader, who may never come.
+ * `'end'` and `'close'` would wait for every descendant that inherited the pipe, for hours if need be. They
+ * would also wait for the reader, who may never come.
  */
 function silence(stream: Readable, clock: Clock, keepAlive: boolean): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return Promise.resolve();
@@ -43,14 +48,14 @@ function silence(stream: Readable, clock: Clock, keepAlive: boolean): Promise<vo
     let readBefore = -1;
     let busyLooks = 0;
     const check = (): void => {
-      // News from the pipe starts the wait anew.
+      // New data from the pipe restarts the wait.
       const { bytesRead = 0 } = stream as { bytesRead?: number };
       if (bytesRead === readBefore || ++busyLooks > MAX_BUSY_LOOKS) {
         finish();
         return;
       }
       readBefore = bytesRead;
-      // Looks only after the loop has polled: after a long block the timer is due before the data is read.
+      // Checks only after the event loop has polled: after a long block the timer fires before data is read.
       cancel = clock.after(QUIET_MS, () => setImmediate(check), { keepAlive });
     };
     stream.on('end', finish).on('close', finish);
@@ -59,13 +64,13 @@ function silence(stream: Readable, clock: Clock, keepAlive: boolean): Promise<vo
 }
 
 /**
- * Ends a silent stream for its reader, whoever still holds the other end of its pipe.
+ * Ends a silent stream for its reader, even if another process holds the other end of its pipe.
  *
- * What the reader has not taken yet stays in the stream's buffer for it; while that is full, there may
- * be more in the pipe.
+ * Data that the reader has not taken yet stays in the stream's buffer. While the buffer is full, the pipe may
+ * hold more.
  */
 async function cutOff(stream: Readable, clock: Clock): Promise<void> {
-  // The pause doubles: a reader that never comes must not cost a look every while for ever.
+  // The pause doubles: a reader that never comes must not cost a check at every interval.
   for (let pauseMs = QUIET_MS; isBehind(stream); pauseMs *= 2) {
     await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
     await silence(stream, clock, false);
@@ -73,7 +78,7 @@ async function cutOff(stream: Readable, clock: Clock): Promise<void> {
   if (stream.readableEnded || stream.destroyed) return;
   stream.once('end', () => stream.destroy());
   stream.push(null);
-  // An empty read lets 'end' come although nobody may be reading.
+  // An empty read triggers 'end' even if nobody reads.
   stream.read(0);
 }
 

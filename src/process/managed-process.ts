@@ -28,14 +28,14 @@ import { Handle, type TerminateOptions } from './handle.ts';
 import type { CheckedRequest } from './request.ts';
 import { pipedOf } from './stdio-options.ts';
 
-/** The signals by which a caller ends a process; the others are between it and the process. */
+/** Signals that mean the caller ends the process; all others are passed through. */
 const ENDING_SIGNALS: ReadonlySet<string> = new Set([
   ...['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGABRT'],
 ]);
 
 const NO_USAGE: Usage = { rssBytes: 0, cpuPercent: 0, cpuTimeMs: 0 };
 
-/** What a process needs of its supervisor. */
+/** The parts of a supervisor that one process needs. */
 export interface ProcessContext {
   readonly os: Os;
   readonly emit: Emit;
@@ -45,7 +45,7 @@ export interface ProcessContext {
   };
 }
 
-/** `refused`: it was not started. `gone`: it and its whole tree are dead. */
+/** `refused`: the process was not started. `gone`: it and its whole tree are dead. */
 export type ProcessState =
   | 'new'
   | 'queued'
@@ -54,16 +54,16 @@ export type ProcessState =
   | 'refused'
   | 'gone';
 
-/** What a launch, or an adoption, has produced. */
+/** The result of a launch or an adoption. */
 export interface RunningParts {
-  /** `undefined` for one that others have started. */
+  /** `undefined` for an adopted process. */
   readonly child: ChildProcess | undefined;
   readonly record: SupervisionRecord;
   readonly registry: Registry;
-  /** What names it in the cookies of its tree. Default: our own segment. */
+  /** The segment that names the process in the cookies of its tree. Default: this host's segment for it. */
   readonly segment?: string;
   readonly budget?: Budget;
-  /** Called when a way down the ladder has found nobody any more. */
+  /** Called when a termination has found no live member of the tree. */
   readonly onSeenDead?: () => void;
 }
 
@@ -76,39 +76,39 @@ export class ManagedProcess {
   readonly holdsSlot: boolean;
   state: ProcessState = 'new';
 
-  // What it was granted.
+  // Granted on admission.
   slot: Slot | undefined;
   readonly leases: ConversationLease[] = [];
   session: Session | undefined;
-  /** Which conversation it is to run, if that is known beforehand. */
+  /** The conversation to run, if it is known before the start. */
   conversation: ConversationRequest | undefined;
   /** The caller took the request back. */
   takenBackBy: NodeJS.Signals | undefined;
 
-  // From its start on.
+  // Set at the start.
   child: ChildProcess | undefined;
   record!: SupervisionRecord;
   registry!: Registry;
   tree!: ProcessTree;
   startedAtMs = 0;
-  /** From its start to the death of its tree. */
+  /** Measures pauses from the start to the death of the whole tree. */
   gaps!: GapWatch;
   budget: Budget | undefined;
-  /** Only where it has streams, and somebody wants it counted. */
+  /** Only if the process has streams, and a limit or an agent's output needs the counts. */
   activity: StreamActivity | undefined;
-  /** Takes its limits off. */
+  /** Stops watching the limits. */
   disarm: () => void = () => undefined;
   stdinEndedAtMs: number | undefined;
 
-  // Of its end.
-  /** Why it ends; written once, before the first signal. */
+  // Set while it ends.
+  /** The cause of the exit; written once, before the first signal. */
   cause: ExitCause | undefined;
   forced = false;
-  /** It has ended by itself, and what it left may live on: there is nothing to end any more. */
+  /** The process exited by itself, and its leftovers may live on: nothing is left to end. */
   kept = false;
-  /** Its conversation is somebody else's by now: nothing more is written of it. */
+  /** Another host may run its conversation by now: nothing more is recorded of this process. */
   isForfeit = false;
-  /** Whether the last way down the ladder found nobody of the tree any more, maybe before the exit was told. */
+  /** True if the last termination found no live member, perhaps before the exit was reported. */
   seenDead: boolean | undefined;
   readonly #context: ProcessContext;
   #refuseQueued: (error: SupervisorError) => void = () => undefined;
@@ -129,18 +129,18 @@ export class ManagedProcess {
     this.handle = new Handle(id, this, pipedOf(request), request.input);
   }
 
-  /** It waits; `refuse` takes it out of the queue. */
+  /** Marks the process as queued; `refuse` takes it out of the queue. */
   queue(refuse: (error: SupervisorError) => void): void {
     this.state = 'queued';
     this.#refuseQueued = refuse;
   }
 
-  /** Refuses it, unless it has left its queue. */
+  /** Refuses the process if it is still queued. */
   leaveQueue(error: SupervisorError): void {
     if (this.state === 'queued') this.#refuseQueued(error);
   }
 
-  /** It runs. */
+  /** Marks the process as running. */
   run({ child, record, registry, ...parts }: RunningParts): void {
     const { os } = this.#context;
     const { outlivesHost, signal } = this.request;
@@ -159,7 +159,7 @@ export class ManagedProcess {
       held: child !== undefined,
       ...marksOf(parts.segment ?? registry.segment(this.id, outlivesHost)),
     });
-    // Without a stdin there is no end of it to wait for.
+    // Without a stdin there is no end of input to wait for.
     if (!child?.stdin) this.stdinEndedAtMs = Number.NEGATIVE_INFINITY;
     child?.stdin?.once('finish', () => {
       this.stdinEndedAtMs = os.clock.running.monotonicMs();
@@ -168,28 +168,28 @@ export class ManagedProcess {
     for (const lease of this.leases) lease.attach(this);
   }
 
-  /** Gives back what it was granted. */
+  /** Releases its conversation leases and its slot. */
   release(): void {
     for (const lease of this.leases) lease.release();
     this.slot?.release();
   }
 
-  /** Whether the process itself has not exited yet. */
+  /** True until the process itself has exited. */
   running(): boolean {
     return !this.handle.over;
   }
 
-  /** Meant to live on: `stop` passes it by. */
+  /** True if the process is meant to live on: `stop` does not end it. */
   get outlivesHost(): boolean {
     return this.record.outlivesHost === true;
   }
 
-  /** `undefined` for one that others have started, to which nobody has set any. */
+  /** `undefined` for an adopted process, which has no limits. */
   get limits(): ProcessLimits | undefined {
     return this.child && this.request.limits;
   }
 
-  /** It was to be ended, and was not: the next sweep tries again. */
+  /** True if the process survived its termination; the next sweep tries again. */
   get survived(): boolean {
     return this.seenDead === false;
   }
@@ -202,7 +202,7 @@ export class ManagedProcess {
     this.handle.endStdin();
   }
 
-  /** Signals the process; takes it out of the queue while it waits. Says whether there was anything to do. */
+  /** Signals the process, or takes it out of the queue; false if neither applied. */
   kill(signal: NodeJS.Signals): boolean {
     if (this.state === 'queued') {
       this.takenBackBy = signal;
@@ -215,15 +215,15 @@ export class ManagedProcess {
   #signal(signal: NodeJS.Signals): boolean {
     const { os } = this.#context;
     const { rootIsThere } = this.tree;
-    // A child that is reaped may have to wait until that is told, and its number may be another's by then.
+    // The exit of a reaped child may be reported late, and its pid may belong to another process by then.
     const isGone = rootIsThere === false && this.record.startTime !== undefined;
     const isThere = this.child === undefined ? rootIsThere : !isGone;
     if (isThere === false) return false;
     if (ENDING_SIGNALS.has(signal)) {
       this.#killedByCaller ||= this.cause === undefined;
-      // Windows: every signal is a forced end of this one process, so its tree must go first.
+      // On Windows every signal ends this one process by force, so its tree must be ended first.
       const force = signal === 'SIGKILL' || os.endTree !== undefined;
-      // Where only a look tells whether it is there, the ladder takes it.
+      // Where only a snapshot tells whether the process is there, the ladder takes one.
       if (os.endTree !== undefined || isThere === undefined) {
         void this.end('terminated', { force });
         return true;
@@ -247,7 +247,7 @@ export class ManagedProcess {
     return this.record !== undefined;
   }
 
-  /** Ends the process and its tree, by the ladder that is already under way if there is one. */
+  /** Ends the process and its tree; joins a termination that is already running. */
   async end(cause: ExitCause, options: EndOptions = {}, reason?: string): Promise<EndReport> {
     const { os, emit } = this.#context;
     const beganMs = os.clock.monotonicMs();
@@ -260,7 +260,7 @@ export class ManagedProcess {
     return { ended, survivors, unproven, durationMs: os.clock.monotonicMs() - beganMs };
   }
 
-  /** Sends the tree down the ladder, or hurries it on its way; resolves to who survived. */
+  /** Starts a termination of the tree, or hurries the running one; resolves to the survivors. */
   async climbDown(options: EndOptions = {}): Promise<readonly Survivor[]> {
     const { os, emit, options: defaults } = this.#context;
     if (this.#ending !== undefined) {
@@ -270,7 +270,7 @@ export class ManagedProcess {
       if (this.state !== 'gone') this.state = 'ending';
       void this.#ending.done.then(({ survivors, forced }) => {
         this.forced ||= forced;
-        // The way down is over: who still wants the survivors ended starts anew.
+        // The termination is over: a caller who wants the survivors ended starts a new one.
         this.#ending = undefined;
         if (this.state === 'ending') this.state = this.running() ? 'running' : 'exited';
         this.seenDead = survivors.length === 0;
@@ -283,7 +283,7 @@ export class ManagedProcess {
     return this.#name((await this.#ending.done).survivors);
   }
 
-  /** The process itself has exited. */
+  /** Marks the process itself as exited. */
   exit(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.state !== 'ending') this.state = 'exited';
     this.handle.exit(code, signal);
@@ -291,7 +291,7 @@ export class ManagedProcess {
     this.#ending?.wake();
   }
 
-  /** It was never started, and will not be. */
+  /** Marks the process as refused. */
   refuse(error: SupervisorError): void {
     this.state = 'refused';
     const { handle, takenBackBy } = this;
@@ -313,13 +313,13 @@ export class ManagedProcess {
     });
   }
 
-  /** It and its whole tree are dead. */
+  /** Marks the process and its whole tree as dead. */
   settle(report: ExitReport): void {
     this.state = 'gone';
     this.handle.settle(report);
   }
 
-  /** Learns the start time from the process table, where the spawn's own tick could not tell it. */
+  /** Reads the start time from the process table, if it was unknown in the tick of the spawn. */
   async identify(): Promise<void> {
     const table = await this.#context.os.processes.snapshot().catch(() => undefined);
     const found = table?.get(this.record.pid);
@@ -333,12 +333,12 @@ export class ManagedProcess {
     return this.handle.exited;
   }
 
-  /** Whether somebody is ending the tree at this moment. */
+  /** True while a termination of the tree is running. */
   get ending(): boolean {
     return this.state === 'ending';
   }
 
-  /** Resolves when nothing of the tree is alive any more, however long that takes. */
+  /** Resolves when no member of the tree is alive, however long that takes. */
   async untilGone(): Promise<void> {
     const { os, options } = this.#context;
     for (;;) {
@@ -359,12 +359,12 @@ export class ManagedProcess {
 
   describe(): ProcessInfo {
     const { id, pid, kind, sessionId, command, cwd, startedAt } = this.record;
-    // Nobody lists what has no record.
+    // Only processes with a record are listed.
     const state = this.state as ProcessInfo['state'];
     return { id, pid, kind, sessionId, command, cwd, startedAt, state, holdsSlot: this.holdsSlot };
   }
 
-  /** Adds what the tree costs, from a look at it and a sample of its members. */
+  /** Adds the memory and CPU use of the tree, from a snapshot and a sample of its members. */
   inspect(members: readonly ProcessName[], usage: ReadonlyMap<number, Usage>): ProcessInspection {
     const total = (part: (of: Usage) => number): number =>
       members.reduce((sum, { pid }) => sum + part(usage.get(pid) ?? NO_USAGE), 0);
@@ -380,7 +380,7 @@ export class ManagedProcess {
   }
 
   readonly #onAbort = (): void => {
-    // The SDK kills and then aborts, in one callback: of the caller's two words the abort says more.
+    // The SDK kills and then aborts, in one callback: the abort is the more specific cause.
     if (this.#killedByCaller) this.cause = 'aborted';
     void this.end('aborted');
   };

@@ -1,25 +1,28 @@
-/** `NODE_OPTIONS` without some of its options, and which those were. */
+/** A `NODE_OPTIONS` value without some of its options, and the names of those. */
 export interface NodeOptions {
-  /** The rest as it was written; `''` if nothing is left. */
+  /** The remaining options as they were written; `''` if none are left. */
   readonly rest: string;
   /** The names of the dropped options, without their values. */
   readonly dropped: readonly string[];
 }
 
-/** One word: as it is written, and as Node reads it. */
+/** One word, as written and as Node reads it. */
 interface Word {
   readonly written: string;
   readonly read: string;
 }
 
 const INSPECTOR = /^--(?:inspect(?:-brk|-wait|-port|-publish-uid|-brk-node)?|debug-port)$/;
-/** Their value is the next word, unless it follows a `=`. */
+/** Options whose value is the next word, unless it follows a `=`. */
 const TAKES_VALUE = new Set(['--inspect-port', '--debug-port', '--inspect-publish-uid']);
 const LOADS_MODULE = new Set(['--require', '-r', '--import']);
-/** Its own file, or a forwarding one (github.com/microsoft/vscode-js-debug src/targets/node/nodeLauncherBase.ts). */
+/**
+ * VS Code's bootloader or a file that forwards to it (github.com/microsoft/vscode-js-debug
+ * src/targets/node/nodeLauncherBase.ts).
+ */
 const BOOTLOADER = /js-debug.*[\\/-]bootloader(?:\.bundle)?\.js$/;
 
-/** Takes the inspector's options and VS Code's bootloader out of the value of `NODE_OPTIONS`. */
+/** Removes the inspector's options and VS Code's bootloader from a `NODE_OPTIONS` value. */
 export function withoutInspector(value: string): NodeOptions {
   const words = wordsOf(value);
   const rest: string[] = [];
@@ -27,7 +30,7 @@ export function withoutInspector(value: string): NodeOptions {
   for (let i = 0; i < words.length; i++) {
     const { written, read } = words[i] as Word;
     const [left = '', inline] = read.split(/=(.*)/s);
-    // Node takes --inspect_brk for --inspect-brk.
+    // Node accepts --inspect_brk as --inspect-brk.
     const name = left.startsWith('--') ? left.replaceAll('_', '-') : left;
     const next = inline ?? words[i + 1]?.read ?? '';
     const isLoader = LOADS_MODULE.has(name) && BOOTLOADER.test(next);
@@ -38,11 +41,15 @@ export function withoutInspector(value: string): NodeOptions {
     dropped.add(name);
     if (inline === undefined && (isLoader || TAKES_VALUE.has(name))) i += 1;
   }
-  // What loses nothing stays to the letter.
+  // A value that loses no option stays unchanged to the letter.
   return { rest: dropped.size === 0 ? value : rest.join(' '), dropped: [...dropped] };
 }
 
-/** Node's own rules (src/node_options.cc): words end at spaces; within double quotes, `\` keeps the next character. */
+/**
+ * Splits a value into words by Node's own rules (src/node_options.cc).
+ *
+ * Words end at spaces; within double quotes, `\` keeps the next character.
+ */
 function wordsOf(value: string): Word[] {
   return Array.from(value.matchAll(/(?:"(?:\\.|[^"\\])*"?|[^" ])+/gs), ([written]) => ({
     written,

@@ -10,7 +10,7 @@ import type { Supervision } from './supervision.ts';
 
 const NOTICE_MS = 60_000;
 
-/** Lets a request wait; `settle` is called once, when it may start or is refused. */
+/** Queues a request; `settle` is called once, when it may start or is refused. */
 export function waitInQueue(
   s: Supervision,
   p: ManagedProcess,
@@ -20,12 +20,12 @@ export function waitInQueue(
   new QueuedRequest(s, p, entry, settle);
 }
 
-/** A request that waits for its slot, then for its conversation, then until its caller would have cancelled it. */
+/** A request that waits for its slot, its conversation, and the end of the cancel grace. */
 class QueuedRequest {
   readonly #s: Supervision;
   readonly #p: ManagedProcess;
   readonly #settle: (answer: Slot | SupervisorError) => void;
-  /** The context in which it was made (AsyncLocalStorage): it starts there, whoever released the slot. */
+  /** The request's own async context (AsyncLocalStorage): the start runs in it, whoever released the slot. */
   readonly #context = new AsyncResource('QueuedRequest');
   #entry: Place | undefined;
   #isOver = false;
@@ -58,10 +58,10 @@ class QueuedRequest {
     this.#refused(error);
   }
 
-  /** Tells every minute that it still waits. */
+  /** Emits `waiting` once a minute while the request waits. */
   #remind(sinceMs: number): void {
     const { os, emit, live } = this.#s;
-    // Kept alive: a host with nothing else to do would exit with its query unanswered (code 13).
+    // Keeps the host alive: without other work it would exit with its query unanswered (code 13).
     this.#cancelTimer = os.clock.after(
       NOTICE_MS,
       () => {
@@ -82,7 +82,7 @@ class QueuedRequest {
     entry.onAnswer((answer) => this.#answered(answer));
   }
 
-  /** Listens for the caller's signal, once the pool does not any more. */
+  /** Listens for the caller's abort signal, once the pool no longer does. */
   #listen(): void {
     const { signal } = this.#p.request;
     if (this.#p.slot === undefined || this.#isOver) return;
@@ -111,13 +111,13 @@ class QueuedRequest {
     if (answer instanceof QueueEntry) this.#waitFor(answer);
     this.#listen();
     if (this.#isOver) {
-      // Asking has warned the host, which has taken the request back.
+      // The question emitted a warning, and the host's listener took the request back.
       this.#entry?.leave();
       this.#p.release();
     } else if (answer instanceof Slot) this.#startInTime(answer);
   }
 
-  /** Starts, unless the caller may be about to take the request back. */
+  /** Starts the process, or delays it while the caller may be about to cancel. */
   #startInTime(slot: Slot): void {
     const { running } = this.#s.os.clock;
     const graceMs = this.#p.request.output === 'stream-json' ? CANCEL_GRACE_MS : 0;

@@ -7,9 +7,9 @@ type On = <E extends SupervisorEvent>(
 ) => unknown;
 
 /**
- * Writes what starts and what ends into the history and into the files of the sessions.
+ * Records every start and exit in the history and in the sessions' files.
  *
- * To be attached before any listener of the host's: what a host reads in its own is written by then.
+ * Attach it before any listener of the host: the records are written by the time the host's listener runs.
  */
 export function recordProcesses(on: On, live: ReadonlyMap<string, ManagedProcess>): void {
   const running = new Map<string, ManagedProcess>();

@@ -2,15 +2,19 @@ import { SERVICE_KEYS } from './service-keys.ts';
 
 const REDACTED = '[redacted]';
 const SECRET_MIN_LENGTH = 6;
-/** A line of a secret of many, as a program prints it alone. */
+/** Minimum length of one line of a multi-line secret, which a program may print alone. */
 const SECRET_LINE_MIN_LENGTH = 20;
 
 export type Range = readonly [start: number, end: number];
 
-/** Anywhere in a name. */
+/** Words that make a name secret anywhere in it. */
 const SECRET_WORD =
   'key|token|secret|passw|passphrase|_pass(?![A-Za-z0-9])|credential|authorization';
-/** At the end of a name, and whole. (`pwd` needs something before it: alone, and in OLDPWD, it is a folder.) */
+/**
+ * Words that make a name secret only as a whole word at its end.
+ *
+ * `pwd` needs something before it: alone, and in OLDPWD, it is a folder.
+ */
 const SECRET_LAST_WORD =
   '(?<![A-Za-z0-9])(?:pw|pat|dsn|_auth|otp|totp|csrf|xsrf|webhook|webhook_url|connection_?string|connstr|mnemonic)(?![\\w.-])|(?<=[_.-])auth(?![\\w.-])|(?<=[A-Za-z0-9])(?<!old)[_.-]?pwd(?![\\w.-])';
 const SECRET_NAME = new RegExp(
@@ -19,17 +23,17 @@ const SECRET_NAME = new RegExp(
 );
 
 /*
- * Every pattern is linear in the length of the text: it is anchored to the start of a run of
- * characters (by a lookbehind, or by a literal that the run cannot contain), so that no two attempts
- * read the same run, and nothing that can fail follows two adjacent quantifiers of the same class.
+ * Every pattern is linear in the length of the text. It is anchored to the start of a run of characters, by a
+ * lookbehind or by a literal that the run cannot contain, so no two attempts read the same run. No part that
+ * can fail follows two adjacent quantifiers of the same class.
  */
 const NAME = `(?<![\\w.-])(?=[\\w.-]*?(?:${SECRET_WORD}|${SECRET_LAST_WORD}))(?<name>[\\w.-]+)`;
 const QUOTE = String.raw`(?:\\*["'])?`;
-// In escaped quotes, in double ones, in single ones, or bare; without the closing quote.
+// In escaped, double or single quotes, or bare; without the closing quote.
 const VALUE = String.raw`(?<value>(?<=\\["'])[^"'\\\r\n]*|(?<=")(?:[^"\\\r\n]|\\.)*|(?<=')(?:[^'\\\r\n]|\\.)*|[^\s"']+)`;
 const PEM_END = `-{4,5} ?END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}`;
 
-/** The secret is the group `value`, or the whole match. */
+/** Patterns of secrets; the secret is the group `value`, or the whole match. */
 const SHAPES: readonly RegExp[] = [
   // NAME=value, "name": "value", name: value, 'name' => 'value', name[password]=value
   new RegExp(
@@ -43,7 +47,7 @@ const SHAPES: readonly RegExp[] = [
     String.raw`${NAME}${QUOTE}[ \t]*[:=][ \t]*(?<triple>'''|""")(?<value>[^]*?)(?:\k<triple>|$)`,
     'gi',
   ),
-  // name: > or |, and what is indented below it
+  // name: > or |, and the indented lines below it
   new RegExp(
     String.raw`${NAME}${QUOTE}[ \t]*:[ \t]*[|>][-+\d]*[ \t]*\r?\n(?<value>(?:[ \t][^\r\n]*(?:\r?\n|$)|\r?\n)+)`,
     'gi',
@@ -69,7 +73,7 @@ const SHAPES: readonly RegExp[] = [
     'gi',
   ),
   /\b(?:bearer|basic)[ \t]+(?<value>[\w.~+/=-]+)/gi,
-  // Signed and otherwise telling parameters of an address
+  // Signatures and other secret parameters of a URL
   /[?&;](?:sig|signature|x-(?:amz|goog|oss|cos)-(?:signature|credential|security-token)|sid|auth|hmac|hash|ticket|session(?:_?id)?)=(?<value>[^\s&#"'<>]{6,})/gi,
   /[?&;](?:code|state|nonce)=(?<value>[^\s&#"'<>]{12,})/gi,
   // scheme://user:password@host
@@ -83,16 +87,18 @@ const SHAPES: readonly RegExp[] = [
 ];
 
 /**
- * Replaces with `[redacted]` each of the literal `secrets` (of 6 characters or more), and whatever
- * looks like one: values with a telling name (`API_KEY=…`, `"token": "…"`, `--password …`, `<secret>…`),
+ * Replaces with `[redacted]` the literal `secrets` (of 6 characters or more) and everything that looks
+ * secret.
+ *
+ * Covered are values with a telling name (`API_KEY=…`, `"token": "…"`, `--password …`, `<secret>…`),
  * credentials and cookies of a request, keys of well-known services, JSON web tokens, passwords and
- * signatures in URLs, private keys. Colours and other sequences of a terminal hide nothing from it.
+ * signatures in URLs, and private keys. Colours and other terminal sequences do not hide a secret.
  */
 export function redactSecrets(text: string, secrets: readonly string[] = []): string {
   return mask(text, secretRanges(text, secrets));
 }
 
-/** Lists the values (of 6 characters or more) of the variables whose names look secret, and the passwords of URLs. */
+/** Lists the values (of 6 characters or more) of variables with secret names, and the passwords in URLs. */
 export function secretValues(env: Readonly<Record<string, string>>): string[] {
   const values = Object.entries(env).flatMap(([name, value]) =>
     SECRET_NAME.test(name) && !isCount(name, value) ? spellings(value.trim()) : passwordsIn(value),
@@ -100,14 +106,14 @@ export function secretValues(env: Readonly<Record<string, string>>): string[] {
   return [...new Set(values.filter((value) => value.length >= SECRET_MIN_LENGTH))];
 }
 
-/** A value as it may be written: whole, each of its longer lines, and escaped. */
+/** Returns the forms in which a value may appear: whole, by its longer lines, and escaped. */
 function spellings(value: string): string[] {
   const lines = value.split(/\r?\n|\\n/).map((line) => line.trim());
   const own = [value, ...lines.filter((line) => line.length >= SECRET_LINE_MIN_LENGTH)];
   return [...own, encodeURIComponent(value.toWellFormed()), JSON.stringify(value).slice(1, -1)];
 }
 
-/** `postgres://user:password@host`, whatever the name of its variable is. */
+/** Returns the password of `postgres://user:password@host`, for any variable name. */
 function passwordsIn(value: string): string[] {
   const password = /:\/\/[^\s/:@]*:([^\s/]+)@/.exec(value)?.[1];
   if (password === undefined) return [];
@@ -118,17 +124,17 @@ function passwordsIn(value: string): string[] {
   }
 }
 
-/** `MAX_OUTPUT_TOKENS=32000` says how many, not which. */
+/** Tells a count from a secret: `MAX_OUTPUT_TOKENS=32000` is a number of tokens. */
 function isCount(name: string, value: string): boolean {
   return /tokens$/i.test(name) && /^\d+\W*$/.test(value);
 }
 
-/** `tokens.js:12:5` says where. */
+/** Tells a place in a file from a secret: `tokens.js:12:5`. */
 function isPlace(name: string, value: string): boolean {
   return name.includes('.') && /^\d+(?::\d+)*[^\w]*$/.test(value);
 }
 
-/** All ranges are found in the original text: one redaction cannot hide another secret's shape. */
+/** Finds all secrets in the original text, so that one redaction cannot hide another secret's shape. */
 export function secretRanges(text: string, secrets: readonly string[]): Range[] {
   const ranges = rangesIn(text, secrets);
   if (!text.includes(ESC) && !text.includes(CSI)) return ranges;
@@ -155,7 +161,7 @@ const SEQUENCE = new RegExp(
   'g',
 );
 
-/** A text as it looks on a terminal, and where each of its characters stands in the original. */
+/** Returns a text without terminal sequences, and the original offset of each of its characters. */
 function withoutSequences(text: string): { plain: string; offsets: number[] } {
   const offsets: number[] = [];
   let plain = '';

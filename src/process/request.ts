@@ -15,7 +15,7 @@ export const abortSignal = z.lazy(() =>
   }),
 );
 
-/** @internal An id of the host's choosing; numbers and strings are the same if they print the same. */
+/** @internal An id chosen by the host; a number and its printed string are the same id. */
 export const sessionId = z.lazy(() =>
   z.pipe(
     z.union([z.string().check(z.minLength(1), z.maxLength(1024)), z.number()], {
@@ -25,7 +25,7 @@ export const sessionId = z.lazy(() =>
   ),
 );
 
-// A copy: the request may wait, and the caller's own may change meanwhile.
+// Copy first: the request may wait, and the caller may change its own object meanwhile.
 const environment = () =>
   variablesWhere((name, value) => {
     if (name === '' || name.includes('='))
@@ -66,7 +66,9 @@ type OfSession = Pick<
   'sessionId' | 'maxWallClockMs' | 'budget'
 >;
 
-/** @internal What holds for a session must come with one, or it would hold for nothing, unnoticed. */
+/**
+ * @internal Refuses limits and budgets of a session without a session: they would silently have no effect.
+ */
 export function requireSession(
   { sessionId, maxWallClockMs, budget }: OfSession,
   context: Pick<z.core.$RefinementCtx, 'addIssue'>,
@@ -84,52 +86,69 @@ export function requireSession(
     }
 }
 
-/** @internal A request on its way: checked, with its defaults. */
+/** @internal A checked request with its defaults. */
 export type CheckedRequest = z.output<typeof spawnRequest> & {
-  /** Merged with those of its kind and its supervisor. */
+  /** Merged with the limits of its kind and of its supervisor. */
   readonly limits: ProcessLimits;
-  /** What its environment holds besides, once it is sanitized, where it does not hold it already. */
+  /** Variables added to the sanitized environment unless it has them already. */
   readonly defaultEnv?: Readonly<Record<string, string>>;
-  /** `conversationId` is to be a new one. */
+  /** True if `conversationId` names a new conversation. */
   readonly isNewConversation?: boolean;
-  /** Its stdout is an agent's: a message of JSON a line. */
+  /** The stdout is an agent's: one JSON message a line. */
   readonly output?: 'stream-json';
 };
 
-/** What to start, and what for. */
+/** A process to start, and the rules for it. */
 export interface SpawnRequest extends StdioOptions {
   command: string;
-  /** Reach the child one to one. Default: none. */
+  /** Arguments, passed to the child unchanged. Default: none. */
   args?: readonly string[] | undefined;
   /** Default: the host's own. */
   cwd?: string | undefined;
   /** The child's whole environment before sanitizing. Default: the host's own. */
   env?: Readonly<Record<string, string | undefined>> | undefined;
-  /** Aborting it ends the process by the ladder, or the wait for a slot. */
+  /** An abort ends the process by the ladder, or ends its wait for a slot. */
   signal?: AbortSignal | undefined;
   /** The session this process works for. */
   sessionId?: string | number | undefined;
-  /** How long the session may last in all, in ms, from now on and for every host; `null` is without end. Default: the supervisor's `session.maxWallClockMs`. */
+  /**
+   * Time the session may last in all, in ms, from now on and for every host.
+   *
+   * `null` sets no limit. Default: the supervisor's `session.maxWallClockMs`.
+   */
   maxWallClockMs?: number | null | undefined;
-  /** The agent's own session id, of which one agent at a time may run. Default: what `--resume` or `--session-id` names, or the agent's first message. */
+  /**
+   * The agent's own session id; one agent at a time may run it.
+   *
+   * Default: the id that `--resume` or `--session-id` names, or the id in the agent's first message.
+   */
   conversationId?: string | undefined;
-  /** What becomes of the agent that runs the conversation already. Default: the supervisor's `conversation.onDuplicate`. */
+  /**
+   * Rule for an agent that already runs the conversation. Default: the supervisor's
+   * `conversation.onDuplicate`.
+   */
   onDuplicate?: OnDuplicate | undefined;
   /** A label for reports. @default 'agent' */
   kind?: string | undefined;
-  /** Whether it needs a slot of the pool. Default: what a spawn hook starts and the kind `agent` do, other kinds do not. */
+  /**
+   * Takes a slot of the pool.
+   *
+   * Default: true for kind `agent` and for processes that a spawn hook starts, false for other kinds.
+   */
   slot?: boolean | undefined;
-  /** Higher goes first in the queue. @default 0 */
+  /** Priority in the queue; higher goes first. @default 0 */
   priority?: number | undefined;
-  /** What ends it; each that is left out is that of its kind, or of the supervisor. */
+  /** Limits that end the process. Default for each: the limit of its kind, or of the supervisor. */
   limits?: Limits | undefined;
-  /** What may be spent before its start is refused, each part over the supervisor's own. */
+  /** Spending above which the start is refused; each part replaces the supervisor's own. */
   budget?: Budget | undefined;
-  /** What becomes of descendants that outlive the process. Default: the supervisor's `leftovers`. */
+  /** Rule for descendants that outlive the process. Default: the supervisor's `leftovers`. */
   leftovers?: 'terminate' | 'keep' | undefined;
   /**
-   * For what must live on when the host ends, however it does: no guardian and no `stop` ends it, and
-   * the next host lists it. It has no pipes. @default false
+   * Lets the process live on when the host ends, even by a crash.
+   *
+   * Neither the guardian nor `stop` ends the process, and the next host lists it. It has no pipes.
+   * @default false
    */
   outlivesHost?: boolean | undefined;
   /** Called once the process runs, in the tick of its start. */

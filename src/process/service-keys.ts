@@ -1,7 +1,8 @@
 /**
- * The keys of well-known services: each has a beginning or a mark of its own, so that no ordinary text is
- * taken for one. Keys without a mark are known by the names before them alone; nothing is judged by how
- * random it looks, as hashes, ids and names of files look just so.
+ * Patterns of the keys of well-known services, each with a distinctive beginning or mark.
+ *
+ * So no ordinary text is taken for a key. Keys without a mark are known only by the names before them. Random
+ * looks prove nothing: hashes, ids and file names look the same.
  *
  * Each pattern is linear: it starts at a literal, or at the edge of a run of characters.
  */

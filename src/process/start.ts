@@ -21,7 +21,11 @@ import type { CheckedRequest } from './request.ts';
 import { StderrTail } from './stderr-tail.ts';
 import type { Supervision } from './supervision.ts';
 
-/** Starts a process in this tick if it may, else queues it; `held` is a slot that the caller already has. */
+/**
+ * Starts a process in this tick if it may, else queues it.
+ *
+ * `held` is a slot that the caller already has.
+ */
 export function spawn(s: Supervision, request: CheckedRequest, held?: Slot): SupervisedProcess {
   const p = new ManagedProcess(s, s.nextId(), request, held);
   s.emit('requested', p.subject);
@@ -35,7 +39,11 @@ function proceed(s: Supervision, p: ManagedProcess, answer: Answer): void {
   else start(s, p);
 }
 
-/** Starts what has its slot. From here to the journal is one tick, so that no death falls in between. */
+/**
+ * Starts a process that has its slot.
+ *
+ * Everything up to the journal entry happens in one tick, so that the host cannot end in between.
+ */
 function start(s: Supervision, p: ManagedProcess): void {
   p.state = 'starting';
   const refusal = s.admission.recheck(p);
@@ -44,7 +52,7 @@ function start(s: Supervision, p: ManagedProcess): void {
     return;
   }
   try {
-    // Asked again: what was just looked at may have warned the host, which may have stopped us.
+    // Asked again: the recheck may have emitted a warning, and the host's listener may have called `stop`.
     const registry = s.registry();
     const { request } = p;
     const env = environmentOf(s, p, registry);
@@ -78,7 +86,7 @@ function start(s: Supervision, p: ManagedProcess): void {
   }
 }
 
-/** A launch that worked. */
+/** A successful launch. */
 type Running = Extract<Launched, { child: ChildProcess }>;
 
 function run(
@@ -105,7 +113,7 @@ function run(
     void finish(s, p, { code, signal, stderrTail, refusal });
   });
   p.handle.attach(child);
-  // Each of these may warn the host, which may end all that it finds: nothing is to be missing by now.
+  // Each of these calls may warn the host, which may end every process it finds: all must be in place by now.
   registry.add(p.record);
   p.disarm = s.limits.arm(p, request.limits);
   if (p.record.startTime === undefined) void p.identify();
@@ -150,7 +158,11 @@ function recordOf(
   };
 }
 
-/** What cannot be told now, as no descriptor is free, is no reason to lose what has just been started. */
+/**
+ * Reads the start time, or returns `undefined` if no file descriptor is free.
+ *
+ * A missing start time is no reason to lose a process that has just been started.
+ */
 function startTimeOf({ processes }: Os, pid: number): string | undefined {
   try {
     return processes.read?.(pid)?.startTime;
@@ -165,33 +177,33 @@ function refusalOf(failure: LaunchFailure | undefined): SupervisorError | undefi
   return failure && new SupervisorError(failure.code, failure.message, { cause: failure.cause });
 }
 
-/** How a process has exited. */
+/** The exit of a process, as the system reported it. */
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Nobody was told how it ended. */
+  /** True if no exit status was reported. */
   readonly unseen?: boolean;
   stderrTail(): string;
-  /** Why the system refused the program after all; asked when its last words have been read. */
+  /** Returns the reason why the system refused the program after all; called when stderr has been read. */
   refusal?(): SupervisorError | undefined;
 }
 
-/** The way back mirrors the way out: the process has exited, and what is left of its tree follows it. */
+/** Completes the exit of a process: ends the rest of its tree, then reports. */
 export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Promise<void> {
   const { code, signal, unseen } = exit;
   const { registry } = p;
-  // Before anything of the host's runs: from now on the number may be given out again.
+  // Before any code of the host runs: from now on the pid may be given to another process.
   p.tree.letGo();
   p.disarm();
-  // Before anything is written of it.
+  // Before anything is recorded.
   registry.catchUp();
-  // Taken in any case: an order that comes too late is not to lie about.
+  // Taken in every case: a request that comes too late must not stay in the folder.
   const ordered = registry.ordered(p.id);
   p.cause ??= wasTakenOver(p) ? 'duplicate' : ordered;
   const verdict = classifyExit(code, signal, { requested: p.cause, unseen });
-  // What is ended already looks for itself, and nothing in it is left over.
+  // A running termination finds the members itself, and leaves no leftovers.
   const wasEnding = p.ending || p.seenDead === true;
-  // Before anyone hears of it: whoever wants it ended from now on ends nothing that is kept.
+  // Before the exit is reported: a caller who ends the process from then on must not end kept leftovers.
   p.kept = !wasEnding && (p.request.leftovers ?? s.options.leftovers) === 'keep';
   p.exit(code, signal);
   const streamsQuiet = p.child && quietStreams(p.child, s.os.clock);
@@ -223,14 +235,14 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
   s.emit('exited', report);
 }
 
-/** Whether another host has ended our agent, to run its conversation itself. */
+/** Tells whether another host ended this agent to run its conversation itself. */
 function wasTakenOver({ id, leases, registry }: ManagedProcess): boolean {
   return leases.some(({ key }) => registry.conversationLocks.wasTakenOver(key, id));
 }
 
 async function findLeftovers({ tree }: ManagedProcess): Promise<ProcessName[]> {
   const remaining = await tree.liveMembers();
-  // Who may not be signalled is named, and waited for by nobody.
+  // Processes that refuse signals are named, but not awaited.
   return [...remaining, ...tree.denied].map(({ pid, command }) => ({ pid, command }));
 }
 
@@ -242,7 +254,7 @@ function endLeftovers(s: Supervision, p: ManagedProcess, processes: readonly Pro
   if (!p.kept) void p.climbDown();
 }
 
-/** Ends a request that leads to no process. */
+/** Refuses a request: no process is started for it. */
 function refuse(s: Supervision, p: ManagedProcess, error: SupervisorError): void {
   p.release();
   p.refuse(error);

@@ -1,10 +1,10 @@
 import { mask, secretRanges } from './redaction.ts';
 
-/** How much of a child's stderr {@link StderrTail.text} shows at most, in bytes. */
+/** Maximum length of {@link StderrTail.text}, in bytes. */
 export const STDERR_TAIL_BYTES = 8 * 1024;
 
-// What precedes the shown part is read as well, so that a secret or a character is seen whole before
-// it is cut; what is torn at the start of that is not shown.
+// The part before the shown tail is kept as well, so that a secret or a character is seen whole before it is
+// cut. A torn secret or character at its start is not shown.
 const CONTEXT_BYTES = STDERR_TAIL_BYTES / 2;
 const WINDOW_BYTES = CONTEXT_BYTES + STDERR_TAIL_BYTES;
 const CAPACITY_BYTES = 2 * STDERR_TAIL_BYTES;
@@ -18,7 +18,7 @@ export class StderrTail {
   #bytes = NOTHING;
   #length = 0;
 
-  /** Takes a copy of what it has to remember of `chunk`; amortised cost: one small copy. */
+  /** Copies the part of `chunk` that it has to remember; amortised cost: one small copy. */
   push(chunk: Uint8Array | string): void {
     const bytes = typeof chunk === 'string' ? encoder.encode(chunk.slice(-WINDOW_BYTES)) : chunk;
     const recent = bytes.subarray(-WINDOW_BYTES);
@@ -33,8 +33,9 @@ export class StderrTail {
   }
 
   /**
-   * Returns the tail as text without secrets, whole characters only; where it
-   * had to be cut, it starts with a line, unless there is but one.
+   * Returns the tail as text without secrets, in whole characters.
+   *
+   * A tail that had to be cut starts at the start of a line, unless it holds only one.
    *
    * @param secrets literal secrets, such as the secret values of the child's environment
    */
@@ -63,18 +64,18 @@ export class StderrTail {
 }
 
 function decode(bytes: Uint8Array): string {
-  // As a stream that never ends, it leaves out an unfinished last character.
+  // In stream mode the decoder leaves out an unfinished last character.
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes, { stream: true });
 }
 
-/** The first start of a line at or after `from`, or `from` if nothing but blanks would remain. */
+/** Returns the first start of a line at or after `from`, or `from` if only blanks would remain. */
 function lineStart(text: string, from: number): number {
   if (from === 0 || text[from - 1] === '\n') return from;
   const next = text.indexOf('\n', from) + 1;
   return next === 0 || text.slice(next).trim() === '' ? from : next;
 }
 
-/** The length of what is left at the start of `text` of a literal secret that was cut. */
+/** Returns the length of the part of a cut literal secret at the start of `text`. */
 function tornSecretLength(text: string, secrets: readonly string[]): number {
   const lengths = secrets.map((secret) => {
     let length = Math.min(secret.length, text.length);

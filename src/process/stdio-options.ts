@@ -21,7 +21,7 @@ const output = () =>
 /** @internal */
 export const stdioFields = () => ({
   stdin: z.optional(z.enum(['pipe', 'ignore', 'inherit'])),
-  // A copy: the request may wait, and the caller's own may change meanwhile.
+  // Copy first: the request may wait, and the caller may change its own bytes meanwhile.
   input: z.optional(
     z.union(
       [
@@ -38,32 +38,35 @@ export const stdioFields = () => ({
   stderr: output(),
 });
 
-/** @internal For the hook, where the SDK speaks with its agent. */
+/** @internal The fields of a spawn hook's request, whose streams the SDK uses to talk to its agent. */
 export function streamsOfTheSdk() {
   const error = "must be the SDK's own pipe, through which it speaks with its agent";
   const field = z.optional(z.undefined({ error }));
   return { stdin: field, input: field, stdout: field, stderr: field };
 }
 
-/** Where the streams of a process come from and go to. */
+/** Sources and targets of a process's streams. */
 export interface StdioOptions {
-  /** `'pipe'`: what is written to {@link SupervisedProcess.stdin}. @default 'pipe' */
+  /** `'pipe'`: reads the data written to {@link SupervisedProcess.stdin}. @default 'pipe' */
   stdin?: 'pipe' | 'ignore' | 'inherit' | undefined;
-  /** The whole of its stdin, which is ended after it. */
+  /** The complete stdin, which is ended after it. */
   input?: string | Uint8Array | undefined;
-  /** `'pipe'`: it waits while nobody reads {@link SupervisedProcess.stdout}, once the pipe is full. @default 'pipe' */
+  /**
+   * `'pipe'`: the process blocks on a full pipe until {@link SupervisedProcess.stdout} is read.
+   * @default 'pipe'
+   */
   stdout?: OutputTarget | undefined;
   /** `'pipe'`: always read, for {@link ExitReport.stderrTail}; another target leaves the tail empty. @default 'pipe' */
   stderr?: OutputTarget | undefined;
 }
 
-/** @internal A request, as far as it tells of streams. */
+/** @internal The part of a request that concerns streams. */
 export interface StdioRequest extends StdioOptions {
   readonly outlivesHost?: boolean | undefined;
   readonly limits?: { readonly startupMs?: number | null | undefined } | undefined;
 }
 
-/** Which streams of a process its host holds. */
+/** The streams of a process that are pipes of its host. */
 export type Piped = Readonly<Record<'stdin' | 'stdout' | 'stderr', boolean>>;
 
 /** @internal */
@@ -72,7 +75,7 @@ export function pipedOf({ stdin, stdout, stderr, outlivesHost }: StdioRequest): 
   return { stdin: isPiped(stdin), stdout: isPiped(stdout), stderr: isPiped(stderr) };
 }
 
-/** @internal Refuses streams that contradict each other, or what else is asked for. */
+/** @internal Refuses streams that contradict each other or another option. */
 export function requireStreams(
   request: StdioRequest,
   { addIssue }: Pick<z.core.$RefinementCtx, 'addIssue'>,

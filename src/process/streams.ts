@@ -2,23 +2,23 @@ import type { ChildProcess } from 'node:child_process';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import type { Piped } from './stdio-options.ts';
 
-/** How much a stream keeps of what a dead process has said to nobody: its pipe and its buffers hold less. */
+/** Bytes of unread output kept after an exit; the pipe and its buffers hold less. */
 const UNREAD_BYTES = 512 * 1024;
 
 type ChildStreams = Pick<ChildProcess, 'stdin' | 'stdout' | 'stderr'>;
 
-/** The caller's ends of a process's streams, whatever state it is in. */
+/** The caller's ends of a process's streams, in every state of the process. */
 export class ProcessStreams {
   readonly #piped: Piped;
   readonly #input: string | Uint8Array | undefined;
   #stdin: Writable | undefined;
   #stdout: Readable | undefined;
   #stderr: Readable | undefined;
-  /** Somebody may hold the stream that the process writes to. */
+  /** True if a caller may hold the stream that the process writes to. */
   #isStdoutTaken = false;
   #isOver = false;
 
-  /** `input`: the whole of its stdin. */
+  /** `input` is the complete stdin. */
   constructor(piped: Piped, input: string | Uint8Array | undefined) {
     this.#piped = piped;
     this.#input = input;
@@ -37,7 +37,7 @@ export class ProcessStreams {
     return there(this.#stderr);
   }
 
-  /** Gives the caller streams of our own, until there is a child to join them to. */
+  /** Gives the caller substitute streams until there is a child to connect them to. */
   queue(onStdinEnd: () => void = ignore): void {
     if (this.#stdin !== undefined) return;
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
@@ -46,7 +46,7 @@ export class ProcessStreams {
     if (!this.#piped.stdin) stdin.end().resume();
     if (!this.#piped.stdout) stdout.end();
     if (!this.#piped.stderr) stderr.end();
-    // No event tells of an end while a large prompt is still unread.
+    // No event reports the end of stdin while a large prompt is still unread.
     const end = stdin.end.bind(stdin) as (...args: unknown[]) => PassThrough;
     stdin.end = (...args: unknown[]) => {
       if (!stdin.writableEnded) onStdinEnd();
@@ -54,7 +54,9 @@ export class ProcessStreams {
     };
   }
 
-  /** Joins the caller to a running child: by the child's own streams if it has no others yet. */
+  /**
+   * Connects the caller to a running child; hands out the child's own streams if there are no substitutes.
+   */
   attach({ stdin, stdout, stderr }: ChildStreams): void {
     if (this.#stdin === undefined) {
       this.#take({
@@ -73,16 +75,16 @@ export class ProcessStreams {
     if (!this.stdin.writableEnded) this.stdin.end();
   }
 
-  /** The process is dead: nobody reads what the caller writes. */
+  /** Discards further input of the caller: the process has exited, and nobody reads it. */
   exit(): void {
     const { stdin } = this;
     this.#isOver = true;
-    // It must not fill up.
+    // The substitute stdin must not fill up.
     if (stdin instanceof PassThrough) stdin.unpipe().resume();
     if (this.#piped.stdout && !this.#isStdoutTaken) this.#keepUnread();
   }
 
-  /** Nobody reads what the caller writes, and there is nothing for it to read. */
+  /** Ends all streams of a process that was never started; further input is discarded. */
   end(): void {
     this.queue();
     (this.#stdin as PassThrough).resume();
@@ -92,7 +94,7 @@ export class ProcessStreams {
 
   #take(streams: { stdin: Writable; stdout: Readable; stderr: Readable }): void {
     const { stdin, stdout, stderr } = streams;
-    // EPIPE and its kin are the child's end told a second time; the exit tells it.
+    // EPIPE and similar errors only repeat that the child has exited; the exit event reports it.
     for (const stream of [stdin, stdout, stderr]) stream.on('error', ignore);
     [this.#stdin, this.#stdout, this.#stderr] = [stdin, stdout, stderr];
     if (this.#input !== undefined) stdin.end(this.#input);
@@ -102,13 +104,13 @@ export class ProcessStreams {
     const stdin = this.#stdin as PassThrough;
     child.on('error', ignore);
     stdin.pipe(child);
-    // A pipe tells nobody that its other end was destroyed: the child would wait for ever.
+    // `pipe` does not pass on that its source was destroyed: the child would wait for ever.
     stdin.once('close', () => child.end());
-    // The other way round it would fill up without a word; a child that is dead needs none.
+    // In the other direction the substitute would fill up silently; a child that has exited needs no input.
     child.once('close', () => this.#isOver || stdin.destroy());
   }
 
-  /** Takes out of the pipe what nobody has asked for yet: for whoever asks later, and so that it can close. */
+  /** Drains output that nobody has read yet, for a late reader, and so that the pipe can close. */
   #keepUnread(): void {
     const kept = new PassThrough({ highWaterMark: UNREAD_BYTES });
     this.#stdout = this.#stdout?.pipe(kept.on('error', ignore));

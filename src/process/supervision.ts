@@ -6,7 +6,7 @@ import type { Admission } from './admission.ts';
 import type { EnvironmentRules } from './environment.ts';
 import type { ManagedProcess, ProcessContext } from './managed-process.ts';
 
-/** What every process of one supervisor shares; built once, and passed by reference. */
+/** The parts that all processes of one supervisor share; built once, and passed by reference. */
 export interface Supervision extends ProcessContext {
   readonly options: ProcessContext['options'] & {
     readonly pool: { readonly hardCap: number };
@@ -18,11 +18,11 @@ export interface Supervision extends ProcessContext {
   };
   readonly admission: Admission;
   readonly limits: Limiter;
-  /** What runs, in start order. */
+  /** The running processes, in start order. */
   readonly live: Map<string, ManagedProcess>;
-  /** What waits for a slot or for its conversation. */
+  /** The requests that wait for a slot or for their conversation. */
   readonly queued: Set<ManagedProcess>;
   nextId(): string;
-  /** Our registry, opened at first use; throws while nothing may start. */
+  /** Returns the registry, opened at first use; throws while no process may start. */
   registry(): Registry;
 }

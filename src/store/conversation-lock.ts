@@ -10,8 +10,9 @@ import { jsonLine } from './jsonl.ts';
 import { conversationLockPath, takeoverNotePath } from './layout.ts';
 
 /**
- * How long a conversation is left to the host that has just taken it over from us. A caller that starts
- * its agent again as soon as that ends would always be faster, and lose it again.
+ * Time for which a ceded conversation is left to the host that has just taken it over, in ms.
+ *
+ * Without it, a caller that starts its agent again at once would always be faster, and lose it again.
  */
 const CEDED_MS = 500;
 

@@ -37,7 +37,7 @@ export class DailyLedger<Line extends object> {
 }
 
 const DAY_MS = 24 * 3_600_000;
-/** How long the files are kept, in days. */
+/** Days for which the files are kept. */
 const KEPT_DAYS = { day: 30, history: 14 } as const;
 
 /** Removes the files of days that are kept no longer; returns what was removed, or would be. */

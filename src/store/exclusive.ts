@@ -33,8 +33,9 @@ export function createExclusive(
 }
 
 /**
- * Moves a file to `aside` if it is the file that the caller means (`isIt`), and no other: a file that has
- * come in its place meanwhile goes back. Of all callers at once one succeeds.
+ * Moves a file to `aside` if it is the file that the caller means (`isIt`).
+ *
+ * A file that has replaced it meanwhile is put back. Of several callers at once, one succeeds.
  */
 export function takeIf(path: string, aside: string, isIt: (path: string) => boolean): boolean {
   try {

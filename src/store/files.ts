@@ -37,7 +37,11 @@ export function isPrivateFolder(path: string, userId: number | undefined): boole
   return userId === undefined || (stat.uid === userId && (stat.mode & 0o022) === 0);
 }
 
-/** Makes a folder and those above it. (Node's own way to do so never returns below `/proc`, and hides that a disk is read-only.) */
+/**
+ * Creates a folder and its parent folders.
+ *
+ * Node's own recursive `mkdir` never returns below `/proc`, and hides that a disk is read-only.
+ */
 export function makeFolder(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });

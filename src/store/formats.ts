@@ -132,9 +132,7 @@ const conversationLockSchema = z.lazy(() =>
   }),
 );
 
-/**
- * What is known of one supervised process. Arguments and environment are not: both hold secrets.
- */
+/** The record of one supervised process, without arguments and environment: both hold secrets. */
 export type SupervisionRecord = Readonly<z.infer<typeof recordSchema>>;
 
 /** The first line of a journal: whose it is, in which format. */

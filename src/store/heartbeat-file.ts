@@ -15,7 +15,11 @@ export interface HeartbeatContent {
   readonly beats: number;
   /** The socket that its owner listens on; `undefined` where none could be made. */
   readonly socket?: string | undefined;
-  /** For how long that has to refuse before all that the owner's guardian ends is dead; 0 if the guardian holds it as well. */
+  /**
+   * Time for which the socket must refuse before the owner's processes are dead, in ms.
+   *
+   * These are all that the owner's guardian ends. 0 if the guardian holds the socket as well.
+   */
   readonly graceMs: number;
 }
 
@@ -103,7 +107,11 @@ export function createHeartbeat(
   replaceFile(path, heartbeatText(content));
 }
 
-/** Removes what a dead owner's heartbeat has left; what says that it was given up stays, for its owner to see. */
+/**
+ * Removes the files of a dead owner's heartbeat.
+ *
+ * The mark that it was given up stays, for its owner to see.
+ */
 export function removeHeartbeat(folder: string, id: string | undefined): void {
   if (id === undefined || !HEARTBEAT_ID.test(id)) return;
   const socket = heartbeatSocket(folder, id);

@@ -73,8 +73,10 @@ function isGone(error: unknown): boolean {
 }
 
 /**
- * Reads a journal as it is: a torn last line and lines of noise cost a warning each, never the rest.
- * Done in slices that leave the event loop free.
+ * Reads a journal as it is.
+ *
+ * A torn last line and lines of noise cost a warning each, never the rest. The work is sliced to leave the
+ * event loop free.
  */
 export async function readJournal(path: string): Promise<JournalContent> {
   const records = new Map<string, SupervisionRecord>();

@@ -12,7 +12,7 @@ import { FORMAT_VERSION, type JournalHeader, type SupervisionRecord } from './fo
 import { jsonLine, linesOf } from './jsonl.ts';
 import { journalPath } from './layout.ts';
 
-/** A journal is rewritten when it holds this many dead lines, or three times its live ones if that is more. */
+/** Dead lines above which a journal is rewritten, or three times its live lines if that is more. */
 const MIN_DEAD_LINES = 4096;
 /** A longer one is judged by its size and its place alone. */
 const MAX_READ_BYTES = 256 * 1024;

@@ -16,10 +16,10 @@ export interface LedgerOptions<Line> {
 }
 
 /**
- * An append-only file of JSON lines that many owners share without a lock: one atomic append a line,
- * and every reader sees the lines of all.
+ * An append-only file of JSON lines that many owners share without a lock.
  *
- * A line that cannot be read costs a warning, never the rest.
+ * Each line is one atomic append, and every reader sees the lines of all owners. A line that cannot be read
+ * costs a warning, never the rest.
  */
 export class Ledger<Line extends object> {
   readonly #options: LedgerOptions<Line>;

@@ -5,7 +5,11 @@ import { HEARTBEAT_ID } from '../tree/identity.ts';
 export const PID_FILE_VERSION = 1;
 
 const MAX_PID = 2 ** 22;
-/** What carries it is ended with the daemon: it must be a daemon's mark, and no other supervisor's. */
+/**
+ * Pattern of a daemon's mark; processes that carry the mark are ended with the daemon.
+ *
+ * It must be a daemon's mark, and no other supervisor's.
+ */
 const DAEMON_MARK = /^[\w-]{1,64}\.daemon\.kept$/;
 
 const text = (maxLength: number) => z.string().check(z.maxLength(maxLength));
@@ -17,7 +21,11 @@ const recordedIdentity = () => ({
   startTime: z.optional(text(32).check(z.minLength(1))),
   bootId: text(64),
   pidNamespace: text(64),
-  /** By whose end that of the process is proven from elsewhere: its own heartbeat beside the file, or that of its PID namespace's first process. */
+  /**
+   * Heartbeat whose end proves, from elsewhere, that the process is dead.
+   *
+   * It is the process's own, beside the file, or that of its PID namespace's first process.
+   */
   heartbeat: z.optional(z.string().check(z.regex(HEARTBEAT_ID))),
 });
 
@@ -53,7 +61,7 @@ export type PidFile = Readonly<z.infer<typeof pidFileSchema>>;
 /** The content of a spawn lock: its holder, and the nonce that tells it from all other locks. */
 export type SpawnLockFile = Readonly<z.infer<typeof spawnLockSchema>>;
 
-/** Which process on which machine has written a file, or is named by it. */
+/** The process, and its machine, that has written a file or is named by it. */
 export type RecordedIdentity = Omit<SpawnLockFile, 'version' | 'nonce'>;
 
 /** Reads a pid file's content; `undefined` for anything this format does not know. */

@@ -21,8 +21,10 @@ export function makeWorkingFolder({ os, stateDir }: FolderContext, session?: str
 }
 
 /**
- * Removes the folders of sessions that are forgotten: those that have just been, by their hash, and those
- * without a session's file that nobody has touched for `retentionMs`.
+ * Removes the working folders of forgotten sessions.
+ *
+ * These are sessions that were just forgotten, by their hash, and folders without a session's file that were
+ * not touched for `retentionMs`.
  */
 export async function removeWorkingFolders(
   { os, stateDir }: FolderContext,

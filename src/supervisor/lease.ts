@@ -10,7 +10,7 @@ export interface LeaseParts {
   readonly slot: Slot;
   readonly sessionId: string | undefined;
   readonly clock: Clock;
-  /** How long it may lie unused. */
+  /** Time for which the lease may lie unused, in ms. */
   readonly unusedMs: number;
   spawn(request: SpawnRequest, slot: Slot): SupervisedProcess;
   /** It lay unused for too long and was released. */

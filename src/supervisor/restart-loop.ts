@@ -32,7 +32,11 @@ export interface RunReport {
 
 /** A process that is started again when it crashes. */
 export interface Run {
-  /** Aborted with the run: by `stop`, its own signal, the end of its session, or a signal to its process from outside. */
+  /**
+   * Aborted when the run is to end.
+   *
+   * Causes are `stop`, the run's own signal, the end of its session, or a signal to its process from outside.
+   */
   readonly signal: AbortSignal;
   /** Resolves when the run is over; rejects only with what the attempt itself throws. */
   readonly done: Promise<RunReport>;

@@ -3,7 +3,7 @@ import type { EndReport, ExitReport } from '../reports.ts';
 import { type Endable, type EndOptions, endAll } from '../tree/termination.ts';
 
 export interface ShutdownOptions {
-  /** How long what runs may go on by itself. */
+  /** Time for which running processes may finish by themselves, in ms. */
   readonly finishMs: number;
   readonly deadlineMs?: number | undefined;
   readonly reason?: string | undefined;

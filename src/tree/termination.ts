@@ -173,8 +173,9 @@ export interface Endable {
 }
 
 /**
- * Ends processes in reverse start order: each begins its way down the ladder before those that
- * started earlier, and all share one deadline.
+ * Ends processes in reverse start order, within one shared deadline.
+ *
+ * Each begins its way down the ladder before those that started earlier.
  */
 export async function endAll(
   inStartOrder: Iterable<Endable>,

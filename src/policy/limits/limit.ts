@@ -2,12 +2,12 @@ import type { AgentOutput } from '../../claude-code/agent-output.ts';
 import type { ProcessEntry, ProcessTable } from '../../os/os.ts';
 import type { ExitCause } from '../../reports.ts';
 
-/** How much has gone through a process's streams, in bytes. */
+/** Bytes that went through a process's streams. */
 export interface StreamActivity {
   readonly stdin: number;
   readonly stdout: number;
   readonly stderr: number;
-  /** What its stdout tells, where that is an agent's. */
+  /** The output of an agent, read from its stdout; `undefined` for other processes. */
   readonly agent: AgentOutput | undefined;
 }
 
@@ -17,7 +17,7 @@ export interface LimitedProcess {
   readonly tree: { membersIn(table: ProcessTable): ProcessEntry[] };
   /** Only where the process has streams, and somebody asked for it to be counted. */
   readonly activity: StreamActivity | undefined;
-  /** Whether somebody is ending its tree at this moment. */
+  /** True while a termination of its tree is running. */
   readonly ending: boolean;
   running(): boolean;
   end(cause: ExitCause, options: object, reason: string): Promise<unknown>;
