@@ -11,15 +11,15 @@ import type { PidFile, RecordedIdentity } from '../store/pid-record.ts';
 import { isOver, type OwnerVerdict } from '../tree/identity.ts';
 import { detectorOf } from './heartbeats.ts';
 
-/** What a pid file is worth. */
+/** The state of a pid file. */
 export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
 
-/** What stands at a pid file's path, and what it says of a process. */
+/** The state of a pid file, with its content. */
 export type PidFileView =
   | { readonly state: 'missing' }
   /**
-   * `doubt`: why it could not be proven dead, although it is not proven alive either; `aliveAtMs`: when
-   * it last gave a sign of life from elsewhere, on the monotonic clock.
+   * `doubt` says why the process could be proven neither dead nor alive. `aliveAtMs` is the time of its
+   * last heartbeat from another machine or namespace, on the monotonic clock.
    */
   | {
       readonly state: 'alive';
@@ -30,10 +30,10 @@ export type PidFileView =
   | { readonly state: 'stale'; readonly file: PidFile }
   | { readonly state: 'invalid'; readonly reason: string };
 
-/** How long a file that makes no sense may take to become one, where files cannot be made at once. */
+/** Time for another process to finish a half-written file, where files cannot be created whole. */
 const TORN_MS = 50;
 
-/** Looks at a pid file and at the process that it names; what makes no sense is moved aside. */
+/** Reads a pid file and judges the process that it names. A corrupt file is moved aside. */
 export async function inspectPidFile(path: string, os: Os): Promise<PidFileView> {
   let reading = readPidFile(path, os);
   if (reading.found === 'corrupt') {
@@ -57,7 +57,7 @@ const DOUBTS = {
   unproven: 'who has its number now cannot be told apart from it',
 } as const;
 
-/** Judges a process that a file names; dead only if that is proven. */
+/** Judges a process that a file names. The verdict is `dead` only if that is proven. */
 export async function judgeRecorded(
   file: RecordedIdentity,
   os: Os,
@@ -66,7 +66,7 @@ export async function judgeRecorded(
   return (await judgeFile(file, os, folder)).verdict;
 }
 
-/** {@link judgeRecorded} by the heartbeats in the file's folder, too. */
+/** Judges like {@link judgeRecorded}, and also by the heartbeats in the file's folder. */
 async function judgeFile(
   file: RecordedIdentity,
   os: Os,
@@ -79,26 +79,26 @@ async function judgeFile(
   if (!isOfThisNamespace(file, self)) return judgement;
   const { verdict } = judgement;
   try {
-    // Hidden is not gone.
+    // A process that is hidden from us is not gone.
     if (verdict === 'dead' && read(file.pid) === undefined && isAnothersProcess(file.pid))
       return { verdict: 'unproven' };
-    // Whatever it was, nobody has its number.
+    // No process has this pid any more, so the recorded one is dead.
     if (verdict === 'unproven' && read(file.pid) === undefined) return { verdict: 'dead' };
     return judgement;
   } catch {
-    // Without a file descriptor to look with, nobody is dead.
+    // Without a free file descriptor to look with, no process is proven dead.
     return { verdict: 'unproven' };
   }
 }
 
-/** Whether a recorded process's number means anything here. */
+/** Tells if a recorded pid means anything here: it is of this boot or machine, and of this PID namespace. */
 export function isOfThisNamespace(file: RecordedIdentity, self: SelfIdentity): boolean {
   if (file.pidNamespace !== self.pidNamespace) return false;
   const isThisBoot = file.bootId !== '' && file.bootId === self.bootId;
   return isThisBoot || file.machine === self.machine;
 }
 
-/** Who we are, looked up where the system does not say it at once. */
+/** Returns the identity of this process, asynchronously on systems where it takes a query. */
 export function ownIdentity(os: Os): SelfIdentity | Promise<SelfIdentity> {
   return os.identifyAsync?.() ?? os.identify();
 }
@@ -107,7 +107,7 @@ function isSameFile(a: Stats, b: Stats): boolean {
   return a.ino === b.ino && a.dev === b.dev && a.mtimeMs === b.mtimeMs && a.size === b.size;
 }
 
-/** Keeps a file that is no pid file where somebody may look at it. */
+/** Renames a corrupt pid file, so that the user can still read it. */
 function moveAside(path: string, stat: Stats): void {
   const aside = asidePath(path, crypto.randomUUID());
   if (takeIf(path, aside, (each) => isSameFile(lstatSync(each), stat)))

@@ -18,34 +18,35 @@ import { checkLockOptions, checkPath } from './schema.ts';
 
 /** The right to start one daemon. */
 export interface SpawnLock {
-  /** `false` where no lock can be made, in a folder that cannot be written: then nobody is kept out. */
+  /** `false` in a read-only folder, where no lock can be created: then no other process is kept out. */
   readonly held: boolean;
-  /** Gives the lock back, if it is still ours; safe to call again. */
+  /** Releases the lock if this process still holds it. Safe to call again. */
   release(): void;
 }
 
-/** A lock as `ensureDaemon` sees it. */
+/** A spawn lock with its nonces, for `ensureDaemon`. */
 export interface HeldLock extends SpawnLock {
-  /** Tells this lock from every other one; a daemon that is started under it carries it in its cookie. */
+  /** Identifies this lock. A daemon that is started under it carries the nonce in its cookie. */
   readonly nonce: string;
-  /** The nonces of dead holders' locks: what was started under them may be nobody's. */
+  /** The nonces of dead holders' locks. Daemons that were started under them may have no pid file. */
   readonly inherited: readonly string[];
 }
 
-/** How soon a waiter looks again; less often the longer it waits, for there may be many. */
+/** First poll interval of a waiter. It grows with the wait, because there may be many waiters. */
 const POLL_MS = 20;
 const MAX_POLL_MS = 100;
 
 const MAX_LOCK_BYTES = 4096;
 
-/** What a system says of a folder in which nothing can be made. */
+/** Error codes of a folder in which no file can be created. */
 const UNWRITABLE: ReadonlySet<unknown> = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
 
 /**
- * Waits until nobody else holds the lock at `path`, and takes it. A dead holder's is taken over.
+ * Waits until no other process holds the lock at `path`, and takes it. The lock of a dead holder is taken
+ * over.
  *
- * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` for a folder
- * that is none, or `INVALID_OPTIONS`, by rejection
+ * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` if the folder is
+ * no folder, or `INVALID_OPTIONS`, by rejection
  */
 export async function acquireSpawnLock(
   path: string,
@@ -59,11 +60,14 @@ export async function acquireSpawnLock(
 export interface LockWish {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Asked whenever the lock has changed hands: whether there is nothing left to wait for. */
+  /** Called whenever the holder has changed; `true` ends the wait, because the lock is no longer needed. */
   readonly isMoot?: () => Promise<boolean>;
 }
 
-/** {@link acquireSpawnLock} for input that has been checked; `undefined` when the wait has become moot. */
+/**
+ * Takes a lock like {@link acquireSpawnLock}, for checked input; `undefined` once `isMoot` has ended the
+ * wait.
+ */
 export async function holdLock(
   path: string,
   { timeoutMs, signal, isMoot }: LockWish,
@@ -85,13 +89,13 @@ export async function holdLock(
 }
 
 /**
- * One who wants the lock.
+ * A process that wants the lock.
  *
- * Only one lock of a name can be made, and one that is removed never comes back: each has its own nonce.
- * The right to remove the lock of a dead holder, with the nonce X, belongs to whoever makes the file
- * `PATH.X.taken`, again one alone; if that one is dead too, with the nonce Y, to whoever makes
- * `PATH.Y.taken`, and so on. It is removed only if it still is X's. So nobody can remove the lock of a
- * living holder, however long he was stopped between two steps.
+ * Only one process can create the lock file, and every lock has its own nonce, so a removed lock never
+ * comes back. To remove the lock of a dead holder with nonce X, a process must create `PATH.X.taken`, which
+ * again only one can do. If that process has died too, with nonce Y, another one must create
+ * `PATH.Y.taken`, and so on. The lock is removed only if its nonce is still X. No process can therefore
+ * remove the lock of a living holder, however long it was stopped between two steps.
  */
 class Contender implements HeldLock {
   readonly nonce = crypto.randomUUID();
@@ -122,7 +126,7 @@ class Contender implements HeldLock {
     return `${JSON.stringify(content)}\n`;
   }
 
-  /** Known from the first file that names us, so that whoever removes that finds what we leave. */
+  /** Derived from the nonce, so that the process which removes our files also finds our heartbeat. */
   get #heartbeatId(): string | undefined {
     return this.#os.heartbeat && this.nonce.replaceAll('-', '').slice(0, 12);
   }
@@ -131,11 +135,11 @@ class Contender implements HeldLock {
     return this.#held;
   }
 
-  /** Tries once; returns who holds the lock, or `undefined` when there is nothing to wait for. */
+  /** Tries once; returns the name of the holder, or `undefined` when there is nothing to wait for. */
   async compete(): Promise<string | undefined> {
     try {
       for (;;) {
-        // Asked first: to look costs a waiter less than to try.
+        // Look first: reading the lock costs a waiter less than trying to create it.
         const obstacle = await this.#overcome();
         if (obstacle !== undefined) return obstacle;
         if (!createExclusive(this.#path, this.#text, this.nonce)) continue;
@@ -148,7 +152,7 @@ class Contender implements HeldLock {
         return undefined;
       }
     } catch (error) {
-      // Whoever can write nothing here has nobody to keep out.
+      // A process that cannot write here can start no daemon, and needs to keep no other out.
       if (UNWRITABLE.has((error as NodeJS.ErrnoException).code)) return undefined;
       throw unusable(this.#path, error);
     }
@@ -157,25 +161,25 @@ class Contender implements HeldLock {
   release(): void {
     if (!this.#held) return;
     this.#held = false;
-    // First: of what the lock names nothing is to be left when nobody finds it any more.
+    // Close the heartbeat first: without the lock, no other process could find and remove it.
     this.#heartbeat?.close();
     const lock = read(this.#path, this.#os);
     if (lock !== 'unreadable' && lock?.nonce === this.nonce) this.#removeAll();
   }
 
   #removeAll(): void {
-    // While the lock is a living one's, rights on others are good for nothing; and what these have
-    // started has been seen to.
+    // While a living process holds the lock, the `.taken` files of earlier ones have no use, and the
+    // daemons that were started under those have been ended.
     for (const nonce of this.#chain()) rmSync(this.#takenPath(nonce), { force: true });
     rmSync(this.#path, { force: true });
   }
 
-  /** Gets the lock of a dead holder out of the way; returns who stands in it alive. */
+  /** Removes the lock of a dead holder; returns the name of a living process that is in the way. */
   async #overcome(): Promise<string | undefined> {
     const dead: string[] = [];
     for (let at = this.#path; ; at = this.#takenPath(dead.at(-1) ?? '')) {
       const holder = read(at, this.#os);
-      // Somebody was faster: the lock is free, or another one's.
+      // Another process was faster: the lock is free, or has a new holder.
       if (holder === undefined) return undefined;
       if (holder === 'unreadable')
         return `whoever has made ${at}, which is no spawn lock of this user`;
@@ -191,13 +195,13 @@ class Contender implements HeldLock {
     }
   }
 
-  /** With the right to do so: nobody else removes the lock in between. */
+  /** Called only with the right to remove the lock, so that no other process removes it in between. */
   #remove(nonce: string): void {
     const lock = read(this.#path, this.#os);
     if (lock !== 'unreadable' && lock?.nonce === nonce) rmSync(this.#path, { force: true });
   }
 
-  /** The nonces of all locks that were taken over, and of those who died over it. */
+  /** The nonces of all locks that were taken over, and of processes that died while they did so. */
   #chain(): string[] {
     return readdirSync(dirname(this.#path)).flatMap((name) => nonceOfTaken(name, this.#path) ?? []);
   }
