@@ -124,7 +124,7 @@ async function end(
   const latestFirst = targets.toSorted((a, b) => b.record.startedAt - a.record.startedAt);
   const ends = latestFirst.map(async ({ owner, record, identity, ownerIsAlive }) => {
     const process = { owner, id: record.id };
-    // Record the request before the first signal: from it the host learns the cause of the end, and does
+    // Record the request before the first signal. From it the host learns the cause of the end, and does
     // not restart the process. If the process has exited and only descendants are left, the host knows
     // already.
     if (ownerIsAlive && identity === 'alive') giveOrder(context.stateDir, process, cause);

@@ -48,7 +48,7 @@ export async function execute(terminal: Terminal): Promise<void> {
       throw noCommand(name);
     }
   } catch (error) {
-    // Any error but a refusal or one with a code is a bug of this package, so its stack is printed.
+    // An error that is no refusal and has no code is a bug of this package: print its stack.
     stderr.write(`agent-supervisor: ${lineOf(error)}\n`);
     // 125 as for timeout(1) and env(1), since lower codes may be those of the command that is run.
     const failed = name === 'run' ? 125 : 2;

@@ -27,7 +27,7 @@ export class Registry {
       throw new Refusal('--state-dir is empty. Name a folder, or leave it out.');
     this.stateDir = findStateDir(args.stateDir, this.os).stateDir;
     this.exists = exists;
-    // A command holds no stdin of the processes that it ends, so it does not wait for an end of input.
+    // A command holds no stdin of the processes that it ends, so closing it is no step of the ladder.
     this.ladder = { stdinEofMs: 0, termMs: durationOf('grace', args.text('grace')) };
   }
 

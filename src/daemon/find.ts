@@ -7,8 +7,8 @@ import { inspectPidFile } from './inspect.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 
 /*
- * The fast path, which nearly every call takes: it loads only the modules that it needs. Anything unusual,
- * in the options or in the pid file, is left to the slow path (rest.ts), which finds the reason.
+ * The fast path, which nearly every call takes: it loads only the modules that it needs. Anything unusual
+ * in the options or the pid file is left to the slow path (rest.ts), which finds the reason.
  */
 
 /** Finds the daemon if it runs in the right version and is ready; `undefined` in every other case. */

@@ -63,8 +63,9 @@ export async function runAsDaemon(
 
 /**
  * Reads a pid file and tells if its process is alive. Resolves to `alive` unless the process is proven
- * dead, `stale` if it is dead or another process has its pid now, `missing` without a file, and `invalid`
- * for anything but a pid file of this user. A corrupt file is moved to `PATH.corrupt`.
+ * dead, and to `stale` if it is. A process is dead, too, if another one has its pid now. Resolves to
+ * `missing` without a file, and to `invalid` for anything but a pid file of this user. A corrupt file is
+ * moved to `PATH.corrupt`.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, by rejection
  */
@@ -98,8 +99,8 @@ export async function removePidFile(path: string): Promise<boolean> {
  * Waits until no other process holds the lock at `path`, and takes it. The lock of a dead holder is taken
  * over. In a read-only folder it resolves to a lock that is not `held`.
  *
- * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` if the folder is
- * no folder, or `INVALID_OPTIONS`, by rejection
+ * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` if its folder
+ * does not exist, or `INVALID_OPTIONS`, by rejection
  */
 export async function acquireSpawnLock(
   path: string,

@@ -45,8 +45,8 @@ const UNWRITABLE: ReadonlySet<unknown> = new Set(['EROFS', 'EACCES', 'EPERM', 'E
  * Waits until no other process holds the lock at `path`, and takes it. The lock of a dead holder is taken
  * over.
  *
- * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` if the folder is
- * no folder, or `INVALID_OPTIONS`, by rejection
+ * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` if its folder
+ * does not exist, or `INVALID_OPTIONS`, by rejection
  */
 export async function acquireSpawnLock(
   path: string,
@@ -91,11 +91,11 @@ export async function holdLock(
 /**
  * A process that wants the lock.
  *
- * Only one process can create the lock file, and every lock has its own nonce, so a removed lock never
- * comes back. To remove the lock of a dead holder with nonce X, a process must create `PATH.X.taken`, which
- * again only one can do. If that process has died too, with nonce Y, another one must create
- * `PATH.Y.taken`, and so on. The lock is removed only if its nonce is still X. No process can therefore
- * remove the lock of a living holder, however long it was stopped between two steps.
+ * Only one process can create the lock file. Every lock has its own nonce, so a removed lock never comes
+ * back. A process that wants to remove the lock of a dead holder with nonce X must create `PATH.X.taken`.
+ * Again, only one can. If that process has died too, with nonce Y, another one must create `PATH.Y.taken`,
+ * and so on. The lock is removed only if its nonce is still X. No process can therefore remove the lock of
+ * a living holder, however long it was stopped between two steps.
  */
 class Contender implements HeldLock {
   readonly nonce = crypto.randomUUID();
@@ -168,8 +168,8 @@ class Contender implements HeldLock {
   }
 
   #removeAll(): void {
-    // While a living process holds the lock, the `.taken` files of earlier ones have no use, and the
-    // daemons that were started under those have been ended.
+    // While a living process holds the lock, the `.taken` files of earlier ones have no use. The daemons
+    // that were started under those have been ended.
     for (const nonce of this.#chain()) rmSync(this.#takenPath(nonce), { force: true });
     rmSync(this.#path, { force: true });
   }

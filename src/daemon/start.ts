@@ -57,8 +57,8 @@ export async function launchDaemon(
   // Awaited before the start, since each may need a child process, and afterwards every moment counts.
   const tagging = new Tagging(os.rlimits, nonce);
   const [self] = await Promise.all([ownIdentity(os), tagging.ready, os.prepareLaunch?.()]);
-  // No process of our PID namespace outlives its first one, so the heartbeat of that one also proves the
-  // daemon alive or dead.
+  // No process outlives the first one of its PID namespace. If this is the first, the end of its heartbeat
+  // proves the daemon dead.
   const heartbeat = self.pid === 1 ? witnessIn(dirname(pidFile), os) : undefined;
   const opened = logFile === null ? undefined : openLog(resolve(logFile));
   const { child, failure } = os.launch({
