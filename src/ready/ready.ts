@@ -16,5 +16,5 @@ export type Ready =
   | { readonly socket: string }
   /** The caller's own check. An error counts as not ready, and becomes the cause of a `READY_TIMEOUT`. */
   | { readonly check: (context: ReadyContext) => boolean | PromiseLike<boolean> }
-  /** It writes this text to its log file. A daemon that runs and was ready before need not write it again. */
+  /** Its log file matches this pattern. A daemon that runs and was ready before need not write the text again. */
   | { readonly stdout: RegExp };
