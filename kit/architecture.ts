@@ -1,4 +1,4 @@
-// The rooms of src and the arrows between them, read by dependency-cruiser.
+// The folders of src and the arrows between them, read by dependency-cruiser.
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,13 +6,13 @@ import { installOnce } from './install-once.ts';
 
 const FOLDER = join(import.meta.dirname, 'architecture');
 
-/** The rooms of src, lowest first: an import leads down, or stays in its room. */
-const ROOMS = [
+/** The folders of the core, lowest first: an import leads down, or stays in its folder. */
+const LEVELS = [
   ...[['os'], ['tree'], ['store'], ['claude-code', 'ready'], ['policy'], ['containment']],
   ...[['process'], ['supervisor']],
 ] as const;
 
-/** What users import or run by name, and the rooms that each reaches beside the main entry. */
+/** The folders that users import or run by name, and those that each reaches beside the main entry. */
 const REACH = {
   claude: ['os', 'store', 'process'],
   cli: ['os', 'tree', 'store', 'containment'],
@@ -28,9 +28,9 @@ const REACH = {
 const SURFACES = Object.keys(REACH);
 
 /** Every folder that src may have. */
-export const FOLDERS: readonly string[] = [...ROOMS.flat(), ...SURFACES];
+export const FOLDERS: readonly string[] = [...LEVELS.flat(), ...SURFACES];
 
-/** The surfaces that show what the others do. */
+/** The surfaces that show the state of the others. */
 const READERS = ['cli', 'doctor', 'otel'];
 
 /** Modules that decide and do nothing: tables and properties of the tests run on them. */
@@ -69,19 +69,19 @@ const inside = (folders: readonly string[]): string => `^src/(${folders.join('|'
 const exactly = (paths: readonly string[]): string =>
   `^(${paths.map((path) => path.replaceAll('.', String.raw`\.`)).join('|')})$`;
 
-const roomRules = ROOMS.map((rooms, level): Rule => {
-  const above = [...ROOMS.slice(level + 1).flat(), ...SURFACES];
+const levelRules = LEVELS.map((folders, level): Rule => {
+  const above = [...LEVELS.slice(level + 1).flat(), ...SURFACES];
   return {
-    name: `${rooms.join(' and ')} import what is below`,
-    from: { path: inside(rooms) },
+    name: `${folders.join(' and ')} import what is below`,
+    from: { path: inside(folders) },
     to: { path: [inside(above), INDEX] },
   };
 });
 
-const surfaceRules = Object.entries(REACH).map(([surface, rooms]): Rule => {
-  const others = ROOMS.flat().filter((room) => !(rooms as readonly string[]).includes(room));
+const surfaceRules = Object.entries(REACH).map(([surface, reached]): Rule => {
+  const others = LEVELS.flat().filter((folder) => !(reached as readonly string[]).includes(folder));
   return {
-    name: `${surface} imports the rooms that it names`,
+    name: `${surface} imports the folders that it names`,
     from: { path: inside([surface]) },
     to: { path: inside(others), pathNot: String.raw`^src/supervisor/internals\.ts$` },
   };
@@ -95,7 +95,7 @@ const ARROWS: readonly Rule[] = [
     from: { path: WORDS },
     to: { path: '^src/', pathNot: WORDS },
   },
-  ...roomRules,
+  ...levelRules,
   ...surfaceRules,
   {
     name: 'the main entry imports no surface',
@@ -151,7 +151,7 @@ export async function importReader(): Promise<Cruiser> {
   return (await import(pathToFileURL(entry).href)) as Cruiser;
 }
 
-/** What of the imports in a project's `src` breaks a rule, and the number of those read. */
+/** Finds the imports in a project's `src` that break a rule, and counts those read. */
 export async function readArrows(
   { cruise }: Cruiser,
   root: string,

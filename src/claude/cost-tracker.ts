@@ -17,7 +17,10 @@ interface Usage {
 const RESUMING = ['resume', 'continue', 'forkSession', 'resumeSessionAt'];
 const RESUMING_ARGS = ['resume', 'r', 'continue', 'c'];
 
-/** How long a message may be held back for the agent's reply: 2 to 50 ms as a rule, over 1 s on a machine that is overloaded. */
+/**
+ * Longest time that a message is held back for the agent's reply. The reply takes 2 to 50 ms as a rule, and
+ * over 1 s on an overloaded machine.
+ */
 const PATIENCE_MS = 5000;
 
 /** Charges what a query spends: by its results, and in between by asking its agent after each answer. */
@@ -42,7 +45,10 @@ export class CostTracker {
     });
   }
 
-  /** Takes a message before the caller does, so that what it tells of is charged whatever the caller does then. */
+  /**
+   * Takes a message before the caller does, so that its costs are charged regardless of what the caller
+   * does next.
+   */
   async read(message: unknown): Promise<void> {
     const { type, session_id: conversation } = (message ?? {}) as Message;
     if (typeof conversation !== 'string') return;

@@ -1,10 +1,10 @@
-/** What we use of the SDK's query object, whichever version it is of. */
+/** The members of the SDK's query object that are used here, in every version. */
 export interface RunningQuery extends AsyncGenerator<unknown, unknown> {
   close?(): void;
   usage_EXPERIMENTAL_MAY_CHANGE_DO_NOT_RELY_ON_THIS_API_YET?(options: object): Promise<unknown>;
 }
 
-/** What we read of a query's parameters. */
+/** The parameters of a query that are read here. */
 export interface QueryParams {
   readonly options?: {
     readonly abortController?: AbortController | undefined;

@@ -56,7 +56,7 @@ export class SupervisedQuery {
     const exit = process.exited.then((report) => {
       forget();
       this.#alive.delete(process);
-      // Nobody else's: a query that was told to end takes only itself along.
+      // Aborts this query only: one that was told to end takes no other along.
       if (report.intentional && !this.#isClosed) this.controller.abort(this.#errorOf(report));
       if (onExit !== undefined) callHost(() => onExit(report));
       return report;

@@ -10,12 +10,12 @@ import {
   type Usage,
 } from './usage.ts';
 
-/** What a command was called with, as text. */
+/** The arguments of a command, as text. */
 export interface Arguments {
   readonly command: CommandName;
-  /** What is no option; after `--`, nothing is. */
+  /** Arguments that are no options. After `--`, none is an option. */
   readonly positionals: readonly string[];
-  /** Everything after the `--` of `run`: a command and its arguments. */
+  /** Arguments after the `--` of `run`: a command and its own arguments. */
   readonly rest: readonly string[];
   readonly stateDir: string | undefined;
   readonly json: boolean;
@@ -25,9 +25,9 @@ export interface Arguments {
 }
 
 /**
- * Reads a command's arguments by what its usage says.
+ * Parses the arguments of a command by the options of its usage.
  *
- * @throws Refusal for an option that the command does not have, and for an argument too many
+ * @throws Refusal for an unknown option, and for too many arguments
  */
 export function parseArguments(command: CommandName, args: readonly string[]): Arguments {
   const end = args.indexOf('--');
@@ -60,7 +60,7 @@ function read(command: CommandName, args: readonly string[], known: Options) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    // What follows the first sentence is advice on writing such arguments, in several lines.
+    // Node's further sentences are advice in several lines, so only the first is shown.
     const [sentence = ''] = (error as Error).message.split(/\.?\s*\n|\. /, 1);
     throw new Refusal(
       `${sentence.replace(/\.$/, '')}. "agent-supervisor ${command} --help" says what it takes.`,
@@ -75,7 +75,7 @@ function descriptorOf({ short, value }: Option): ParseArgsOptionsConfig[string] 
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Reads `500ms`, `90s`, `5m`, `2h` or `1d`, of at least so much; `undefined` stays. */
+/** Parses `500ms`, `90s`, `5m`, `2h` or `1d`, of at least `leastMs`; `undefined` stays. */
 export function durationOf(
   name: string,
   text: string | undefined,
@@ -103,7 +103,7 @@ const UNITS_BYTES = {
   TB: 1e12,
 };
 
-/** Reads `512MiB` or `2GiB`, of at least one byte; `undefined` stays. */
+/** Parses `512MiB` or `2GiB`, of at least one byte; `undefined` stays. */
 export function bytesOf(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const bytes = measure(text, UNITS_BYTES);
@@ -112,7 +112,10 @@ export function bytesOf(name: string, text: string | undefined): number | undefi
   return bytes;
 }
 
-/** A number with its unit; `undefined` for anything else, and for more than can be counted. */
+/**
+ * Parses a number with its unit; `undefined` for any other text, and for more than the largest safe
+ * integer.
+ */
 function measure(text: string, units: Readonly<Record<string, number>>): number | undefined {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([a-z]+)$/i.exec(text) ?? [];
   const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
@@ -121,7 +124,7 @@ function measure(text: string, units: Readonly<Record<string, number>>): number 
   return product <= Number.MAX_SAFE_INTEGER ? product : undefined;
 }
 
-/** Reads a whole number of at least `least`; `undefined` stays. */
+/** Parses a whole number of at least `least`; `undefined` stays. */
 export function countOf(name: string, text: string | undefined, least: number): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d{1,9}$/.test(text) || Number(text) < least)

@@ -1,5 +1,5 @@
 import type { Terminal } from '../os/terminal.ts';
 import type { Arguments } from './arguments.ts';
 
-/** Carries out a command; resolves to the exit code. */
+/** Runs a command; resolves to the exit code. */
 export type Command = (args: Arguments, terminal: Terminal) => Promise<number>;

@@ -25,9 +25,9 @@ function isShell(name: string): name is Shell {
   return Object.hasOwn(SHELLS, name);
 }
 
-/** An option as the shells are told of it. */
+/** An option for the completion scripts. */
 interface CompletedOption extends Option {
-  /** `--name`, with its short name before it. */
+  /** `--name`, after its short form if it has one. */
   readonly flags: readonly string[];
 }
 
@@ -35,7 +35,7 @@ interface CompletedCommand {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly CompletedOption[];
-  /** The words that it may be called with, besides options. */
+  /** The words that the command accepts as its argument. */
   readonly words: readonly string[];
 }
 
@@ -55,7 +55,7 @@ function completedOptions(options: Options): CompletedOption[] {
   }));
 }
 
-/** How a shell is told of what follows an option. */
+/** One shell's syntax for the value of an option. */
 interface ValueSyntax {
   readonly folder: string;
   readonly anything: string;
@@ -116,7 +116,7 @@ function zsh(): string {
       words: (words) => `:value:(${words.join(' ')})`,
     });
     const rest = quoted(`[${summary.replace(/[[\]]/g, '\\$&')}]${value}`);
-    // Of an option with two names, only one is offered and taken.
+    // The two names of an option exclude each other.
     return flags.length === 1
       ? `${flags[0]}${rest}`
       : `'(${flags.join(' ')})'{${flags.join(',')}}${rest}`;

@@ -12,18 +12,18 @@ import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { type OnlookerContext, onlooker, type Registry } from './registry.ts';
 
-/** A recorded process that may be ended, and whose it is. */
+/** A recorded process that may be ended, with its owner. */
 export interface Target extends SurveyedRecord {
   readonly ownerIsAlive: boolean;
 }
 
-/** A recorded process that is left alone, although it may be alive. */
+/** A recorded process that is left alone although it may be alive, with the reason. */
 export interface Exempt {
   readonly record: SupervisionRecord;
   readonly reason: string;
 }
 
-/** What is alive of what the owners of a registry have written down. */
+/** The recorded processes of all owners that are alive, or may be. */
 export interface Field {
   readonly owners: readonly SurveyedOwner[];
   readonly targets: readonly Target[];
@@ -31,11 +31,14 @@ export interface Field {
   readonly context: OnlookerContext;
 }
 
-/** Finds everything that may be ended: of this machine, boot and namespace, and with a process that is proven. */
+/**
+ * Finds the processes that may be ended: those of this machine, boot and namespace whose identity is
+ * proven.
+ */
 export async function findTargets(registry: Registry): Promise<Field> {
   const context = await onlooker(registry);
   const { owners, table } = await survey(context);
-  // What this command itself runs in cannot be ended by it.
+  // This command cannot end a tree that it runs in itself.
   const own = lineage(table, context.self.pid);
   const targets: Target[] = [];
   const exempt: Field['exempt'][number][] = [];
@@ -49,7 +52,7 @@ export async function findTargets(registry: Registry): Promise<Field> {
   return { owners, targets, exempt, context };
 }
 
-/** Why nobody can tell from here what a record is about; `undefined` if it is clear, or if that is gone. */
+/** Returns why a record cannot be judged from here; `undefined` if it can, or if its process is gone. */
 function doubt(
   { identity }: SurveyedRecord,
   verdict: SurveyedOwner['verdict'],
@@ -61,23 +64,26 @@ function doubt(
   return undefined;
 }
 
-/** What is to be ended, and what belongs to it but may not be. */
+/** The processes to end, and those that were selected but have to be left alone. */
 export interface Selection {
-  /** As a question names it. */
+  /** The selection's name in the question. */
   readonly what: string;
   readonly targets: readonly Target[];
   readonly exempt: readonly Exempt[];
   readonly cause: Order['cause'];
 }
 
-/** What became of a selection. */
+/** The result of ending a selection. */
 interface Outcome {
   readonly ended: readonly { id: string; pid: number; command: string; sessionId: string | null }[];
   readonly survivors: readonly Survivor[];
   readonly leftAlone: readonly { id: string; pid: number; command: string; reason: string }[];
 }
 
-/** Asks if a person is there to be asked, then ends the targets in reverse start order; says what became of them, and the exit code. */
+/**
+ * Ends the targets in reverse start order, and prints the result. On a terminal it asks first. Resolves to
+ * the exit code.
+ */
 export async function endTargets(
   selection: Selection,
   context: OnlookerContext,
@@ -118,8 +124,9 @@ async function end(
   const latestFirst = targets.toSorted((a, b) => b.record.startedAt - a.record.startedAt);
   const ends = latestFirst.map(async ({ owner, record, identity, ownerIsAlive }) => {
     const process = { owner, id: record.id };
-    // Before the first signal: its host tells by it why its process ends, and starts no other. Of one
-    // that has ended already, with some of its tree left, the host has heard.
+    // Record the request before the first signal. From it the host learns the cause of the end, and does
+    // not restart the process. If the process has exited and only descendants are left, the host knows
+    // already.
     if (ownerIsAlive && identity === 'alive') giveOrder(context.stateDir, process, cause);
     const survivors = await endRecorded(owner, record, { ...context, dryRun: false });
     if (survivors.length > 0) removeOrders(context.stateDir, process);
@@ -138,12 +145,16 @@ function nameOf({ id, pid, command }: SupervisionRecord) {
   return { id, pid, command };
 }
 
-/** Why nothing was ended, where this is all that was asked for. */
+/** Makes the refusal for a single process that is left alone. */
 export function leftAlone({ record: { id, pid, command }, reason }: Exempt): Refusal {
   return new Refusal(`${command} (pid ${pid}, ${id}) is left alone: ${reason}.`, 1);
 }
 
-/** @throws Refusal if a person says no */
+/**
+ * Asks before an end, if a person can answer.
+ *
+ * @throws Refusal if the answer is not yes
+ */
 export async function confirm(
   question: string,
   args: Arguments,

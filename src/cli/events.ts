@@ -11,10 +11,10 @@ import { plain } from './plain.ts';
 import { findRegistry, type Registry } from './registry.ts';
 
 const LINES = 20;
-/** How much of the past is read for each line of it; a note is rarely as long. */
+/** Bytes of history that are read for each line to show. A note is rarely as long. */
 const NOTE_BYTES = 1024;
 const POLL_MS = 200;
-/** A host may still write yesterday's while another begins today's. */
+/** Around midnight, one host may still write to yesterday's file while another begins today's. */
 const CURRENT_FILES = 2;
 
 export const run: Command = async (args, terminal) => {
@@ -30,7 +30,7 @@ export const run: Command = async (args, terminal) => {
     }
   };
   const isFollowing = !args.flag('no-follow');
-  // Before anything is written: whoever reads is still there.
+  // Watch the reader before the first write, so that its end is noticed.
   if (isFollowing) terminal.checkReader();
   const follower = new Follower(registry);
   const past = follower.takePast(lines);
@@ -43,7 +43,7 @@ export const run: Command = async (args, terminal) => {
   return 0;
 };
 
-/** Reads what all hosts write, from one day's file to the next. */
+/** Follows the history of all hosts, from one day's file to the next. */
 class Follower {
   readonly #registry: Registry;
   readonly #readers = new Map<string, HistoryReader>();
@@ -52,7 +52,7 @@ class Follower {
     this.#registry = registry;
   }
 
-  /** At least so many of the past, if there are; what is new begins where they end. */
+  /** Returns at least `lines` past notes, if there are as many. `takeNew` continues after them. */
   takePast(lines: number): HistoryNote[] {
     let past: HistoryNote[] = [];
     const files = this.#files();
@@ -75,7 +75,7 @@ class Follower {
     try {
       return reader.readAll();
     } catch {
-      // It is too old to be kept, or somebody else's.
+      // The file was removed for its age, or belongs to another user.
       return [];
     }
   }

@@ -6,7 +6,7 @@ import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { type CommandName, isCommand, USAGE } from './usage.ts';
 
-// Each is loaded when it is called: `--version` and `--help` need none of them.
+// Each command is loaded when it is called: `--version` and `--help` need none of them.
 const COMMANDS: Readonly<Record<CommandName, () => Promise<{ readonly run: Command }>>> = {
   ps: () => import('./ps.ts'),
   top: () => import('./top.ts'),
@@ -19,7 +19,7 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<{ readonly run: Comma
   completion: () => import('./completion.ts'),
 };
 
-/** Carries out what the terminal's arguments say. */
+/** Runs the command that the terminal's arguments name. */
 export async function execute(terminal: Terminal): Promise<void> {
   const { args, stdout, stderr } = terminal;
   const [name = '--help', ...rest] = args;
@@ -48,9 +48,9 @@ export async function execute(terminal: Terminal): Promise<void> {
       throw noCommand(name);
     }
   } catch (error) {
-    // What is no refusal and no error of ours is a mistake of ours: its stack says where.
+    // An error that is no refusal and has no code is a bug of this package: print its stack.
     stderr.write(`agent-supervisor: ${lineOf(error)}\n`);
-    // As timeout(1) and env(1) have it: the codes below may be those of the command that is run.
+    // 125 as for timeout(1) and env(1), since lower codes may be those of the command that is run.
     const failed = name === 'run' ? 125 : 2;
     terminal.setExitCode((error instanceof Refusal ? error.exitCode : undefined) ?? failed);
   }
@@ -71,7 +71,7 @@ function noCommand(name: string): Refusal {
   return new Refusal(`There is no command "${name}".${didYouMean(name)} ${advice}`);
 }
 
-/** The command that begins alike, or has nearly the same letters. */
+/** Suggests a command that begins alike, or has nearly the same letters. */
 function didYouMean(name: string): string {
   if (name === '') return '';
   const near = Object.keys(USAGE).find(
@@ -81,7 +81,7 @@ function didYouMean(name: string): string {
   return near === undefined ? '' : ` Did you mean "${near}"?`;
 }
 
-/** How many letters are to be changed, added or taken away (Levenshtein). */
+/** Levenshtein distance: the number of letters to change, add or remove. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [i, letter] of [...a].entries()) {

@@ -8,7 +8,7 @@ import {
   type Usage,
 } from './usage.ts';
 
-/** What `--help` says, of one command or of all. */
+/** Writes the text of `--help`, for one command or for all. */
 export function help(name?: CommandName): string {
   if (name === undefined) {
     const commands = Object.values(USAGE).map(
@@ -47,7 +47,7 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
 }
 
-/** `-n, --lines <count>`, and what it is for. */
+/** Makes a row of `-n, --lines <count>` and its summary for each option. */
 function optionRows(options: Options): (readonly [string, string])[] {
   return Object.entries(options).map(([name, option]) => {
     const value = option.value === undefined ? '' : ` <${[option.value].flat().join('|')}>`;

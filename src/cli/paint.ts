@@ -3,7 +3,7 @@ import { fit, widthOf } from './plain.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Colours a text, or leaves it as it is. */
+/** Colours a text, or leaves it as it is where the terminal has no colours. */
 export type Paint = (style: Style, text: string) => string;
 
 export function painter(hasColor: boolean): Paint {
@@ -16,13 +16,16 @@ export type Cell = string | { readonly text: string; readonly style: Style };
 export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right';
-  /** Where room is short, it may be cut down to this. @default never cut */
+  /** Least width to which the column may be cut where room is short. @default never cut */
   readonly leastWidth?: number;
 }
 
 const GAP = '  ';
 
-/** A table as lines: each column as wide as its widest cell, the widest ones cut where there is no room for all. */
+/**
+ * Lays out a table as lines. Each column is as wide as its widest cell; where room is short, the widest
+ * columns are cut.
+ */
 export function table(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
@@ -37,7 +40,7 @@ export function table(
   const widths = shrink(wanted, columns, maxWidth - GAP.length * (columns.length - 1));
   return all.map((row) => {
     let [line, left] = ['', maxWidth];
-    // What a line ends with is not filled up with blanks.
+    // The last cell of a line gets no trailing blanks.
     const end = columns.findLastIndex((_, index) => textOf(row[index]) !== '');
     for (const [index, { align = 'left' }] of columns.slice(0, end + 1).entries()) {
       const gap = index === 0 ? '' : GAP.slice(0, left);
@@ -55,7 +58,7 @@ export function table(
   });
 }
 
-/** Takes room from the widest column that has some, until all fit or none has. */
+/** Narrows the widest column that may be cut, until all fit or none is left to cut. */
 function shrink(wanted: readonly number[], columns: readonly Column[], room: number): number[] {
   const widths = [...wanted];
   let excess = widths.reduce((sum, width) => sum + width, 0) - room;
@@ -77,10 +80,10 @@ function textOf(cell: Cell | undefined): string {
   return typeof cell === 'string' ? cell : (cell?.text ?? '');
 }
 
-/** `4d 3h`, `2h 05m`, `3m 20s`, `12.3s`, `450ms` */
+/** Formats a duration as `4d 3h`, `2h 05m`, `3m 20s`, `12.3s` or `450ms`. */
 export function duration(ms: number): string {
   if (Math.round(ms) < 1000) return `${Math.round(ms)}ms`;
-  // 59.96 s are no "60.0s".
+  // Compare the rounded value, or 59.96 s would become "60.0s".
   if (Math.round(ms / 100) < 600) return `${(ms / 1000).toFixed(1)}s`;
   const seconds = Math.round(ms / 1000);
   const two = (number: number): string => String(number).padStart(2, '0');
@@ -92,18 +95,18 @@ export function duration(ms: number): string {
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
-/** `1.4 MiB`; nothing for what could not be measured. */
+/** Formats a size as `1.4 MiB`; empty for one that could not be measured. */
 export function bytes(count: number | null): string {
   if (count === null) return '';
   let [value, unit] = [count, 0];
-  // As it is written: 1023.7 KiB are no "1024 KiB".
+  // Compare the rounded value, or 1023.7 KiB would become "1024 KiB".
   while (Math.round(value) >= 1024 && unit < UNITS.length - 1)
     [value, unit] = [value / 1024, unit + 1];
   const hasTenths = unit > 0 && Math.round(value * 10) < 100;
   return `${hasTenths ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
 }
 
-/** `1 host`, `2 hosts` */
+/** Formats a count as `1 host` or `2 hosts`. */
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }

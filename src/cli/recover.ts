@@ -35,7 +35,7 @@ export const run: Command = async (args, terminal) => {
   return report.survivors.length > 0 ? 1 : 0;
 };
 
-/** Takes the operator's word for it that a host is gone which cannot be judged from here. */
+/** Forgets a host that cannot be judged from here, on the operator's word that it is gone. */
 async function forget(
   name: string,
   registry: Registry,
@@ -70,13 +70,13 @@ async function forget(
   return 0;
 }
 
-/** What a start would do, without a trace of our own. */
+/** Finds what the start of a supervisor would do, and leaves no trace. */
 async function rehearse(registry: Registry): Promise<SweepReport> {
   return sweep(await onlooker(registry), { known: () => [], overdue: [], trees: [] });
 }
 
 async function perform({ stateDir, ladder }: Registry): Promise<SweepReport> {
-  // It starts nothing, so there is nothing to guard.
+  // This supervisor starts no process, so it needs no guardian.
   await using supervisor = createSupervisor({ stateDir, ladder, guardian: false });
   return supervisor.start();
 }

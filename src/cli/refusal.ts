@@ -1,6 +1,6 @@
-/** Why a command cannot be carried out: one line, and how the process ends. */
+/** A command that cannot be run: the reason in one line, and the exit code. */
 export class Refusal extends Error {
-  /** @default what the command says when it cannot be carried out */
+  /** @default the command's own code for a failure: 125 for `run`, 2 for others */
   readonly exitCode: number | undefined;
 
   constructor(message: string, exitCode?: number) {

@@ -13,11 +13,11 @@ import type { Owner } from '../tree/identity.ts';
 import { type Arguments, durationOf } from './arguments.ts';
 import { Refusal } from './refusal.ts';
 
-/** The state directory that a command is about. */
+/** The state directory that a command reads. */
 export class Registry {
   readonly os: Os = systemOs();
   readonly stateDir: string;
-  /** Whether there is one: without, nothing was ever started. */
+  /** `false` if there is no state directory, since nothing was ever started. */
   readonly exists: boolean;
   readonly ladder: NonNullable<SupervisorOptions['ladder']>;
   #options: ResolvedOptions | undefined;
@@ -27,11 +27,11 @@ export class Registry {
       throw new Refusal('--state-dir is empty. Name a folder, or leave it out.');
     this.stateDir = findStateDir(args.stateDir, this.os).stateDir;
     this.exists = exists;
-    // Whoever ends something from here has no stdin of it to end, or has waited long enough for that.
+    // A command holds no stdin of the processes that it ends, so closing it is no step of the ladder.
     this.ladder = { stdinEofMs: 0, termMs: durationOf('grace', args.text('grace')) };
   }
 
-  /** Checked at their first use: to make their schemas takes longer than a whole `ps`. */
+  /** The checked options, made at their first use because their schemas take longer than a whole `ps`. */
   get options(): ResolvedOptions {
     this.#options ??= resolveOptions({ stateDir: this.stateDir, ladder: this.ladder }, this.os);
     return this.#options;
@@ -39,9 +39,9 @@ export class Registry {
 }
 
 /**
- * Finds the state directory: the option, the operator's variable, or the platform's own.
+ * Finds the state directory: that of the option, of the operator's variable, or of the platform.
  *
- * @throws Refusal for one that was named and is not there, that cannot be read, or is another user's
+ * @throws Refusal if it was named but does not exist, cannot be read, or belongs to another user
  */
 export function findRegistry(args: Arguments): Registry {
   const registry = new Registry(args);
@@ -67,7 +67,7 @@ export function findRegistry(args: Arguments): Registry {
   return registry;
 }
 
-/** Who we are, as somebody who looks: of no host, and so the owner of nothing. */
+/** Makes the context of a command that only reads: it belongs to no host, and owns no process. */
 export async function onlooker(registry: Registry): Promise<OnlookerContext> {
   const { os, stateDir } = registry;
   const identity = (await os.identifyAsync?.()) ?? os.identify();

@@ -17,16 +17,16 @@ import { Registry } from './registry.ts';
 import type { SlotWish } from './slot.ts';
 
 const KIND = 'command';
-/** It is one process alone that is measured: more often than a host does. */
+/** More often than in a host, since only one process is measured. */
 const SAMPLING_MS = 1000;
-/** As timeout(1) has it. */
+/** As for timeout(1). */
 const TIMED_OUT = 124;
-/** What a shell says of a command that it does not find, and of one that it cannot start. */
+/** A shell's exit codes for a command that it does not find, and for one that it cannot start. */
 const NOT_FOUND = 127;
 const NOT_STARTED = 126;
-/** As env(1) and timeout(1) have it for what is not the command's fault. */
+/** As for env(1) and timeout(1), where the command is not at fault. */
 const REFUSED = 125;
-/** The system has no room for any process; the command may be all right. */
+/** Errors of a system with no room for any process, where the command is not at fault. */
 const NO_ROOM: ReadonlySet<string> = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE']);
 
 export const run: Command = async (args, terminal) => {
@@ -39,7 +39,7 @@ export const run: Command = async (args, terminal) => {
   const registry = new Registry(args);
   const { stateDir, ladder } = registry;
   const say = (text: string): void => void terminal.stderr.write(`agent-supervisor: ${text}\n`);
-  // Loaded for those few runs that wait for one.
+  // Loaded only for the few runs that wait for a slot.
   const slots = wish && (await import('./slot.ts'));
   const slot = wish && (await slots?.takeSlot(wish, registry, say));
   try {
@@ -65,13 +65,13 @@ export const run: Command = async (args, terminal) => {
   }
 };
 
-/** What bounds a run, and has no meaning once it has been let go. */
+/** Options that bound a run, and have no effect on a detached one. */
 const BOUNDS = [
   ...['concurrency', 'wait', 'lifetime', 'startup', 'idle', 'memory', 'wall-clock'],
   ...['grace', 'keep-leftovers'],
 ] as const;
 
-/** Starts it so that nobody ends it, not even a supervisor above us, and is done with it. */
+/** Starts the command so that no supervisor ends it, not even one above this process, and returns at once. */
 async function letGo(
   args: Arguments,
   { command, args: rest, kind, sessionId }: SpawnRequest,
@@ -96,7 +96,10 @@ async function letGo(
   return 0;
 }
 
-/** The code of a command that was not started: what a shell says of the command itself, 125 of all else. */
+/**
+ * Chooses the exit code of a command that was not started. It is a shell's code if the command is at fault,
+ * else 125.
+ */
 function codeOf({ code, cause }: SupervisorError): number {
   if (code === 'COMMAND_NOT_FOUND') return NOT_FOUND;
   const refusal = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
@@ -135,9 +138,9 @@ function requestOf(args: Arguments, command: string, rest: readonly string[]): S
 }
 
 /**
- * Runs it to its end on our own streams, which it can open by their names: Node's pipes are sockets.
- * What is typed goes through us, as nobody may read a terminal from its background; and so does what a
- * limit has to see.
+ * Runs the command to its end on our own streams. The command can thus open them by name (`/dev/stdout`),
+ * which fails for Node's pipes, since those are sockets. Typed input is passed on by us, because a
+ * background process may not read the terminal. Output is passed on by us where a limit has to see it.
  */
 async function supervise(
   supervisor: Supervisor,
@@ -158,18 +161,18 @@ async function supervise(
   return report;
 }
 
-/** How it ended, without what it has said: that has been passed on. */
+/** Makes the summary of a run, without its stderr, which has been passed on. */
 function summaryOf({ error, stderrTail: _, ...report }: ExitReport, exitCode: number) {
   const why = error === undefined ? null : { code: error.code, message: error.message };
   return { ...report, error: why, exitCode };
 }
 
-/** Hands on what it says; a reader that has gone closes its pipe, as it would in a shell. */
+/** Passes on the command's output. If our reader has gone, the command's pipe is closed, as in a shell. */
 async function pass(from: Readable, to: Writable): Promise<void> {
   await pipeline(from, to, { end: false }).catch(() => from.destroy());
 }
 
-/** Says why it was ended, if that was not its own doing; returns the exit code. */
+/** Prints why the command was ended, if it did not exit by itself; returns the exit code. */
 function tell({ cause, code, signal, error }: ExitReport, say: (text: string) => void): number {
   if (error !== undefined) {
     say(plain(error.message));

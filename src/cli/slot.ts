@@ -9,22 +9,22 @@ import { Refusal } from './refusal.ts';
 import { onlooker, type Registry } from './registry.ts';
 
 const POLL_MS = 100;
-/** EX_TEMPFAIL: it may work later. */
+/** EX_TEMPFAIL of sysexits.h: the run may work later. */
 const TRY_AGAIN = 75;
 
-/** One of so many places for commands of a kind. */
+/** A request for one of the `concurrency` slots for commands of a kind. */
 export interface SlotWish {
   readonly kind: string;
   readonly concurrency: number;
-  /** @default for ever */
+  /** @default no limit */
   readonly waitMs: number | undefined;
 }
 
 /**
- * Waits until fewer than so many of a kind run with this state directory; each holds one lock, which a
- * dead holder loses.
+ * Waits for a free slot, so that at most `concurrency` commands of a kind run with this state directory.
+ * Each slot is a lock, which is taken over from a dead holder.
  *
- * @throws Refusal when the wait has been too long
+ * @throws Refusal when the wait has taken longer than `waitMs`
  */
 export async function takeSlot(
   { kind, concurrency, waitMs = Number.POSITIVE_INFINITY }: SlotWish,
@@ -53,10 +53,10 @@ export async function takeSlot(
 }
 
 /**
- * Waits until nothing is alive of what a dead holder of a slot has left: its guardian, or another host,
- * may be ending it.
+ * Waits until all processes of dead slot holders are dead. A guardian or another host may still be ending
+ * them.
  *
- * @throws Refusal when the wait has been too long
+ * @throws Refusal when the wait has taken longer than `waitMs`
  */
 export async function awaitDeath(
   { kind, waitMs = Number.POSITIVE_INFINITY }: SlotWish,

@@ -12,7 +12,7 @@ import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { findRegistry } from './registry.ts';
 
-/** A shorter beginning of an id would name too much. */
+/** Least length of an abbreviated id, since a shorter one would match too many. */
 const MIN_PREFIX = 4;
 
 export const run: Command = async (args, terminal) => {

@@ -13,10 +13,10 @@ import { listLines, takeView, type View } from './view.ts';
 const INTERVAL_MS = 1000;
 const MIN_INTERVAL_MS = 100;
 
-/** Another page of the terminal, no cursor; and back again. */
+/** Switches to the terminal's alternate screen without a cursor, and back. */
 const ENTER = '\x1b[?1049h\x1b[?25l';
 const LEAVE = '\x1b[?25h\x1b[?1049l';
-/** To the top left corner; and what is right of and below what was written. */
+/** Moves to the top left corner; clears the rest of the line, and all lines below. */
 const HOME = '\x1b[H';
 const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
@@ -95,7 +95,7 @@ class Screen {
   }
 
   #press(key: string): void {
-    // Ctrl-C comes as a key where single keys are read.
+    // In raw mode, Ctrl-C arrives as a key.
     if (key === 'q' || key === '\x03' || key === '\x1b') this.#terminal.end();
     else if (key === 'c') this.#sort('cpu');
     else if (key === 'm') this.#sort('memory');

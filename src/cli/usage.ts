@@ -1,26 +1,26 @@
-/** An option: parsing, help and completion are made from this. */
+/** A command-line option, the source for parsing, help and completion. */
 export interface Option {
-  /** One letter. */
+  /** The short name, of one letter. */
   readonly short?: string;
-  /** How the help names its value, or the words that it may be; a flag has none. */
+  /** The value's name in the help, or the words that it may be. A flag has none. */
   readonly value?: string | readonly string[];
   readonly summary: string;
 }
 
-/** Options by their names, in the order of the help. */
+/** Options by name, in the order of the help. */
 export type Options = Readonly<Record<string, Option>>;
 
-/** How one command is called. */
+/** The usage of one command. */
 export interface Usage {
   readonly synopsis: string;
   readonly summary: string;
-  /** How many arguments it takes that are no options. @default none */
+  /** Most arguments besides options. @default none */
   readonly operands?: number;
-  /** The words that its argument may be, where they are known. */
+  /** The words that the argument may be, where they are known. */
   readonly words?: readonly string[];
-  /** Its own; those of all commands follow. */
+  /** The command's own options, to which those of all commands are added. */
   readonly options: Options;
-  /** Further lines of its help. */
+  /** Further lines of the help. */
   readonly notes?: readonly string[];
 }
 
@@ -34,7 +34,7 @@ export const COMMON = {
   help: { short: 'h', summary: 'say how the command is used' },
 } as const satisfies Options;
 
-/** In the place of a command. */
+/** Options that stand in place of a command. */
 export const COMMANDLESS = {
   version: { short: 'v', summary: 'print the version; with --json, also what is bundled' },
   help: COMMON.help,
@@ -158,12 +158,12 @@ export function isCommand(name: string): name is CommandName {
   return Object.hasOwn(USAGE, name);
 }
 
-/** An option of any command. */
+/** The name of an option of any command. */
 export type OptionName =
   | keyof typeof COMMON
   | { [C in CommandName]: keyof (typeof USAGE)[C]['options'] }[CommandName];
 
-/** How an option is written: `-n` and `--lines`. */
+/** Lists the spellings of an option: `-n` and `--lines`. */
 export function flagsOf(name: string, { short }: Option): string[] {
   return short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
 }

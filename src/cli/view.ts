@@ -7,14 +7,14 @@ import { bytes, type Cell, type Column, duration, type Paint, table } from './pa
 import { plain } from './plain.ts';
 import { onlooker, type Registry } from './registry.ts';
 
-/** What runs, of all owners of a state directory. */
+/** The running processes of all owners of a state directory. */
 export interface View {
   readonly at: number;
   readonly owners: readonly OwnerHealth[];
   readonly processes: readonly ProcessHealth[];
 }
 
-/** Looks at what stands in the registry and at what of it is alive. */
+/** Reads the registry and finds which of its processes are alive. */
 export async function takeView(registry: Registry): Promise<View> {
   const { os } = registry;
   const found = await survey(await onlooker(registry));
@@ -53,7 +53,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'COMMAND', leastWidth: 8 },
 ];
 
-/** The processes as a tree: hosts, what they started, and what that started. */
+/** Draws the processes as a tree: hosts, their processes, and the descendants of those. */
 export function treeLines({ owners, processes }: View, paint: Paint, maxWidth?: number): string[] {
   const rows = owners.flatMap((owner) => {
     const own = processes.filter((process) => process.owner === owner.instance);
@@ -65,7 +65,7 @@ export function treeLines({ owners, processes }: View, paint: Paint, maxWidth?: 
   return table(COLUMNS, rows, paint, maxWidth);
 }
 
-/** The processes as a list, in the order in which they come. */
+/** Draws the processes as a list, in the given order. */
 export function listLines(
   processes: readonly ProcessHealth[],
   paint: Paint,
@@ -86,7 +86,7 @@ function processRows(process: ProcessHealth, isLast: boolean): Cell[][] {
   const { descendants, pid } = process;
   const rows: Cell[][] = [cellsOf(process, `${branch}${process.id}`)];
   const known = new Set(descendants.map((one) => one.pid));
-  // One whose parent is gone hangs where its process does.
+  // A descendant whose parent is gone is drawn below the supervised process.
   const childrenOf = (parent: number) =>
     descendants.filter(({ ppid }) => (parent === pid ? !known.has(ppid) : ppid === parent));
   const grow = (parent: number, before: string): void => {

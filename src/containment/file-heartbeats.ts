@@ -4,7 +4,7 @@ import { Heartbeat } from './heartbeat.ts';
 
 const detectors = new Map<string, FailureDetector>();
 
-/** Makes a heartbeat beside a lock or a pid file that names it; `undefined` where the system has none. */
+/** Makes the heartbeat that a lock or a pid file names; `undefined` on systems without heartbeats. */
 export function heartbeatIn(folder: string, id: string, os: Os): Heartbeat | undefined {
   const { heartbeat: times } = os;
   if (times === undefined) return undefined;
@@ -12,13 +12,13 @@ export function heartbeatIn(folder: string, id: string, os: Os): Heartbeat | und
     ...{ os, times, folder, id },
     graceMs: 0,
     isNeeded: () => true,
-    // By now others hold what the file named, and its next reader finds them there.
+    // Another process holds the lock or pid file by then, and the next caller finds it there.
     givenUp: () => undefined,
     warn: () => undefined,
   });
 }
 
-/** Returns the failure detector of a folder; one for this process. */
+/** Returns the detector that watches the heartbeats of a folder for this process. */
 export function detectorOf(os: Os, folder: string): FailureDetector {
   const detector = detectors.get(folder) ?? new FailureDetector(os, folder);
   detectors.set(folder, detector);

@@ -26,23 +26,26 @@ export interface HeldLock {
   readonly inherited: readonly string[];
 }
 
-/** Time between two looks of a waiter; it grows with the wait, since there may be many waiters. */
+/** First poll interval of a waiter. It grows with the wait, because there may be many waiters. */
 const POLL_MS = 20;
 const MAX_POLL_MS = 100;
 
 const MAX_LOCK_BYTES = 4096;
 
-/** Errors of a folder in which nothing can be made. */
+/** Error codes of a folder in which no file can be created. */
 const UNWRITABLE: ReadonlySet<unknown> = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
 
 export interface LockOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Called whenever the lock has changed hands: is there nothing left to wait for? */
+  /** Called whenever the holder has changed; `true` ends the wait, because the lock is no longer needed. */
   readonly isMoot?: () => Promise<boolean>;
 }
 
-/** Waits for a lock and takes it; `undefined` when the wait has become moot. */
+/**
+ * Takes a lock like `acquireSpawnLock`, for checked input; `undefined` once `isMoot` has ended the
+ * wait.
+ */
 export async function holdLock(
   path: string,
   { timeoutMs, signal, isMoot }: LockOptions,
@@ -66,11 +69,11 @@ export async function holdLock(
 /**
  * A process that wants the lock.
  *
- * Only one lock of a name can be made, and one that is removed never comes back: each has its own nonce.
- * The right to remove the lock of a dead holder, with the nonce X, belongs to whoever makes the file
- * `PATH.X.taken`, again one alone; if that one is dead too, with the nonce Y, to whoever makes
- * `PATH.Y.taken`, and so on. It is removed only if it still is X's. So nobody can remove the lock of a
- * living holder, even one that was stopped for long between two steps.
+ * Only one process can create the lock file. Every lock has its own nonce, so a removed lock never comes
+ * back. A process that wants to remove the lock of a dead holder with nonce X must create `PATH.X.taken`.
+ * Again, only one can. If that process has died too, with nonce Y, another one must create `PATH.Y.taken`,
+ * and so on. The lock is removed only if its nonce is still X. No process can therefore remove the lock of
+ * a living holder, however long it was stopped between two steps.
  */
 class Contender implements HeldLock {
   readonly nonce = crypto.randomUUID();
@@ -101,7 +104,7 @@ class Contender implements HeldLock {
     return `${JSON.stringify(content)}\n`;
   }
 
-  /** Known from the first file that names us, so that whoever removes that finds what we leave. */
+  /** Derived from the nonce, so that the process which removes our files also finds our heartbeat. */
   get #heartbeatId(): string | undefined {
     return this.#os.heartbeat && this.nonce.replaceAll('-', '').slice(0, 12);
   }
@@ -110,11 +113,11 @@ class Contender implements HeldLock {
     return this.#held;
   }
 
-  /** Tries once; returns who holds the lock, or `undefined` when there is nothing to wait for. */
+  /** Tries once; returns the name of the holder, or `undefined` when there is nothing to wait for. */
   async compete(): Promise<string | undefined> {
     try {
       for (;;) {
-        // Asked first: to look costs a waiter less than to try.
+        // Look first: reading the lock costs a waiter less than trying to create it.
         const obstacle = await this.#overcome();
         if (obstacle !== undefined) return obstacle;
         if (!createExclusive(this.#path, this.#text, this.nonce)) continue;
@@ -127,7 +130,7 @@ class Contender implements HeldLock {
         return undefined;
       }
     } catch (error) {
-      // Whoever can write nothing here has nobody to keep out.
+      // A process that cannot write here can start no daemon, and needs to keep no other out.
       if (UNWRITABLE.has((error as NodeJS.ErrnoException).code)) return undefined;
       throw unusable(this.#path, error);
     }
@@ -136,25 +139,25 @@ class Contender implements HeldLock {
   release(): void {
     if (!this.#held) return;
     this.#held = false;
-    // First: of what the lock names nothing is to be left when nobody finds it any more.
+    // Close the heartbeat first: without the lock, no other process could find and remove it.
     this.#heartbeat?.close();
     const lock = read(this.#path, this.#os);
     if (lock !== 'unreadable' && lock?.nonce === this.nonce) this.#removeAll();
   }
 
   #removeAll(): void {
-    // While the lock is a living one's, rights on others are good for nothing; and what these have
-    // started has been seen to.
+    // While a living process holds the lock, the `.taken` files of earlier ones have no use. The daemons
+    // that were started under those have been ended.
     for (const nonce of this.#chain()) rmSync(this.#takenPath(nonce), { force: true });
     rmSync(this.#path, { force: true });
   }
 
-  /** Gets the lock of a dead holder out of the way; returns who stands in it alive. */
+  /** Removes the lock of a dead holder; returns the name of a living process that is in the way. */
   async #overcome(): Promise<string | undefined> {
     const dead: string[] = [];
     for (let at = this.#path; ; at = this.#takenPath(dead.at(-1) ?? '')) {
       const holder = read(at, this.#os);
-      // Somebody was faster: the lock is free, or another one's.
+      // Another process was faster: the lock is free, or has a new holder.
       if (holder === undefined) return undefined;
       if (holder === 'unreadable')
         return `whoever has made ${at}, which is no spawn lock of this user`;
@@ -170,13 +173,13 @@ class Contender implements HeldLock {
     }
   }
 
-  /** With the right to do so: nobody else removes the lock in between. */
+  /** Called only with the right to remove the lock, so that no other process removes it in between. */
   #remove(nonce: string): void {
     const lock = read(this.#path, this.#os);
     if (lock !== 'unreadable' && lock?.nonce === nonce) rmSync(this.#path, { force: true });
   }
 
-  /** The nonces of all locks that were taken over, and of those who died over it. */
+  /** The nonces of all locks that were taken over, and of processes that died while they did so. */
   #chain(): string[] {
     return readdirSync(dirname(this.#path)).flatMap((name) => nonceOfTaken(name, this.#path) ?? []);
   }

@@ -6,7 +6,7 @@ import type { OwnerVerdict } from '../tree/identity.ts';
 import { detectorOf } from './file-heartbeats.ts';
 import { type Judgement, judgeBy, readerOf } from './judge.ts';
 
-/** Judges a process that a file names; dead only if that is proven. */
+/** Judges a process that a file names. The verdict is `dead` only if that is proven. */
 export async function judgeRecorded(
   file: RecordedIdentity,
   os: Os,
@@ -15,7 +15,7 @@ export async function judgeRecorded(
   return (await judgeFile(file, os, folder)).verdict;
 }
 
-/** Judges as {@link judgeRecorded}, and by the heartbeats in the file's folder. */
+/** Judges like {@link judgeRecorded}, and also by the heartbeats in the file's folder. */
 export async function judgeFile(
   file: RecordedIdentity,
   os: Os,
@@ -28,26 +28,26 @@ export async function judgeFile(
   if (!isOfThisNamespace(file, self)) return judgement;
   const { verdict } = judgement;
   try {
-    // Hidden is not gone.
+    // A process that is hidden from us is not gone.
     if (verdict === 'dead' && read(file.pid) === undefined && isAnothersProcess(file.pid))
       return { verdict: 'unproven' };
-    // Whatever it was, nobody has its number.
+    // No process has this pid any more, so the recorded one is dead.
     if (verdict === 'unproven' && read(file.pid) === undefined) return { verdict: 'dead' };
     return judgement;
   } catch {
-    // Without a file descriptor to look with, nobody is dead.
+    // Without a free file descriptor to look with, no process is proven dead.
     return { verdict: 'unproven' };
   }
 }
 
-/** Tells whether a recorded process's number means anything here. */
+/** Tells if a recorded pid means anything here: it is of this boot or machine, and of this PID namespace. */
 export function isOfThisNamespace(file: RecordedIdentity, self: SelfIdentity): boolean {
   if (file.pidNamespace !== self.pidNamespace) return false;
   const isThisBoot = file.bootId !== '' && file.bootId === self.bootId;
   return isThisBoot || file.machine === self.machine;
 }
 
-/** The identity of this process; a promise where the system does not tell it at once. */
+/** Returns the identity of this process, asynchronously on systems where it takes a query. */
 export function ownIdentity(os: Os): SelfIdentity | Promise<SelfIdentity> {
   return os.identifyAsync?.() ?? os.identify();
 }

@@ -33,12 +33,12 @@ import { Refusals } from './refusals.ts';
 import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
 import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './start.ts';
 
-/** How long one who has removed his pid file may take to be gone. */
+/** Longest time that a daemon may take to exit once it has removed its pid file. */
 const FAREWELL_MS = 500;
-/** How often one is looked at that only its heartbeat can tell of. */
+/** Poll interval for a daemon that only its heartbeat can prove alive. */
 const SILENT_POLL_MS = 500;
 
-/** The long way of `ensureDaemon`: under the lock, whatever is found. */
+/** The slow path of `ensureDaemon`: takes the spawn lock, and handles every state of the pid file. */
 export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonReport> {
   const reason = whyTooOld();
   if (reason !== undefined) throw new SupervisorError('UNSUPPORTED_RUNTIME', reason);
@@ -73,12 +73,12 @@ interface EnsuringParts {
   readonly options: CheckedOptions;
   readonly pidFile: string;
   readonly refusals: Refusals;
-  /** In running time. */
+  /** On `os.clock.running`, which does not count time in which the host was stopped or suspended. */
   readonly untilMs: number;
   readonly lock: HeldLock;
 }
 
-/** One call under its lock: from whatever is found to a daemon that is ready, or to a refusal. */
+/** One call of `ensureDaemon` under its lock, until a daemon is ready or the call is refused. */
 class Ensuring {
   readonly #parts: EnsuringParts;
 
@@ -95,7 +95,7 @@ class Ensuring {
         const report = await this.#start();
         if (report !== undefined) return report;
       } else if (view.state === 'invalid') {
-        // A corrupt one has been moved aside by now.
+        // The first inspection has moved a corrupt file aside.
         if (wasInvalid) throw refusals.unusable(view.reason);
         wasInvalid = true;
       } else if (view.state === 'stale') {
@@ -114,7 +114,10 @@ class Ensuring {
     }
   }
 
-  /** Whether one elsewhere has yet to show that it lives: it will, or is given up. */
+  /**
+   * Tells if a daemon on another machine has yet to prove that it lives. It does so in time, or is given
+   * up.
+   */
   #isSilent(
     { aliveAtMs }: { readonly aliveAtMs?: number | undefined },
     askedAtMs: number,
@@ -125,13 +128,13 @@ class Ensuring {
     return isSilent && os.clock.monotonicMs() < untilMs;
   }
 
-  /** Waits for a daemon that others have started; `undefined` if it dies meanwhile. */
+  /** Waits for a daemon that another launcher has started; `undefined` if it exits meanwhile. */
   async #await(file: PidFile): Promise<DaemonReport | undefined> {
     const { os, options, pidFile, refusals, untilMs } = this.#parts;
     const tree = treeOfDaemon(os, file);
     const { logFile = logPath(pidFile) } = options;
     const log = logFile === null ? undefined : { path: logFile, from: file.starting ?? 0 };
-    // One that was ready before has said so, and need not again.
+    // A daemon that was ready before has written its line already, and need not write it again.
     const wasReady = 'stdout' in options.ready && file.starting === undefined;
     const outcome: ReadyOutcome = wasReady
       ? { is: 'ready' }
@@ -147,7 +150,7 @@ class Ensuring {
     throw refusals.notReady(outcome, file.pid, undefined);
   }
 
-  /** Ends a daemon of another version, and all that belongs to it. */
+  /** Ends a daemon of another version, with its whole process tree. */
   async #handOver(file: PidFile): Promise<undefined> {
     const { os, pidFile, refusals } = this.#parts;
     if (await isInside(file, os)) throw refusals.inside(file);
@@ -157,19 +160,19 @@ class Ensuring {
     return undefined;
   }
 
-  /** Ends what a dead daemon has left, so that its successor finds its place free. */
+  /** Ends the processes that a dead daemon has left, so that its successor finds its endpoint free. */
   async #endRemains(file: PidFile): Promise<void> {
     const { os, pidFile, refusals } = this.#parts;
     const survivors = await endRemainsOf(file, os);
     if (survivors.length > 0) throw refusals.survived(file, survivors);
     if (file.socket !== undefined) await removeStaleSocket(file.socket, os);
     removeHeartbeat(dirname(pidFile), file.heartbeat);
-    // In a folder that cannot be written it stays, and would be found again and again.
+    // In a read-only folder the pid file stays, and would be found again and again.
     if (!removeIfUnchanged(pidFile, file, os) && holds(pidFile, file, os))
       throw refusals.unwritable(undefined);
   }
 
-  /** Starts one; `undefined` if a pid file has come meanwhile. */
+  /** Starts a daemon; `undefined` if another process has written the pid file meanwhile. */
   async #start(): Promise<DaemonReport | undefined> {
     const { os, options, pidFile, lock, refusals } = this.#parts;
     if (!lock.held) throw refusals.unwritable(undefined);
@@ -224,7 +227,7 @@ class Ensuring {
     return refusals.notReady(outcome, file.pid, mine);
   }
 
-  /** Says in the pid file that the daemon is ready, and who it is; `undefined` if it is gone. */
+  /** Records in the pid file that the daemon is ready, with its pid; `undefined` if it is gone. */
   async #settle(
     file: PidFile,
     { holder }: ReadyOutcome,
@@ -235,7 +238,8 @@ class Ensuring {
     const now = fileOf(view) ?? file;
     if (view.state === 'alive' && now.starting === undefined)
       return reportOf(now.pid, started, now.daemonVersion);
-    // A program between us and the daemon may be gone: then it is who listens, or the oldest of its tree.
+    // The launched program may have exited and left the daemon to a child. The daemon is then the process
+    // that listens, or the oldest one of the tree.
     const isAlive = view.state === 'alive' || (await judgeRecorded(now, os)) === 'alive';
     const successor = isAlive ? undefined : await this.#oldest(now, holder);
     if (!isAlive && successor === undefined) return undefined;
@@ -251,12 +255,12 @@ class Ensuring {
     const [first] = members.sort((a, b) => Number(a.startTime) - Number(b.startTime));
     const member = members.find(({ pid }) => pid === holder) ?? first;
     if (member === undefined) return undefined;
-    // What the process before has shown of itself says nothing of this one.
+    // The heartbeat of the process before says nothing about this one.
     const heartbeat = file.claimed ? undefined : file.heartbeat;
     return { pid: member.pid, startTime: member.startTime, claimed: undefined, heartbeat };
   }
 
-  /** Ends what this call has started, and removes its pid file. */
+  /** Ends the daemon that this call has started, and removes its pid file. */
   async #takeBack({ file, tree }: StartedDaemon): Promise<void> {
     const { os, pidFile, lock } = this.#parts;
     await endDaemonTree(tree, os);
@@ -265,7 +269,7 @@ class Ensuring {
     if (now !== undefined && now.cookie === file.cookie) removeIfUnchanged(pidFile, now, os);
   }
 
-  /** Ends what dead launchers have started and nobody could find: they died between the start and the pid file. */
+  /** Ends daemons whose launcher died between the start and the pid file. Nothing else could find them. */
   async #endOrphans(): Promise<void> {
     const { os, lock } = this.#parts;
     for (const nonce of lock.inherited) {
@@ -274,7 +278,7 @@ class Ensuring {
     }
   }
 
-  /** Refuses to start where somebody is already. */
+  /** Refuses to start a daemon whose endpoint another process holds. */
   async #assertFree(): Promise<void> {
     const { os, options, refusals } = this.#parts;
     const endpoint = endpointOf(options.ready);

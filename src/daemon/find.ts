@@ -7,14 +7,14 @@ import { inspectPidFile } from './inspect.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 
 /*
- * The way that nearly every call takes: nothing is loaded for it but what it needs. Whatever is unusual,
- * in the options or in what is found, is left to the long way (rest.ts), which finds out what it is.
+ * The fast path, which nearly every call takes: it loads only the modules that it needs. Anything unusual
+ * in the options or the pid file is left to the slow path (rest.ts), which finds the reason.
  */
 
-/** Finds the daemon if it runs, in the right version, and is ready; `undefined` for anything else. */
+/** Finds the daemon if it runs in the right version and is ready; `undefined` in every other case. */
 export async function findReadyDaemon(options: DaemonOptions): Promise<DaemonReport | undefined> {
   const os = systemOs();
-  // Elsewhere a look at the processes takes longer than all that is saved here.
+  // On other systems, reading the process table takes longer than this path saves.
   if (os.processes.read === undefined || whyTooOld() || !isUsual(options)) return undefined;
   const { ready, version } = options;
   const view = await inspectPidFile(resolve(options.pidFile), os);
@@ -38,7 +38,7 @@ async function isReadyNow(ready: Ready, pid: number, isStarting: boolean): Promi
   const cancel = os.clock.running.after(PROBE_MS, () => giveUp(false), { keepAlive: true });
   const context = { pid, signal: controller.signal, timeoutMs: PROBE_MS };
   const [answer, holders] = await Promise.all([
-    // A check of the caller's may throw, or never answer.
+    // The caller's own check may throw, or never answer.
     Promise.race([answers(ready, context, os).catch(() => false), promise]),
     endpoint && holding(endpoint, [pid], os),
   ]);
@@ -47,7 +47,7 @@ async function isReadyNow(ready: Ready, pid: number, isStarting: boolean): Promi
   return answer && (holders === undefined || !holders.isTold || holders.ours.length > 0);
 }
 
-/** What a value may be if its field is there. */
+/** A check for each option, applied if the option is given. */
 const USUAL: Readonly<Record<keyof DaemonOptions, (value: unknown) => boolean>> = {
   name: (value) => isText(value) && value.length <= 256,
   command: isText,
@@ -64,7 +64,7 @@ const USUAL: Readonly<Record<keyof DaemonOptions, (value: unknown) => boolean>> 
 };
 const REQUIRED = ['name', 'command', 'pidFile', 'ready'] as const;
 
-/** Whether nothing about the options needs a closer look; what passes here would pass there, too. */
+/** Tells if the options need no closer look: the slow path would accept them, too. */
 export function isUsual(options: DaemonOptions): boolean {
   if (typeof options !== 'object' || options === null) return false;
   const isKnown = Object.entries(options).every(

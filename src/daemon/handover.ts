@@ -12,13 +12,16 @@ import { marksOf } from '../tree/marks.ts';
 import { Termination } from '../tree/termination.ts';
 import { ProcessTree } from '../tree/tracked-tree.ts';
 
-/** How long a daemon may take to end by itself: what a supervisor's own ladder takes by default, and some. */
+/** Time that a daemon gets to exit by itself: a little more than a supervisor's default ladder takes. */
 const POLITE_MS = 10_000;
-/** What then is left of it gets this; after a SIGKILL only an overloaded machine takes more than some milliseconds. */
+/**
+ * The ladder for the processes that are left then. After SIGKILL, only an overloaded machine takes more
+ * than some milliseconds.
+ */
 const LADDER = { stdinEofMs: 0, termMs: 2000, killMs: 5000 };
 const POLL_MS = 20;
 
-/** All that belongs to a daemon, found by its pid file. */
+/** Makes the process tree of a daemon from its pid file. */
 export function treeOfDaemon(
   os: Os,
   { pid, startTime, cookie = '' }: Pick<PidFile, 'pid' | 'startTime' | 'cookie'>,
@@ -28,34 +31,35 @@ export function treeOfDaemon(
   return new ProcessTree(os, { pid, startTime, leadsGroup, held, ...marksOf(cookie) });
 }
 
-/** Ends all that is left of a tree, and resolves to who survived it. */
+/** Ends all processes that are left of a tree, and resolves to the survivors. */
 export async function endDaemonTree(tree: ProcessTree, os: Os): Promise<readonly ProcessEntry[]> {
   const target = { running: () => false, endStdin: () => undefined, stdinEndedAtMs: undefined };
   const { survivors } = await new Termination(os, { ...target, tree }, LADDER, {}).done;
   return survivors;
 }
 
-/** Ends what a dead daemon has left, as far as its pid file proves whose it is; resolves to who survived. */
+/** Ends the processes that a dead daemon's pid file proves to be its own; resolves to the survivors. */
 export async function endRemainsOf(file: PidFile, os: Os): Promise<readonly ProcessEntry[]> {
   const { cookie } = file;
   if (cookie === undefined) return [];
-  // Elsewhere its number was another one's: only its mark proves anything.
+  // A pid from another boot or namespace means nothing here: only the cookie proves anything.
   const isHere = isOfThisNamespace(file, await ownIdentity(os));
   const root = isHere ? file : { pid: 0, startTime: undefined, cookie };
   return endDaemonTree(treeOfDaemon(os, root), os);
 }
 
 /**
- * Ends a daemon: it is asked first, alone, so that it can end what it supervises; then all that is left
- * of it goes down the ladder. Resolves to who survived, when everyone else is seen dead.
+ * Ends a daemon and its process tree, and resolves to the survivors. The daemon alone gets SIGTERM first,
+ * so that it can end the processes that it supervises. What is left of its tree then goes down the ladder.
+ * Resolves when all others are seen dead.
  */
 export async function endDaemon(file: PidFile, os: Os): Promise<readonly ProcessEntry[]> {
   const isThere = async () => (await judgeRecorded(file, os)) === 'alive';
   const tree = treeOfDaemon(os, file);
-  // While it lives, so that what loses its parent later is known by then.
+  // Look while the daemon lives, so that processes which lose their parent later are known by then.
   await tree.liveMembers();
   const untilMs = os.clock.running.monotonicMs() + POLITE_MS;
-  // Windows knows no polite signal, and a tree is found there while its root lives.
+  // Windows has no polite signal, and finds a tree only while its root lives.
   if (os.endTree === undefined && (await isThere())) {
     os.signal(file.pid, 'SIGTERM');
     while (os.clock.running.monotonicMs() < untilMs && (await isThere()))
@@ -64,7 +68,10 @@ export async function endDaemon(file: PidFile, os: Os): Promise<readonly Process
   return endDaemonTree(tree, os);
 }
 
-/** Whether this process is one that the daemon has started: it would not live to see the daemon's successor. */
+/**
+ * Tells if the daemon has started this process, which would then be ended before the daemon's successor
+ * runs.
+ */
 export async function isInside({ pid, cookie }: PidFile, os: Os): Promise<boolean> {
   const claims = marksInCookie(os.environment()[COOKIE_VARIABLE]);
   if (cookie !== undefined && claims.includes(cookie)) return true;
@@ -77,13 +84,13 @@ export async function isInside({ pid, cookie }: PidFile, os: Os): Promise<boolea
   return false;
 }
 
-/** Removes the socket that a dead daemon's pid file names, if it is one of ours and nobody is behind it. */
+/** Removes the socket that a dead daemon's pid file names, if this user owns it and no process listens. */
 export async function removeStaleSocket(socket: string, os: Os): Promise<void> {
   try {
     if (!lstatSync(socket).isSocket() || (await canConnect({ socket }, PROBE_MS))) return;
     statOwn(socket, os);
     rmSync(socket, { force: true });
   } catch {
-    // There is none, or none of ours.
+    // The socket does not exist, or another user owns it.
   }
 }

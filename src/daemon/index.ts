@@ -19,18 +19,18 @@ export type { Daemon, RunAsDaemonOptions } from './run.ts';
 export type { SpawnLock } from './spawn-lock.ts';
 
 /*
- * Launchers are hooks that run at every keystroke. What they need that find their daemon ready is
- * imported here; everything else, the main entry with it, only when it is asked for.
+ * Launchers are often hooks that run at every keystroke. This module therefore imports only what finding a
+ * ready daemon needs. Everything else, with the main entry, is imported when it is first called.
  */
 const rest = () => import('./rest.ts');
 
 /**
- * Starts a detached daemon if none runs, in place of one of another version, and resolves when it is
- * ready. Of many that call it at once, one starts it, and all resolve.
+ * Starts a detached daemon unless it runs already, and resolves when it is ready. A daemon of another
+ * version is ended first. Of many concurrent calls, one starts the daemon, and all resolve.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, `COMMAND_NOT_FOUND`, `CWD_NOT_FOUND`, `SPAWN_FAILED`,
- * `READY_TIMEOUT`, `ALREADY_RUNNING`, `STATE_DIR_UNSAFE` or `ABORTED`, by rejection; then nothing that
- * this call has started is left, and nothing else was touched
+ * `READY_TIMEOUT`, `ALREADY_RUNNING`, `STATE_DIR_UNSAFE` or `ABORTED`, by rejection; no process that this
+ * call has started is left then, and no other was touched
  *
  * @example
  * ```ts
@@ -48,10 +48,10 @@ export async function ensureDaemon(options: DaemonOptions): Promise<DaemonReport
 }
 
 /**
- * Makes this process the daemon: writes its pid file, ignores SIGHUP, and on SIGTERM or SIGINT stops the
- * supervisor, removes the file and dies of the signal.
+ * Makes this process the daemon: writes its pid file and ignores SIGHUP. On SIGTERM or SIGINT it stops the
+ * supervisor, removes the pid file and lets the signal end this process.
  *
- * @throws SupervisorError `ALREADY_RUNNING` if another one lives, `STATE_DIR_UNSAFE` if the pid file
+ * @throws SupervisorError `ALREADY_RUNNING` if another daemon lives, `STATE_DIR_UNSAFE` if the pid file
  * cannot be written, or `INVALID_OPTIONS`, by rejection
  */
 export async function runAsDaemon(
@@ -62,8 +62,9 @@ export async function runAsDaemon(
 }
 
 /**
- * Tells what a pid file is worth: `alive` unless its process is proven dead, `stale` if that is or its
- * number is somebody else's now, `invalid` for what is no pid file of this user's. A corrupt file is
+ * Reads a pid file and tells if its process is alive. Resolves to `alive` unless the process is proven
+ * dead, and to `stale` if it is. A process is dead, too, if another one has its pid now. Resolves to
+ * `missing` without a file, and to `invalid` for anything but a pid file of this user. A corrupt file is
  * moved to `PATH.corrupt`.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, by rejection
@@ -75,18 +76,18 @@ export async function validatePidFile(path: string): Promise<PidFileState> {
 }
 
 /**
- * Writes the pid file of this process, whole or not at all; a stale one gives way.
+ * Writes the pid file of this process, whole or not at all. A stale pid file is replaced.
  *
- * @throws SupervisorError `ALREADY_RUNNING` if it is another living process's, `STATE_DIR_UNSAFE` if it
- * cannot be written, or `INVALID_OPTIONS`, by rejection
+ * @throws SupervisorError `ALREADY_RUNNING` if it belongs to another living process, `STATE_DIR_UNSAFE` if
+ * it cannot be written, or `INVALID_OPTIONS`, by rejection
  */
 export async function writePidFile(path: string, details?: PidFileDetails): Promise<void> {
   return (await rest()).writePidFile(path, details);
 }
 
 /**
- * Removes the pid file of this process, and no other's: not even a successor's that has come in the
- * moment before. Resolves to whether it did.
+ * Removes the pid file of this process, and never that of another process. A file that a successor has just
+ * written stays, too. Resolves to `true` if the file was removed.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, by rejection
  */
@@ -95,11 +96,11 @@ export async function removePidFile(path: string): Promise<boolean> {
 }
 
 /**
- * Waits until nobody else holds the lock at `path`, and takes it. A dead holder's is taken over; in a
- * folder that cannot be written it resolves to one that is not `held`.
+ * Waits until no other process holds the lock at `path`, and takes it. The lock of a dead holder is taken
+ * over. In a read-only folder it resolves to a lock that is not `held`.
  *
- * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` for a folder
- * that is none, or `INVALID_OPTIONS`, by rejection
+ * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` if its folder
+ * does not exist, or `INVALID_OPTIONS`, by rejection
  */
 export async function acquireSpawnLock(
   path: string,

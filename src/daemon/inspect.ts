@@ -9,15 +9,15 @@ import { readPidFile } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
 import { isOver } from '../tree/identity.ts';
 
-/** What a pid file is worth. */
+/** The state of a pid file. */
 export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
 
-/** What stands at a pid file's path, and what it says of a process. */
+/** The state of a pid file, with its content. */
 export type PidFileView =
   | { readonly state: 'missing' }
   /**
-   * `doubt`: why it could not be proven dead, although it is not proven alive either; `aliveAtMs`: when
-   * it last gave a sign of life from elsewhere, on the monotonic clock.
+   * `doubt` says why the process could be proven neither dead nor alive. `aliveAtMs` is the time of its
+   * last heartbeat from another machine or namespace, on the monotonic clock.
    */
   | {
       readonly state: 'alive';
@@ -28,10 +28,10 @@ export type PidFileView =
   | { readonly state: 'stale'; readonly file: PidFile }
   | { readonly state: 'invalid'; readonly reason: string };
 
-/** How long a file that makes no sense may take to become one, where files cannot be made at once. */
+/** Time for another process to finish a half-written file, where files cannot be created whole. */
 const TORN_MS = 50;
 
-/** Looks at a pid file and at the process that it names; what makes no sense is moved aside. */
+/** Reads a pid file and judges the process that it names. A corrupt file is moved aside. */
 export async function inspectPidFile(path: string, os: Os): Promise<PidFileView> {
   let reading = readPidFile(path, os);
   if (reading.found === 'corrupt') {
@@ -59,7 +59,7 @@ function isSameFile(a: Stats, b: Stats): boolean {
   return a.ino === b.ino && a.dev === b.dev && a.mtimeMs === b.mtimeMs && a.size === b.size;
 }
 
-/** Keeps a file that is no pid file where somebody may look at it. */
+/** Renames a corrupt pid file, so that the user can still read it. */
 function moveAside(path: string, stat: Stats): void {
   const aside = asidePath(path, crypto.randomUUID());
   if (takeIf(path, aside, (each) => isSameFile(lstatSync(each), stat)))

@@ -1,11 +1,17 @@
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
 import { marksInCookie } from '../tree/cookie.ts';
 
-/** What a launcher tells its daemon, as JSON in this variable; it counts only beside the launch's own cookie. */
+/**
+ * The variable in which a launcher describes the launch to its daemon, as JSON. The note is valid only
+ * together with the cookie of that launch.
+ */
 export const DAEMON_VARIABLE = 'AGENT_SUPERVISOR_DAEMON';
 
 export interface LaunchNote {
-  /** The daemon's segment: what the daemon itself starts inherits the note, and is not meant by it. */
+  /**
+   * The daemon's own cookie segment. Children of the daemon inherit the note, but it does not apply to
+   * them.
+   */
   readonly cookie: string;
   readonly pidFile: string;
   readonly name: string;
@@ -13,10 +19,10 @@ export interface LaunchNote {
   readonly socket?: string | undefined;
 }
 
-/** Reads what the launcher of this very process has told it; `undefined` for a process that was started by hand. */
+/** Reads the note from this process's own launcher; `undefined` for a process that was started by hand. */
 export function readLaunchNote(os: Os): LaunchNote | undefined {
   const { [DAEMON_VARIABLE]: text, [COOKIE_VARIABLE]: cookie } = os.environment();
-  // What a supervisor below the daemon has started carries more than the daemon's own mark.
+  // A process that a supervisor below the daemon has started has further segments in its cookie.
   const [segment, ...later] = marksInCookie(cookie);
   if (segment === undefined || later.length > 0 || text === undefined) return undefined;
   try {

@@ -4,18 +4,18 @@ import { secretValues } from '../process/redaction.ts';
 import { StderrTail } from '../process/stderr-tail.ts';
 import { type DaemonLog, readLog } from '../ready/log.ts';
 
-/** What a start may find in its log file before it begins anew. */
+/** Largest size of an existing log file; a larger one is emptied at the next start. */
 const MAX_OLD_BYTES = 1024 * 1024;
 
 /**
- * Opens a log file for a daemon that starts, to append to it; one that has grown too large begins anew.
+ * Opens the log file of a daemon that starts, to append to it. A file that has grown too large is emptied.
  *
- * @throws SupervisorError `INVALID_OPTIONS` for what cannot be appended to
+ * @throws SupervisorError `INVALID_OPTIONS` for a file that cannot be appended to
  */
 export function openLog(path: string): { readonly log: DaemonLog; readonly fd: number } {
   try {
     const there = lstatSync(path, { throwIfNoEntry: false });
-    // A pipe would hold this host until somebody reads it.
+    // Opening a named pipe would block this host until another process reads it.
     if (there && !there.isFile() && !there.isCharacterDevice())
       throw new Error('it is no ordinary file');
     const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW = 0 } = constants;
@@ -33,7 +33,7 @@ export function openLog(path: string): { readonly log: DaemonLog; readonly fd: n
   }
 }
 
-/** The last lines of it, without secrets. */
+/** Returns the last lines of the log, without secrets. */
 export function tailOf(log: DaemonLog | undefined, env: Readonly<Record<string, string>>): string {
   const tail = new StderrTail();
   tail.push(readLog(log));

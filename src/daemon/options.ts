@@ -1,50 +1,56 @@
 import type { Ready } from '../ready/ready.ts';
 
-/** Which daemon has to run, and how to start it if it does not. */
+/** Options of `ensureDaemon`: the daemon that has to run, and the command that starts it. */
 export interface DaemonOptions {
-  /** What it is called in errors and in its pid file. */
+  /** Name of the daemon in errors and in its pid file. */
   name: string;
-  /** The program, looked for in `PATH`, or in `cwd` if it is a relative path. */
+  /** The program, found in `PATH`, or in `cwd` if it is a relative path. */
   command: string;
   args?: readonly string[] | undefined;
-  /** Its whole environment before sanitizing. Default: the caller's own. */
+  /** The daemon's whole environment before sanitizing. Default: the caller's own. */
   env?: Readonly<Record<string, string | undefined>> | undefined;
-  /** Default: the pid file's folder, so that no folder of a caller's is held. */
+  /**
+   * Working folder. Default: the pid file's folder, so that the daemon keeps no folder of its caller in
+   * use.
+   */
   cwd?: string | undefined;
-  /** The file by which it is found. Its folder is made if there is none. */
+  /** The file by which the daemon is found. Its folder is created if it does not exist. */
   pidFile: string;
   ready: Ready;
-  /** Which version has to run; another one is ended first. Default: any. */
+  /** The version that has to run; a daemon of another version is ended first. Default: any. */
   version?: string | undefined;
-  /** Where it writes; `null` for nowhere. Default: the pid file's path with `.log` instead of `.pid`. */
+  /**
+   * File for stdout and stderr; `null` for none. Default: the pid file's path with `.log` instead of
+   * `.pid`.
+   */
   logFile?: string | null | undefined;
-  /** How long the spawn lock and the readiness may take together. @default 30_000 */
+  /** Longest wait for the spawn lock and the readiness together, in ms. @default 30_000 */
   timeoutMs?: number | undefined;
-  /** Gives up; what this call has started is ended. */
+  /** Aborts the call; a daemon that it has started is ended. */
   signal?: AbortSignal | undefined;
 }
 
-/** The daemon that runs. */
+/** The running daemon. */
 export interface DaemonReport {
   readonly pid: number;
-  /** Whether this call has started it. */
+  /** `true` if this call has started the daemon. */
   readonly started: boolean;
   readonly version?: string;
 }
 
-/** What a pid file tells of a daemon besides its identity. */
+/** Details of a daemon in its pid file, besides its identity. */
 export interface PidFileDetails {
   name?: string | undefined;
-  /** Which version it is. */
+  /** Version of the daemon. */
   version?: string | undefined;
-  /** The socket that it listens on: removed with a stale pid file. */
+  /** The socket that the daemon listens on. It is removed with a stale pid file. */
   socket?: string | undefined;
 }
 
-/** How a spawn lock is waited for. */
+/** Options of the wait for a spawn lock. */
 export interface SpawnLockOptions {
-  /** How long another's lock is waited for. @default 30_000 */
+  /** Longest wait for the lock of another process, in ms. @default 30_000 */
   timeoutMs?: number | undefined;
-  /** Gives up waiting. */
+  /** Aborts the wait. */
   signal?: AbortSignal | undefined;
 }

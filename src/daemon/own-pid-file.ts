@@ -18,21 +18,21 @@ import { readLaunchNote } from './launch-note.ts';
 import type { PidFileDetails } from './options.ts';
 import { checkPath, checkPidFileDetails } from './schema.ts';
 
-/** How often a place that is taken and freed under our hands is tried for. */
+/** Attempts at a path where other processes keep creating and removing files. */
 const MAX_ATTEMPTS = 100;
 
 /**
- * Writes the pid file of this process, whole or not at all; a stale one gives way.
+ * Writes the pid file of this process, whole or not at all. A stale pid file is replaced.
  *
- * @throws SupervisorError `ALREADY_RUNNING` if it is another living process's, `STATE_DIR_UNSAFE` if it
- * cannot be written, or `INVALID_OPTIONS`, by rejection
+ * @throws SupervisorError `ALREADY_RUNNING` if it belongs to another living process, `STATE_DIR_UNSAFE` if
+ * it cannot be written, or `INVALID_OPTIONS`, by rejection
  */
 export async function writePidFile(path: string, details?: PidFileDetails): Promise<void> {
   checkPath(path, 'writePidFile');
   await claimPidFile(resolve(path), checkPidFileDetails(details), systemOs());
 }
 
-/** {@link writePidFile} for input that has been checked; returns what it wrote. */
+/** Writes like {@link writePidFile}, for checked input; returns the content. */
 export async function claimPidFile(
   path: string,
   { name, version, socket }: PidFileDetails,
@@ -40,7 +40,7 @@ export async function claimPidFile(
 ): Promise<PidFile> {
   const { machine, pid, startTime, bootId, pidNamespace } = await ownIdentity(os);
   const note = readLaunchNote(os);
-  // Below another daemon, or in the place of none, it is that one's mark and not its own.
+  // If the note names another pid file, the cookie is that of another daemon above this process.
   const cookie = note !== undefined && resolve(note.pidFile) === path ? note.cookie : undefined;
   const heartbeat = os.heartbeat && newHeartbeatId();
   const identity = {
@@ -57,13 +57,13 @@ export async function claimPidFile(
     ...identity,
     ...{ name, daemonVersion: version, socket, cookie, claimed },
   };
-  // By it our launcher finds what we leave if we die in the middle.
+  // The cookie in this name lets our launcher find the unfinished file if we exit halfway.
   const writer = [...parseCookie(cookie).map(({ owner }) => owner), crypto.randomUUID()].join('.');
   let starting: number | undefined;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const view = await inspectPidFile(path, os);
     if (view.state === 'invalid') {
-      // What was none has been moved aside, or is there for good.
+      // The first inspection has moved a corrupt file aside; any other invalid file stays for good.
       if ((await inspectPidFile(path, os)).state === 'invalid') throw unusable(path, view.reason);
       continue;
     }
@@ -72,7 +72,7 @@ export async function claimPidFile(
         view.state === 'stale' || isSelf(view.file, identity) || isOurLaunch(view.file, cookie);
       if (!mayTake) throw taken(path, view.file, view.doubt);
       if (view.state === 'stale') removeHeartbeat(dirname(path), view.file.heartbeat);
-      // It is for its launcher to say when it is ready.
+      // Only the launcher may record that the daemon is ready.
       starting = view.state === 'alive' ? view.file.starting : undefined;
       removeIfUnchanged(path, view.file, os, writer);
     }
@@ -88,7 +88,7 @@ export async function claimPidFile(
   throw unusable(path, 'others write it all the time');
 }
 
-/** By which those see us who cannot look us up, as long as our pid file is there. */
+/** Heartbeats by pid file: processes elsewhere that cannot look us up see by them that we live. */
 const shown = new Map<string, Heartbeat>();
 
 function show(path: string, id: string | undefined, os: Os): void {
@@ -104,7 +104,7 @@ function hide(path: string): void {
   shown.delete(path);
 }
 
-/** Removes a pid file if it still says what was read in it. */
+/** Removes a pid file if its content is still the given one. */
 export function removeIfUnchanged(
   path: string,
   file: PidFile,
@@ -117,7 +117,7 @@ export function removeIfUnchanged(
   return true;
 }
 
-/** Removes what a daemon that was started under `nonce` had under way with its pid file; it is dead. */
+/** Removes the unfinished pid files of a dead daemon that was started under `nonce`. */
 export function removeHalfWritten(path: string, nonce: string, os: Os): void {
   const folder = dirname(path);
   for (const name of readdirSync(folder)) {
@@ -129,8 +129,8 @@ export function removeHalfWritten(path: string, nonce: string, os: Os): void {
 }
 
 /**
- * Removes the pid file of this process, and no other's: not even a successor's that has come in the
- * moment before. Resolves to whether it did.
+ * Removes the pid file of this process, and never that of another process. A file that a successor has just
+ * written stays, too. Resolves to `true` if the file was removed.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, by rejection
  */
@@ -140,7 +140,7 @@ export async function removePidFile(path: string): Promise<boolean> {
   return removeOwn(at, await ownIdentity(os), os);
 }
 
-/** {@link removePidFile} for a process that knows who it is. */
+/** Removes like {@link removePidFile}, for a caller that knows its own identity. */
 export function removeOwn(path: string, self: RecordedIdentity, os: Os): boolean {
   const file = contentOf(path, os);
   hide(path);
@@ -158,7 +158,7 @@ function isSelf(file: RecordedIdentity, self: RecordedIdentity): boolean {
   );
 }
 
-/** Whether it is what our own launcher has written of us, under a number of ours or of a program between us. */
+/** Tells if our own launcher has written this file, with our pid or that of a program between us. */
 function isOurLaunch(file: PidFile, cookie: string | undefined): boolean {
   return cookie !== undefined && file.cookie === cookie && file.claimed === undefined;
 }

@@ -6,7 +6,7 @@ import type { Ready } from '../ready/ready.ts';
 import type { PidFile } from '../store/pid-record.ts';
 import type { CheckedOptions } from './schema.ts';
 
-/** Why `ensureDaemon` has no daemon to show, and what to do about it. */
+/** The errors of `ensureDaemon`, each with a way out. */
 export class Refusals {
   readonly #name: string;
   readonly #pidFile: string;
@@ -50,7 +50,7 @@ export class Refusals {
     return this.#error('ABORTED', text, {}, cause);
   }
 
-  /** Somebody else is where it should be. */
+  /** Another process holds the daemon's endpoint. */
   stranger(listeners: readonly Listener[] | undefined, pid?: number): SupervisorError {
     const what = pid === undefined ? 'was not started' : `(pid ${pid}) is not ready`;
     return this.#error(
@@ -60,7 +60,7 @@ export class Refusals {
     );
   }
 
-  /** The other version is this process's own house. */
+  /** The daemon of the other version has started this process. */
   inside({ pid, daemonVersion }: PidFile): SupervisorError {
     return this.#error(
       'ALREADY_RUNNING',
@@ -86,7 +86,7 @@ export class Refusals {
     );
   }
 
-  /** It did not become ready. `mine`: this call has started it, and ended it. */
+  /** The daemon did not become ready. `mine` is given if this call has started it, and ended it again. */
   notReady(outcome: ReadyOutcome, pid: number, mine: Mine | undefined): SupervisorError {
     const { cause } = outcome;
     const tail = mine?.tail ? ` It wrote:\n${mine.tail}` : '';
@@ -121,7 +121,7 @@ export class Refusals {
   }
 }
 
-/** What is known of a daemon that this call has started. */
+/** Facts about a daemon that this call has started. */
 export interface Mine {
   /** `exit code 1`, `signal SIGSEGV`. */
   readonly end: string;

@@ -1,6 +1,6 @@
 /*
- * All that a launcher does not need which finds its daemon ready: loaded when it is first asked for, by
- * index.ts alone.
+ * The functions that a launcher does not need if it finds its daemon ready. Only index.ts imports this
+ * module, when one of them is first called.
  */
 export { ensureUnderLock } from './ensure.ts';
 export { removePidFile, writePidFile } from './own-pid-file.ts';

@@ -10,33 +10,36 @@ import { readLaunchNote } from './launch-note.ts';
 import { claimPidFile, removeOwn } from './own-pid-file.ts';
 import { daemonName } from './schema.ts';
 
-/** How a process is a daemon. What is left out is what its launcher has told it, if one has started it. */
+/**
+ * Options of `runAsDaemon`. Missing ones are those of the `ensureDaemon` call that has started this
+ * process, if any.
+ */
 export interface RunAsDaemonOptions {
-  /** The file by which it is found. Needed if it was started by hand. */
+  /** The file by which the daemon is found. Required if the process was started by hand. */
   pidFile?: string | undefined;
   name?: string | undefined;
-  /** Which version it is. */
+  /** Version of the daemon. */
   version?: string | undefined;
-  /** The socket that it listens on: removed with a stale pid file. */
+  /** The socket that the daemon listens on. It is removed with a stale pid file. */
   socket?: string | undefined;
   /** As in `stop`. */
   finishMs?: number | undefined;
   /** As in `stop`. */
   deadlineMs?: number | undefined;
-  /** The daemon's own part of its end on a signal, run beside the supervisor's; it may throw or hang. */
+  /** The daemon's own cleanup on a signal, run while the supervisor stops. It may throw or hang. */
   hook?: ((signal: HostSignal) => unknown) | undefined;
 }
 
-/** A process that is a daemon. */
+/** The handle of a process that is a daemon. */
 export interface Daemon {
   readonly pidFile: string;
-  /** Stops its supervisor, removes its pid file, and listens to no signal any more. */
+  /** Stops the supervisor, removes the pid file, and removes the signal handlers. */
   stop(): Promise<EndReport>;
 }
 
-/** How long the daemon's own hook may take. */
+/** Longest time that the daemon's own hook may take. */
 const HOOK_MS = 5000;
-/** Longer than any end: how long the hook may take is seen to here. */
+/** Longer than any shutdown, because this module itself limits the time of the hook. */
 const NO_TIMEOUT_MS = 2 ** 31 - 1;
 
 const supervisorOnly = z.custom<Supervisor>(
@@ -56,10 +59,10 @@ const runOptions = z.prefault(
 );
 
 /**
- * Makes this process the daemon: writes its pid file, ignores SIGHUP, and on SIGTERM or SIGINT stops the
- * supervisor, removes the file and dies of the signal.
+ * Makes this process the daemon: writes its pid file and ignores SIGHUP. On SIGTERM or SIGINT it stops the
+ * supervisor, removes the pid file and lets the signal end this process.
  *
- * @throws SupervisorError `ALREADY_RUNNING` if another one lives, `STATE_DIR_UNSAFE` if the pid file
+ * @throws SupervisorError `ALREADY_RUNNING` if another daemon lives, `STATE_DIR_UNSAFE` if the pid file
  * cannot be written, or `INVALID_OPTIONS`, by rejection
  */
 export async function runAsDaemon(
@@ -72,7 +75,8 @@ export async function runAsDaemon(
   const note = readLaunchNote(os);
   const { pidFile, name, version, socket } = { ...note, ...definedOnly(wish) };
   if (pidFile === undefined) throw noPidFile();
-  // The end of a terminal is none of a daemon's: from here on, before anyone can find it.
+  // A daemon survives the end of its terminal. Ignore SIGHUP before the pid file shows this process to
+  // others.
   os.onSignal('SIGHUP', () => undefined);
   const path = resolve(pidFile);
   const file = await claimPidFile(path, { name, version, socket }, os);
@@ -125,7 +129,7 @@ class RunningDaemon implements Daemon {
     this.#isEnding = true;
     this.#pendingHook = this.#wish.hook !== undefined;
     if (this.#wish.hook === undefined) return;
-    // Until it is over, no successor is to find the place free.
+    // The pid file stays until the hook is done, so that no successor starts before.
     try {
       await within(HOOK_MS, Promise.resolve(signal).then(this.#wish.hook), this.#os.clock.running);
     } finally {
@@ -135,7 +139,7 @@ class RunningDaemon implements Daemon {
     this.#leave();
   }
 
-  /** Removes the pid file when all is over: the last thing before its death. */
+  /** Removes the pid file when all else is done, as the last step before the exit. */
   #leave(): void {
     if (!this.#isEnding || this.#pendingHook) return;
     removeOwn(this.pidFile, this.#file, this.#os);

@@ -30,7 +30,7 @@ const daemonOptions = z
     }),
   );
 
-/** Options as the long way sees them: checked, with their defaults. */
+/** Checked options with their defaults, for the slow path. */
 export type CheckedOptions = z.output<typeof daemonOptions>;
 
 /** Checks the options of `ensureDaemon`; throws `INVALID_OPTIONS`. */
@@ -40,7 +40,7 @@ export function checkDaemonOptions(options: DaemonOptions): CheckedOptions {
 
 const path = systemText().check(z.minLength(1));
 
-/** Checks a path of the caller's; throws `INVALID_OPTIONS`. */
+/** Checks a path from the caller; throws `INVALID_OPTIONS`. */
 export function checkPath(value: unknown, subject: string): string {
   return parseInput(path, value, subject, 'path');
 }

@@ -6,17 +6,18 @@ import { checkLockOptions, checkPath } from './schema.ts';
 
 /** The right to start one daemon. */
 export interface SpawnLock {
-  /** `false` where no lock can be made, in a folder that cannot be written: then nobody is kept out. */
+  /** `false` in a read-only folder, where no lock can be created: then no other process is kept out. */
   readonly held: boolean;
-  /** Gives the lock back, if it is still ours; safe to call again. */
+  /** Releases the lock if this process still holds it. Safe to call again. */
   release(): void;
 }
 
 /**
- * Waits until nobody else holds the lock at `path`, and takes it. A dead holder's is taken over.
+ * Waits until no other process holds the lock at `path`, and takes it. The lock of a dead holder is taken
+ * over.
  *
- * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` for a folder
- * that is none, or `INVALID_OPTIONS`, by rejection
+ * @throws SupervisorError `READY_TIMEOUT` naming the holder, `ABORTED`, `STATE_DIR_UNSAFE` if its folder
+ * does not exist, or `INVALID_OPTIONS`, by rejection
  */
 export async function acquireSpawnLock(
   path: string,

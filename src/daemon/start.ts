@@ -25,22 +25,26 @@ export interface StartedDaemon {
   readonly file: PidFile;
   readonly tree: ProcessTree;
   readonly log: DaemonLog | undefined;
-  /** Its environment: what in it is secret is not to be shown. */
+  /** The daemon's environment, whose secrets no error may show. */
   readonly env: Readonly<Record<string, string>>;
-  /** How the process itself has ended; `undefined` while it runs. */
+  /** Describes the exit of the launched process; `undefined` while it runs. */
   ended(): string | undefined;
 }
 
-/** What marks a daemon that is started under a lock: by it a dead launcher's is found, even if there is no pid file yet. */
+/**
+ * Returns the cookie segment of a daemon that is started under a lock. By it, the daemon of a dead launcher
+ * is found even without a pid file.
+ */
 export function markOf(nonce: string): CookieSegment {
   return { owner: nonce, id: DAEMON_ID, kept: true };
 }
 
 /**
- * Starts a daemon and writes its pid file in the same tick, so that a launcher which dies leaves
- * evidence. `written` is false if somebody else's was faster: then what was started has to be ended.
+ * Starts a daemon and writes its pid file in the same tick. A launcher that crashes thus leaves evidence.
+ * `written` is false if another process has written the pid file first; the caller must then end the
+ * daemon.
  *
- * @throws SupervisorError as a spawn does, or LaunchedInVain
+ * @throws SupervisorError as `spawn` does, or LaunchedInVain
  */
 export async function launchDaemon(
   options: CheckedOptions,
@@ -50,10 +54,11 @@ export async function launchDaemon(
   const mark = markOf(nonce);
   const cookie = cookieSegment(mark);
   const env = environmentOf(options, pidFile, mark, os);
-  // Before the start: each may take a child process, and after it every moment counts.
+  // Awaited before the start, since each may need a child process, and afterwards every moment counts.
   const tagging = new Tagging(os.rlimits, nonce);
   const [self] = await Promise.all([ownIdentity(os), tagging.ready, os.prepareLaunch?.()]);
-  // Nothing in our PID namespace outlives its first process.
+  // No process outlives the first one of its PID namespace. If this is the first, the end of its heartbeat
+  // proves the daemon dead.
   const heartbeat = self.pid === 1 ? witnessIn(dirname(pidFile), os) : undefined;
   const opened = logFile === null ? undefined : openLog(resolve(logFile));
   const { child, failure } = os.launch({
@@ -98,7 +103,7 @@ export async function launchDaemon(
   try {
     const written =
       createExclusive(pidFile, pidFileText(content), nonce) ||
-      // On a busy machine the daemon itself may have been faster: it wrote the same mark.
+      // On a busy machine the daemon itself may have been faster, and has written the same cookie.
       contentOf(pidFile, os)?.cookie === cookie;
     return { started, written };
   } catch (cause) {
@@ -108,7 +113,7 @@ export async function launchDaemon(
 
 const witnesses = new Map<string, string>();
 
-/** The heartbeat that this process shows in a folder until its end. */
+/** Starts the heartbeat that this process shows in a folder until its exit; returns its id. */
 function witnessIn(folder: string, os: Os): string | undefined {
   const known = witnesses.get(folder);
   if (known !== undefined) return known;
@@ -120,7 +125,10 @@ function witnessIn(folder: string, os: Os): string | undefined {
   return id;
 }
 
-/** A daemon was started, and nobody could ever find it. */
+/**
+ * Thrown when a daemon was started but its pid file could not be written. No later call could find the
+ * daemon.
+ */
 export class LaunchedInVain extends Error {
   readonly started: StartedDaemon;
 

@@ -68,7 +68,10 @@ function escapeLabel(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 
-/** Adds up by a label, in the order of first sight; what comes after the last that fits is one more. */
+/**
+ * Adds up values by label, in the order of their first appearance. Labels beyond the limit are summed as
+ * one more.
+ */
 function sums(label: string, items: Iterable<readonly [key: string, value: number]>): Sample[] {
   const totals = new Map<string, number>();
   for (const [key, value] of items) {

@@ -5,42 +5,45 @@ import { type DaemonLog, readLog } from './log.ts';
 import { answers, endpointOf, holding, PROBE_MS } from './readiness.ts';
 import type { Ready } from './ready.ts';
 
-/** How often a daemon that starts is asked. */
+/** Poll interval for a process that starts. */
 const POLL_MS = 25;
 
 export interface ReadyWait {
   readonly os: Os;
   readonly ready: Ready;
-  /** The daemon's processes: one of them has to be the one who answers. */
+  /** The daemon's processes. One of them must be the one that answers. */
   readonly tree: Pick<ProcessTree, 'liveMembers'>;
-  /** The daemon itself, as far as it is known. */
+  /** The pid of the daemon itself, as far as it is known. */
   pid(): number;
-  /** Whether anything of it is alive. */
+  /** Resolves to `true` if any process of the daemon is alive. */
   isAlive(): Promise<boolean>;
   readonly log: DaemonLog | undefined;
-  /** In running time. */
+  /** On `os.clock.running`, which does not count time in which the host was stopped or suspended. */
   readonly untilMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
-/** How the wait for a daemon went. */
+/** The result of waiting for a daemon. */
 export interface ReadyOutcome {
   readonly is: 'ready' | 'dead' | 'late' | 'aborted';
-  /** Who of the daemon's processes listens. */
+  /** The pid of the daemon's process that listens. */
   readonly holder?: number | undefined;
-  /** What the caller's check has thrown last. */
+  /** The last error that the caller's own check has thrown. */
   readonly cause?: unknown;
-  /** Somebody answered, and it was none of the daemon's processes. */
+  /** `true` if a process answered that is none of the daemon's. */
   readonly isStrangers?: boolean;
 }
 
-/** Waits until a daemon is ready and has proven to be the one who is, or until there is nothing to wait for. */
+/**
+ * Waits until a daemon is proven ready, exits, or runs out of time. An answer counts only if one of the
+ * daemon's own processes listens.
+ */
 export async function awaitReady(wait: ReadyWait): Promise<ReadyOutcome> {
   const { os, untilMs, signal } = wait;
   const controller = new AbortController();
   let asking: Promise<void> | undefined;
   let last: ReadyOutcome = { is: 'late' };
-  // However little time is left: one answer is waited for.
+  // One answer is awaited, however little time is left.
   let graceMs = PROBE_MS;
   const take = (outcome: ReadyOutcome): void => {
     last = outcome;
@@ -50,7 +53,7 @@ export async function awaitReady(wait: ReadyWait): Promise<ReadyOutcome> {
   try {
     for (;;) {
       asking ??= ask(wait, controller.signal).then(take, (cause) => take({ is: 'late', cause }));
-      // One that never answers holds up nothing but itself.
+      // A check that never answers must not block this loop.
       await Promise.race([asking, sleep(POLL_MS, os.clock.running)]);
       if (last.is === 'ready') return last;
       if (signal?.aborted) return { is: 'aborted', cause: signal.reason };

@@ -2,10 +2,10 @@ import { resolve } from 'node:path';
 import type { Endpoint, Listener, Os } from '../os/os.ts';
 import type { Ready } from './ready.ts';
 
-/** How long one attempt to reach a daemon may take. */
+/** Timeout of one attempt to reach a daemon. */
 export const PROBE_MS = 1000;
 
-/** Where a daemon is to listen; `undefined` if its readiness does not say. */
+/** Finds the endpoint of a daemon; `undefined` if its readiness names none. */
 export function endpointOf(ready: Ready): Endpoint | undefined {
   if ('port' in ready) return { port: ready.port, host: ready.host };
   if ('socket' in ready) return { socket: socketPath(ready.socket) };
@@ -14,17 +14,17 @@ export function endpointOf(ready: Ready): Endpoint | undefined {
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
   return {
     port: Number(port) || (protocol === 'https:' ? 443 : 80),
-    // Whatever the name stands for, it is this machine.
+    // `localhost` is this machine, whatever it resolves to.
     host: host === 'localhost' ? undefined : host,
   };
 }
 
-/** A path of a socket whichever folder it is read in; an abstract one (Linux) has none. */
+/** Makes the path of a socket absolute. The name of an abstract socket (Linux) stays. */
 export function socketPath(socket: string): string {
   return socket.startsWith('\0') ? socket : resolve(socket);
 }
 
-/** Whether somebody is ready there, whoever that is. */
+/** Resolves to `true` if any process is ready there, the daemon or another one. */
 export async function answers(
   ready: Exclude<Ready, { stdout: RegExp }>,
   context: { readonly pid: number; readonly signal: AbortSignal; readonly timeoutMs: number },
@@ -36,15 +36,15 @@ export async function answers(
   return probe.canConnect(endpointOf(ready) ?? ready, timeoutMs);
 }
 
-/** Who holds an endpoint, of some processes on the one side and all others on the other. */
+/** The holders of an endpoint among the given processes. */
 export interface Holding {
-  /** Which of the processes hold it. */
+  /** Pids of the given processes that hold the endpoint. */
   readonly ours: readonly number[];
-  /** Whether the system could tell; if not, the answer itself has to do. */
+  /** `false` if the system cannot tell the holders: then the answer alone has to suffice. */
   readonly isTold: boolean;
 }
 
-/** Finds out whether one of these processes listens there. */
+/** Finds those of the given processes that listen on an endpoint. */
 export async function holding(
   endpoint: Endpoint,
   pids: readonly number[],
@@ -58,7 +58,7 @@ export async function holding(
   };
 }
 
-/** Names who listens, for an error. */
+/** Names the listening processes, for an error. */
 export function nameListeners(listeners: readonly Listener[] | undefined): string {
   const names = (listeners ?? []).map(({ pid, command, uid }) => {
     if (pid !== undefined) return `pid ${pid} (${command})`;

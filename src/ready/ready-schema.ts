@@ -4,7 +4,7 @@ import type { Ready } from './ready.ts';
 
 const WAYS = ['port', 'url', 'socket', 'check', 'stdout'] as const;
 
-/** Every way to be ready; of a union, zod would complain about each of them. */
+/** All fields of a readiness, in one object: for a union, zod would report an error for every variant. */
 export const readyFields = () => ({
   port: z.optional(z.int().check(z.minimum(1), z.maximum(65_535))),
   host: z.optional(systemText().check(z.minLength(1))),
@@ -29,7 +29,7 @@ export const readyFields = () => ({
 
 type Wish = Readonly<Partial<Record<(typeof WAYS)[number] | 'host', unknown>>>;
 
-/** Refuses what names none of them, or several. */
+/** Refuses a readiness with none of these fields, or with several. */
 export function exactlyOneWay<S extends z.ZodMiniType<Wish>>(schema: S): S {
   return schema.check(
     z.refine((wish: Wish) => WAYS.filter((way) => wish[way] !== undefined).length === 1, {
@@ -42,7 +42,7 @@ export function exactlyOneWay<S extends z.ZodMiniType<Wish>>(schema: S): S {
   );
 }
 
-/** The way that was named; ways are told apart by which of them is there. */
+/** Keeps only the field that was given, by which the variants are told apart. */
 export function waysOf(wish: Wish): Ready {
   const named = Object.entries(wish).filter(([, value]) => value !== undefined);
   return Object.fromEntries(named) as unknown as Ready;

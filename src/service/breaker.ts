@@ -31,7 +31,7 @@ export class Breaker {
     return openForMs;
   }
 
-  /** Opens it whatever has been counted, for at least its own time; returns for how long. */
+  /** Opens the breaker regardless of the count, for at least its own time; returns for how long. */
   open(forMs = 0): number {
     const { failures } = this.#memory.read();
     const openForMs = Math.max(forMs, this.#options.openMs);

@@ -22,7 +22,7 @@ const MAX_LINE_LENGTH = 64 * 1024;
 export interface ReadinessContext {
   readonly name: string;
   readonly internals: SupervisorInternals;
-  /** Aborted when nobody wants the service any more. */
+  /** Aborted when the service is no longer wanted. */
   readonly signal: AbortSignal;
 }
 
@@ -72,7 +72,7 @@ async function answer(
 ): Promise<void> {
   // Heard from its first word on.
   const said = ready && 'stdout' in ready.by ? line(process, ready.by.stdout, over) : undefined;
-  // What it says while nobody listens must not fill its pipe.
+  // Output that is not read must not fill the pipe.
   process.stdout.resume();
   await process.started;
   if (ready === undefined) return;
@@ -107,7 +107,7 @@ async function ask(
 /**
  * Tells if a process of the tree listens there.
  *
- * @throws SupervisorError `ALREADY_RUNNING` if it is somebody else
+ * @throws SupervisorError `ALREADY_RUNNING` if another process listens
  */
 async function isOwn(
   { id, pid = 0 }: SupervisedProcess,
@@ -116,7 +116,7 @@ async function isOwn(
   internals: SupervisorInternals,
 ): Promise<boolean> {
   const { os } = internals;
-  // Where the system does not tell, nobody listened there before, and somebody does now.
+  // Where the system cannot tell the listeners, this must be one: none listened before the start.
   const { ours, isTold } = await holding(endpoint, [pid], os);
   if (!isTold || ours.length > 0) return true;
   const all = (await os.listeners?.(endpoint)) ?? [];
@@ -149,7 +149,7 @@ function line({ stdout }: SupervisedProcess, pattern: RegExp, over: AbortSignal)
   });
 }
 
-/** Somebody meant it to end: no failure of the service's. */
+/** The end was intended, so it is no failure of the service. */
 const GIVEN_UP: Partial<Record<ExitCause, SupervisorErrorCode>> = {
   shutdown: 'STOPPING',
   reaped: 'ABORTED',

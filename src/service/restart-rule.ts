@@ -1,11 +1,10 @@
 import type { ExitCause } from '../index.ts';
 
 /**
- * The rule for the next start of a service that was ready and has ended.
+ * The rule for the next start of a service that has ended after it was ready.
  *
- * - `on-demand`: when somebody asks for it
- * - `paced`: the same, but after the delay of the restart policy
- * - `automatic`: by itself, after that delay
+ * `on-demand` starts it when somebody asks for it. `paced` does the same, but after the delay of the restart
+ * policy. `automatic` starts it by itself, after that delay.
  */
 export type RestartRule = 'on-demand' | 'paced' | 'automatic';
 
@@ -30,7 +29,7 @@ const RULES: Readonly<Record<ExitCause, RestartRule>> = {
 
 /** Chooses the rule for an end; `asked`: this host has asked for it. */
 export function restartRuleOf(cause: ExitCause, asked: boolean): RestartRule {
-  // A polite signal from outside: somebody meant it, and may mean it in a loop.
+  // A polite signal from outside was intended, and may come again after every start.
   if (cause === 'terminated' && !asked) return 'paced';
   return RULES[cause];
 }

@@ -74,8 +74,8 @@ export class ServiceEndpoint {
 }
 
 /**
- * Removes the sockets and locks that the last instance has made. It must be proven dead, and nobody
- * may listen there.
+ * Removes the sockets and locks that the last instance has made. It must be proven dead, and no process may
+ * listen there.
  */
 async function removeRemains({ instance }: ServiceFile, context: RecoveryContext): Promise<void> {
   if (instance === undefined || instance.files.length === 0) return;

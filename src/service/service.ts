@@ -71,7 +71,7 @@ export class SupervisedService implements Service {
   #process: SupervisedProcess | undefined;
   #ready: { readonly process: SupervisedProcess; readonly sinceMs: number } | undefined;
   #giveUp = new AbortController();
-  /** It comes back by itself: it was ready, and nobody has meant it to end. */
+  /** The service comes back by itself: it was ready, and its end was not intended. */
   #isWanted = false;
   #startsAtMs = 0;
   #openUntilMs = 0;
@@ -169,7 +169,7 @@ export class SupervisedService implements Service {
   /** Waits until nothing of the last process is alive, and what follows from its end is known. */
   async #awaitPredecessor(): Promise<void> {
     const last = this.#process;
-    // In any case a turn later: whoever fails at once would be remembered as the current start.
+    // Always a turn later: a start that fails at once would be remembered as the current one.
     await undefined;
     if (last === undefined) return;
     const patienceMs = this.#definition.ready?.timeoutMs ?? PATIENCE_MS;
@@ -279,7 +279,7 @@ export class SupervisedService implements Service {
     });
   }
 
-  /** Starts it unasked, if it is still wanted and nobody has asked meanwhile. */
+  /** Starts the service unasked, if it is still wanted and no call has started it meanwhile. */
   #comeBack(): void {
     if (this.#isWanted && this.#refusal() === undefined) this.ensure().catch(() => undefined);
   }

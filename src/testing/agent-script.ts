@@ -12,7 +12,7 @@ import {
   type StepOutcome,
 } from './agent-steps.ts';
 
-/** What an agent does: the same steps for each of its processes, or steps made for each of them. */
+/** The steps of a fake agent: the same for each of its processes, or made for each one. */
 export type AgentScript = readonly AgentStep[] | ((call: AgentCall) => AgentSteps);
 
 /** One process that a fake agent stood for: what it was started with, what it heard, how it ended. */
@@ -25,7 +25,7 @@ export interface AgentCall {
   readonly prompts: readonly string[];
   /** Every frame that the host has written so far. */
   readonly received: readonly Frame[];
-  /** What the host has answered to permission requests. */
+  /** The host's answers to permission requests. */
   readonly permissions: readonly PermissionAnswer[];
   /** Resolves at its exit. */
   readonly exited: Promise<{

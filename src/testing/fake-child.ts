@@ -2,13 +2,16 @@ import { EventEmitter } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { setImmediate, systemClock } from '../os/clock.ts';
 
-/** No system has so large a number for a process (Linux: 2^22), nor an odd one there (Windows): no signal can meet anybody. */
+/**
+ * A pid that no real process can have, so no signal can reach one. On Linux the largest pid is 2^22; on
+ * Windows no pid is odd.
+ */
 const FIRST_PID = 2 ** 30 + 1;
 let processes = 0;
 
 const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
-/** Hears what is written to the stdin of a process. */
+/** Receives the input that is written to the stdin of a process. */
 export interface StdinListener {
   onChunk(chunk: Buffer): void;
   onEnd(): void;

@@ -56,7 +56,7 @@ export class FakeClock implements Clock {
   #frozenMs = 0;
   #wallMs = Date.UTC(2026, 10, 23);
   #timers = new Set<Timer>();
-  /** What takes real time: looks at the process table, say. */
+  /** Pending work in real time, such as looks at the process table. */
   readonly #work = new Set<Promise<unknown>>();
   readonly #timersAllowed: boolean;
 

@@ -17,9 +17,9 @@ import type { FakeAgent } from './fake-agent.ts';
 import type { FakeChild } from './fake-child.ts';
 import { type FakeProgram, type ScriptedProcess, startFake } from './fake-program.ts';
 
-/** What is started instead of what was asked for. */
+/** The fakes that are started in place of real programs. */
 export interface Fakes {
-  /** Stands for whoever is launched to speak stream-json. */
+  /** Stands in for every process that is launched with stream-json output. */
   readonly agent: FakeAgent | undefined;
   /** Each stands for the command of its name. */
   readonly programs: Readonly<Record<string, FakeProgram>>;
@@ -77,7 +77,7 @@ export function withFakes(os: Os, fakes: Fakes): Os {
         return holder === undefined ? os.listeners?.(endpoint, among) : [holder];
       },
     }),
-    // While all that runs is fake, whoever else listens on this machine is none of the test's.
+    // While only fakes run, real listeners on this machine are none of the test's.
     probe: probeWith(holderOf, (asked) => hasStartedReal && asked(os.probe)),
     processes: processesWith(running, os.processes),
   };

@@ -34,7 +34,7 @@ export interface FakeProcess {
   crash(signal?: NodeJS.Signals): void;
 }
 
-/** What goes into `createTestSupervisor({ programs })`. */
+/** A fake program for `createTestSupervisor({ programs })`. */
 export interface FakeProgram {
   /** One for each start, in order. */
   readonly processes: readonly FakeProcess[];
@@ -154,7 +154,7 @@ export class ScriptedProcess implements FakeProcess {
     this.child.exit(null, signal);
   }
 
-  /** Whether it takes connections there; a port is the same at every address. */
+  /** Tells if the program accepts connections at an endpoint. A port is the same at every address. */
   listensAt(asked: Endpoint): boolean {
     return this.isAlive && this.#endpoints.some((own) => isSame(own, asked));
   }

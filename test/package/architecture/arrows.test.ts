@@ -1,4 +1,4 @@
-// The house: rooms in their order, imports that lead down, and one room that touches the system.
+// The house: folders in their order, imports that lead down, and one folder that touches the system.
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -15,7 +15,7 @@ describe('src', async () => {
     expect(imports).toBeGreaterThan(1_000);
   });
 
-  it('has a room for every file', async () => {
+  it('has a known folder for every file', async () => {
     const entries = await readdir(join(ROOT, 'src'), { withFileTypes: true });
     const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     expect(folders.filter((name) => !FOLDERS.includes(name))).toEqual([]);
@@ -62,8 +62,8 @@ describe('each rule can fail', async () => {
     ['words import words', 'events.ts', 'os/b.ts'],
     ['a surface imports no other, but what inspect reads', 'service/a.ts', 'daemon/b.ts'],
     ['inspect is read by those that show', 'testing/a.ts', 'inspect/b.ts'],
-    ['otel imports the rooms that it names', 'otel/a.ts', 'store/b.ts'],
-    ['testing imports the rooms that it names', 'testing/a.ts', 'supervisor/supervisor.ts'],
+    ['otel imports the folders that it names', 'otel/a.ts', 'store/b.ts'],
+    ['testing imports the folders that it names', 'testing/a.ts', 'supervisor/supervisor.ts'],
   ])('%s', async (rule, from, to) => {
     const target = `${'../'.repeat(from.split('/').length - 1) || './'}${to}`;
     const broken = [`${rule}: src/${from} -> src/${to}`];
