@@ -8,7 +8,7 @@ import type { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
-import { classifyExit } from '../tree/exit-cause.ts';
+import { classifyExit, mayBeOomKill } from '../tree/exit-cause.ts';
 import { watchStreams } from './activity.ts';
 import { type Answer, refusalFor } from './admission.ts';
 import { neededBy, sanitize } from './environment.ts';
@@ -188,7 +188,10 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
   // Taken in any case: an order that comes too late is not to lie about.
   const ordered = registry.ordered(p.id);
   p.cause ??= wasTakenOver(p) ? 'duplicate' : ordered;
-  const verdict = classifyExit(code, signal, { requested: p.cause, unseen });
+  const context = { requested: p.cause, unseen };
+  // Read only then: no other exit is to wait for it.
+  const oomKilled = mayBeOomKill(code, signal, context) && p.oomWatch?.claim() === true;
+  const verdict = classifyExit(code, signal, { ...context, oomKilled });
   // What is ended already looks for itself, and nothing in it is left over.
   const wasEnding = p.ending || p.seenDead === true;
   // Before anyone hears of it: whoever wants it ended from now on ends nothing that is kept.
@@ -211,6 +214,7 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
     signal,
     ...verdict,
     cause: error === undefined ? verdict.cause : 'not-started',
+    ...(oomKilled && { oomKilled }),
     forced: p.forced,
     durationMs: s.os.clock.monotonicMs() - p.startedAtMs,
     pausedMs: p.gaps.pausedMs,

@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import type { Timers } from './running-time.ts';
+
+/** Follows one process, to tell whether the kernel killed it for want of memory. */
+export interface OomWatch {
+  /** True if a recent kill in its control group is no other process's; takes it. */
+  claim(): boolean;
+  stop(): void;
+}
+
+/** The kernel's counters of processes that it killed for want of memory. */
+export interface OomCounters {
+  /** The counter of the control group that holds a process, else that of the machine. */
+  counterOf(pid: number): string | undefined;
+  read(counter: string): number | undefined;
+}
+
+/** A program that moves itself to another control group does it at its start. */
+const MOVED_AFTER_MS = 20;
+/**
+ * A kill is forgotten after one to two of these: it was that of an unsupervised process, as of a
+ * compiler that an agent has started.
+ */
+const FORGET_MS = 10_000;
+
+interface Counter {
+  watches: number;
+  /** Its value at the last look. */
+  seen: number;
+  /** Kills up to this one are claimed or forgotten. */
+  settled: number;
+}
+
+/** Divides the kernel's kills among the processes of this host, each to one. */
+export class OomKills {
+  readonly #timers: Pick<Timers, 'after'>;
+  readonly #counters: OomCounters;
+  readonly #watched = new Map<string, Counter>();
+
+  constructor(timers: Pick<Timers, 'after'>, counters: OomCounters) {
+    this.#timers = timers;
+    this.#counters = counters;
+  }
+
+  /** Begins with the start of a process: the kernel tells no control group of one that has exited. */
+  watch(pid: number): OomWatch {
+    // A process that exits is in the root group (v1), so what was found first stays.
+    const before = new Map<string, number>();
+    const look = (): void => {
+      const name = this.#counters.counterOf(pid);
+      if (name === undefined || before.has(name)) return;
+      const count = this.#counters.read(name);
+      if (count === undefined) return;
+      before.set(name, count);
+      this.#hold(name, count);
+    };
+    look();
+    const cancel = this.#timers.after(MOVED_AFTER_MS, look);
+    return {
+      claim: () => [...before].some(([name, count]) => this.#claim(name, count)),
+      stop: () => {
+        cancel();
+        for (const name of before.keys()) this.#release(name);
+        before.clear();
+      },
+    };
+  }
+
+  #claim(name: string, before: number): boolean {
+    const counter = this.#watched.get(name);
+    const count = this.#counters.read(name);
+    if (counter === undefined || count === undefined) return false;
+    const settled = Math.max(before, counter.settled);
+    if (count <= settled) return false;
+    counter.settled = settled + 1;
+    return true;
+  }
+
+  #hold(name: string, count: number): void {
+    const counter = this.#watched.get(name);
+    if (counter !== undefined) {
+      counter.watches++;
+      return;
+    }
+    this.#watched.set(name, { watches: 1, seen: count, settled: count });
+    if (this.#watched.size === 1) this.#forgetLater();
+  }
+
+  #release(name: string): void {
+    const counter = this.#watched.get(name);
+    if (counter !== undefined) counter.watches--;
+  }
+
+  /** Two steps: a host that stood still finds kill and exit in the same moment. */
+  #forgetLater(): void {
+    this.#timers.after(FORGET_MS, () => {
+      for (const [name, counter] of this.#watched) {
+        if (counter.watches === 0) {
+          this.#watched.delete(name);
+          continue;
+        }
+        counter.settled = Math.max(counter.settled, counter.seen);
+        counter.seen = this.#counters.read(name) ?? counter.seen;
+      }
+      if (this.#watched.size > 0) this.#forgetLater();
+    });
+  }
+}
+
+/**
+ * Lists the counters for the text of `/proc/PID/cgroup`, best first. A container may see its own
+ * group where the root group is mounted.
+ */
+export function countersFor(cgroups: string): readonly string[] {
+  const v1 = /^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:(.*)$/m.exec(cgroups)?.[1];
+  const v2 = /^0::(.*)$/m.exec(cgroups)?.[1];
+  const files = (mount: string, group: string, file: string): string[] => {
+    const own = group === '/' ? [] : [`${mount}${group}/${file}`];
+    return [...own, `${mount}/${file}`];
+  };
+  if (v1 !== undefined)
+    return [...files('/sys/fs/cgroup/memory', v1, 'memory.oom_control'), MACHINE];
+  return [...(v2 === undefined ? [] : files('/sys/fs/cgroup', v2, 'memory.events')), MACHINE];
+}
+
+const MACHINE = '/proc/vmstat';
+
+/** Reads `oom_kill` in memory.oom_control (v1), memory.events (v2) or vmstat; Linux ≥ 4.13 has it. */
+export function parseOomKills(text: string): number | undefined {
+  const count = /^oom_kill (\d+)$/m.exec(text)?.[1];
+  return count === undefined ? undefined : Number(count);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+const count = (counter: string): number | undefined => parseOomKills(read(counter));
+
+export const linuxOomCounters: OomCounters = {
+  counterOf(pid) {
+    const cgroups = read(`/proc/${pid}/cgroup`);
+    return countersFor(cgroups).find((counter) => count(counter) !== undefined);
+  },
+  read: count,
+};
