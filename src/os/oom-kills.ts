@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { Timers } from './running-time.ts';
 
 /** Follows one process, to tell whether the kernel killed it for want of memory. */
@@ -42,53 +42,46 @@ export class OomKills {
     this.#counters = counters;
   }
 
-  /** Begins with the start of a process: the kernel tells no control group of one that has exited. */
+  /** Begins with the start of a process: nobody can tell the control group of one that has exited. */
   watch(pid: number): OomWatch {
-    // A process that exits is in the root group (v1), so what was found first stays.
-    const before = new Map<string, number>();
+    // One that is exiting is in the root group (v1), so those found before stay.
+    const found = new Map<string, Counter>();
     const look = (): void => {
       const name = this.#counters.counterOf(pid);
-      if (name === undefined || before.has(name)) return;
-      const count = this.#counters.read(name);
-      if (count === undefined) return;
-      before.set(name, count);
-      this.#hold(name, count);
+      const counter = name === undefined || found.has(name) ? undefined : this.#hold(name);
+      if (name !== undefined && counter !== undefined) found.set(name, counter);
     };
     look();
     const cancel = this.#timers.after(MOVED_AFTER_MS, look);
     return {
-      claim: () => [...before].some(([name, count]) => this.#claim(name, count)),
+      claim: () => [...found].some(([name, counter]) => this.#claim(name, counter)),
       stop: () => {
         cancel();
-        for (const name of before.keys()) this.#release(name);
-        before.clear();
+        for (const counter of found.values()) counter.watches--;
+        found.clear();
       },
     };
   }
 
-  #claim(name: string, before: number): boolean {
-    const counter = this.#watched.get(name);
-    const count = this.#counters.read(name);
-    if (counter === undefined || count === undefined) return false;
-    const settled = Math.max(before, counter.settled);
-    if (count <= settled) return false;
-    counter.settled = settled + 1;
+  #claim(name: string, counter: Counter): boolean {
+    if ((this.#counters.read(name) ?? 0) <= counter.settled) return false;
+    counter.settled++;
     return true;
   }
 
-  #hold(name: string, count: number): void {
-    const counter = this.#watched.get(name);
-    if (counter !== undefined) {
-      counter.watches++;
-      return;
+  /** A counter that is watched already is not read again: a read takes a tenth of a millisecond. */
+  #hold(name: string): Counter | undefined {
+    const known = this.#watched.get(name);
+    if (known !== undefined && known.watches > 0) {
+      known.watches++;
+      return known;
     }
-    this.#watched.set(name, { watches: 1, seen: count, settled: count });
-    if (this.#watched.size === 1) this.#forgetLater();
-  }
-
-  #release(name: string): void {
-    const counter = this.#watched.get(name);
-    if (counter !== undefined) counter.watches--;
+    const count = this.#counters.read(name);
+    if (count === undefined) return undefined;
+    const counter = { watches: 1, seen: count, settled: count };
+    if (this.#watched.size === 0) this.#forgetLater();
+    this.#watched.set(name, counter);
+    return counter;
   }
 
   /** Two steps: a host that stood still finds kill and exit in the same moment. */
@@ -131,20 +124,37 @@ export function parseOomKills(text: string): number | undefined {
   return count === undefined ? undefined : Number(count);
 }
 
+/** More than /proc/vmstat has. */
+const buffer = Buffer.allocUnsafeSlow(16 * 1024);
+
+/** Returns a small file's text; `''` if it is gone or cannot be read. */
 function read(path: string): string {
+  let fd = -1;
   try {
-    return readFileSync(path, 'latin1');
+    fd = openSync(path, 'r');
+    return buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0));
   } catch {
     return '';
+  } finally {
+    if (fd >= 0) closeSync(fd);
   }
 }
 
 const count = (counter: string): number | undefined => parseOomKills(read(counter));
 
-export const linuxOomCounters: OomCounters = {
-  counterOf(pid) {
-    const cgroups = read(`/proc/${pid}/cgroup`);
-    return countersFor(cgroups).find((counter) => count(counter) !== undefined);
-  },
-  read: count,
-};
+/** Reads the counters from `/proc` and `/sys/fs/cgroup`. */
+export function linuxOomCounters(): OomCounters {
+  // Most processes are in the group of the one before.
+  let last: { readonly cgroups: string; readonly counter: string | undefined } | undefined;
+  return {
+    counterOf(pid) {
+      const cgroups = read(`/proc/${pid}/cgroup`);
+      if (last?.cgroups !== cgroups) {
+        const counter = countersFor(cgroups).find((each) => count(each) !== undefined);
+        last = { cgroups, counter };
+      }
+      return last.counter;
+    },
+    read: count,
+  };
+}

@@ -163,7 +163,7 @@ function composeSystem(): Os {
       return {
         ...composeLinux(),
         pss: linuxPss,
-        oomKills: new OomKills(systemClock, linuxOomCounters),
+        oomKills: new OomKills(systemClock, linuxOomCounters()),
         rlimits: linuxRlimits(),
         listeners: linuxListeners(systemClock),
       };
