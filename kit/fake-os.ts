@@ -108,6 +108,8 @@ export class FakeOs implements Os {
   readonly samples: number[][] = [];
   /** Each process's share of shared memory, on a system that reports it. */
   pss?: NonNullable<Os['pss']>;
+  /** Kills for want of memory, on a system that counts them. */
+  oomKills?: NonNullable<Os['oomKills']>;
   variables: Record<string, string | undefined> = {};
   readonly #table = new Map<number, FakeProcess>();
   readonly #children = new Map<number, FakeChild>();

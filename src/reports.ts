@@ -38,6 +38,8 @@ export interface ExitReport {
   /** The signal that ended the process; `null` if it exited. */
   readonly signal: NodeJS.Signals | null;
   readonly cause: ExitCause;
+  /** `true` if the kernel killed the process for want of memory (Linux); the cause is `memory` then. */
+  readonly oomKilled?: boolean;
   /** `true` if the supervisor, the caller or a polite signal asked for the end. Nothing is restarted then. */
   readonly intentional: boolean;
   /** `true` if the process or a descendant needed SIGKILL. */

@@ -29,6 +29,11 @@ const OUR_ENDS: Partial<Record<ExitCause, SupervisorErrorCode>> = {
   lifetime: 'ABORTED',
 };
 
+/** `undefined` if the agent ended by itself, or the kernel killed it for want of memory. */
+function codeOfOurEnd({ cause, oomKilled }: ExitReport): SupervisorErrorCode | undefined {
+  return oomKilled ? undefined : OUR_ENDS[cause];
+}
+
 /** One query: ties its iterator, its abort controller and its processes together. */
 export class SupervisedQuery {
   readonly controller: AbortController;
@@ -107,7 +112,7 @@ export class SupervisedQuery {
   /** Waits for the death of all that was started; throws if we have cut the query short. */
   async #over(): Promise<void> {
     for (const report of await Promise.all(this.#exits)) {
-      const isCut = OUR_ENDS[report.cause] !== undefined && this.#interruptions.has(report.id);
+      const isCut = codeOfOurEnd(report) !== undefined && this.#interruptions.has(report.id);
       if (isCut && !this.#isClosed) throw this.#errorOf(report);
     }
   }
@@ -119,7 +124,7 @@ export class SupervisedQuery {
     else void inner.return(undefined).catch(() => undefined);
     for (const report of await Promise.all(this.#exits)) {
       if (report.error !== undefined && !report.intentional) throw report.error;
-      if (OUR_ENDS[report.cause] !== undefined) throw this.#errorOf(report, error);
+      if (codeOfOurEnd(report) !== undefined) throw this.#errorOf(report, error);
     }
     throw error;
   }
@@ -128,7 +133,7 @@ export class SupervisedQuery {
     const { id, code, signal } = report;
     const reason = this.#interruptions.get(id) ?? `exit code ${code}, signal ${signal}`;
     return new SupervisorError(
-      OUR_ENDS[report.cause] ?? 'ABORTED',
+      codeOfOurEnd(report) ?? 'ABORTED',
       `The query's agent was ended, with the cause "${report.cause}": ${reason}`,
       { cause, data: { report } },
     );

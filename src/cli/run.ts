@@ -173,10 +173,17 @@ async function pass(from: Readable, to: Writable): Promise<void> {
 }
 
 /** Prints why the command was ended, if it did not exit by itself; returns the exit code. */
-function tell({ cause, code, signal, error }: ExitReport, say: (text: string) => void): number {
+function tell(
+  { cause, code, signal, error, oomKilled }: ExitReport,
+  say: (text: string) => void,
+): number {
   if (error !== undefined) {
     say(plain(error.message));
     return codeOf(error);
+  }
+  if (oomKilled) {
+    say('the command was killed by the kernel: out of memory');
+    return exitCodeOf(code, signal);
   }
   switch (cause) {
     case 'startup':

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Clock } from './clock.ts';
 import type { LivenessSocket } from './liveness-socket.ts';
+import type { OomWatch } from './oom-kills.ts';
 
 /** The environment variable that marks every descendant of a supervised process. */
 export const COOKIE_VARIABLE = 'AGENT_SUPERVISOR_COOKIE';
@@ -328,6 +329,11 @@ export interface Os {
    * have exited or are hidden; absent where the system does not tell.
    */
   readonly pss?: (pids: readonly number[]) => Promise<ReadonlyMap<number, number>>;
+  /**
+   * Tells which processes the kernel killed for want of memory. Absent where the system does not
+   * tell (macOS, Windows).
+   */
+  readonly oomKills?: { watch(pid: number): OomWatch };
   /**
    * Finds the processes that listen at an endpoint, at least one entry per socket. Resolves to
    * `undefined` if the system cannot tell, and never rejects. With `among`, one of these processes

@@ -11,6 +11,7 @@ import { launch, loadLauncher } from './launch.ts';
 import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
 import { askForLife, listenForLife, socketKey } from './liveness-socket.ts';
+import { linuxOomCounters, OomKills } from './oom-kills.ts';
 import type { Os, Platform, Processes, ProcessTable, SelfIdentity, SignalResult } from './os.ts';
 import { readPidSupply, recentPidSupply } from './pid-supply.ts';
 import { answersOk, canConnect } from './probe.ts';
@@ -162,6 +163,7 @@ function composeSystem(): Os {
       return {
         ...composeLinux(),
         pss: linuxPss,
+        oomKills: new OomKills(systemClock, linuxOomCounters()),
         rlimits: linuxRlimits(),
         listeners: linuxListeners(systemClock),
       };

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Registry } from '../containment/registry.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
+import type { OomWatch } from '../os/oom-kills.ts';
 import type { Os, Usage } from '../os/os.ts';
 import type { GapWatch } from '../os/running-time.ts';
 import type { Budget } from '../policy/budget.ts';
@@ -94,6 +95,8 @@ export class ManagedProcess {
   /** Measures pauses from the start to the death of the whole tree. */
   gaps!: GapWatch;
   budget: Budget | undefined;
+  /** Only where the system counts kills for want of memory. */
+  oomWatch: OomWatch | undefined;
   /** Only if the process has streams, and a limit or an agent's output needs the counts. */
   activity: StreamActivity | undefined;
   /** Stops watching the limits. */
@@ -152,6 +155,7 @@ export class ManagedProcess {
     this.#onSeenDead = parts.onSeenDead;
     this.startedAtMs = os.clock.monotonicMs();
     this.gaps = os.clock.running.watch();
+    this.oomWatch = os.oomKills?.watch(record.pid);
     this.tree = new ProcessTree(os, {
       pid: record.pid,
       startTime: record.startTime,
@@ -286,6 +290,7 @@ export class ManagedProcess {
   /** Marks the process itself as exited. */
   exit(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.state !== 'ending') this.state = 'exited';
+    this.oomWatch?.stop();
     this.handle.exit(code, signal);
     this.request.signal?.removeEventListener('abort', this.#onAbort);
     this.#ending?.wake();

@@ -8,7 +8,7 @@ import type { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { ExitReport, ProcessName } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
-import { classifyExit } from '../tree/exit-cause.ts';
+import { classifyExit, mayBeOomKill } from '../tree/exit-cause.ts';
 import { watchStreams } from './activity.ts';
 import { type Answer, refusalFor } from './admission.ts';
 import { neededBy, sanitize } from './environment.ts';
@@ -200,7 +200,10 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
   // Taken in every case: a request that comes too late must not stay in the folder.
   const ordered = registry.ordered(p.id);
   p.cause ??= wasTakenOver(p) ? 'duplicate' : ordered;
-  const verdict = classifyExit(code, signal, { requested: p.cause, unseen });
+  const context = { requested: p.cause, unseen };
+  // Read for no other exit: each read costs one file.
+  const oomKilled = mayBeOomKill(code, signal, context) && p.oomWatch?.claim() === true;
+  const verdict = classifyExit(code, signal, { ...context, oomKilled });
   // A running termination finds the members itself, and leaves no leftovers.
   const wasEnding = p.ending || p.seenDead === true;
   // Before the exit is reported: a caller who ends the process from then on must not end kept leftovers.
@@ -223,6 +226,7 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
     signal,
     ...verdict,
     cause: error === undefined ? verdict.cause : 'not-started',
+    ...(oomKilled && { oomKilled }),
     forced: p.forced,
     durationMs: s.os.clock.monotonicMs() - p.startedAtMs,
     pausedMs: p.gaps.pausedMs,

@@ -6,6 +6,8 @@ export interface ExitContext {
   readonly requested?: ExitCause | undefined;
   /** Code and signal are unknown, as for a process that another host started. */
   readonly unseen?: boolean | undefined;
+  /** The kernel killed the process, or what its shell ran, for want of memory. */
+  readonly oomKilled?: boolean | undefined;
 }
 
 export interface ExitVerdict {
@@ -26,13 +28,26 @@ const POLITE_CODES: ReadonlySet<number> = new Set([129, 130, 143]);
  */
 const CRASH_CODES: ReadonlySet<number> = new Set([132, 133, 134, 135, 136, 137, 139]);
 
+/**
+ * Tells whether the kernel may have killed a process for want of memory: by SIGKILL, as a signal or
+ * as a shell reports it, or in a way that nobody saw.
+ */
+export function mayBeOomKill(
+  code: number | null,
+  signal: string | null,
+  { requested, unseen = false }: ExitContext,
+): boolean {
+  return requested === undefined && (unseen || signal === 'SIGKILL' || code === 137);
+}
+
 /** Derives the cause of an exit from code, signal and the request before it. */
 export function classifyExit(
   code: number | null,
   signal: string | null,
-  { requested, unseen = false }: ExitContext = {},
+  { requested, unseen = false, oomKilled = false }: ExitContext = {},
 ): ExitVerdict {
   if (requested !== undefined) return { cause: requested, intentional: true };
+  if (oomKilled) return { cause: 'memory', intentional: false };
   if (unseen) return { cause: 'completed', intentional: false };
   if (signal !== null) {
     return POLITE_SIGNALS.has(signal)

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../../kit/property.ts';
 import type { ExitCause } from '../../../src/reports.ts';
-import { classifyExit } from '../../../src/tree/exit-cause.ts';
+import { classifyExit, mayBeOomKill } from '../../../src/tree/exit-cause.ts';
 
 const FUZZ = runs(500);
 
@@ -53,6 +53,21 @@ const REQUESTED: ExitCause[] = [
   ...(['lifetime', 'budget', 'duplicate', 'shutdown'] as const),
 ];
 
+describe('mayBeOomKill', () => {
+  it.each([
+    [null, 'SIGKILL', {}, true],
+    [137, null, {}, true],
+    [null, null, { unseen: true }, true],
+    [null, 'SIGKILL', { requested: 'terminated' }, false],
+    [null, null, { unseen: true, requested: 'reaped' }, false],
+    [null, 'SIGSEGV', {}, false],
+    [0, null, {}, false],
+    [139, null, {}, false],
+  ] as const)('of code %s, signal %s, with %o: %s', (code, signal, context, expected) => {
+    expect(mayBeOomKill(code, signal, context)).toBe(expected);
+  });
+});
+
 describe('classifyExit', () => {
   it.each(ROWS)('%s: code %s, signal %s is %s, intentional: %s', (_, code, signal, ...verdict) => {
     const [cause, intentional] = verdict;
@@ -83,6 +98,17 @@ describe('classifyExit', () => {
     expect(classifyExit(null, null, { unseen: true })).toEqual(completed);
     expect(classifyExit(null, 'SIGKILL', { unseen: true, requested: 'reaped' })).toEqual({
       cause: 'reaped',
+      intentional: true,
+    });
+  });
+
+  it('calls an OOM kill memory, unless an end was requested', () => {
+    const memory = { cause: 'memory', intentional: false };
+    expect(classifyExit(null, 'SIGKILL', { oomKilled: true })).toEqual(memory);
+    expect(classifyExit(null, null, { oomKilled: true, unseen: true })).toEqual(memory);
+    const requested = 'memory';
+    expect(classifyExit(null, 'SIGKILL', { oomKilled: true, requested })).toEqual({
+      cause: 'memory',
       intentional: true,
     });
   });
