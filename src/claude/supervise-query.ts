@@ -4,6 +4,7 @@ import {
   type ExitReport,
   getSupervisor,
   type HookOptions,
+  type SlotLease,
   type SpawnRequest,
   type Supervisor,
   SupervisorError,
@@ -29,8 +30,10 @@ export interface SuperviseQueryOptions
     | 'limits'
     | 'leftovers'
   > {
-  /** Default: `getSupervisor()`. */
+  /** Default: the lease's, or `getSupervisor()`. */
   supervisor?: Supervisor | undefined;
+  /** The slot that the agents run on, one at a time; it stays the caller's to release. Its session holds. Default: each agent waits for a slot of its own. */
+  lease?: SlotLease | undefined;
   /** Called with the report of each process that a query has started, or that was refused. */
   onExit?: ((report: ExitReport) => void) | undefined;
 }
@@ -38,7 +41,7 @@ export interface SuperviseQueryOptions
 const ofRequest = z.optional(z.unknown());
 const superviseQueryOptions = z.strictObject({
   supervisor: z.optional(
-    z.custom<Supervisor>((value) => typeof (value as Supervisor)?.spawnHook === 'function', {
+    z.custom<Supervisor>((value) => typeof (value as Supervisor)?.charge === 'function', {
       error: 'must be a supervisor',
     }),
   ),
@@ -58,6 +61,9 @@ const superviseQueryOptions = z.strictObject({
   budget: ofRequest,
   limits: ofRequest,
   leftovers: ofRequest,
+  lease: z.optional(
+    z.custom<SlotLease>(isLease, { error: 'must be a lease, as supervisor.acquire() gives it' }),
+  ),
 });
 
 /**
@@ -79,19 +85,19 @@ export function superviseQuery<Q extends QueryFunction>(
   query: Q,
   supervision: SuperviseQueryOptions = {},
 ): Q {
-  const {
-    supervisor = getSupervisor(),
-    onExit,
-    ...request
-  } = parseInput(superviseQueryOptions, supervision, 'superviseQuery') as SuperviseQueryOptions;
-  const hook = supervisor.spawnHook(request);
+  const { lease, onExit, ...options } = parseInput(
+    superviseQueryOptions,
+    supervision,
+    'superviseQuery',
+  ) as SuperviseQueryOptions;
+  const { supervisor = supervisorOf(lease), ...request } = options;
+  if (lease !== undefined && lease.supervisor !== supervisor) throw leaseOfAnother();
+  const hook = (lease ?? supervisor).spawnHook(request);
+  const sessionId = request.sessionId ?? lease?.sessionId;
   const ask = query as unknown as (params: QueryParams) => RunningQuery;
   return ((params: QueryParams) => {
     if (params?.options?.spawnClaudeCodeProcess !== undefined) throw twoHooks();
-    const supervised = new SupervisedQuery(
-      { supervisor, sessionId: request.sessionId, onExit },
-      params,
-    );
+    const supervised = new SupervisedQuery({ supervisor, sessionId, onExit }, params);
     const abortController = supervised.controller;
     const spawnClaudeCodeProcess = (spawn: HookOptions) => supervised.watch(hook(spawn));
     const running = {
@@ -110,6 +116,23 @@ const EXECUTABLE = Symbol.for('agent-supervisor.agent-executable.v1');
 function executableOf(supervisor: Supervisor): { pathToClaudeCodeExecutable?: string } {
   const path = (supervisor as { [EXECUTABLE]?: string })[EXECUTABLE];
   return path === undefined ? {} : { pathToClaudeCodeExecutable: path };
+}
+
+function isLease(value: unknown): boolean {
+  const { spawnHook, release } = (value ?? {}) as Partial<SlotLease>;
+  return typeof spawnHook === 'function' && typeof release === 'function';
+}
+
+function supervisorOf(lease: SlotLease | undefined): Supervisor {
+  return lease === undefined ? getSupervisor() : (lease.supervisor as Supervisor);
+}
+
+function leaseOfAnother(): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    'superviseQuery: "lease" is of another supervisor than "supervisor". Leave "supervisor" out: the lease brings its own.',
+    { data: { field: 'lease' } },
+  );
 }
 
 function twoHooks(): SupervisorError {

@@ -5,14 +5,19 @@ import type { Clock } from '../os/clock.ts';
 import { Slot } from '../policy/pool.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import { abortSignal, type SpawnRequest, sessionId } from '../process/request.ts';
+import type { HookDefaults, HookOptions, SpawnHook } from './requests.ts';
 
 export interface LeaseParts {
   readonly slot: Slot;
   readonly sessionId: string | undefined;
+  /** The supervisor that grants it. */
+  readonly supervisor: object;
   readonly clock: Clock;
-  /** Time for which the lease may lie unused, in ms. */
-  readonly unusedMs: number;
+  /** Time for which the lease may lie unused, in ms; `null` for no limit. */
+  readonly unusedMs: number | null;
   spawn(request: SpawnRequest, slot: Slot): SupervisedProcess;
+  /** Checks the defaults of a hook; returns a function that starts its processes. */
+  hook(defaults: HookDefaults): (options: HookOptions, slot: Slot) => SupervisedProcess;
   /** It lay unused for too long and was released. */
   expired(): void;
   /** It is over. */
@@ -37,19 +42,39 @@ export class SlotLease {
     this.#cancelTimer = this.#expireUnused();
   }
 
+  /** @internal */
+  get supervisor(): object {
+    return this.#parts.supervisor;
+  }
+
   /** Starts a process on this slot, in this tick; throws `INVALID_OPTIONS` while another one lives or after the release. */
   spawn(request: SpawnRequest): SupervisedProcess {
+    return this.#use('lease.spawn', (slot) => this.#parts.spawn(request, slot));
+  }
+
+  /**
+   * Makes a spawn hook for the Agent SDK whose processes run on this slot. The hook throws
+   * `INVALID_OPTIONS` while another process lives on it, and after the release.
+   *
+   * @throws SupervisorError `INVALID_OPTIONS`
+   */
+  spawnHook(defaults: HookDefaults = {}): SpawnHook {
+    const start = this.#parts.hook(defaults);
+    return (options) => this.#use('lease.spawnHook', (slot) => start(options, slot));
+  }
+
+  #use(caller: string, start: (slot: Slot) => SupervisedProcess): SupervisedProcess {
     if (!this.#wanted || this.#busy) {
       const state = this.#wanted ? 'still holds a live process' : 'has been released';
       throw new SupervisorError(
         'INVALID_OPTIONS',
-        `lease.spawn: the lease ${state}. Await the process's exited first, or acquire another lease.`,
+        `${caller}: the lease ${state}. Await the process's exited first, or acquire another lease.`,
         { data: { field: 'lease' } },
       );
     }
     this.#busy = true;
     try {
-      const process = this.#parts.spawn(request, new Slot(() => this.#ended()));
+      const process = start(new Slot(() => this.#ended()));
       if (!this.#busy) return process;
       this.#cancelTimer();
       this.#process = process;
@@ -83,7 +108,9 @@ export class SlotLease {
   }
 
   #expireUnused(): () => void {
-    return this.#parts.clock.running.after(this.#parts.unusedMs, () => {
+    const { unusedMs, clock } = this.#parts;
+    if (unusedMs === null) return () => undefined;
+    return clock.running.after(unusedMs, () => {
       this.release();
       this.#parts.expired();
     });
@@ -102,8 +129,10 @@ export interface AcquireOptions {
   sessionId?: string | number | undefined;
   /** Higher goes first. @default 0 */
   priority?: number | undefined;
-  /** Default: `pool.waitTimeoutMs`. */
+  /** The longest wait for the slot, in ms. Default: `pool.waitTimeoutMs`. */
   timeoutMs?: number | undefined;
+  /** The time in ms after which an unused lease is released; `null` is without end. Default: `pool.waitTimeoutMs`. */
+  unusedMs?: number | null | undefined;
   /** Gives up waiting. */
   signal?: AbortSignal | undefined;
 }
@@ -115,6 +144,7 @@ export const acquireOptions = z.lazy(() =>
       sessionId: z.optional(sessionId),
       priority: z.optional(z.number()),
       timeoutMs: z.optional(durationMs()),
+      unusedMs: z.optional(z.nullable(durationMs())),
       signal: z.optional(abortSignal),
     }),
     {},

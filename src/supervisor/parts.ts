@@ -1,4 +1,5 @@
 import { definedOnly } from '../check.ts';
+import { agentRequest } from '../claude-code/agent-request.ts';
 import { SupervisorError } from '../errors.ts';
 import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
@@ -29,11 +30,16 @@ import {
   type SupervisorInternals,
   type SupervisorSnapshot,
 } from './internals.ts';
-import { SlotLease } from './lease.ts';
+import { type AcquireOptions, SlotLease } from './lease.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './options.ts';
 import { changesBetween, describeChanges } from './replace-options.ts';
-import { checkRequest } from './requests.ts';
+import {
+  checkHookDefaults,
+  checkRequest,
+  type HookDefaults,
+  type HookOptions,
+} from './requests.ts';
 import { Runs } from './runs.ts';
 import { Sweeper } from './sweeper.ts';
 import { Waiting } from './waiting.ts';
@@ -48,6 +54,11 @@ const SELF_INFLICTED: ReadonlySet<string> = new Set([
   'DEFINITION_REPLACED',
   'SESSION_SHARED',
 ]);
+
+/** What was asked of a lease, checked. */
+interface LeaseTerms extends Pick<AcquireOptions, 'unusedMs'> {
+  readonly sessionId?: string | undefined;
+}
 
 /** The parts of one supervisor, put together. */
 export class SupervisorParts {
@@ -144,17 +155,37 @@ export class SupervisorParts {
     return process;
   }
 
-  lease(slot: Slot, session: string | undefined): SlotLease {
-    const unusedMs = this.#options.pool.waitTimeoutMs;
+  /** Checks the defaults of a spawn hook; what it returns starts a process, on the slot `held` if there is one. */
+  hook(defaults: HookDefaults): (options: HookOptions, held?: Slot) => SupervisedProcess {
+    checkHookDefaults(defaults, this.#options);
+    return ({ command, args, cwd, env, signal }, held) => {
+      const asked = { ...defaults, command, args, ...definedOnly({ cwd, env, signal }) };
+      const { emptyValue } = this.#options.args;
+      const request = agentRequest(this.check(asked), emptyValue, this.os.environment());
+      return this.spawn(request, held);
+    };
+  }
+
+  lease(
+    slot: Slot,
+    { sessionId, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
+  ): SlotLease {
+    // What is no object is told as what it is.
+    const ofSession = <T extends object>(fields: T): T =>
+      isObject(fields) ? { sessionId, ...definedOnly(fields) } : fields;
     const lease = new SlotLease({
       slot,
-      sessionId: session,
+      sessionId,
+      supervisor: this.#supervisor,
       clock: this.os.clock,
       unusedMs,
-      spawn: (request, held) =>
-        this.spawn(this.check({ sessionId: session, ...definedOnly(request) }), held),
+      spawn: (request, held) => this.spawn(this.check(ofSession(request)), held),
+      hook: (defaults) => this.hook(ofSession(defaults)),
       expired: () =>
-        this.warn('LEASE_UNUSED', `A lease lay unused for ${unusedMs} ms and was released.`),
+        this.warn(
+          'LEASE_UNUSED',
+          `A lease lay unused for ${unusedMs} ms and was released. acquire({ unusedMs }) sets another time, null none.`,
+        ),
       released: () => this.waiting.leases.delete(lease),
     });
     this.waiting.leases.add(lease);
@@ -344,4 +375,8 @@ export class SupervisorParts {
       registry: () => this.lifecycle.open(),
     };
   }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }

@@ -1,6 +1,5 @@
 import * as z from 'zod/mini';
 import { definedOnly, parseInput } from '../check.ts';
-import { agentRequest } from '../claude-code/agent-request.ts';
 import type { SupervisorError } from '../errors.ts';
 import type { SupervisorEvent, SupervisorEvents } from '../events.ts';
 import type { Os } from '../os/os.ts';
@@ -26,7 +25,7 @@ import { type AcquireOptions, acquireOptions, type SlotLease } from './lease.ts'
 import { type StopOptions, type SupervisorState, stopOptions } from './lifecycle.ts';
 import type { SupervisorOptions } from './options.ts';
 import { SupervisorParts } from './parts.ts';
-import { checkHookDefaults, type HookDefaults, type SpawnHook } from './requests.ts';
+import type { HookDefaults, SpawnHook } from './requests.ts';
 import type { Run, RunAttempt } from './restart-loop.ts';
 import type { RunOptions } from './runs.ts';
 
@@ -114,13 +113,8 @@ export class Supervisor {
    * ```
    */
   spawnHook(defaults: HookDefaults = {}): SpawnHook {
-    const parts = this.#parts;
-    checkHookDefaults(defaults, parts.options);
-    return ({ command, args, cwd, env, signal }) => {
-      const asked = { ...defaults, command, args, ...definedOnly({ cwd, env, signal }) };
-      const { emptyValue } = parts.options.args;
-      return parts.spawn(agentRequest(parts.check(asked), emptyValue, parts.os.environment()));
-    };
+    const start = this.#parts.hook(defaults);
+    return (options) => start(options);
   }
 
   /**
@@ -146,7 +140,7 @@ export class Supervisor {
         signal: checked.signal,
       });
       const settle = (answered: Slot | SupervisorError): void => {
-        if (answered instanceof Slot) resolve(parts.lease(answered, checked.sessionId));
+        if (answered instanceof Slot) resolve(parts.lease(answered, checked));
         else reject(answered);
       };
       if (answer instanceof QueueEntry) answer.onAnswer(settle);

@@ -48,6 +48,24 @@ describe('a supervised fake agent', () => {
     expect(await Promise.all(answers.map(lastOf))).toEqual(['First.', 'Second.']);
   });
 
+  it('runs on a lease by its hook, which holds the slot before and after', async () => {
+    const agent = fakeAgent([say('Hi.')]);
+    await using supervisor = createTestSupervisor({ agent, pool: { concurrency: 1 } });
+    await using lease = await supervisor.acquire({ sessionId: 's' });
+    const hooked = { spawnClaudeCodeProcess: lease.spawnHook() };
+    const pathToClaudeCodeExecutable = 'fake-agent';
+    const options = { ...hooked, pathToClaudeCodeExecutable };
+    expect(await lastOf(query({ prompt: 'Hello?', options }))).toBe('Hi.');
+    // The SDK's own loop ends before its agent's tree is dead.
+    await eventually(() => supervisor.list().length === 0);
+    const ask = superviseQuery(query, { lease });
+    expect(await lastOf(ask({ prompt: 'Again?' }))).toBe('Hi.');
+    expect(supervisor.session('s')).toMatchObject({ processes: 2, live: 0 });
+    await expect(supervisor.acquire({ timeoutMs: 1 })).rejects.toMatchObject({
+      code: 'POOL_TIMEOUT',
+    });
+  });
+
   it('is ended with its whole query by an abort', async () => {
     const agent = fakeAgent([hang()]);
     await using supervisor = createTestSupervisor({ agent, ladder: { stdinEofMs: 10 } });

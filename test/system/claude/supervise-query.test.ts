@@ -49,7 +49,7 @@ const it = base.extend('ask', async ({ supervise, marker }) => {
       };
       return superviseQuery<typeof bare>(bare, { supervisor, sessionId: 's', onExit, ...options });
     },
-    { reports, spent: () => supervisor.session('s')?.spent.usd },
+    { supervisor, reports, spent: () => supervisor.session('s')?.spent.usd },
   );
 });
 
@@ -84,6 +84,34 @@ describe.runIf(CAN_WATCH)('a query without usage requests', () => {
     for await (const _ of ask([total(1), total(2)])({ prompt: '' })) break;
     expect(findByMarker(MARKER, marker)).toEqual([]);
     expect(ask.spent()).toBe(1);
+  });
+});
+
+describe.runIf(CAN_WATCH)('queries on a lease, in a full pool', () => {
+  it('run on its slot, for its session, and leave it to the caller', async ({ ask }) => {
+    const { supervisor } = ask;
+    const queued: string[] = [];
+    supervisor.on('queued', ({ id }) => queued.push(id));
+    const lease = await supervisor.acquire({ sessionId: 'of the lease', unusedMs: null });
+    const other = await supervisor.acquire({ unusedMs: null });
+    const onLease = ask([total(1)], { lease, supervisor: undefined, sessionId: undefined });
+    for (const prompt of ['one', 'two']) await all(onLease({ prompt }));
+    expect(ask.reports).toMatchObject([
+      { cause: 'completed', sessionId: 'of the lease' },
+      { cause: 'completed', sessionId: 'of the lease' },
+    ]);
+    expect(supervisor.session('of the lease')?.spent.usd).toBe(2);
+    expect(queued).toEqual([]);
+    await expect(supervisor.acquire({ timeoutMs: 1 })).rejects.toMatchObject({
+      code: 'POOL_TIMEOUT',
+    });
+
+    // Without the lease, a query waits for its release.
+    const waiting = all(ask([total(1)])({ prompt: '' }));
+    await eventually(() => queued.length === 1);
+    lease.release();
+    await waiting;
+    other.release();
   });
 });
 

@@ -1,5 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
+import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
+import { superviseQuery } from '../../../src/claude/index.ts';
 import type { SupervisedProcess } from '../../../src/index.ts';
 import { Slot } from '../../../src/policy/pool.ts';
 import { SlotLease } from '../../../src/supervisor/lease.ts';
@@ -32,23 +34,33 @@ function fakeProcess() {
 
 type FakeLeased = ReturnType<typeof fakeProcess>;
 
-function rig(start: (slot: Slot) => FakeLeased = (slot) => fakeProcess().holds(slot)) {
+function rig(
+  start: (slot: Slot) => FakeLeased = (slot) => fakeProcess().holds(slot),
+  unusedMs: number | null = UNUSED_MS,
+) {
   const clock = new FakeClock();
   const log: string[] = [];
   const lease = new SlotLease({
     slot: new Slot(() => log.push('slot released')),
     sessionId: 'session',
+    supervisor: {},
     clock,
-    unusedMs: UNUSED_MS,
+    unusedMs,
     spawn: ({ command }, slot) => {
       log.push(`spawn ${command}`);
+      return start(slot) as unknown as SupervisedProcess;
+    },
+    hook: () => (_, slot) => {
+      log.push('spawn of a hook');
       return start(slot) as unknown as SupervisedProcess;
     },
     expired: () => log.push('expired'),
     released: () => log.push('released'),
   });
   const spawn = (command: string) => lease.spawn({ command }) as unknown as FakeLeased;
-  return { clock, lease, log, spawn };
+  const hook = lease.spawnHook();
+  const spawnOfHook = () => hook({ command: 'claude', args: [] }) as unknown as FakeLeased;
+  return { clock, lease, log, spawn, spawnOfHook };
 }
 
 describe('Lease', () => {
@@ -80,6 +92,20 @@ describe('Lease', () => {
       }),
     );
     expect(log).toEqual(['slot released', 'released']);
+  });
+
+  it('starts the processes of its hook on its slot, one at a time', () => {
+    const { lease, log, spawn, spawnOfHook } = rig();
+    const one = spawnOfHook();
+    expect(spawnOfHook).toThrow(/^lease\.spawnHook: the lease still holds a live process/);
+    expect(() => spawn('a')).toThrow(/^lease\.spawn: the lease still holds a live process/);
+    one.die();
+    const other = spawn('b');
+    expect(spawnOfHook).toThrow(/still holds a live process/);
+    lease.release();
+    other.die();
+    expect(spawnOfHook).toThrow(/^lease\.spawnHook: the lease has been released/);
+    expect(log).toEqual(['spawn of a hook', 'spawn b', 'slot released', 'released']);
   });
 
   it('gives its slot back at once when it is unused, and once only', () => {
@@ -152,6 +178,14 @@ describe('Lease', () => {
       expect(() => spawn('b')).toThrow(/has been released/);
     });
 
+    it('stays for ever where it was asked to', async () => {
+      const { log, clock, spawn } = rig(undefined, null);
+      spawn('a').die();
+      expect(clock.timers).toEqual([]);
+      await clock.advance(1000 * UNUSED_MS);
+      expect(log).toEqual(['spawn a']);
+    });
+
     it('does not keep a host alive', () => {
       const { clock } = rig();
       expect(clock.timers).toEqual([{ inMs: UNUSED_MS, keepAlive: false }]);
@@ -191,5 +225,108 @@ describe('Lease', () => {
       expect(held.sessionId).toBe('session');
     }
     expect(log).toEqual(['slot released', 'released']);
+  });
+});
+
+describe('a lease of a full pool', () => {
+  const SDK = { command: 'claude', args: ['--verbose'] };
+  let fake: FakeSupervision;
+
+  beforeEach(() => {
+    fake = new FakeSupervision({ pool: { concurrency: 1, waitTimeoutMs: UNUSED_MS } });
+  });
+  afterEach(() => fake[Symbol.dispose]());
+
+  const acquire = (options: object = {}) => fake.until(fake.supervisor.acquire(options));
+  const refusal = (options: object) =>
+    fake.until(fake.supervisor.acquire(options).catch((error: unknown) => error));
+
+  it('starts what its hook is asked for at once, as an agent of its session', async () => {
+    const lease = await acquire({ sessionId: 's' });
+    const process = lease.spawnHook({ kind: 'writer' })(SDK);
+    expect(fake.supervisor.list()).toMatchObject([
+      { id: process.id, kind: 'writer', sessionId: 's', holdsSlot: true },
+    ]);
+    expect(fake.os.launches[0]?.env).toMatchObject({ CLAUDE_CODE_DISABLE_AGENT_VIEW: '1' });
+    expect(await refusal({ timeoutMs: 10 })).toMatchObject({ code: 'POOL_TIMEOUT' });
+    // A hook of the supervisor's waits meanwhile.
+    fake.supervisor.spawnHook()(SDK);
+    expect(fake.os.launches).toHaveLength(1);
+  });
+
+  it('ends the process of its hook when it is disposed', async () => {
+    const lease = await acquire();
+    const process = lease.spawnHook()(SDK);
+    await fake.until(lease[Symbol.asyncDispose]());
+    expect(await process.exited).toMatchObject({ cause: 'terminated' });
+    (await acquire()).release();
+  });
+
+  it.each([
+    [{ kind: 5 }, /^spawnHook: "kind" is 5/],
+    [{ command: 'claude' }, /^spawnHook: "command" is .*must be left out/],
+    [{ maxWallClockMs: 5 }, /"maxWallClockMs" is 5, but must come with a sessionId/],
+    [5, /^spawnHook: "options" is 5/],
+  ])('refuses %j as the defaults of its hook', async (defaults, message) => {
+    const lease = await acquire();
+    expect(() => lease.spawnHook(defaults as never)).toThrow(message);
+    lease.spawnHook()(SDK);
+    expect(fake.os.launches).toHaveLength(1);
+  });
+
+  it.each([
+    ['its own time', { unusedMs: 5000 }, 5000],
+    ['the pool’s', {}, UNUSED_MS],
+    ['the pool’s, where its own is left out', { unusedMs: undefined }, UNUSED_MS],
+  ])('lies unused for %s', async (_, options, unusedMs) => {
+    await acquire(options);
+    await fake.os.clock.advance(unusedMs - 1);
+    expect(fake.eventsOf('warning')).toEqual([]);
+    await fake.os.clock.advance(1);
+    expect(fake.eventsOf('warning')).toMatchObject([
+      { code: 'LEASE_UNUSED', message: expect.stringContaining(`${unusedMs} ms`) },
+    ]);
+    (await acquire()).release();
+  });
+
+  it('lies unused for ever, until its session is reaped', async () => {
+    await acquire({ sessionId: 's', unusedMs: null });
+    await fake.os.clock.advance(100 * UNUSED_MS);
+    expect(await refusal({ timeoutMs: 10 })).toMatchObject({ code: 'POOL_TIMEOUT' });
+    await fake.until(fake.supervisor.reapSession('s'));
+    (await acquire()).release();
+  });
+
+  it.each([-1, 'x', Number.NaN])('is not granted with unusedMs %s', async (unusedMs) => {
+    expect(await refusal({ unusedMs })).toMatchObject({
+      code: 'INVALID_OPTIONS',
+      message: expect.stringMatching(/^acquire: "unusedMs" is /),
+    });
+  });
+
+  it.each([
+    ['no lease', () => ({ lease: {} }), 'but must be a lease, as supervisor.acquire() gives it'],
+    [
+      'a supervisor',
+      ({ supervisor }: FakeSupervision) => ({ lease: supervisor }),
+      'must be a lease',
+    ],
+  ])('superviseQuery refuses %s as one', (_, options, message) => {
+    const query = () => Promise.reject() as never;
+    expect(() => superviseQuery(query, options(fake) as never)).toThrow(message);
+  });
+
+  it('superviseQuery refuses one of another supervisor', async () => {
+    const lease = await acquire();
+    using other = new FakeSupervision();
+    const query = () => Promise.reject() as never;
+    expect(() => superviseQuery(query, { lease, supervisor: other.supervisor })).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_OPTIONS',
+        message: expect.stringMatching(/"lease" is of another supervisor.*Leave "supervisor" out/),
+        data: { field: 'lease' },
+      }),
+    );
+    expect(() => superviseQuery(query, { lease, supervisor: fake.supervisor })).not.toThrow();
   });
 });
