@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { SupervisorError } from '../index.ts';
+import { isSupervisorError, SupervisorError } from '../index.ts';
 import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
@@ -13,6 +13,7 @@ import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { logPath, spawnLockPath } from '../store/layout.ts';
 import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
+import { timeLeftMs } from '../store/time-left.ts';
 import { cookieSegment } from '../tree/cookie.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
 import {
@@ -23,7 +24,7 @@ import {
   removeStaleSocket,
   treeOfDaemon,
 } from './handover.ts';
-import { inspectPidFile, judgeRecorded, type PidFileView } from './inspect.ts';
+import { inspectPidFile, judgeRecorded, ownIdentity, type PidFileView } from './inspect.ts';
 import { tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
@@ -58,7 +59,14 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
     meanwhile.report = await findReadyDaemon(input);
     return meanwhile.report !== undefined;
   };
-  const lock = await holdLock(spawnLockPath(pidFile), { timeoutMs, signal, isMoot }, os);
+  const wish = { timeoutMs, signal, isMoot };
+  const lock = await holdLock(spawnLockPath(pidFile), wish, os).catch(async (error) => {
+    if (!isSupervisorError(error, 'READY_TIMEOUT')) throw error;
+    if (await isMoot()) return undefined;
+    const file = contentOf(pidFile, os);
+    const isWarming = file?.boot !== undefined && (await judgeRecorded(file, os)) === 'alive';
+    throw isWarming ? refusals.warming(file.pid) : error;
+  });
   if (lock === undefined) return meanwhile.report as DaemonReport;
   try {
     return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock }).run();
@@ -126,24 +134,47 @@ class Ensuring {
 
   /** Waits for a daemon that others have started; `undefined` if it dies meanwhile. */
   async #await(file: PidFile): Promise<DaemonReport | undefined> {
-    const { os, options, pidFile, refusals, untilMs } = this.#parts;
+    const { os, options, pidFile, refusals, untilMs, lock } = this.#parts;
     const tree = treeOfDaemon(os, file);
     const { logFile = logPath(pidFile) } = options;
     const log = logFile === null ? undefined : { path: logFile, from: file.starting ?? 0 };
     // One that was ready before has said so, and need not again.
     const wasReady = 'stdout' in options.ready && file.starting === undefined;
+    const bootUntilMs = await this.#bootUntilMs(file);
     const outcome: ReadyOutcome = wasReady
       ? { is: 'ready' }
       : await awaitReady({
-          ...{ os, tree, log, untilMs, ready: options.ready, signal: options.signal },
+          ...{ os, tree, log, ready: options.ready, signal: options.signal },
+          untilMs: Math.min(untilMs, bootUntilMs),
           pid: () => file.pid,
           isAlive: async () => (await judgeRecorded(file, os)) !== 'dead',
         });
     if (outcome.is === 'dead') return undefined;
     if (outcome.is === 'aborted') throw refusals.aborted(outcome.cause);
     if (outcome.is === 'ready') return this.#settle(file, outcome, false);
+    if (bootUntilMs <= untilMs && lock.held && !(await isInside(file, os)))
+      return this.#endFailed(file);
     if (outcome.isStrangers) throw refusals.stranger(await this.#listeners(), file.pid);
+    if (bootUntilMs > untilMs && file.boot !== undefined)
+      throw refusals.warming(file.pid, outcome.cause);
     throw refusals.notReady(outcome, file.pid, undefined);
+  }
+
+  /** The end of a daemon's boot in running time; `Infinity` for one that was ready. */
+  async #bootUntilMs({ boot, bootId }: PidFile): Promise<number> {
+    const { os } = this.#parts;
+    if (boot === undefined) return Number.POSITIVE_INFINITY;
+    const self = await ownIdentity(os);
+    return os.clock.running.monotonicMs() + timeLeftMs({ ...boot, bootId }, self.bootId, os.clock);
+  }
+
+  /** Ends a daemon that was not ready when its boot was over. */
+  async #endFailed(file: PidFile): Promise<undefined> {
+    const { os, refusals } = this.#parts;
+    const survivors = await endDaemonTree(treeOfDaemon(os, file), os);
+    if (survivors.length > 0) throw refusals.survived(file, survivors);
+    this.#removeFileOf(file);
+    return undefined;
   }
 
   /** Ends a daemon of another version, and all that belongs to it. */
@@ -188,7 +219,7 @@ class Ensuring {
     try {
       return await this.#awaitStarted(started.started);
     } catch (error) {
-      await this.#takeBack(started.started);
+      if (!isWarming(error)) await this.#takeBack(started.started);
       throw error;
     }
   }
@@ -196,8 +227,10 @@ class Ensuring {
   async #awaitStarted({ file, tree, log, env, ended }: StartedDaemon): Promise<DaemonReport> {
     const { os, options, refusals, untilMs } = this.#parts;
     const { ready, signal, version } = options;
+    const bootUntilMs = await this.#bootUntilMs(file);
     const outcome = await awaitReady({
-      ...{ os, ready, tree, log, untilMs, signal },
+      ...{ os, ready, tree, log, signal },
+      untilMs: Math.min(untilMs, bootUntilMs),
       pid: () => file.pid,
       isAlive: async () => ended() === undefined || (await tree.liveMembers()).length > 0,
     });
@@ -209,6 +242,8 @@ class Ensuring {
         throw refusals.otherVersion(report.version);
       return report;
     }
+    if (outcome.is === 'late' && !outcome.isStrangers && bootUntilMs > untilMs)
+      throw refusals.warming(file.pid, outcome.cause);
     throw await this.#failed(outcome, { file, log, env, ended });
   }
 
@@ -238,7 +273,7 @@ class Ensuring {
     const isAlive = view.state === 'alive' || (await judgeRecorded(now, os)) === 'alive';
     const successor = isAlive ? undefined : await this.#oldest(now, holder);
     if (!isAlive && successor === undefined) return undefined;
-    const { starting: _, ...settled } = { ...now, ...successor };
+    const { starting: _, boot: __, ...settled } = { ...now, ...successor };
     const isOurs = contentOf(pidFile, os)?.cookie === file.cookie;
     if (isOurs && removeIfUnchanged(pidFile, now, os))
       createExclusive(pidFile, pidFileText(settled), crypto.randomUUID());
@@ -260,6 +295,12 @@ class Ensuring {
     const { os, pidFile, lock } = this.#parts;
     await endDaemonTree(tree, os);
     removeHalfWritten(pidFile, lock.nonce, os);
+    this.#removeFileOf(file);
+  }
+
+  /** Removes the pid file of a daemon that has ended, whoever wrote it last. */
+  #removeFileOf(file: PidFile): void {
+    const { os, pidFile } = this.#parts;
     const now = contentOf(pidFile, os);
     if (now !== undefined && now.cookie === file.cookie) removeIfUnchanged(pidFile, now, os);
   }
@@ -291,6 +332,10 @@ class Ensuring {
     const endpoint = endpointOf(options.ready);
     return endpoint && (await os.listeners?.(endpoint));
   }
+}
+
+function isWarming(error: unknown): boolean {
+  return isSupervisorError(error, 'READY_TIMEOUT') && error.data['state'] === 'warming';
 }
 
 function fileOf(view: PidFileView): PidFile | undefined {

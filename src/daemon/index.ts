@@ -26,11 +26,12 @@ const rest = () => import('./rest.ts');
 
 /**
  * Starts a detached daemon if none runs, in place of one of another version, and resolves when it is
- * ready. Of many that call it at once, one starts it, and all resolve.
+ * ready. Of many that call it at once, one starts it, and all resolve. A daemon that is still starting
+ * when `timeoutMs` are over goes on, within its `bootMs`: the error's `data.state` is `warming` then.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, `COMMAND_NOT_FOUND`, `CWD_NOT_FOUND`, `SPAWN_FAILED`,
  * `READY_TIMEOUT`, `ALREADY_RUNNING`, `STATE_DIR_UNSAFE` or `ABORTED`, by rejection; then nothing that
- * this call has started is left, and nothing else was touched
+ * this call has started is left but a daemon that is warming, and nothing else was touched
  *
  * @example
  * ```ts

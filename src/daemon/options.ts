@@ -18,8 +18,16 @@ export interface DaemonOptions {
   version?: string | undefined;
   /** Where it writes; `null` for nowhere. Default: the pid file's path with `.log` instead of `.pid`. */
   logFile?: string | null | undefined;
-  /** How long the spawn lock and the readiness may take together. @default 30_000 */
+  /**
+   * How long this call waits, for the spawn lock and for readiness together; a daemon that is still
+   * starting then is left alone. @default 30_000
+   */
   timeoutMs?: number | undefined;
+  /**
+   * How long the daemon may take from its start until it is ready, whoever waits; then it is ended.
+   * @default 60_000
+   */
+  bootMs?: number | undefined;
   /** Gives up; what this call has started is ended. */
   signal?: AbortSignal | undefined;
 }

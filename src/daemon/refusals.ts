@@ -86,6 +86,17 @@ export class Refusals {
     );
   }
 
+  /** It is still starting, and may. */
+  warming(pid: number, cause?: unknown): SupervisorError {
+    const { timeoutMs, ready } = this.#options;
+    return this.#error(
+      'READY_TIMEOUT',
+      `${this.#name} (pid ${pid}) was not ready within ${timeoutMs} ms: ${wishOf(ready)}.${whyNot(cause)} It is still starting, and was left to it: call again, or wait longer ("timeoutMs").`,
+      { pid, state: 'warming' },
+      cause,
+    );
+  }
+
   /** It did not become ready. `mine`: this call has started it, and ended it. */
   notReady(outcome: ReadyOutcome, pid: number, mine: Mine | undefined): SupervisorError {
     const { cause } = outcome;
@@ -96,12 +107,13 @@ export class Refusals {
       const text = `${this.#name} (pid ${pid}) ended${how} before it was ready.${tail}`;
       return this.#error('SPAWN_FAILED', text, data, cause);
     }
-    const { timeoutMs, ready } = this.#options;
+    const { timeoutMs, bootMs, ready } = this.#options;
+    const limitMs = mine === undefined ? timeoutMs : bootMs;
     const fate = mine === undefined ? 'It was there before, and was left alone.' : 'It was ended.';
-    const why = cause === undefined ? '' : ` The check failed with: ${String(cause)}.`;
+    const why = whyNot(cause);
     return this.#error(
       'READY_TIMEOUT',
-      `${this.#name} (pid ${pid}) was not ready within ${timeoutMs} ms: ${wishOf(ready)}.${why} ${fate}${tail}`,
+      `${this.#name} (pid ${pid}) was not ready within ${limitMs} ms: ${wishOf(ready)}.${why} ${fate}${tail}`,
       data,
       cause,
     );
@@ -126,6 +138,10 @@ export interface Mine {
   /** `exit code 1`, `signal SIGSEGV`. */
   readonly end: string;
   readonly tail: string;
+}
+
+function whyNot(cause: unknown): string {
+  return cause === undefined ? '' : ` The check failed with: ${String(cause)}.`;
 }
 
 function wishOf(ready: Ready): string {
