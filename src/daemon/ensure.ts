@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { type HeldLock, holdLock } from '../containment/held-lock.ts';
-import { judgeRecorded } from '../containment/recorded-process.ts';
-import { SupervisorError } from '../index.ts';
+import { judgeRecorded, ownIdentity } from '../containment/recorded-process.ts';
+import { isSupervisorError, SupervisorError } from '../index.ts';
 import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
@@ -15,7 +15,9 @@ import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { logPath, spawnLockPath } from '../store/layout.ts';
 import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
+import { timeLeftMs } from '../store/time-left.ts';
 import { cookieSegment } from '../tree/cookie.ts';
+import { FailedLaunches } from './failed-launches.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
 import {
   endDaemon,
@@ -35,6 +37,8 @@ import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './star
 
 /** Longest time that a daemon may take to exit once it has removed its pid file. */
 const FAREWELL_MS = 500;
+/** Interval at which a launcher in a backoff looks whether it was aborted. */
+const BACKOFF_POLL_MS = 100;
 /** Poll interval for a daemon that only its heartbeat can prove alive. */
 const SILENT_POLL_MS = 500;
 
@@ -59,10 +63,18 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
     meanwhile.report = await findReadyDaemon(input);
     return meanwhile.report !== undefined;
   };
-  const lock = await holdLock(spawnLockPath(pidFile), { timeoutMs, signal, isMoot }, os);
+  const wish = { timeoutMs, signal, isMoot };
+  const lock = await holdLock(spawnLockPath(pidFile), wish, os).catch(async (error) => {
+    if (!isSupervisorError(error, 'READY_TIMEOUT')) throw error;
+    if (await isMoot()) return undefined;
+    const file = contentOf(pidFile, os);
+    const isWarming = file?.boot !== undefined && (await judgeRecorded(file, os)) === 'alive';
+    throw isWarming ? refusals.warming(file.pid) : error;
+  });
   if (lock === undefined) return meanwhile.report as DaemonReport;
   try {
-    return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock }).run();
+    const failed = new FailedLaunches(pidFile, options.name, os);
+    return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock, failed }).run();
   } finally {
     lock.release();
   }
@@ -76,6 +88,7 @@ interface EnsuringParts {
   /** On `os.clock.running`, which does not count time in which the host was stopped or suspended. */
   readonly untilMs: number;
   readonly lock: HeldLock;
+  readonly failed: FailedLaunches;
 }
 
 /** One call of `ensureDaemon` under its lock, until a daemon is ready or the call is refused. */
@@ -130,24 +143,52 @@ class Ensuring {
 
   /** Waits for a daemon that another launcher has started; `undefined` if it exits meanwhile. */
   async #await(file: PidFile): Promise<DaemonReport | undefined> {
-    const { os, options, pidFile, refusals, untilMs } = this.#parts;
+    const { os, options, pidFile, refusals, untilMs, lock, failed } = this.#parts;
     const tree = treeOfDaemon(os, file);
     const { logFile = logPath(pidFile) } = options;
     const log = logFile === null ? undefined : { path: logFile, from: file.starting ?? 0 };
     // A daemon that was ready before has written its line already, and need not write it again.
     const wasReady = 'stdout' in options.ready && file.starting === undefined;
+    const bootUntilMs = await this.#bootUntilMs(file);
     const outcome: ReadyOutcome = wasReady
       ? { is: 'ready' }
       : await awaitReady({
-          ...{ os, tree, log, untilMs, ready: options.ready, signal: options.signal },
+          ...{ os, tree, log, ready: options.ready, signal: options.signal },
+          untilMs: Math.min(untilMs, bootUntilMs),
           pid: () => file.pid,
           isAlive: async () => (await judgeRecorded(file, os)) !== 'dead',
         });
     if (outcome.is === 'dead') return undefined;
     if (outcome.is === 'aborted') throw refusals.aborted(outcome.cause);
-    if (outcome.is === 'ready') return this.#settle(file, outcome, false);
+    if (outcome.is === 'ready') {
+      const report = await this.#settle(file, outcome, false);
+      if (report !== undefined) failed.forget();
+      return report;
+    }
+    if (bootUntilMs <= untilMs && lock.held && !(await isInside(file, os)))
+      return this.#endFailed(file);
     if (outcome.isStrangers) throw refusals.stranger(await this.#listeners(), file.pid);
+    if (bootUntilMs > untilMs && file.boot !== undefined)
+      throw refusals.warming(file.pid, outcome.cause);
     throw refusals.notReady(outcome, file.pid, undefined);
+  }
+
+  /** The end of a daemon's boot in running time; `Infinity` for one that was ready. */
+  async #bootUntilMs({ boot, bootId }: PidFile): Promise<number> {
+    const { os } = this.#parts;
+    if (boot === undefined) return Number.POSITIVE_INFINITY;
+    const self = await ownIdentity(os);
+    return os.clock.running.monotonicMs() + timeLeftMs({ ...boot, bootId }, self.bootId, os.clock);
+  }
+
+  /** Ends a daemon that was not ready when its boot was over. */
+  async #endFailed(file: PidFile): Promise<undefined> {
+    const { os, refusals, failed } = this.#parts;
+    failed.count();
+    const survivors = await endDaemonTree(treeOfDaemon(os, file), os);
+    if (survivors.length > 0) throw refusals.survived(file, survivors);
+    this.#removeFileOf(file);
+    return undefined;
   }
 
   /** Ends a daemon of another version, with its whole process tree. */
@@ -162,7 +203,9 @@ class Ensuring {
 
   /** Ends the processes that a dead daemon has left, so that its successor finds its endpoint free. */
   async #endRemains(file: PidFile): Promise<void> {
-    const { os, pidFile, refusals } = this.#parts;
+    const { os, pidFile, refusals, failed } = this.#parts;
+    // Its launcher did not live to count it.
+    if (file.boot !== undefined) failed.count();
     const survivors = await endRemainsOf(file, os);
     if (survivors.length > 0) throw refusals.survived(file, survivors);
     if (file.socket !== undefined) await removeStaleSocket(file.socket, os);
@@ -174,9 +217,10 @@ class Ensuring {
 
   /** Starts a daemon; `undefined` if another process has written the pid file meanwhile. */
   async #start(): Promise<DaemonReport | undefined> {
-    const { os, options, pidFile, lock, refusals } = this.#parts;
+    const { os, options, pidFile, lock, refusals, failed } = this.#parts;
     if (!lock.held) throw refusals.unwritable(undefined);
     await this.#endOrphans();
+    await this.#waitForTurn();
     await this.#assertFree();
     const started = await launchDaemon(options, { pidFile, nonce: lock.nonce, os }).catch(
       async (error) => {
@@ -192,16 +236,32 @@ class Ensuring {
     try {
       return await this.#awaitStarted(started.started);
     } catch (error) {
+      if (isWarming(error)) throw error;
+      if (!isSupervisorError(error, 'ABORTED')) failed.count();
       await this.#takeBack(started.started);
       throw error;
     }
   }
 
+  /** Waits out the backoff after failed launches, if it is short enough; refuses while the breaker is open. */
+  async #waitForTurn(): Promise<void> {
+    const { os, options, refusals, untilMs, failed } = this.#parts;
+    const { running } = os.clock;
+    for (let pause = failed.pause; pause.forMs > 0; pause = failed.pause) {
+      if (options.signal?.aborted) throw refusals.aborted(options.signal.reason);
+      if (pause.isOpen || running.monotonicMs() + pause.forMs > untilMs)
+        throw refusals.circuitOpen(pause, failed.path);
+      await sleep(Math.min(pause.forMs, BACKOFF_POLL_MS), running);
+    }
+  }
+
   async #awaitStarted({ file, tree, log, env, ended }: StartedDaemon): Promise<DaemonReport> {
-    const { os, options, refusals, untilMs } = this.#parts;
+    const { os, options, refusals, untilMs, failed } = this.#parts;
     const { ready, signal, version } = options;
+    const bootUntilMs = await this.#bootUntilMs(file);
     const outcome = await awaitReady({
-      ...{ os, ready, tree, log, untilMs, signal },
+      ...{ os, ready, tree, log, signal },
+      untilMs: Math.min(untilMs, bootUntilMs),
       pid: () => file.pid,
       isAlive: async () => ended() === undefined || (await tree.liveMembers()).length > 0,
     });
@@ -211,8 +271,11 @@ class Ensuring {
       if (report === undefined) throw await this.#failed({ is: 'dead' }, { file, log, env, ended });
       if (version !== undefined && report.version !== version)
         throw refusals.otherVersion(report.version);
+      failed.forget();
       return report;
     }
+    if (outcome.is === 'late' && !outcome.isStrangers && bootUntilMs > untilMs)
+      throw refusals.warming(file.pid, outcome.cause);
     throw await this.#failed(outcome, { file, log, env, ended });
   }
 
@@ -243,7 +306,7 @@ class Ensuring {
     const isAlive = view.state === 'alive' || (await judgeRecorded(now, os)) === 'alive';
     const successor = isAlive ? undefined : await this.#oldest(now, holder);
     if (!isAlive && successor === undefined) return undefined;
-    const { starting: _, ...settled } = { ...now, ...successor };
+    const { starting: _, boot: __, ...settled } = { ...now, ...successor };
     const isOurs = contentOf(pidFile, os)?.cookie === file.cookie;
     if (isOurs && removeIfUnchanged(pidFile, now, os))
       createExclusive(pidFile, pidFileText(settled), crypto.randomUUID());
@@ -265,6 +328,12 @@ class Ensuring {
     const { os, pidFile, lock } = this.#parts;
     await endDaemonTree(tree, os);
     removeHalfWritten(pidFile, lock.nonce, os);
+    this.#removeFileOf(file);
+  }
+
+  /** Removes the pid file of a daemon that has ended, whoever wrote it last. */
+  #removeFileOf(file: PidFile): void {
+    const { os, pidFile } = this.#parts;
     const now = contentOf(pidFile, os);
     if (now !== undefined && now.cookie === file.cookie) removeIfUnchanged(pidFile, now, os);
   }
@@ -296,6 +365,10 @@ class Ensuring {
     const endpoint = endpointOf(options.ready);
     return endpoint && (await os.listeners?.(endpoint));
   }
+}
+
+function isWarming(error: unknown): boolean {
+  return isSupervisorError(error, 'READY_TIMEOUT') && error.data['state'] === 'warming';
 }
 
 function fileOf(view: PidFileView): PidFile | undefined {

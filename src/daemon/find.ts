@@ -21,7 +21,9 @@ export async function findReadyDaemon(options: DaemonOptions): Promise<DaemonRep
   if (view.state !== 'alive' || view.doubt !== undefined) return undefined;
   const { pid, daemonVersion, starting } = view.file;
   if (version !== undefined && version !== daemonVersion) return undefined;
-  if (!(await isReadyNow(ready, pid, starting !== undefined))) return undefined;
+  // The long way says in the pid file that it is ready: its boot is over then.
+  if (starting !== undefined) return undefined;
+  if (!(await isReadyNow(ready, pid))) return undefined;
   return reportOf(pid, false, daemonVersion);
 }
 
@@ -29,8 +31,9 @@ export function reportOf(pid: number, started: boolean, version: string | undefi
   return version === undefined ? { pid, started } : { pid, started, version };
 }
 
-async function isReadyNow(ready: Ready, pid: number, isStarting: boolean): Promise<boolean> {
-  if ('stdout' in ready) return !isStarting;
+async function isReadyNow(ready: Ready, pid: number): Promise<boolean> {
+  // One that was ready before has said so, and need not again.
+  if ('stdout' in ready) return true;
   const os = systemOs();
   const endpoint = endpointOf(ready);
   const { promise, resolve: giveUp } = Promise.withResolvers<false>();
@@ -59,7 +62,8 @@ const USUAL: Readonly<Record<keyof DaemonOptions, (value: unknown) => boolean>> 
   ready: isUsualReady,
   version: (value) => isText(value) && value.length <= 256,
   logFile: (value) => value === null || isText(value),
-  timeoutMs: (value) => Number.isFinite(value) && Number(value) >= 0,
+  timeoutMs: isUsualDuration,
+  bootMs: isUsualDuration,
   signal: (value) => value instanceof AbortSignal && !value.aborted,
 };
 const REQUIRED = ['name', 'command', 'pidFile', 'ready'] as const;
@@ -97,6 +101,10 @@ function isUsualEnvironment(value: unknown): boolean {
       text === undefined ||
       (typeof text === 'string' && name !== '' && !name.includes('=') && !hasNul(name + text)),
   );
+}
+
+function isUsualDuration(value: unknown): boolean {
+  return Number.isFinite(value) && Number(value) >= 0;
 }
 
 function isText(value: unknown): value is string {

@@ -26,11 +26,13 @@ const rest = () => import('./rest.ts');
 
 /**
  * Starts a detached daemon unless it runs already, and resolves when it is ready. A daemon of another
- * version is ended first. Of many concurrent calls, one starts the daemon, and all resolve.
+ * version is ended first. Of many concurrent calls, one starts the daemon, and all resolve. A daemon that
+ * is still starting when `timeoutMs` are over goes on, within its `bootMs`: `data.state` of the error is
+ * `warming` then.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, `COMMAND_NOT_FOUND`, `CWD_NOT_FOUND`, `SPAWN_FAILED`,
- * `READY_TIMEOUT`, `ALREADY_RUNNING`, `STATE_DIR_UNSAFE` or `ABORTED`, by rejection; no process that this
- * call has started is left then, and no other was touched
+ * `READY_TIMEOUT`, `CIRCUIT_OPEN`, `ALREADY_RUNNING`, `STATE_DIR_UNSAFE` or `ABORTED`, by rejection; no
+ * process that this call has started is left then but a daemon that is warming, and no other was touched
  *
  * @example
  * ```ts

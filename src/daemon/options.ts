@@ -24,8 +24,15 @@ export interface DaemonOptions {
    * `.pid`.
    */
   logFile?: string | null | undefined;
-  /** Longest wait for the spawn lock and the readiness together, in ms. @default 30_000 */
+  /**
+   * Longest wait of this call for the spawn lock and the readiness together, in ms. A daemon that is
+   * still starting then is left alone. @default 30_000
+   */
   timeoutMs?: number | undefined;
+  /**
+   * Longest time from the daemon's start until it is ready, in ms; then it is ended. @default 60_000
+   */
+  bootMs?: number | undefined;
   /** Aborts the call; a daemon that it has started is ended. */
   signal?: AbortSignal | undefined;
 }

@@ -59,7 +59,7 @@ export async function claimPidFile(
   };
   // The cookie in this name lets our launcher find the unfinished file if we exit halfway.
   const writer = [...parseCookie(cookie).map(({ owner }) => owner), crypto.randomUUID()].join('.');
-  let starting: number | undefined;
+  let launch: Pick<PidFile, 'starting' | 'boot'> = {};
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const view = await inspectPidFile(path, os);
     if (view.state === 'invalid') {
@@ -73,12 +73,13 @@ export async function claimPidFile(
       if (!mayTake) throw taken(path, view.file, view.doubt);
       if (view.state === 'stale') removeHeartbeat(dirname(path), view.file.heartbeat);
       // Only the launcher may record that the daemon is ready.
-      starting = view.state === 'alive' ? view.file.starting : undefined;
+      const { starting, boot } = view.file;
+      launch = view.state === 'alive' ? { starting, boot } : {};
       removeIfUnchanged(path, view.file, os, writer);
     }
     try {
       makeFolder(dirname(path));
-      if (!createExclusive(path, pidFileText({ ...file, starting }), writer)) continue;
+      if (!createExclusive(path, pidFileText({ ...file, ...launch }), writer)) continue;
     } catch (error) {
       throw unusable(path, (error as Error).message, error);
     }

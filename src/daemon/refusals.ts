@@ -3,7 +3,9 @@ import type { Listener, ProcessEntry } from '../os/os.ts';
 import type { ReadyOutcome } from '../ready/await-ready.ts';
 import { nameListeners } from '../ready/readiness.ts';
 import type { Ready } from '../ready/ready.ts';
+import { logPath } from '../store/layout.ts';
 import type { PidFile } from '../store/pid-record.ts';
+import type { LaunchPause } from './failed-launches.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** The errors of `ensureDaemon`, each with a way out. */
@@ -23,6 +25,19 @@ export class Refusals {
       'ALREADY_RUNNING',
       `${this.#name} may run as pid ${pid}, but ${doubt}. Remove ${this.#pidFile} if it is gone.`,
       { pid },
+    );
+  }
+
+  /** It was started in vain too often, or a moment ago. */
+  circuitOpen({ failures, forMs }: LaunchPause, path: string): SupervisorError {
+    const retryInMs = Math.ceil(forMs);
+    const { logFile = logPath(this.#pidFile) } = this.#options;
+    const log = logFile === null ? '' : ` Its log ${logFile} may say why.`;
+    const starts = failures === 1 ? 'last start' : `last ${failures} starts`;
+    return this.#error(
+      'CIRCUIT_OPEN',
+      `${this.#name} was not started: its ${starts} failed. The next start is possible in ${retryInMs} ms.${log} To try at once, remove ${path}.`,
+      { retryInMs, failures },
     );
   }
 
@@ -86,6 +101,17 @@ export class Refusals {
     );
   }
 
+  /** The daemon is still starting, within its boot time. */
+  warming(pid: number, cause?: unknown): SupervisorError {
+    const { timeoutMs, ready } = this.#options;
+    return this.#error(
+      'READY_TIMEOUT',
+      `${this.#name} (pid ${pid}) was not ready within ${timeoutMs} ms: ${wishOf(ready)}.${whyNot(cause)} It is still starting, and was left to it: call again, or wait longer ("timeoutMs").`,
+      { pid, state: 'warming' },
+      cause,
+    );
+  }
+
   /** The daemon did not become ready. `mine` is given if this call has started it, and ended it again. */
   notReady(outcome: ReadyOutcome, pid: number, mine: Mine | undefined): SupervisorError {
     const { cause } = outcome;
@@ -96,12 +122,13 @@ export class Refusals {
       const text = `${this.#name} (pid ${pid}) ended${how} before it was ready.${tail}`;
       return this.#error('SPAWN_FAILED', text, data, cause);
     }
-    const { timeoutMs, ready } = this.#options;
+    const { timeoutMs, bootMs, ready } = this.#options;
+    const limitMs = mine === undefined ? timeoutMs : bootMs;
     const fate = mine === undefined ? 'It was there before, and was left alone.' : 'It was ended.';
-    const why = cause === undefined ? '' : ` The check failed with: ${String(cause)}.`;
+    const why = whyNot(cause);
     return this.#error(
       'READY_TIMEOUT',
-      `${this.#name} (pid ${pid}) was not ready within ${timeoutMs} ms: ${wishOf(ready)}.${why} ${fate}${tail}`,
+      `${this.#name} (pid ${pid}) was not ready within ${limitMs} ms: ${wishOf(ready)}.${why} ${fate}${tail}`,
       data,
       cause,
     );
@@ -126,6 +153,10 @@ export interface Mine {
   /** `exit code 1`, `signal SIGSEGV`. */
   readonly end: string;
   readonly tail: string;
+}
+
+function whyNot(cause: unknown): string {
+  return cause === undefined ? '' : ` The check failed with: ${String(cause)}.`;
 }
 
 function wishOf(ready: Ready): string {

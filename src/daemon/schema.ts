@@ -5,6 +5,7 @@ import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
 import type { DaemonOptions, PidFileDetails, SpawnLockOptions } from './options.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_BOOT_MS = 60_000;
 
 const ready = z.pipe(
   exactlyOneWay(z.strictObject(readyFields())),
@@ -21,6 +22,7 @@ const daemonOptions = z
     version: z.optional(daemonName()),
     logFile: z.optional(z.nullable(systemText().check(z.minLength(1)))),
     timeoutMs: z._default(durationMs(), DEFAULT_TIMEOUT_MS),
+    bootMs: z._default(durationMs(), DEFAULT_BOOT_MS),
     signal: z.optional(abortSignal),
   })
   .check(

@@ -86,6 +86,7 @@ export async function launchDaemon(
     socket: socketOf(options),
     cookie,
     starting: opened?.log.from ?? 0,
+    boot: { at: os.clock.now(), sinceBootMs: os.clock.sinceBootMs(), forMs: options.bootMs },
   };
   let end: string | undefined;
   const tree = treeOfDaemon(os, { pid, startTime, cookie }, true);

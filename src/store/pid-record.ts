@@ -42,6 +42,15 @@ const pidFileSchema = z.lazy(() =>
     cookie: z.optional(z.string().check(z.regex(DAEMON_MARK))),
     /** Not ready yet: where in its log file this start begins. */
     starting: z.optional(z.int().check(z.nonnegative())),
+    /** Not ready yet: when this start was made, and for how long it may take. */
+    boot: z.optional(
+      z.object({
+        /** Wall clock, ms since 1970. */
+        at: z.number().check(z.minimum(0)),
+        sinceBootMs: z.number(),
+        forMs: z.number().check(z.minimum(0)),
+      }),
+    ),
     /** Written by the process itself, and no more by its launcher. */
     claimed: z.optional(z.literal(true)),
   }),

@@ -1,12 +1,11 @@
 import { utimesSync } from 'node:fs';
 import * as z from 'zod/mini';
-import type { Clock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { HEARTBEAT_ID, type Owner } from '../tree/identity.ts';
 import { readOwnFile, replaceFile } from './files.ts';
 import { FORMAT_VERSION } from './formats.ts';
 import { parseJson } from './jsonl.ts';
-import { servicePath } from './layout.ts';
+import { timeLeftMs } from './time-left.ts';
 
 const stamp = () =>
   z.object({
@@ -67,7 +66,7 @@ export interface BreakerMemory {
 
 export interface ServiceFileOptions {
   readonly os: Os;
-  readonly stateDir: string;
+  readonly path: string;
   readonly name: string;
   /** No stamp opens a breaker for longer: it may be forged. */
   readonly longestOpenMs: number;
@@ -84,21 +83,14 @@ export function readServiceFile(
     if (data === undefined) return undefined;
     const { service: name, failures, open } = data;
     const { bootId } = os.identify();
-    return { name, failures, openForMs: open ? Math.max(0, leftOf(open, bootId, os.clock)) : 0 };
+    return {
+      name,
+      failures,
+      openForMs: open ? Math.max(0, timeLeftMs(open, bootId, os.clock)) : 0,
+    };
   } catch {
     return undefined;
   }
-}
-
-/** For how much longer a breaker is open: by the clock since boot within one, else by the wall clock. */
-function leftOf(
-  { at, bootId, sinceBootMs, forMs }: z.output<ReturnType<typeof stamp>>,
-  ownBootId: string,
-  clock: Clock,
-): number {
-  const isThisBoot = bootId !== '' && bootId === ownBootId;
-  const sinceMs = isThisBoot ? clock.sinceBootMs() - sinceBootMs : clock.now() - at;
-  return forMs - Math.max(0, sinceMs);
 }
 
 /** The shared memory of a service on a state directory: its breaker, and its last instance. */
@@ -117,7 +109,7 @@ export class ServiceFile implements BreakerMemory {
   constructor(options: ServiceFileOptions) {
     this.#options = options;
     this.#self = { ...options.os.identify(), instance: crypto.randomUUID() };
-    this.#path = servicePath(options.stateDir, options.name);
+    this.#path = options.path;
   }
 
   /** Takes an identity that has become known. */
@@ -176,7 +168,7 @@ export class ServiceFile implements BreakerMemory {
     if (data.open === undefined) return;
     const { bootId } = this.#self;
     const isThisBoot = data.open.bootId !== '' && data.open.bootId === bootId;
-    const leftMs = Math.min(leftOf(data.open, bootId, os.clock), longestOpenMs);
+    const leftMs = Math.min(timeLeftMs(data.open, bootId, os.clock), longestOpenMs);
     this.#openUntilMs = os.clock.monotonicMs() + leftMs;
     // Counted from now on: a wall clock that is set back could open it for as long again.
     if (!isThisBoot && leftMs > 0) this.#save();

@@ -94,7 +94,7 @@ describe.runIf(CAN_CONTAIN)('ensureDaemon refuses', () => {
     const byPort = { port: rig.port };
     const byUrl = { url: `http://127.0.0.1:${rig.port}/` };
     const wish = 'url' in ready ? byUrl : Object.keys(ready).length === 0 ? byPort : ready;
-    const options = rig.options(how, { ready: wish, timeoutMs: 3000 });
+    const options = rig.options(how, { ready: wish, bootMs: 3000 });
     const result = await rig.ensure(options);
     expect(result).toMatchObject({ code: 'READY_TIMEOUT', data: { name: 'test' } });
     expect(result.message).toMatch(/was not ready within 3000 ms: .* It was ended\./s);
@@ -318,6 +318,8 @@ describe('options', () => {
     [{ logFile: '' }, 'logFile'],
     [{ timeoutMs: -1 }, 'timeoutMs'],
     [{ timeoutMs: Number.NaN }, 'timeoutMs'],
+    [{ bootMs: -1 }, 'bootMs'],
+    [{ bootMs: '60' }, 'bootMs'],
     [{ signal: {} }, 'signal'],
     [{ detached: false }, 'detached'],
   ];
@@ -339,7 +341,7 @@ describe('options', () => {
     ['nothing more', {}],
     [
       'no arguments, a folder and no log file',
-      { args: [], cwd: '/', version: '1', logFile: null, timeoutMs: 0 },
+      { args: [], cwd: '/', version: '1', logFile: null, timeoutMs: 0, bootMs: 0 },
     ],
     [
       'arguments, a log file and a signal',
