@@ -18,7 +18,7 @@ export interface OomCounters {
 /** A program that moves itself to another control group does it at its start. */
 const MOVED_AFTER_MS = 20;
 /**
- * A kill is forgotten after one to two of these: it was that of an unsupervised process, as of a
+ * A kill is forgotten after one to two of these. It was that of an unsupervised process, such as a
  * compiler that an agent has started.
  */
 const FORGET_MS = 10_000;

@@ -55,7 +55,7 @@ const SELF_INFLICTED: ReadonlySet<string> = new Set([
   'SESSION_SHARED',
 ]);
 
-/** What was asked of a lease, checked. */
+/** The checked terms of a lease. */
 interface LeaseTerms extends Pick<AcquireOptions, 'unusedMs'> {
   readonly sessionId?: string | undefined;
 }
@@ -155,7 +155,7 @@ export class SupervisorParts {
     return process;
   }
 
-  /** Checks the defaults of a spawn hook; what it returns starts a process, on the slot `held` if there is one. */
+  /** Checks the defaults of a spawn hook; returns a function that starts its processes, on `held` if given. */
   hook(defaults: HookDefaults): (options: HookOptions, held?: Slot) => SupervisedProcess {
     checkHookDefaults(defaults, this.#options);
     return ({ command, args, cwd, env, signal }, held) => {

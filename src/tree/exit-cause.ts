@@ -29,8 +29,8 @@ const POLITE_CODES: ReadonlySet<number> = new Set([129, 130, 143]);
 const CRASH_CODES: ReadonlySet<number> = new Set([132, 133, 134, 135, 136, 137, 139]);
 
 /**
- * Tells whether the kernel may have killed a process for want of memory: by SIGKILL, as a signal or
- * as a shell reports it, or in a way that nobody saw.
+ * Tells whether the kernel may have killed a process for want of memory. That is a SIGKILL, as a
+ * signal or as a shell reports it, or an end that nobody saw.
  */
 export function mayBeOomKill(
   code: number | null,

@@ -222,8 +222,8 @@ describe('agent-supervisor/testing', () => {
   it('exports these values', () => {
     expect(Object.keys(testing).sort()).toEqual([
       ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
-      ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'hang', 'killHost', 'matchers'],
-      ...['misbehave', 'result', 'say', 'send', 'useTool'],
+      ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'fakeProgram', 'hang', 'killHost'],
+      ...['matchers', 'misbehave', 'result', 'say', 'send', 'useTool'],
     ]);
   });
 
