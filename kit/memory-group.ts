@@ -1,5 +1,5 @@
 // Control groups with little memory, in which the kernel kills what wants more. They take root.
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from './process-table.ts';
 
@@ -8,6 +8,17 @@ const PARENT = IS_V1 ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup';
 const [LIMIT, NO_SWAP] = IS_V1
   ? (['memory.limit_in_bytes', 'memory.swappiness'] as const)
   : (['memory.max', 'memory.swap.max'] as const);
+
+function enter(folder: string): void {
+  writeFileSync(join(folder, 'cgroup.procs'), String(process.pid));
+}
+
+function ownFolder(): string {
+  const groups = readFileSync('/proc/self/cgroup', 'utf8');
+  const path = (IS_V1 ? /^\d+:memory:(.*)$/m : /^0::(.*)$/m).exec(groups)?.[1];
+  if (path === undefined) throw new Error(`no control group for memory in ${groups}`);
+  return join(PARENT, path);
+}
 
 /** A control group with its own limit of memory. */
 export class MemoryGroup {
@@ -21,9 +32,15 @@ export class MemoryGroup {
     if (existsSync(join(this.#folder, NO_SWAP))) writeFileSync(join(this.#folder, NO_SWAP), '0');
   }
 
-  /** A shell command that moves its shell into the group. */
-  get join(): string {
-    return `echo $$ > '${this.#folder}/cgroup.procs'`;
+  /** Runs `start` while this process is in the group, so that its children begin there. */
+  async within<T>(start: () => Promise<T>): Promise<T> {
+    const home = ownFolder();
+    enter(this.#folder);
+    try {
+      return await start();
+    } finally {
+      enter(home);
+    }
   }
 
   /** Removes it once its last process is gone. */
@@ -46,7 +63,9 @@ if (!CAN_LIMIT_MEMORY) console.warn('left out: no control group with little memo
 async function canLimitMemory(): Promise<boolean> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
   try {
-    await new MemoryGroup('probe', 50_000_000).remove();
+    const group = new MemoryGroup('probe', 50_000_000);
+    await group.within(async () => undefined);
+    await group.remove();
     return true;
   } catch {
     return false;

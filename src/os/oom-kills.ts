@@ -16,7 +16,7 @@ export interface OomCounters {
 }
 
 /** A program that moves itself to another control group does it at its start. */
-const MOVED_AFTER_MS = 20;
+const MOVED_AFTER_MS = [20, 200] as const;
 /**
  * A kill is forgotten after one to two of these. It was that of an unsupervised process, such as a
  * compiler that an agent has started.
@@ -52,11 +52,11 @@ export class OomKills {
       if (name !== undefined && counter !== undefined) found.set(name, counter);
     };
     look();
-    const cancel = this.#timers.after(MOVED_AFTER_MS, look);
+    const cancels = MOVED_AFTER_MS.map((ms) => this.#timers.after(ms, look));
     return {
       claim: () => [...found].some(([name, counter]) => this.#claim(name, counter)),
       stop: () => {
-        cancel();
+        for (const cancel of cancels) cancel();
         for (const counter of found.values()) counter.watches--;
         found.clear();
       },
