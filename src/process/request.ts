@@ -90,6 +90,8 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly limits: ProcessLimits;
   /** What its environment holds besides, once it is sanitized, where it does not hold it already. */
   readonly defaultEnv?: Readonly<Record<string, string>>;
+  /** It serves others (an MCP server, a service): the default hard cap does not count it. */
+  readonly servesOthers?: boolean;
   /** `conversationId` is to be a new one. */
   readonly isNewConversation?: boolean;
   /** Its stdout is an agent's: a message of JSON a line. */
