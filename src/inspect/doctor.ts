@@ -87,7 +87,7 @@ async function collect(target: DoctorTarget): Promise<Findings> {
   return {
     at: nowMs,
     host: hostHealth(os, options, facts, show),
-    supervisor: snapshot === undefined ? null : supervisorHealth(snapshot, os, inside, show),
+    supervisor: snapshot === undefined ? null : supervisorHealth(snapshot, os, show),
     owners: ownersHealth(found, show),
     processes,
     sessions: [...sessions.values()].sort((a, b) => b.live - a.live || b.createdAt - a.createdAt),
@@ -144,10 +144,9 @@ async function staleFiles({ os, stateDir, options }: DoctorTarget, self: Owner):
 function supervisorHealth(
   snapshot: SupervisorSnapshot,
   os: Os,
-  inside: SupervisorInternals | undefined,
   show: PublicText,
 ): SupervisorHealth {
-  const { options, pool, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
+  const { options, pool, countedByCap, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
   const waits = pool.queue.map(({ request, sinceMs }) => ({
     sessionId: request.sessionId === undefined ? null : show(request.sessionId),
     priority: request.priority,
@@ -159,7 +158,7 @@ function supervisorHealth(
     pool: {
       ...poolFigures(snapshot, os.clock),
       queue: waits,
-      live: [...(inside?.live.values() ?? [])].filter(({ countsToCap }) => countsToCap).length,
+      live: countedByCap,
       hardCap: options.pool.hardCap,
     },
     guardian: { state: guardian?.state ?? 'closed', pid: guardian?.pid ?? null },

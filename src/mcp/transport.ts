@@ -178,8 +178,8 @@ export class SupervisedStdioTransport {
       env,
       ...request
     } = server;
-    const { os } = supervisor.internals;
-    const process = supervisor.spawn({
+    const { os, spawnServer } = supervisor.internals;
+    const process = spawnServer({
       ...request,
       env: { ...safeEnvironment(os.environment(), os.platform), ...env },
       slot: false,

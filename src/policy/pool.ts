@@ -15,6 +15,7 @@ export const poolOptions = z.lazy(() =>
         z.strictObject({
           concurrency: z._default(z.int().check(z.minimum(1)), 2),
           hardCap: z.optional(z.int().check(z.minimum(1))),
+          hardCapPerKind: z._default(z.record(z.string(), z.int().check(z.minimum(1))), {}),
           waitTimeoutMs: z._default(durationMs(), 60_000),
         }),
         {},
@@ -23,6 +24,8 @@ export const poolOptions = z.lazy(() =>
         ...rest,
         // A pool that is larger than the default cap raises the cap.
         hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
+        // The default is for what works by itself; the host's own number is for all that runs.
+        hardCapCounts: hardCap === undefined ? ('workers' as const) : ('all' as const),
       })),
     )
     .check(
@@ -32,6 +35,17 @@ export const poolOptions = z.lazy(() =>
       }),
     ),
 );
+
+/** The bounds on live processes. */
+export type HardCaps = Readonly<
+  Pick<z.output<typeof poolOptions>, 'hardCap' | 'hardCapCounts' | 'hardCapPerKind'>
+>;
+
+/** The bound on the live processes of a kind, if there is one. */
+export function hardCapOf(kind: string, { hardCapPerKind }: HardCaps): number | undefined {
+  // Any text may be a kind, even `constructor`.
+  return hardCapPerKind[Object.hasOwn(hardCapPerKind, kind) ? kind : '*'];
+}
 
 /** The right to run one process; it ends when `release` is called, and further calls do nothing. */
 export class Slot {

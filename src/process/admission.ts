@@ -7,11 +7,12 @@ import {
   type ConversationRequest,
   type Conversations,
 } from '../policy/conversations.ts';
-import { type Pool, Slot } from '../policy/pool.ts';
+import { type HardCaps, hardCapOf, type Pool, Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { Session, Sessions } from '../policy/session.ts';
 import { assertDepth, type SpawnRate } from '../policy/spawn-rate.ts';
 import { type ManagedProcess, takenBack } from './managed-process.ts';
+import type { CheckedRequest } from './request.ts';
 
 /** A place in the queue for a slot, or for a conversation. */
 export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
@@ -21,7 +22,7 @@ export type Answer = Slot | Place | SupervisorError;
 
 export interface AdmissionParts {
   readonly options: {
-    readonly pool: { readonly hardCap: number };
+    readonly pool: HardCaps;
     readonly maxDepth: number;
     readonly conversation: { readonly onDuplicate: OnDuplicate };
     readonly budget: Budget;
@@ -194,15 +195,43 @@ export class Admission {
 
   #assertBelowCap({ request }: ManagedProcess): void {
     if (request.outlivesHost) return;
-    const { hardCap } = this.#parts.options.pool;
-    let alive = 0;
-    for (const other of this.#parts.live.values()) if (other.countsToCap) alive += 1;
+    const { pool } = this.#parts.options;
+    const { hardCap } = pool;
+    const alive = this.countedByCap;
+    if (alive >= hardCap && this.#isCounted(request))
+      throw new SupervisorError(
+        'HARD_CAP',
+        `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
+        { data: { alive, hardCap } },
+      );
+    const ofKind = hardCapOf(request.kind, pool);
+    if (ofKind !== undefined) this.#assertBelowCapOfKind(request.kind, ofKind);
+  }
+
+  #assertBelowCapOfKind(kind: string, hardCap: number): void {
+    const alive = this.#countLive((other) => other.kind === kind);
     if (alive < hardCap) return;
     throw new SupervisorError(
       'HARD_CAP',
-      `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
-      { data: { alive, hardCap } },
+      `${alive} processes of the kind "${kind}" are alive, and pool.hardCapPerKind lets ${hardCap} be. End some (supervisor.list({ kind }) names them), or raise pool.hardCapPerKind.`,
+      { data: { kind, alive, hardCap } },
     );
+  }
+
+  /** Number of live processes that `pool.hardCap` counts. */
+  get countedByCap(): number {
+    return this.#countLive((request) => this.#isCounted(request));
+  }
+
+  #isCounted({ servesOthers }: CheckedRequest): boolean {
+    return servesOthers !== true || this.#parts.options.pool.hardCapCounts === 'all';
+  }
+
+  #countLive(matches: (request: CheckedRequest) => boolean): number {
+    let count = 0;
+    for (const { countsToCap, request } of this.#parts.live.values())
+      if (countsToCap && matches(request)) count += 1;
+    return count;
   }
 }
 

@@ -92,6 +92,8 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly limits: ProcessLimits;
   /** Variables added to the sanitized environment unless it has them already. */
   readonly defaultEnv?: Readonly<Record<string, string>>;
+  /** True for an MCP server or a service: the default hard cap does not count it. */
+  readonly servesOthers?: boolean;
   /** True if `conversationId` names a new conversation. */
   readonly isNewConversation?: boolean;
   /** The stdout is an agent's: one JSON message a line. */

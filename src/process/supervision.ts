@@ -2,6 +2,7 @@ import type { Registry } from '../containment/registry.ts';
 import type { Budget } from '../policy/budget.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import type { Limiter } from '../policy/limits/limiter.ts';
+import type { HardCaps } from '../policy/pool.ts';
 import type { Admission } from './admission.ts';
 import type { EnvironmentRules } from './environment.ts';
 import type { ManagedProcess, ProcessContext } from './managed-process.ts';
@@ -9,7 +10,7 @@ import type { ManagedProcess, ProcessContext } from './managed-process.ts';
 /** The parts that all processes of one supervisor share; built once, and passed by reference. */
 export interface Supervision extends ProcessContext {
   readonly options: ProcessContext['options'] & {
-    readonly pool: { readonly hardCap: number };
+    readonly pool: HardCaps;
     readonly environment: EnvironmentRules;
     readonly leftovers: 'terminate' | 'keep';
     readonly maxDepth: number;

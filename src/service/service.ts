@@ -59,7 +59,6 @@ function startOf({ command, args, env, cwd }: CheckedDefinition['request']) {
 
 /** @internal */
 export class SupervisedService implements Service {
-  readonly #supervisor: Supervisor;
   readonly #internals: SupervisorInternals;
   readonly #definition: CheckedDefinition;
   readonly #parts: ServiceParts;
@@ -81,7 +80,6 @@ export class SupervisedService implements Service {
 
   /** `before`: what an earlier service of this name has left alive. */
   constructor(supervisor: Supervisor, definition: CheckedDefinition, before?: SupervisedService) {
-    this.#supervisor = supervisor;
     this.#internals = supervisor.internals;
     this.#definition = { ...definition };
     this.#process = before === undefined ? undefined : before.#process;
@@ -154,7 +152,7 @@ export class SupervisedService implements Service {
       this.#enter('starting');
       await this.#parts.endpoint.clear();
       signal.throwIfAborted();
-      process = this.#supervisor.spawn(request);
+      process = this.#internals.spawnServer(request);
       this.#take(process);
       await untilReady(process, ready, { name, internals: this.#internals, signal });
       this.#welcome(process);

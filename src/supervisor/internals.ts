@@ -5,6 +5,7 @@ import { SupervisorError } from '../errors.ts';
 import type { Emit, ServiceState } from '../events.ts';
 import type { Os } from '../os/os.ts';
 import type { Pool } from '../policy/pool.ts';
+import type { SupervisedProcess } from '../process/handle.ts';
 import type { ManagedProcess } from '../process/managed-process.ts';
 import type { SpawnRequest } from '../process/request.ts';
 import type { ProcessName, RlimitTagReport, SessionInfo } from '../reports.ts';
@@ -32,6 +33,8 @@ export interface SupervisorSnapshot {
   readonly options: ResolvedOptions;
   readonly instance: string | undefined;
   readonly pool: Pool;
+  /** Number of live processes that `pool.hardCap` counts. */
+  readonly countedByCap: number;
   /** `undefined` while no registry is open. */
   readonly guardian: Registry['guardian'] | undefined;
   readonly rlimitTag: RlimitTagReport | undefined;
@@ -53,6 +56,8 @@ export interface SupervisorInternals {
   warn(code: string, message: string, cause?: unknown): void;
   /** Checks a request without starting anything; throws `INVALID_OPTIONS` in the name of `subject`. */
   check(request: SpawnRequest, subject: string): void;
+  /** Starts what serves others (an MCP server, a service), which the default hard cap does not count. */
+  spawnServer(request: SpawnRequest): SupervisedProcess;
   /** The means to judge others' processes and files in this supervisor's name. */
   recovery(): Promise<RecoveryContext>;
   /** The record of a live process. */

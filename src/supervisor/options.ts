@@ -70,8 +70,10 @@ export interface SupervisorOptions {
     | {
         /** Agents at once. @default 2 */
         concurrency?: number | undefined;
-        /** Live processes of all kinds. Default: 10, or `concurrency` if that is more. */
+        /** Live processes of all kinds. Default: 10, or `concurrency` if that is more; the default does not count MCP servers and services. */
         hardCap?: number | undefined;
+        /** Live processes of each kind, by its label; `'*'` is for each kind that is not named. Default: only `hardCap`. */
+        hardCapPerKind?: Readonly<Record<string, number>> | undefined;
         /** The longest wait of `acquire` for a slot, in ms. @default 60_000 */
         waitTimeoutMs?: number | undefined;
       }

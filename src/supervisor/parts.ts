@@ -224,6 +224,7 @@ export class SupervisorParts {
       services: this.services,
       warn: this.warn,
       check: (request, subject) => void this.check(request, subject),
+      spawnServer: (request) => this.spawn({ ...this.check(request), servesOthers: true }),
       recovery: () => this.lifecycle.open().recovery(),
       heartbeat: this.lifecycle.registry?.owner.heartbeat,
       live: this.live,
@@ -236,13 +237,14 @@ export class SupervisorParts {
   }
 
   #snapshot(): SupervisorSnapshot {
-    const { pool, spending } = this.#supervision.admission;
+    const { pool, spending, countedByCap } = this.#supervision.admission;
     const { state, registry } = this.lifecycle;
     return {
       state,
       options: this.#options,
       instance: registry?.owner.instance,
       pool,
+      countedByCap,
       guardian: registry?.guardian,
       rlimitTag: registry?.rlimitTag,
       clockJumpMs: registry?.clockJumpMs,

@@ -249,7 +249,13 @@ describe('the defaults', () => {
   it('are these', () => {
     expect(resolve()).toEqual({
       stateDir: '/state',
-      pool: { concurrency: 2, hardCap: 10, waitTimeoutMs: 60_000 },
+      pool: {
+        concurrency: 2,
+        hardCap: 10,
+        hardCapCounts: 'workers',
+        hardCapPerKind: {},
+        waitTimeoutMs: 60_000,
+      },
       ladder: { stdinEofMs: 2000, termMs: 5000, killMs: 1000 },
       environment: {},
       args: { emptyValue: 'join' },
@@ -277,7 +283,11 @@ describe('the defaults', () => {
 
   it("stand below the operator's environment, and that below the host's options", () => {
     const operator = { AGENT_SUPERVISOR_CONCURRENCY: '4', AGENT_SUPERVISOR_HARD_CAP: '7' };
-    expect(resolve({}, operator).pool).toMatchObject({ concurrency: 4, hardCap: 7 });
+    expect(resolve({}, operator).pool).toMatchObject({
+      concurrency: 4,
+      hardCap: 7,
+      hardCapCounts: 'all',
+    });
     expect(resolve({ pool: { concurrency: 5 } }, operator).pool).toMatchObject({
       concurrency: 5,
       hardCap: 7,

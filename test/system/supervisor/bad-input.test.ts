@@ -325,7 +325,7 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
     [
       'an unknown option of the pool',
       { pool: { colour: 1 } },
-      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, waitTimeoutMs/,
+      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, hardCapPerKind, waitTimeoutMs/,
     ],
     [
       'an unknown step',
@@ -348,6 +348,26 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
       'a cap below the slots',
       { pool: { concurrency: 5, hardCap: 3 } },
       /"pool\.hardCap" is 3, but hardCap must be at least concurrency/,
+    ],
+    [
+      'no process of a kind',
+      { pool: { hardCapPerKind: { tool: 0 } } },
+      /"pool\.hardCapPerKind\.tool" is 0, but must be/,
+    ],
+    [
+      'half a process of a kind',
+      { pool: { hardCapPerKind: { tool: 1.5 } } },
+      /"pool\.hardCapPerKind\.tool" is 1\.5, but/,
+    ],
+    [
+      'a cap of a kind in words',
+      { pool: { hardCapPerKind: { '*': '3' } } },
+      /"pool\.hardCapPerKind\.\*" is "3", but/,
+    ],
+    [
+      'caps of kinds that are none',
+      { pool: { hardCapPerKind: 3 } },
+      /"pool\.hardCapPerKind" is 3, but/,
     ],
     [
       'a negative step',
