@@ -16,7 +16,7 @@ const ROOMS = [
 const REACH = {
   claude: ['os', 'store', 'process'],
   cli: ['os', 'tree', 'store', 'containment'],
-  daemon: ['os', 'tree', 'store', 'ready', 'containment', 'process'],
+  daemon: ['os', 'tree', 'store', 'ready', 'policy', 'containment', 'process'],
   doctor: ['os', 'process'],
   inspect: ['os', 'tree', 'store', 'policy', 'containment', 'process'],
   mcp: ['os', 'policy', 'process'],

@@ -15,6 +15,7 @@ import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
 import { timeLeftMs } from '../store/time-left.ts';
 import { cookieSegment } from '../tree/cookie.ts';
+import { FailedLaunches } from './failed-launches.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
 import {
   endDaemon,
@@ -35,6 +36,8 @@ import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './star
 
 /** How long one who has removed his pid file may take to be gone. */
 const FAREWELL_MS = 500;
+/** How soon a launcher that waits out a backoff hears that it is aborted. */
+const BACKOFF_POLL_MS = 100;
 /** How often one is looked at that only its heartbeat can tell of. */
 const SILENT_POLL_MS = 500;
 
@@ -59,8 +62,8 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
     meanwhile.report = await findReadyDaemon(input);
     return meanwhile.report !== undefined;
   };
-  const wish = { timeoutMs, signal, isMoot };
-  const lock = await holdLock(spawnLockPath(pidFile), wish, os).catch(async (error) => {
+  const patience = { timeoutMs, signal, isMoot };
+  const lock = await holdLock(spawnLockPath(pidFile), patience, os).catch(async (error) => {
     if (!isSupervisorError(error, 'READY_TIMEOUT')) throw error;
     if (await isMoot()) return undefined;
     const file = contentOf(pidFile, os);
@@ -69,7 +72,8 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
   });
   if (lock === undefined) return meanwhile.report as DaemonReport;
   try {
-    return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock }).run();
+    const failed = new FailedLaunches(pidFile, options.name, os);
+    return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock, failed }).run();
   } finally {
     lock.release();
   }
@@ -83,6 +87,7 @@ interface EnsuringParts {
   /** In running time. */
   readonly untilMs: number;
   readonly lock: HeldLock;
+  readonly failed: FailedLaunches;
 }
 
 /** One call under its lock: from whatever is found to a daemon that is ready, or to a refusal. */
@@ -134,7 +139,7 @@ class Ensuring {
 
   /** Waits for a daemon that others have started; `undefined` if it dies meanwhile. */
   async #await(file: PidFile): Promise<DaemonReport | undefined> {
-    const { os, options, pidFile, refusals, untilMs, lock } = this.#parts;
+    const { os, options, pidFile, refusals, untilMs, lock, failed } = this.#parts;
     const tree = treeOfDaemon(os, file);
     const { logFile = logPath(pidFile) } = options;
     const log = logFile === null ? undefined : { path: logFile, from: file.starting ?? 0 };
@@ -151,7 +156,11 @@ class Ensuring {
         });
     if (outcome.is === 'dead') return undefined;
     if (outcome.is === 'aborted') throw refusals.aborted(outcome.cause);
-    if (outcome.is === 'ready') return this.#settle(file, outcome, false);
+    if (outcome.is === 'ready') {
+      const report = await this.#settle(file, outcome, false);
+      if (report !== undefined) failed.forget();
+      return report;
+    }
     if (bootUntilMs <= untilMs && lock.held && !(await isInside(file, os)))
       return this.#endFailed(file);
     if (outcome.isStrangers) throw refusals.stranger(await this.#listeners(), file.pid);
@@ -170,7 +179,8 @@ class Ensuring {
 
   /** Ends a daemon that was not ready when its boot was over. */
   async #endFailed(file: PidFile): Promise<undefined> {
-    const { os, refusals } = this.#parts;
+    const { os, refusals, failed } = this.#parts;
+    failed.count();
     const survivors = await endDaemonTree(treeOfDaemon(os, file), os);
     if (survivors.length > 0) throw refusals.survived(file, survivors);
     this.#removeFileOf(file);
@@ -189,7 +199,9 @@ class Ensuring {
 
   /** Ends what a dead daemon has left, so that its successor finds its place free. */
   async #endRemains(file: PidFile): Promise<void> {
-    const { os, pidFile, refusals } = this.#parts;
+    const { os, pidFile, refusals, failed } = this.#parts;
+    // Its launcher did not live to count it.
+    if (file.boot !== undefined) failed.count();
     const survivors = await endRemainsOf(file, os);
     if (survivors.length > 0) throw refusals.survived(file, survivors);
     if (file.socket !== undefined) await removeStaleSocket(file.socket, os);
@@ -201,9 +213,10 @@ class Ensuring {
 
   /** Starts one; `undefined` if a pid file has come meanwhile. */
   async #start(): Promise<DaemonReport | undefined> {
-    const { os, options, pidFile, lock, refusals } = this.#parts;
+    const { os, options, pidFile, lock, refusals, failed } = this.#parts;
     if (!lock.held) throw refusals.unwritable(undefined);
     await this.#endOrphans();
+    await this.#waitForTurn();
     await this.#assertFree();
     const started = await launchDaemon(options, { pidFile, nonce: lock.nonce, os }).catch(
       async (error) => {
@@ -219,13 +232,27 @@ class Ensuring {
     try {
       return await this.#awaitStarted(started.started);
     } catch (error) {
-      if (!isWarming(error)) await this.#takeBack(started.started);
+      if (isWarming(error)) throw error;
+      if (!isSupervisorError(error, 'ABORTED')) failed.count();
+      await this.#takeBack(started.started);
       throw error;
     }
   }
 
+  /** Waits out the backoff after failed launches, if it is short enough; refuses while the breaker is open. */
+  async #waitForTurn(): Promise<void> {
+    const { os, options, refusals, untilMs, failed } = this.#parts;
+    const { running } = os.clock;
+    for (let pause = failed.pause; pause.forMs > 0; pause = failed.pause) {
+      if (options.signal?.aborted) throw refusals.aborted(options.signal.reason);
+      if (pause.isOpen || running.monotonicMs() + pause.forMs > untilMs)
+        throw refusals.circuitOpen(pause, failed.path);
+      await sleep(Math.min(pause.forMs, BACKOFF_POLL_MS), running);
+    }
+  }
+
   async #awaitStarted({ file, tree, log, env, ended }: StartedDaemon): Promise<DaemonReport> {
-    const { os, options, refusals, untilMs } = this.#parts;
+    const { os, options, refusals, untilMs, failed } = this.#parts;
     const { ready, signal, version } = options;
     const bootUntilMs = await this.#bootUntilMs(file);
     const outcome = await awaitReady({
@@ -240,6 +267,7 @@ class Ensuring {
       if (report === undefined) throw await this.#failed({ is: 'dead' }, { file, log, env, ended });
       if (version !== undefined && report.version !== version)
         throw refusals.otherVersion(report.version);
+      failed.forget();
       return report;
     }
     if (outcome.is === 'late' && !outcome.isStrangers && bootUntilMs > untilMs)

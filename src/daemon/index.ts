@@ -30,7 +30,7 @@ const rest = () => import('./rest.ts');
  * when `timeoutMs` are over goes on, within its `bootMs`: the error's `data.state` is `warming` then.
  *
  * @throws SupervisorError `INVALID_OPTIONS`, `COMMAND_NOT_FOUND`, `CWD_NOT_FOUND`, `SPAWN_FAILED`,
- * `READY_TIMEOUT`, `ALREADY_RUNNING`, `STATE_DIR_UNSAFE` or `ABORTED`, by rejection; then nothing that
+ * `READY_TIMEOUT`, `CIRCUIT_OPEN`, `ALREADY_RUNNING`, `STATE_DIR_UNSAFE` or `ABORTED`, by rejection; then nothing that
  * this call has started is left but a daemon that is warming, and nothing else was touched
  *
  * @example

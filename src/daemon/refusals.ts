@@ -3,7 +3,9 @@ import type { Listener, ProcessEntry } from '../os/os.ts';
 import type { ReadyOutcome } from '../ready/await-ready.ts';
 import { nameListeners } from '../ready/readiness.ts';
 import type { Ready } from '../ready/ready.ts';
+import { logPath } from '../store/layout.ts';
 import type { PidFile } from '../store/pid-record.ts';
+import type { LaunchPause } from './failed-launches.ts';
 import type { CheckedOptions } from './schema.ts';
 
 /** Why `ensureDaemon` has no daemon to show, and what to do about it. */
@@ -23,6 +25,19 @@ export class Refusals {
       'ALREADY_RUNNING',
       `${this.#name} may run as pid ${pid}, but ${doubt}. Remove ${this.#pidFile} if it is gone.`,
       { pid },
+    );
+  }
+
+  /** It was started in vain too often, or a moment ago. */
+  circuitOpen({ failures, forMs }: LaunchPause, path: string): SupervisorError {
+    const retryInMs = Math.ceil(forMs);
+    const { logFile = logPath(this.#pidFile) } = this.#options;
+    const log = logFile === null ? '' : ` Its log ${logFile} may say why.`;
+    const starts = failures === 1 ? 'last start' : `last ${failures} starts`;
+    return this.#error(
+      'CIRCUIT_OPEN',
+      `${this.#name} was not started: its ${starts} failed. The next start is possible in ${retryInMs} ms.${log} To try at once, remove ${path}.`,
+      { retryInMs, failures },
     );
   }
 

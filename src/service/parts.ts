@@ -1,7 +1,8 @@
 import type { Supervisor } from '../index.ts';
+import { Breaker } from '../policy/breaker.ts';
+import { servicePath } from '../store/layout.ts';
 import { restartFile } from '../store/restart-log.ts';
 import { ServiceFile } from '../store/service-file.ts';
-import { Breaker } from './breaker.ts';
 import type { CheckedDefinition } from './definition.ts';
 import { RestartPacer } from './restart-pacer.ts';
 import { ServiceEndpoint } from './service-endpoint.ts';
@@ -20,7 +21,13 @@ export function partsOf(supervisor: Supervisor, definition: CheckedDefinition): 
   const { name, policy, breaker: options } = definition;
   const warn = (message: string, cause?: unknown) => tell('SERVICE', message, cause);
   const longestOpenMs = Math.max(options.openMs, policy.windowMs);
-  const file = new ServiceFile({ os, stateDir, name, longestOpenMs, warn });
+  const file = new ServiceFile({
+    os,
+    path: servicePath(stateDir, name),
+    name,
+    longestOpenMs,
+    warn,
+  });
   const breaker = new Breaker(
     {
       get failures() {

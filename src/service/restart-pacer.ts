@@ -1,5 +1,6 @@
 import type { ExitReport } from '../index.ts';
 import type { Clock } from '../os/clock.ts';
+import type { Breaker } from '../policy/breaker.ts';
 import {
   backoffAfter,
   countAlike,
@@ -8,7 +9,6 @@ import {
   type RestartPolicy,
 } from '../policy/restart-policy.ts';
 import type { RestartBudget } from '../store/restart-log.ts';
-import type { Breaker } from './breaker.ts';
 
 /** The delay of the next start: a backoff, or the time until the breaker closes and why it opened. */
 export type RestartDelay =

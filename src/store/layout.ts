@@ -179,6 +179,11 @@ export function spawnLockPath(pidFile: string): string {
   return `${pidFile}.lock`;
 }
 
+/** The failed launches of the daemon of a pid file. */
+export function launchesPath(pidFile: string): string {
+  return `${pidFile}.launches`;
+}
+
 /** The right to remove a dead holder's lock, by that lock's nonce. */
 export function takenPath(lockPath: string, nonce: string): string {
   return `${lockPath}.${nonce}.taken`;

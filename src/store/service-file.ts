@@ -5,7 +5,6 @@ import { HEARTBEAT_ID, type Owner } from '../tree/identity.ts';
 import { readOwnFile, replaceFile } from './files.ts';
 import { FORMAT_VERSION } from './formats.ts';
 import { parseJson } from './jsonl.ts';
-import { servicePath } from './layout.ts';
 import { timeLeftMs } from './time-left.ts';
 
 const stamp = () =>
@@ -67,7 +66,7 @@ export interface BreakerMemory {
 
 export interface ServiceFileOptions {
   readonly os: Os;
-  readonly stateDir: string;
+  readonly path: string;
   readonly name: string;
   /** No stamp opens a breaker for longer: it may be forged. */
   readonly longestOpenMs: number;
@@ -110,7 +109,7 @@ export class ServiceFile implements BreakerMemory {
   constructor(options: ServiceFileOptions) {
     this.#options = options;
     this.#self = { ...options.os.identify(), instance: crypto.randomUUID() };
-    this.#path = servicePath(options.stateDir, options.name);
+    this.#path = options.path;
   }
 
   /** Takes an identity that has become known. */

@@ -9,9 +9,10 @@ import { FakeOs } from '../../../kit/fake-os.ts';
 import { runs } from '../../../kit/property.ts';
 import { standing } from '../../../kit/state-dir.ts';
 import type { ExitReport } from '../../../src/index.ts';
-import { Breaker } from '../../../src/service/breaker.ts';
+import { Breaker } from '../../../src/policy/breaker.ts';
 import { RestartPacer } from '../../../src/service/restart-pacer.ts';
 import { restartRuleOf } from '../../../src/service/restart-rule.ts';
+import { servicePath } from '../../../src/store/layout.ts';
 import { removeOldRestarts } from '../../../src/store/restart-log.ts';
 import { observeClock } from '../../../src/store/retention.ts';
 import { ServiceFile } from '../../../src/store/service-file.ts';
@@ -35,7 +36,7 @@ afterEach(() => rmSync(stateDir, { recursive: true, force: true }));
 function fileOf(name = 'server'): ServiceFile {
   return new ServiceFile({
     os,
-    stateDir,
+    path: servicePath(stateDir, name),
     name,
     longestOpenMs: 600_000,
     warn: (message) => warnings.push(message),
