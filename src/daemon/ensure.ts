@@ -63,8 +63,8 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
     meanwhile.report = await findReadyDaemon(input);
     return meanwhile.report !== undefined;
   };
-  const wish = { timeoutMs, signal, isMoot };
-  const lock = await holdLock(spawnLockPath(pidFile), wish, os).catch(async (error) => {
+  const patience = { timeoutMs, signal, isMoot };
+  const lock = await holdLock(spawnLockPath(pidFile), patience, os).catch(async (error) => {
     if (!isSupervisorError(error, 'READY_TIMEOUT')) throw error;
     if (await isMoot()) return undefined;
     const file = contentOf(pidFile, os);
