@@ -198,7 +198,7 @@ export class ManagedProcess {
     return this.seenDead === false;
   }
 
-  /** Whether a hard cap may count it: others' and those meant to live on are not ours to bound. */
+  /** Tells if a hard cap may count it: adopted processes and kept ones are not ours to bound. */
   get countsToCap(): boolean {
     return !this.outlivesHost && this.child !== undefined;
   }
