@@ -31,6 +31,7 @@ import { inspectPidFile, type PidFileView } from './inspect.ts';
 import { tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
+import { findPredecessor } from './predecessor.ts';
 import { Refusals } from './refusals.ts';
 import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
 import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './start.ts';
@@ -102,6 +103,7 @@ class Ensuring {
   async run(): Promise<DaemonReport> {
     const { os, options, pidFile, refusals } = this.#parts;
     const askedAtMs = os.clock.monotonicMs();
+    await this.#endPredecessor();
     for (let wasInvalid = false; ; ) {
       const view = await inspectPidFile(pidFile, os);
       if (view.state === 'missing') {
@@ -189,6 +191,19 @@ class Ensuring {
     if (survivors.length > 0) throw refusals.survived(file, survivors);
     this.#removeFileOf(file);
     return undefined;
+  }
+
+  /** Ends the worker that the daemon replaces. A live daemon in our pid file has replaced it already. */
+  async #endPredecessor(): Promise<void> {
+    const { os, options, pidFile, refusals } = this.#parts;
+    if (options.predecessor === undefined) return;
+    const current = contentOf(pidFile, os);
+    if (current !== undefined && (await judgeRecorded(current, os)) === 'alive') return;
+    const found = await findPredecessor(options.predecessor, os);
+    if (found === undefined) return;
+    if (await isInside(found, os)) throw refusals.inside(found);
+    const survivors = await endDaemon(found, os);
+    if (survivors.length > 0) throw refusals.survived(found, survivors);
   }
 
   /** Ends a daemon of another version, with its whole process tree. */

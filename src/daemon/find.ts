@@ -3,6 +3,7 @@ import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { answers, endpointOf, holding, PROBE_MS } from '../ready/readiness.ts';
 import type { Ready } from '../ready/ready.ts';
+import { contentOf } from '../store/pid-file.ts';
 import { inspectPidFile } from './inspect.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 
@@ -17,7 +18,10 @@ export async function findReadyDaemon(options: DaemonOptions): Promise<DaemonRep
   // On other systems, reading the process table takes longer than this path saves.
   if (os.processes.read === undefined || whyTooOld() || !isUsual(options)) return undefined;
   const { ready, version } = options;
-  const view = await inspectPidFile(resolve(options.pidFile), os);
+  // A file of the predecessor's format is read by its own code first: an inspection moves it aside.
+  const path = resolve(options.pidFile);
+  if (options.predecessor !== undefined && contentOf(path, os) === undefined) return undefined;
+  const view = await inspectPidFile(path, os);
   if (view.state !== 'alive' || view.doubt !== undefined) return undefined;
   const { pid, daemonVersion, starting } = view.file;
   if (version !== undefined && version !== daemonVersion) return undefined;
@@ -64,6 +68,7 @@ const USUAL: Readonly<Record<keyof DaemonOptions, (value: unknown) => boolean>> 
   logFile: (value) => value === null || isText(value),
   timeoutMs: isUsualDuration,
   bootMs: isUsualDuration,
+  predecessor: isUsualPredecessor,
   signal: (value) => value instanceof AbortSignal && !value.aborted,
 };
 const REQUIRED = ['name', 'command', 'pidFile', 'ready'] as const;
@@ -92,6 +97,12 @@ function isUsualReady(value: unknown): boolean {
   if (url !== undefined) return isText(url) && /^https?:$/.test(URL.parse(url)?.protocol ?? '');
   if (socket !== undefined) return isText(socket);
   return typeof check === 'function' || stdout instanceof RegExp;
+}
+
+function isUsualPredecessor(value: unknown): boolean {
+  const { pid, prove, ...rest } = (value ?? {}) as Record<string, unknown>;
+  const areFunctions = typeof pid === 'function' && typeof prove === 'function';
+  return areFunctions && Object.keys(rest).length === 0;
 }
 
 function isUsualEnvironment(value: unknown): boolean {

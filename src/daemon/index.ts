@@ -13,6 +13,7 @@ export type {
   DaemonOptions,
   DaemonReport,
   PidFileDetails,
+  Predecessor,
   SpawnLockOptions,
 } from './options.ts';
 export type { Daemon, RunAsDaemonOptions } from './run.ts';

@@ -1,4 +1,5 @@
 import type { Ready } from '../ready/ready.ts';
+import type { ProcessName } from '../reports.ts';
 
 /** Options of `ensureDaemon`: the daemon that has to run, and the command that starts it. */
 export interface DaemonOptions {
@@ -33,8 +34,24 @@ export interface DaemonOptions {
    * Longest time from the daemon's start until it is ready, in ms; then it is ended. @default 60_000
    */
   bootMs?: number | undefined;
+  /**
+   * A worker of earlier code, with a pid file of its own format, that the daemon replaces. It is ended
+   * before the daemon starts, as a daemon of another version is.
+   */
+  predecessor?: Predecessor | undefined;
   /** Aborts the call; a daemon that it has started is ended. */
   signal?: AbortSignal | undefined;
+}
+
+/** The worker that a daemon replaces. Its pid file is left to its own tools. */
+export interface Predecessor {
+  /** Returns its pid; `undefined` if there is none. An error with the code `ENOENT` says the same. */
+  pid(): number | undefined | Promise<number | undefined>;
+  /**
+   * Proves that this live process is the predecessor; only then it is ended. Its start time is read
+   * before this call, and compared before each signal.
+   */
+  prove(process: ProcessName): boolean | Promise<boolean>;
 }
 
 /** The running daemon. */

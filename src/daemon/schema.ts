@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { durationMs, made, parseInput, systemText } from '../check.ts';
 import { abortSignal, spawnRequest } from '../process/request.ts';
 import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
-import type { DaemonOptions, PidFileDetails, SpawnLockOptions } from './options.ts';
+import type { DaemonOptions, PidFileDetails, Predecessor, SpawnLockOptions } from './options.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_BOOT_MS = 60_000;
@@ -11,6 +11,9 @@ const ready = z.pipe(
   exactlyOneWay(z.strictObject(readyFields())),
   z.transform((wish) => waysOf(wish)),
 );
+
+const callback = <F>() =>
+  z.custom<F>((value) => typeof value === 'function', { error: 'must be a function' });
 
 export const daemonName = () => systemText().check(z.minLength(1), z.maxLength(256));
 
@@ -23,6 +26,12 @@ const daemonOptions = z
     logFile: z.optional(z.nullable(systemText().check(z.minLength(1)))),
     timeoutMs: z._default(durationMs(), DEFAULT_TIMEOUT_MS),
     bootMs: z._default(durationMs(), DEFAULT_BOOT_MS),
+    predecessor: z.optional(
+      z.strictObject({
+        pid: callback<Predecessor['pid']>(),
+        prove: callback<Predecessor['prove']>(),
+      }),
+    ),
     signal: z.optional(abortSignal),
   })
   .check(
