@@ -14,7 +14,7 @@ import type { Command } from './command.ts';
 import { plain } from './plain.ts';
 import { Refusal } from './refusal.ts';
 import { Registry } from './registry.ts';
-import type { SlotWish } from './slot.ts';
+import type { SlotOptions } from './slot.ts';
 
 const KIND = 'command';
 /** More often than in a host, since only one process is measured. */
@@ -35,13 +35,13 @@ export const run: Command = async (args, terminal) => {
     throw new Refusal('run takes a command after "--", as in: agent-supervisor run -- make test');
   const request = requestOf(args, command, rest);
   if (args.flag('detached')) return await letGo(args, request, terminal);
-  const wish = slotWishOf(args);
+  const slotOptions = slotOptionsOf(args);
   const registry = new Registry(args);
   const { stateDir, ladder } = registry;
   const say = (text: string): void => void terminal.stderr.write(`agent-supervisor: ${text}\n`);
   // Loaded only for the few runs that wait for a slot.
-  const slots = wish && (await import('./slot.ts'));
-  const slot = wish && (await slots?.takeSlot(wish, registry, say));
+  const slots = slotOptions && (await import('./slot.ts'));
+  const slot = slotOptions && (await slots?.takeSlot(slotOptions, registry, say));
   try {
     await using supervisor = createSupervisor({
       stateDir,
@@ -52,7 +52,7 @@ export const run: Command = async (args, terminal) => {
     const uninstall = supervisor.handleSignals();
     try {
       await supervisor.start();
-      if (wish !== undefined) await slots?.awaitDeath(wish, registry);
+      if (slotOptions !== undefined) await slots?.awaitDeath(slotOptions, registry);
       const report = await supervise(supervisor, request, terminal);
       const code = tell(report, args.json ? () => undefined : say);
       if (args.json) terminal.stderr.write(`${safeJson(summaryOf(report, code))}\n`);
@@ -106,7 +106,7 @@ function codeOf({ code, cause }: SupervisorError): number {
   return code === 'SPAWN_FAILED' && !NO_ROOM.has(refusal) ? NOT_STARTED : REFUSED;
 }
 
-function slotWishOf(args: Arguments): SlotWish | undefined {
+function slotOptionsOf(args: Arguments): SlotOptions | undefined {
   const concurrency = countOf('concurrency', args.text('concurrency'), 1);
   const waitMs = durationOf('wait', args.text('wait'));
   if (concurrency === undefined && waitMs === undefined) return undefined;

@@ -13,7 +13,7 @@ const POLL_MS = 100;
 const TRY_AGAIN = 75;
 
 /** A request for one of the `concurrency` slots for commands of a kind. */
-export interface SlotWish {
+export interface SlotOptions {
   readonly kind: string;
   readonly concurrency: number;
   /** @default no limit */
@@ -27,7 +27,7 @@ export interface SlotWish {
  * @throws Refusal when the wait has taken longer than `waitMs`
  */
 export async function takeSlot(
-  { kind, concurrency, waitMs = Number.POSITIVE_INFINITY }: SlotWish,
+  { kind, concurrency, waitMs = Number.POSITIVE_INFINITY }: SlotOptions,
   { os, stateDir }: Registry,
   say: (text: string) => void,
 ): Promise<HeldLock> {
@@ -59,7 +59,7 @@ export async function takeSlot(
  * @throws Refusal when the wait has taken longer than `waitMs`
  */
 export async function awaitDeath(
-  { kind, waitMs = Number.POSITIVE_INFINITY }: SlotWish,
+  { kind, waitMs = Number.POSITIVE_INFINITY }: SlotOptions,
   registry: Registry,
 ): Promise<void> {
   const { os } = registry;

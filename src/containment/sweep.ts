@@ -5,7 +5,7 @@ import { removeOldDays } from '../store/daily-log.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
-import type { Endable } from '../tree/termination.ts';
+import type { EndableProcess } from '../tree/termination.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
 import type { RecoveryContext } from './context.ts';
 import { findKept } from './kept.ts';
@@ -14,7 +14,7 @@ import { recover } from './recovery.ts';
 import { removeStaleFiles } from './stale-files.ts';
 
 /** A process that survived its termination. */
-export interface Overdue extends Pick<Endable, 'end'> {
+export interface OverdueProcess extends Pick<EndableProcess, 'end'> {
   readonly record: { readonly id: string };
   readonly tree: Pick<ProcessTree, 'liveMembers'>;
 }
@@ -23,7 +23,7 @@ export interface Overdue extends Pick<Endable, 'end'> {
 export interface OwnProcesses {
   /** Returns the ids of the records that are still of use. */
   known(): readonly string[];
-  readonly overdue: readonly Overdue[];
+  readonly overdue: readonly OverdueProcess[];
   /** The trees of the processes that are alive now. */
   readonly trees: readonly Pick<ProcessTree, 'membersIn'>[];
   /** If true, the state directory is neither read nor changed. */
@@ -103,7 +103,7 @@ function removeOld(context: RecoveryContext): string[] {
   return removeOldRestarts(context, retention);
 }
 
-async function endAgain(live: Overdue, dryRun: boolean) {
+async function endAgain(live: OverdueProcess, dryRun: boolean) {
   const { id } = live.record;
   const reason = 'it survived its end';
   const members = await live.tree.liveMembers();

@@ -70,7 +70,7 @@ export class Refusals {
     const what = pid === undefined ? 'was not started' : `(pid ${pid}) is not ready`;
     return this.#error(
       'ALREADY_RUNNING',
-      `${this.#name} ${what}: ${wishOf(this.#options.ready)} is held by ${nameListeners(listeners)}, which is not it. End that, or choose another one.`,
+      `${this.#name} ${what}: ${readinessOf(this.#options.ready)} is held by ${nameListeners(listeners)}, which is not it. End that, or choose another one.`,
       { ...(pid === undefined ? {} : { pid }), holders: listeners ?? [] },
     );
   }
@@ -106,7 +106,7 @@ export class Refusals {
     const { timeoutMs, ready } = this.#options;
     return this.#error(
       'READY_TIMEOUT',
-      `${this.#name} (pid ${pid}) was not ready within ${timeoutMs} ms: ${wishOf(ready)}.${whyNot(cause)} It is still starting, and was left to it: call again, or wait longer ("timeoutMs").`,
+      `${this.#name} (pid ${pid}) was not ready within ${timeoutMs} ms: ${readinessOf(ready)}.${whyNot(cause)} It is still starting, and was left to it: call again, or wait longer ("timeoutMs").`,
       { pid, state: 'warming' },
       cause,
     );
@@ -128,7 +128,7 @@ export class Refusals {
     const why = whyNot(cause);
     return this.#error(
       'READY_TIMEOUT',
-      `${this.#name} (pid ${pid}) was not ready within ${limitMs} ms: ${wishOf(ready)}.${why} ${fate}${tail}`,
+      `${this.#name} (pid ${pid}) was not ready within ${limitMs} ms: ${readinessOf(ready)}.${why} ${fate}${tail}`,
       data,
       cause,
     );
@@ -159,7 +159,7 @@ function whyNot(cause: unknown): string {
   return cause === undefined ? '' : ` The check failed with: ${String(cause)}.`;
 }
 
-function wishOf(ready: Ready): string {
+function readinessOf(ready: Ready): string {
   if ('port' in ready) return `port ${ready.port}`;
   if ('socket' in ready) return `socket ${ready.socket}`;
   if ('url' in ready) return ready.url;

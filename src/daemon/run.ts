@@ -70,39 +70,39 @@ export async function runAsDaemon(
   options?: RunAsDaemonOptions,
 ): Promise<Daemon> {
   parseInput(supervisorOnly, supervisor, 'runAsDaemon', 'supervisor');
-  const wish = parseInput(runOptions, options, 'runAsDaemon');
+  const checked = parseInput(runOptions, options, 'runAsDaemon');
   const { os } = supervisor.internals;
   const note = readLaunchNote(os);
-  const { pidFile, name, version, socket } = { ...note, ...definedOnly(wish) };
+  const { pidFile, name, version, socket } = { ...note, ...definedOnly(checked) };
   if (pidFile === undefined) throw noPidFile();
   // A daemon survives the end of its terminal. Ignore SIGHUP before the pid file shows this process to
   // others.
   os.onSignal('SIGHUP', () => undefined);
   const path = resolve(pidFile);
   const file = await claimPidFile(path, { name, version, socket }, os);
-  return new RunningDaemon(supervisor, os, path, file, wish);
+  return new RunningDaemon(supervisor, os, path, file, checked);
 }
 
-type RunWish = z.output<typeof runOptions>;
+type RunOptions = z.output<typeof runOptions>;
 
 class RunningDaemon implements Daemon {
   readonly pidFile: string;
   readonly #supervisor: Supervisor;
   readonly #os: Os;
   readonly #file: PidFile;
-  readonly #wish: RunWish;
+  readonly #options: RunOptions;
   readonly #uninstall: (() => void)[];
   readonly #stopped = Promise.withResolvers<void>();
   #isEnding = false;
   #pendingHook = false;
 
-  constructor(supervisor: Supervisor, os: Os, path: string, file: PidFile, wish: RunWish) {
+  constructor(supervisor: Supervisor, os: Os, path: string, file: PidFile, options: RunOptions) {
     this.#supervisor = supervisor;
     this.#os = os;
     this.pidFile = path;
     this.#file = file;
-    this.#wish = wish;
-    const { finishMs, deadlineMs } = wish;
+    this.#options = options;
+    const { finishMs, deadlineMs } = options;
     this.#uninstall = [
       supervisor.on('stopped', () => {
         this.#stopped.resolve();
@@ -117,7 +117,7 @@ class RunningDaemon implements Daemon {
   }
 
   async stop(): Promise<EndReport> {
-    const { finishMs, deadlineMs } = this.#wish;
+    const { finishMs, deadlineMs } = this.#options;
     this.#isEnding = true;
     const report = await this.#supervisor.stop({ finishMs, deadlineMs });
     this.#leave();
@@ -127,11 +127,15 @@ class RunningDaemon implements Daemon {
 
   async #hook(signal: HostSignal): Promise<void> {
     this.#isEnding = true;
-    this.#pendingHook = this.#wish.hook !== undefined;
-    if (this.#wish.hook === undefined) return;
+    this.#pendingHook = this.#options.hook !== undefined;
+    if (this.#options.hook === undefined) return;
     // The pid file stays until the hook is done, so that no successor starts before.
     try {
-      await within(HOOK_MS, Promise.resolve(signal).then(this.#wish.hook), this.#os.clock.running);
+      await within(
+        HOOK_MS,
+        Promise.resolve(signal).then(this.#options.hook),
+        this.#os.clock.running,
+      );
     } finally {
       this.#pendingHook = false;
     }

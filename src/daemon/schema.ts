@@ -9,7 +9,7 @@ const DEFAULT_BOOT_MS = 60_000;
 
 const ready = z.pipe(
   exactlyOneWay(z.strictObject(readyFields())),
-  z.transform((wish) => waysOf(wish)),
+  z.transform((input) => waysOf(input)),
 );
 
 const callback = <F>() =>

@@ -97,7 +97,7 @@ export async function adopt(
     record,
     registry,
     ...(kept && { segment: kept.segment }),
-    onSeenDead: () => void watch.look(),
+    onTreeGone: () => void watch.look(),
   });
   s.live.set(p.id, p);
   // Finds its descendants now: after its exit their link to it may be lost.

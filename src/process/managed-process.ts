@@ -65,7 +65,7 @@ export interface RunningParts {
   readonly segment?: string;
   readonly budget?: Budget;
   /** Called when a termination has found no live member of the tree. */
-  readonly onSeenDead?: () => void;
+  readonly onTreeGone?: () => void;
 }
 
 /** One process from its request to the death of its tree. */
@@ -112,12 +112,12 @@ export class ManagedProcess {
   /** Another host may run its conversation by now: nothing more is recorded of this process. */
   isForfeit = false;
   /** True if the last termination found no live member, perhaps before the exit was reported. */
-  seenDead: boolean | undefined;
+  isTreeGone: boolean | undefined;
   readonly #context: ProcessContext;
   #refuseQueued: (error: SupervisorError) => void = () => undefined;
   #ending: Termination | undefined;
   #killedByCaller = false;
-  #onSeenDead: (() => void) | undefined;
+  #onTreeGone: (() => void) | undefined;
   #lookAgain: () => void = () => undefined;
 
   /** `held`: a slot that the caller already has. */
@@ -152,7 +152,7 @@ export class ManagedProcess {
     this.record = record;
     this.registry = registry;
     this.budget = parts.budget;
-    this.#onSeenDead = parts.onSeenDead;
+    this.#onTreeGone = parts.onTreeGone;
     this.startedAtMs = os.clock.monotonicMs();
     this.gaps = os.clock.running.watch();
     this.oomWatch = os.oomKills?.watch(record.pid);
@@ -195,7 +195,7 @@ export class ManagedProcess {
 
   /** True if the process survived its termination; the next sweep tries again. */
   get survived(): boolean {
-    return this.seenDead === false;
+    return this.isTreeGone === false;
   }
 
   /** Tells if a hard cap may count it: adopted processes and kept ones are not ours to bound. */
@@ -259,14 +259,14 @@ export class ManagedProcess {
     this.cause ??= cause;
     if (this.running() && !this.ending)
       emit('ending', { ...this.subject, pid: this.record.pid, cause: this.cause, reason });
-    const survivors = this.kept ? [] : await this.climbDown(options);
+    const survivors = this.kept ? [] : await this.terminateTree(options);
     const ended = survivors.length === 0 ? [await this.handle.exited] : [];
     const unproven = this.tree.denied.map((member) => refusedSignal(member));
     return { ended, survivors, unproven, durationMs: os.clock.monotonicMs() - beganMs };
   }
 
   /** Starts a termination of the tree, or hurries the running one; resolves to the survivors. */
-  async climbDown(options: EndOptions = {}): Promise<readonly Survivor[]> {
+  async terminateTree(options: EndOptions = {}): Promise<readonly Survivor[]> {
     const { os, emit, options: defaults } = this.#context;
     if (this.#ending !== undefined) {
       this.#ending.hurry(options);
@@ -278,10 +278,10 @@ export class ManagedProcess {
         // The termination is over: a caller who wants the survivors ended starts a new one.
         this.#ending = undefined;
         if (this.state === 'ending') this.state = this.running() ? 'running' : 'exited';
-        this.seenDead = survivors.length === 0;
-        if (this.seenDead) {
+        this.isTreeGone = survivors.length === 0;
+        if (this.isTreeGone) {
           this.#lookAgain();
-          this.#onSeenDead?.();
+          this.#onTreeGone?.();
         } else emit('survivors', { ...this.subject, survivors: this.#name(survivors) });
       });
     }

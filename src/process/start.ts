@@ -205,7 +205,7 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
   const oomKilled = mayBeOomKill(code, signal, context) && p.oomWatch?.claim() === true;
   const verdict = classifyExit(code, signal, { ...context, oomKilled });
   // A running termination finds the members itself, and leaves no leftovers.
-  const wasEnding = p.ending || p.seenDead === true;
+  const wasEnding = p.ending || p.isTreeGone === true;
   // Before the exit is reported: a caller who ends the process from then on must not end kept leftovers.
   p.kept = !wasEnding && (p.request.leftovers ?? s.options.leftovers) === 'keep';
   p.exit(code, signal);
@@ -255,7 +255,7 @@ function endLeftovers(s: Supervision, p: ManagedProcess, processes: readonly Pro
   const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
   if (p.kept) p.registry.keep(p.id);
   s.emit('leftovers', { ...p.subject, processes, action, advice });
-  if (!p.kept) void p.climbDown();
+  if (!p.kept) void p.terminateTree();
 }
 
 /** Refuses a request: no process is started for it. */

@@ -27,15 +27,15 @@ export const readyFields = () => ({
   stdout: z.optional(z.instanceof(RegExp, { error: 'must be a regular expression' })),
 });
 
-type Wish = Readonly<Partial<Record<(typeof WAYS)[number] | 'host', unknown>>>;
+type ReadyInput = Readonly<Partial<Record<(typeof WAYS)[number] | 'host', unknown>>>;
 
 /** Refuses a readiness with none of these fields, or with several. */
-export function exactlyOneWay<S extends z.ZodMiniType<Wish>>(schema: S): S {
+export function exactlyOneWay<S extends z.ZodMiniType<ReadyInput>>(schema: S): S {
   return schema.check(
-    z.refine((wish: Wish) => WAYS.filter((way) => wish[way] !== undefined).length === 1, {
+    z.refine((input: ReadyInput) => WAYS.filter((way) => input[way] !== undefined).length === 1, {
       error: `must have exactly one of ${WAYS.join(', ')}`,
     }),
-    z.refine(({ host, port }: Wish) => host === undefined || port !== undefined, {
+    z.refine(({ host, port }: ReadyInput) => host === undefined || port !== undefined, {
       error: 'must come with a port',
       path: ['host'],
     }),
@@ -43,7 +43,7 @@ export function exactlyOneWay<S extends z.ZodMiniType<Wish>>(schema: S): S {
 }
 
 /** Keeps only the field that was given, by which the variants are told apart. */
-export function waysOf(wish: Wish): Ready {
-  const named = Object.entries(wish).filter(([, value]) => value !== undefined);
+export function waysOf(input: ReadyInput): Ready {
+  const named = Object.entries(input).filter(([, value]) => value !== undefined);
   return Object.fromEntries(named) as unknown as Ready;
 }

@@ -71,7 +71,7 @@ const ready = () =>
         timeoutMs: z._default(durationMs().check(z.minimum(1)), 30_000),
       }),
     ),
-    z.transform(({ timeoutMs, ...wish }) => ({ by: waysOf(wish), timeoutMs })),
+    z.transform(({ timeoutMs, ...input }) => ({ by: waysOf(input), timeoutMs })),
   );
 
 const definition = z

@@ -176,12 +176,12 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
   return { ...options, ...findStateDir(options.stateDir, os) };
 }
 
-/** @internal The folder that was named, by the caller or by the operator, or the platform's own. */
+/** @internal Finds the state directory: the caller's, the operator's, or the platform's own. */
 export function findStateDir(
-  wish: string | undefined,
+  requested: string | undefined,
   os: Os,
 ): Pick<ResolvedOptions, 'stateDir' | 'homeless'> {
-  const named = wish ?? (os.environment()['AGENT_SUPERVISOR_STATE_DIR'] || undefined);
+  const named = requested ?? (os.environment()['AGENT_SUPERVISOR_STATE_DIR'] || undefined);
   if (named !== undefined) return { stateDir: resolve(named) };
   const fallback = os.stateFallback?.(STATE_FOLDER);
   const stateDir = resolve(fallback?.path ?? join(os.stateHome(), STATE_FOLDER));

@@ -45,7 +45,7 @@ export interface Run {
 }
 
 /** The parts of a process that a run needs. */
-export interface Attempted {
+export interface AttemptProcess {
   readonly id: string;
   readonly killed: boolean;
   readonly stdout: Readable;
@@ -70,7 +70,7 @@ export interface RunContext {
   /** The caller's. */
   readonly signal: AbortSignal | undefined;
   random(): number;
-  attempt(attempt: RunAttempt): Attempted | PromiseLike<Attempted>;
+  attempt(attempt: RunAttempt): AttemptProcess | PromiseLike<AttemptProcess>;
   /** Tells if this host has asked for the end of a process; known until its exit has been told. */
   wasAsked(id: string): boolean;
   restarting(event: SupervisorEvents['restarting']): void;
@@ -92,7 +92,7 @@ export class SupervisedRun implements Run {
   readonly #ends: ExitReport[] = [];
   readonly #settle: PromiseWithResolvers<RunReport>;
   #restarts = 0;
-  #process: Attempted | undefined;
+  #process: AttemptProcess | undefined;
   /** Why it starts nothing more. */
   #over: unknown;
   #wake: () => void = () => undefined;
@@ -237,7 +237,7 @@ export class SupervisedRun implements Run {
 }
 
 /** Only the attempt sees the process: what it does not read by a turn after the start, nobody reads. */
-async function drainUnread({ started, stdout }: Attempted): Promise<void> {
+async function drainUnread({ started, stdout }: AttemptProcess): Promise<void> {
   await started.catch(() => undefined);
   await turnOfLoop();
   if (stdout.readableFlowing === null) stdout.resume();
@@ -247,7 +247,7 @@ function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as Partial<PromiseLike<T>> | undefined)?.then === 'function';
 }
 
-function assertProcess(process: Attempted | undefined): void {
+function assertProcess(process: AttemptProcess | undefined): void {
   if (isPromiseLike(process?.exited) && typeof process?.terminate === 'function') return;
   throw new SupervisorError(
     'INVALID_OPTIONS',

@@ -1,6 +1,6 @@
 import type { Clock } from '../os/clock.ts';
 import type { EndReport, ExitReport } from '../reports.ts';
-import { type Endable, type EndOptions, endAll } from '../tree/termination.ts';
+import { type EndableProcess, type EndOptions, endAll } from '../tree/termination.ts';
 
 export interface ShutdownOptions {
   /** Time for which running processes may finish by themselves, in ms. */
@@ -12,12 +12,12 @@ export interface ShutdownOptions {
 /** The end of everything that runs: by itself for a while, then by the ladder. */
 export class Shutdown {
   readonly done: Promise<EndReport>;
-  readonly #live: ReadonlyMap<string, Endable>;
+  readonly #live: ReadonlyMap<string, EndableProcess>;
   readonly #clock: Clock;
   #ladder: EndOptions;
   #endFinish: () => void = () => undefined;
 
-  constructor(live: ReadonlyMap<string, Endable>, clock: Clock, options: ShutdownOptions) {
+  constructor(live: ReadonlyMap<string, EndableProcess>, clock: Clock, options: ShutdownOptions) {
     this.#live = live;
     this.#clock = clock;
     this.#ladder = { deadlineMs: options.deadlineMs };
@@ -28,7 +28,7 @@ export class Shutdown {
   hurry(options: EndOptions): void {
     this.#ladder = { ...this.#ladder, ...options };
     this.#endFinish();
-    for (const live of this.#live.values()) if (live.ending) void live.climbDown(options);
+    for (const live of this.#live.values()) if (live.ending) void live.terminateTree(options);
   }
 
   async #run({ finishMs, reason }: ShutdownOptions): Promise<EndReport> {
@@ -49,7 +49,7 @@ export class Shutdown {
     return { ...rest, ended, durationMs: this.#clock.monotonicMs() - beganMs };
   }
 
-  #mortal(): Endable[] {
+  #mortal(): EndableProcess[] {
     return [...this.#live.values()].filter((live) => !live.outlivesHost);
   }
 }

@@ -162,14 +162,14 @@ export class Termination {
 }
 
 /** A live process, as far as ending it goes. */
-export interface Endable {
+export interface EndableProcess {
   /** Settles when it and its tree are gone. */
   readonly exited: Promise<ExitReport>;
   readonly ending: boolean;
   /** Meant to live on when everything else is ended. */
   readonly outlivesHost: boolean;
   end(cause: ExitCause, options: EndOptions, reason: string | undefined): Promise<EndReport>;
-  climbDown(options: EndOptions): Promise<unknown>;
+  terminateTree(options: EndOptions): Promise<unknown>;
 }
 
 /**
@@ -178,7 +178,7 @@ export interface Endable {
  * Each begins its way down the ladder before those that started earlier.
  */
 export async function endAll(
-  inStartOrder: Iterable<Endable>,
+  inStartOrder: Iterable<EndableProcess>,
   cause: ExitCause,
   reason: string | undefined,
   clock: Clock,

@@ -9,11 +9,11 @@ const QUESTION = /^(?:What|How|Whether|Who|Which)\b/;
 /** Words that this project once used for what the field has a word for, alone or in a longer name. */
 const PRIVATE_WORDS = new Set([
   ...['asker', 'bookkeeping', 'corridor', 'desk', 'dialect', 'estate', 'foundation', 'gate'],
-  ...['passage', 'patient', 'persistent', 'speaker', 'spender', 'traffic', 'visit'],
+  ...['passage', 'patient', 'persistent', 'speaker', 'spender', 'traffic', 'visit', 'wish'],
 ]);
 /** Names of the same kind that are ordinary words, or several. */
 const PRIVATE_NAMES =
-  /\b(?:Deed|EndTarget|HandleControls|LiveContext|LiveParts|ownPool|QueueContext|Sequel|StartContext|TiedQuery|treeDeath|WayBack)\b/g;
+  /\b(?:Attempted|climbDown|Deed|Endable|EndTarget|HandleControls|LiveContext|LiveParts|Overdue|ownPool|QueueContext|seenDead|Sequel|StartContext|TiedQuery|treeDeath|WayBack)\b/g;
 
 function docCommentsOf(source: string): string[] {
   const blocks = source.matchAll(/\/\*\*\s([\s\S]*?)\*\//g);
