@@ -12,7 +12,7 @@ import { isOver } from '../tree/identity.ts';
 /** The state of a pid file. */
 export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
 
-/** The state of a pid file, with its content. */
+/** @internal The state of a pid file, with its content. */
 export type PidFileView =
   | { readonly state: 'missing' }
   /**
@@ -31,7 +31,7 @@ export type PidFileView =
 /** Time for another process to finish a half-written file, where files cannot be created whole. */
 const TORN_MS = 50;
 
-/** Reads a pid file and judges the process that it names. A corrupt file is moved aside. */
+/** @internal Reads a pid file and judges the process that it names. A corrupt file is moved aside. */
 export async function inspectPidFile(path: string, os: Os): Promise<PidFileView> {
   let reading = readPidFile(path, os);
   if (reading.found === 'corrupt') {

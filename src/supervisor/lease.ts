@@ -7,6 +7,7 @@ import type { SupervisedProcess } from '../process/handle.ts';
 import { abortSignal, type SpawnRequest, sessionId } from '../process/request.ts';
 import type { HookDefaults, HookOptions, SpawnHook } from './requests.ts';
 
+/** @internal */
 export interface LeaseParts {
   readonly slot: Slot;
   readonly sessionId: string | undefined;

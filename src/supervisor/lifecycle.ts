@@ -35,6 +35,7 @@ export const stopOptions = z.lazy(() =>
 /** The state of a supervisor: it is `new` until its first start or spawn. */
 export type SupervisorState = 'new' | 'running' | 'stopping' | 'stopped';
 
+/** @internal */
 export interface LifecycleParts {
   readonly os: Os;
   readonly emit: Emit;
@@ -54,7 +55,7 @@ const NO_INIT =
   'This host is pid 1: descendants that lose their parent become its children, and as nobody reaps them they stay zombies in the process table. Run it under an init: docker run --init, tini or dumb-init.';
 
 /**
- * The one state machine of a supervisor: `new`, `running`, `stopping`, `stopped`, and `new` again.
+ * @internal The one state machine of a supervisor: `new`, `running`, `stopping`, `stopped`, and `new` again.
  * Its registry is open while it is `running` or `stopping`.
  */
 export class Lifecycle {

@@ -65,7 +65,7 @@ const limitedRequest = z.lazy(() =>
 
 type Rules = Pick<ResolvedOptions, 'limits' | 'session'>;
 
-/** Checks a request on its own and against the supervisor's options. */
+/** @internal Checks a request on its own and against the supervisor's options. */
 export function checkRequest(input: SpawnRequest, rules: Rules, subject: string): CheckedRequest {
   const request = parseInput(limitedRequest, input, subject, 'request');
   const limits = consistentLimits(request, rules, subject);
@@ -74,7 +74,7 @@ export function checkRequest(input: SpawnRequest, rules: Rules, subject: string)
   return { ...request, limits: stdout && stderr ? limits : { ...limits, startupMs: null } };
 }
 
-/** Checks the defaults of a spawn hook, which are the same for each of its processes. */
+/** @internal Checks the defaults of a spawn hook, which are the same for each of its processes. */
 export function checkHookDefaults(defaults: HookDefaults, rules: Rules): void {
   consistentLimits(parseInput(spawnDefaults, defaults, 'spawnHook'), rules, 'spawnHook');
 }

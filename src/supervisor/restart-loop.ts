@@ -44,7 +44,7 @@ export interface Run {
   stop(): Promise<RunReport>;
 }
 
-/** The parts of a process that a run needs. */
+/** @internal The parts of a process that a run needs. */
 export interface AttemptProcess {
   readonly id: string;
   readonly killed: boolean;
@@ -55,12 +55,13 @@ export interface AttemptProcess {
   terminate(): Promise<unknown>;
 }
 
-/** The restarts of a run without a name: nobody asks for them when its host is gone. */
+/** @internal The restarts of a run without a name: nobody asks for them when its host is gone. */
 export function budgetInMemory(): RestartBudget {
   const restartedAt: number[] = [];
   return { read: () => restartedAt, add: (at) => restartedAt.push(at) };
 }
 
+/** @internal */
 export interface RunContext {
   readonly name: string | undefined;
   readonly sessionId: string | undefined;
@@ -84,7 +85,7 @@ interface End {
   readonly asked: boolean;
 }
 
-/** One process at a time, and the next one when it has crashed. */
+/** @internal One process at a time, and the next one when it has crashed. */
 export class SupervisedRun implements Run {
   readonly done: Promise<RunReport>;
   readonly #context: RunContext;

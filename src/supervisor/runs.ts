@@ -45,6 +45,7 @@ const runAttempt = z.lazy(() =>
   }),
 );
 
+/** @internal */
 export interface RunsParts {
   readonly os: Os;
   readonly emit: Emit;
@@ -55,7 +56,7 @@ export interface RunsParts {
   assertUsable(): void;
 }
 
-/** The runs of a supervisor that are not over. */
+/** @internal The runs of a supervisor that are not over. */
 export class Runs {
   readonly #parts: RunsParts;
   readonly #runs = new Set<SupervisedRun>();

@@ -49,7 +49,16 @@ const SUBPATHS = [
     'testing',
     [
       ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
-      ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'hang', 'killHost', 'matchers'],
+      ...[
+        'exit',
+        'expectNoLeaks',
+        'fail',
+        'fakeAgent',
+        'fakeProgram',
+        'hang',
+        'killHost',
+        'matchers',
+      ],
       ...['misbehave', 'result', 'say', 'send', 'useTool'],
     ],
   ],
