@@ -5,7 +5,6 @@ import { resolve } from 'node:path';
 import type { Plugin } from 'rolldown';
 
 const ESM = '\0builtin:';
-const COMMONJS = '\0builtin-required:';
 const LOADER = resolve('src/os/builtin.ts');
 const NAME = /^(?!default$)[a-z_$][\w$]*$/i;
 
@@ -15,22 +14,17 @@ export const builtins: Plugin = {
   resolveId: {
     order: 'pre',
     handler(source, importer = '', { kind }) {
-      // The loader's own is for old versions of Bun.
-      if (!isBuiltin(source) || importer === LOADER) return null;
-      return (kind === 'require-call' ? COMMONJS : ESM) + source;
+      // The loader's own is for old versions of Bun; a CommonJS module's becomes an import of its own.
+      if (!isBuiltin(source) || importer === LOADER || kind === 'require-call') return null;
+      return ESM + source;
     },
   },
   load(id) {
-    const loader = JSON.stringify(LOADER);
-    if (id.startsWith(COMMONJS)) {
-      const name = JSON.stringify(id.slice(COMMONJS.length));
-      return `module.exports = require(${loader}).builtin(${name});`;
-    }
     if (!id.startsWith(ESM)) return null;
     const name = id.slice(ESM.length);
     const names = Object.keys(process.getBuiltinModule(name) ?? {}).filter((key) => NAME.test(key));
     return [
-      `import { builtin } from ${loader};`,
+      `import { builtin } from ${JSON.stringify(LOADER)};`,
       `const $it = /* @__PURE__ */ builtin(${JSON.stringify(name)});`,
       'const $read = (key) => $it[key];',
       'export default $it;',

@@ -5,7 +5,6 @@ import { basename, join, relative, resolve, sep } from 'node:path';
 import { type Plugin, type RolldownOutput, rolldown } from 'rolldown';
 import { esmExternalRequirePlugin } from 'rolldown/plugins';
 import * as mini from 'zod/mini';
-import { builtins } from './builtins.ts';
 
 /** A package of which something is in the bundle. */
 export interface BundledPackage {
@@ -85,7 +84,6 @@ export async function bundleThirdParty(): Promise<readonly BundledPackage[]> {
           resolveId: (id) => (id === ENTRY ? ENTRY : null),
           load: (id) => (id === ENTRY ? source() : null),
         },
-        builtins,
         withoutRequire,
       ],
       platform: 'node',

@@ -191,6 +191,15 @@ describe('the tarball', () => {
       );
     });
 
+    it('holds third-party files that each load by themselves', async () => {
+      const bundled = tarball.files.filter((path) => /^dist\/bundled\/[^/]+\.js$/.test(path));
+      expect(bundled.length).toBeGreaterThan(4);
+      for (const path of bundled) {
+        const url = join(consumer, 'node_modules/agent-supervisor', path);
+        await run(process.execPath, ['--input-type=module', '-e', `await import('${url}')`]);
+      }
+    });
+
     it('looks for no file beside it: any bundler can take it', async () => {
       const texts = await Promise.all(scripts().map(async (path) => [path, await read(path)]));
       const needy = texts.filter(([, text]) => /\bimport\.meta\b/.test(text ?? ''));
