@@ -1,5 +1,5 @@
-// Node's own modules without an import: the first `import 'node:fs'` of a process takes 15 ms, as the
-// names that an ES module has of it are read from getters, which load streams and more.
+// Node's own modules without an import: for an ES module's names of `node:fs`, Node reads its getters,
+// which load streams and more.
 import { isBuiltin } from 'node:module';
 import { resolve } from 'node:path';
 import type { Plugin } from 'rolldown';

@@ -47,8 +47,8 @@ export class HostRemains {
   /** Ends all processes that are proven to be the dead host's, within one shared grace. */
   async end({ politeMs, forcedMs }: Omit<GuardRequest, 'owner'>): Promise<TerminationOutcome> {
     const table = await this.#look();
-    for (const [pid, startTime] of this.#registered) this.#claim(pid, startTime, table);
-    this.#claimProven(table);
+    for (const [pid, startTime] of this.#registered) this.#addRegistered(pid, startTime, table);
+    this.#addMarked(table);
     const ladder = { stdinEofMs: 0, termMs: politeMs, killMs: forcedMs };
     const target = { running: () => false, endStdin: () => undefined, stdinEndedAtMs: undefined };
     return new Termination(this.#os, { ...target, tree: this }, ladder, {}).done;
@@ -69,7 +69,7 @@ export class HostRemains {
       this.#look(),
       ...known.map((tree) => sendTo(tree, signal, chosen)),
     ]);
-    const late = this.#claimProven(table).map((tree) => sendTo(tree, signal, chosen));
+    const late = this.#addMarked(table).map((tree) => sendTo(tree, signal, chosen));
     return [...found, ...(await Promise.all(late))].flat();
   }
 
@@ -82,7 +82,7 @@ export class HostRemains {
   }
 
   /** Adds the trees that a registration proves: the process itself, and what it left if it has exited. */
-  #claim(pid: number, startTime: string | undefined, table: ProcessTable): void {
+  #addRegistered(pid: number, startTime: string | undefined, table: ProcessTable): void {
     const leader = table.get(pid);
     // Windows reports a start time late, but still names the dead host as the parent.
     const provenStart =
@@ -98,7 +98,7 @@ export class HostRemains {
   }
 
   /** Adds the trees proven by cookie or tag that are not known yet; returns the new ones. */
-  #claimProven(table: ProcessTable): ProcessTree[] {
+  #addMarked(table: ProcessTable): ProcessTree[] {
     const ids = [...idsInCookies(this.#owner, table)].filter((id) => !this.#trees.has(id));
     const byCookie = ids.map((id) => this.#add(id, { pid: 0, startTime: undefined }));
     const tagged = [...table.values()].filter((entry) => this.#isTagged(entry));

@@ -95,11 +95,9 @@ export function treeOf(owner: string, { record, id, tag }: Candidate, os: Os): P
 
 /** Lists the ids of an owner's records in live processes' cookies, without those meant to live on. */
 export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
-  const claims = [...table.values()].flatMap(({ cookie }) => marksInCookie(cookie));
-  const own = claims.filter(
-    (claim) => claim.startsWith(`${owner}.`) && !claim.endsWith(KEPT_SUFFIX),
-  );
-  return new Set(own.map((claim) => claim.slice(owner.length + 1)));
+  const marks = [...table.values()].flatMap(({ cookie }) => marksInCookie(cookie));
+  const own = marks.filter((mark) => mark.startsWith(`${owner}.`) && !mark.endsWith(KEPT_SUFFIX));
+  return new Set(own.map((mark) => mark.slice(owner.length + 1)));
 }
 
 /** Lists trees known only by marks: cookies, or tags where the cookies are lost. */

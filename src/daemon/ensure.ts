@@ -9,11 +9,10 @@ import { whyTooOld } from '../os/runtime.ts';
 import { systemOs } from '../os/system.ts';
 import { awaitReady, type ReadyOutcome } from '../ready/await-ready.ts';
 import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
-import { createExclusive } from '../store/exclusive.ts';
 import { makeFolder } from '../store/files.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { logPath, spawnLockPath } from '../store/layout.ts';
-import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
+import { contentOf, holds } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
 import { timeLeftMs } from '../store/time-left.ts';
 import { cookieSegment } from '../tree/cookie.ts';
@@ -27,13 +26,14 @@ import {
   removeStaleSocket,
   treeOfDaemon,
 } from './handover.ts';
-import { inspectPidFile, type PidFileView } from './inspect.ts';
+import { inspectPidFile } from './inspect.ts';
 import { tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 import { removeHalfWritten, removeIfUnchanged } from './own-pid-file.ts';
 import { findPredecessor } from './predecessor.ts';
 import { Refusals } from './refusals.ts';
 import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
+import { settlePidFile } from './settle.ts';
 import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './start.ts';
 
 /** Longest time that a daemon may take to exit once it has removed its pid file. */
@@ -305,37 +305,14 @@ class Ensuring {
     return refusals.notReady(outcome, file.pid, mine);
   }
 
-  /** Records in the pid file that the daemon is ready, with its pid; `undefined` if it is gone. */
   async #settle(
     file: PidFile,
-    { holder }: ReadyOutcome,
+    outcome: ReadyOutcome,
     started: boolean,
   ): Promise<DaemonReport | undefined> {
     const { os, pidFile } = this.#parts;
-    const view = await inspectPidFile(pidFile, os);
-    const now = fileOf(view) ?? file;
-    if (view.state === 'alive' && now.starting === undefined)
-      return reportOf(now.pid, started, now.daemonVersion);
-    // The launched program may have exited and left the daemon to a child. The daemon is then the process
-    // that listens, or the oldest one of the tree.
-    const isAlive = view.state === 'alive' || (await judgeRecorded(now, os)) === 'alive';
-    const successor = isAlive ? undefined : await this.#oldest(now, holder);
-    if (!isAlive && successor === undefined) return undefined;
-    const { starting: _, boot: __, ...settled } = { ...now, ...successor };
-    const isOurs = contentOf(pidFile, os)?.cookie === file.cookie;
-    if (isOurs && removeIfUnchanged(pidFile, now, os))
-      createExclusive(pidFile, pidFileText(settled), crypto.randomUUID());
-    return reportOf(settled.pid, started, settled.daemonVersion);
-  }
-
-  async #oldest(file: PidFile, holder: number | undefined) {
-    const members = await treeOfDaemon(this.#parts.os, file).liveMembers();
-    const [first] = members.sort((a, b) => Number(a.startTime) - Number(b.startTime));
-    const member = members.find(({ pid }) => pid === holder) ?? first;
-    if (member === undefined) return undefined;
-    // The heartbeat of the process before says nothing about this one.
-    const heartbeat = file.claimed ? undefined : file.heartbeat;
-    return { pid: member.pid, startTime: member.startTime, claimed: undefined, heartbeat };
+    const settled = await settlePidFile(pidFile, file, outcome, os);
+    return settled && reportOf(settled.pid, started, settled.daemonVersion);
   }
 
   /** Ends the daemon that this call has started, and removes its pid file. */
@@ -384,8 +361,4 @@ class Ensuring {
 
 function isWarming(error: unknown): boolean {
   return isSupervisorError(error, 'READY_TIMEOUT') && error.data['state'] === 'warming';
-}
-
-function fileOf(view: PidFileView): PidFile | undefined {
-  return view.state === 'alive' || view.state === 'stale' ? view.file : undefined;
 }

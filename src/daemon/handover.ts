@@ -73,8 +73,8 @@ export async function endDaemon(file: PidFile, os: Os): Promise<readonly Process
  * runs.
  */
 export async function isInside({ pid, cookie }: PidFile, os: Os): Promise<boolean> {
-  const claims = marksInCookie(os.environment()[COOKIE_VARIABLE]);
-  if (cookie !== undefined && claims.includes(cookie)) return true;
+  const marks = marksInCookie(os.environment()[COOKIE_VARIABLE]);
+  if (cookie !== undefined && marks.includes(cookie)) return true;
   const read = await readerOf(os);
   const seen = new Set<number>();
   for (let at = os.identify().pid; at > 1 && !seen.has(at); at = read(at)?.ppid ?? 0) {

@@ -1,10 +1,8 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { type Clock, sliced } from './clock.ts';
 import type { Measured } from './cpu-shares.ts';
-
-/** More than the longest line of `/proc/PID/stat`. */
-const buffer = Buffer.allocUnsafeSlow(4096);
+import { readSmallFile } from './small-file.ts';
 
 /** Keys of the auxiliary vector (getauxval(3)). */
 const AT_PAGESZ = 6n;
@@ -30,10 +28,10 @@ export async function linuxUsage(
 ): Promise<ReadonlyMap<number, Measured>> {
   known ??= systemUnits();
   const measured = new Map<number, Measured>();
-  const uptimeMs = Number(read('/proc/uptime').split(' ', 1)[0]) * 1000;
+  const uptimeMs = Number(readSmallFile('/proc/uptime').split(' ', 1)[0]) * 1000;
   const rest = sliced(clock);
   for (const pid of pids) {
-    const one = parseUsage(read(`/proc/${pid}/stat`), uptimeMs, known);
+    const one = parseUsage(readSmallFile(`/proc/${pid}/stat`), uptimeMs, known);
     if (one !== undefined) measured.set(pid, one);
     await rest();
   }
@@ -60,19 +58,6 @@ export function parseUsage(
   const ageMs = Math.max(0, uptimeMs - start * tickMs);
   const isWhole = [cpuTimeMs, rssBytes, ageMs].every((value) => Number.isFinite(value));
   return isWhole ? { cpuTimeMs, rssBytes, ageMs } : undefined;
-}
-
-/** Returns a small file's text; `''` if it is gone or cannot be read. */
-function read(path: string): string {
-  let fd = -1;
-  try {
-    fd = openSync(path, 'r');
-    return buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0));
-  } catch {
-    return '';
-  } finally {
-    if (fd >= 0) closeSync(fd);
-  }
 }
 
 /** Page size and clock tick as the kernel tells this process; without that, the usual values. */

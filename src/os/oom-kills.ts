@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync } from 'node:fs';
 import type { Timers } from './running-time.ts';
+import { readSmallFile } from './small-file.ts';
 
 /** Follows one process, to tell whether the kernel killed it for want of memory. */
 export interface OomWatch {
@@ -124,23 +124,7 @@ export function parseOomKills(text: string): number | undefined {
   return count === undefined ? undefined : Number(count);
 }
 
-/** More than /proc/vmstat has. */
-const buffer = Buffer.allocUnsafeSlow(16 * 1024);
-
-/** Returns a small file's text; `''` if it is gone or cannot be read. */
-function read(path: string): string {
-  let fd = -1;
-  try {
-    fd = openSync(path, 'r');
-    return buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0));
-  } catch {
-    return '';
-  } finally {
-    if (fd >= 0) closeSync(fd);
-  }
-}
-
-const count = (counter: string): number | undefined => parseOomKills(read(counter));
+const count = (counter: string): number | undefined => parseOomKills(readSmallFile(counter));
 
 /** Reads the counters from `/proc` and `/sys/fs/cgroup`. */
 export function linuxOomCounters(): OomCounters {
@@ -148,7 +132,7 @@ export function linuxOomCounters(): OomCounters {
   let last: { readonly cgroups: string; readonly counter: string | undefined } | undefined;
   return {
     counterOf(pid) {
-      const cgroups = read(`/proc/${pid}/cgroup`);
+      const cgroups = readSmallFile(`/proc/${pid}/cgroup`);
       if (last?.cgroups !== cgroups) {
         const counter = countersFor(cgroups).find((each) => count(each) !== undefined);
         last = { cgroups, counter };

@@ -215,7 +215,7 @@ async function findAdoptable(
     ...(host === undefined ? [] : marksOfProcess(host)),
     ...(kept === undefined ? [] : Object.values(marksOf(kept.segment))),
   ];
-  const foreign = marksOfProcess(entry).find((claim) => !allowed.includes(claim));
+  const foreign = marksOfProcess(entry).find((mark) => !allowed.includes(mark));
   if (foreign !== undefined)
     refuse(`it bears the mark of another supervised process ("${foreign}")`);
   return { table, entry, kept };

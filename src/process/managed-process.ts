@@ -3,7 +3,7 @@ import type { Registry } from '../containment/registry.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
 import type { OomWatch } from '../os/oom-kills.ts';
-import type { Os, Usage } from '../os/os.ts';
+import type { Os } from '../os/os.ts';
 import type { GapWatch } from '../os/running-time.ts';
 import type { Budget } from '../policy/budget.ts';
 import type { ConversationLease, ConversationRequest } from '../policy/conversations.ts';
@@ -11,15 +11,7 @@ import type { StreamActivity } from '../policy/limits/limit.ts';
 import type { ProcessLimits } from '../policy/limits/limits.ts';
 import type { Slot } from '../policy/pool.ts';
 import type { Session } from '../policy/session.ts';
-import type {
-  EndReport,
-  ExitCause,
-  ExitReport,
-  ProcessInfo,
-  ProcessInspection,
-  ProcessName,
-  Survivor,
-} from '../reports.ts';
+import type { EndReport, ExitCause, ExitReport, ProcessInfo, Survivor } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { marksOf } from '../tree/marks.ts';
@@ -33,8 +25,6 @@ import { pipedOf } from './stdio-options.ts';
 const ENDING_SIGNALS: ReadonlySet<string> = new Set([
   ...['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGABRT'],
 ]);
-
-const NO_USAGE: Usage = { rssBytes: 0, cpuPercent: 0, cpuTimeMs: 0 };
 
 /** The parts of a supervisor that one process needs. */
 export interface ProcessContext {
@@ -368,21 +358,6 @@ export class ManagedProcess {
     // Only processes with a record are listed.
     const state = this.state as ProcessInfo['state'];
     return { id, pid, kind, sessionId, command, cwd, startedAt, state, holdsSlot: this.holdsSlot };
-  }
-
-  /** Adds the memory and CPU use of the tree, from a snapshot and a sample of its members. */
-  inspect(members: readonly ProcessName[], usage: ReadonlyMap<number, Usage>): ProcessInspection {
-    const total = (part: (of: Usage) => number): number =>
-      members.reduce((sum, { pid }) => sum + part(usage.get(pid) ?? NO_USAGE), 0);
-    return {
-      ...this.describe(),
-      ageMs: this.#context.os.clock.monotonicMs() - this.startedAtMs,
-      descendants: members
-        .filter(({ pid }) => pid !== this.record.pid)
-        .map(({ pid, command }) => ({ pid, command })),
-      rssBytes: total((of) => of.rssBytes),
-      cpuPercent: total((of) => of.cpuPercent),
-    };
   }
 
   readonly #onAbort = (): void => {

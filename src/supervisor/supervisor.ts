@@ -9,6 +9,7 @@ import { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import { type AdoptOptions, adopt, adoptOptions } from '../process/adopt.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
+import { inspectProcess } from '../process/inspection.ts';
 import { type SpawnRequest, sessionId } from '../process/request.ts';
 import type {
   EndReport,
@@ -225,10 +226,10 @@ export class Supervisor {
         members: await live.tree.liveMembers(),
       })),
     );
-    const usage = await this.#parts.os.sample(
-      trees.flatMap(({ members }) => members.map(({ pid }) => pid)),
-    );
-    return trees.map(({ live, members }) => live.inspect(members, usage));
+    const { os } = this.#parts;
+    const usage = await os.sample(trees.flatMap(({ members }) => members.map(({ pid }) => pid)));
+    const sample = { usage, nowMs: os.clock.monotonicMs() };
+    return trees.map(({ live, members }) => inspectProcess(live, members, sample));
   }
 
   /** Ends every process of a session and refuses what waits for it. */

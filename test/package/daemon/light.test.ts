@@ -39,16 +39,16 @@ describe('the entry', async () => {
     expect([...light.packages].sort()).toEqual([...nodes, 'zod/mini']);
   });
 
-  it('loads none of the stations that start or end anything', () => {
+  it('loads no folder that starts or ends anything', () => {
     const modules = inSource(light);
     expect(modules.filter((path) => path.startsWith('daemon/'))).toEqual([
       'daemon/find.ts',
       'daemon/index.ts',
       'daemon/inspect.ts',
     ]);
-    const stations = modules.filter((path) => !/^(?:os|daemon)\//.test(path));
+    const below = modules.filter((path) => !/^(?:os|daemon)\//.test(path));
     // Who is dead is judged here; nobody is signalled.
-    expect(stations).toEqual([
+    expect(below).toEqual([
       'containment/failure-detector.ts',
       'containment/file-heartbeats.ts',
       'containment/heartbeat.ts',

@@ -16,9 +16,14 @@ const it = base
     return new Promise<{ code: unknown; said: string }>((resolve) => {
       const args = ['--input-type=module', '-e', text];
       const env = { PATH: process.env['PATH'] ?? '', HOME: home };
-      execFile(process.execPath, args, { env, timeout: 30_000 }, (error, said) =>
-        resolve({ code: error?.code ?? 0, said: said.trim() }),
+      const { stdin, stderr } = execFile(
+        process.execPath,
+        args,
+        { env, timeout: 30_000 },
+        (error, said) => resolve({ code: error?.code ?? 0, said: said.trim() }),
       );
+      // A script that says on stderr that it waits is answered.
+      stderr?.once('data', () => stdin?.end('go'));
     });
   })
   .extend('stray', ({ marker }, { onCleanup }) => {
@@ -74,7 +79,10 @@ it.for([
   ['stop', 'await supervisor.stop({ finishMs: 300 });'],
   ['an abort', 'own.abort(); await agent.exited;'],
   ['its disposal', 'await supervisor.dispose();'],
-  ['nothing, until somebody kills it', `setTimeout(() => agent.kill('SIGKILL'), 300).unref();`],
+  [
+    'nothing, until somebody kills it',
+    `process.stdin.once('data', () => agent.kill('SIGKILL')).unref(); console.error('waiting');`,
+  ],
 ])('waits while a fake agent is ended by %s', { concurrent: true }, async ([, end], { script }) => {
   expect(await script(`${HANGING} ${end} ${KILLED}`)).toEqual(OVER);
 });

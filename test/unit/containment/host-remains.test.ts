@@ -6,9 +6,9 @@ import { HostRemains } from '../../../src/containment/host-remains.ts';
 const DEAD_HOST = 40;
 const GRACE = { politeMs: 100, forcedMs: 100 };
 
-function estateOn(os: FakeOs, tag?: string) {
-  const estate = new HostRemains(os, { owner: 'DeadOwnerOfTests', hostPid: DEAD_HOST, tag });
-  return { estate, end: () => os.clock.until(estate.end(GRACE)) };
+function remainsOn(os: FakeOs, tag?: string) {
+  const remains = new HostRemains(os, { owner: 'DeadOwnerOfTests', hostPid: DEAD_HOST, tag });
+  return { remains, end: () => os.clock.until(remains.end(GRACE)) };
 }
 
 describe('on Windows, of a dead host', () => {
@@ -17,8 +17,8 @@ describe('on Windows, of a dead host', () => {
     const leader = os.add({ ppid: DEAD_HOST });
     os.fork(os.fork(leader.pid).pid);
     const stranger = os.add();
-    const { estate, end } = estateOn(os);
-    estate.register(leader.pid, leader.startTime);
+    const { remains, end } = remainsOn(os);
+    remains.register(leader.pid, leader.startTime);
     expect(await end()).toEqual({ survivors: [], forced: true });
     expect(os.alive).toEqual([stranger.pid]);
     expect(os.log.filter((line) => line.startsWith('SIG'))).toEqual([]);
@@ -28,8 +28,8 @@ describe('on Windows, of a dead host', () => {
     const os = new FakeOs('win32');
     const leader = os.add({ ppid: DEAD_HOST });
     os.fork(os.fork(leader.pid).pid);
-    const { estate, end } = estateOn(os);
-    estate.register(leader.pid, leader.startTime);
+    const { remains, end } = remainsOn(os);
+    remains.register(leader.pid, leader.startTime);
     os.die(leader.pid);
     await end();
     expect(os.alive).toEqual([]);
@@ -39,8 +39,8 @@ describe('on Windows, of a dead host', () => {
     const os = new FakeOs('win32');
     const leader = os.add({ ppid: DEAD_HOST });
     const older = os.add({ ppid: leader.pid, startTime: '999' });
-    const { estate, end } = estateOn(os);
-    estate.register(leader.pid, leader.startTime);
+    const { remains, end } = remainsOn(os);
+    remains.register(leader.pid, leader.startTime);
     os.die(leader.pid);
     await end();
     expect(os.alive).toEqual([older.pid]);
@@ -50,8 +50,8 @@ describe('on Windows, of a dead host', () => {
     const os = new FakeOs('win32');
     const other = os.add({ ppid: 1 });
     const below = os.fork(other.pid);
-    const { estate, end } = estateOn(os);
-    estate.register(other.pid, '1');
+    const { remains, end } = remainsOn(os);
+    remains.register(other.pid, '1');
     await end();
     expect(os.alive).toEqual([other.pid, below.pid]);
   });
@@ -62,8 +62,8 @@ describe('on Windows, of a dead host', () => {
   ])('a process whose start time was not yet told %s', async (_what, ppid, isEnded) => {
     const os = new FakeOs('win32');
     const { pid } = os.add({ ppid });
-    const { estate, end } = estateOn(os);
-    estate.register(pid, undefined);
+    const { remains, end } = remainsOn(os);
+    remains.register(pid, undefined);
     await end();
     expect(os.alive).toEqual(isEnded ? [] : [pid]);
   });
@@ -71,8 +71,8 @@ describe('on Windows, of a dead host', () => {
   it('nobody is ended while no look is to be had', async () => {
     const os = new FakeOs('win32');
     const leader = os.add({ ppid: DEAD_HOST });
-    const { estate, end } = estateOn(os);
-    estate.register(leader.pid, leader.startTime);
+    const { remains, end } = remainsOn(os);
+    remains.register(leader.pid, leader.startTime);
     os.lookError = new Error('no PowerShell');
     await end();
     expect(os.log).toEqual([]);
@@ -87,8 +87,8 @@ describe('on a Unix without a shell, of a dead host', () => {
     const on = { SIGTERM: 'ignore' } as const;
     const leader = os.add({ ppid: 1, cookie, on });
     const away = os.add({ ppid: leader.pid, cookie, on });
-    const { estate, end } = estateOn(os);
-    estate.register(leader.pid, leader.startTime);
+    const { remains, end } = remainsOn(os);
+    remains.register(leader.pid, leader.startTime);
     expect(await end()).toEqual({ survivors: [], forced: true });
     expect(os.received(leader)).toEqual(['SIGTERM', 'SIGCONT', 'SIGKILL']);
     expect(os.received(away)).toEqual(['SIGTERM', 'SIGCONT', 'SIGKILL']);
@@ -101,7 +101,7 @@ describe('on a Unix without a shell, of a dead host', () => {
     os.afterLook = () => {
       if (os.looks === 2) os.add({ ppid: 1, cookie: 'DeadOwnerOfTests.2' });
     };
-    await estateOn(os).end();
+    await remainsOn(os).end();
     expect(os.received(first)).toEqual(['SIGTERM', 'SIGCONT', 'SIGKILL']);
     expect(os.alive).toEqual([]);
   });
@@ -117,7 +117,7 @@ describe('on a Unix without a shell, of a dead host', () => {
     const os = new FakeOs();
     const bearer = os.add({ ppid: 1, tags });
     os.fork(bearer.pid);
-    const { end } = estateOn(os, OWN);
+    const { end } = remainsOn(os, OWN);
     expect(await end()).toEqual({ survivors: [], forced: false });
     expect(os.alive).toEqual([]);
   });
@@ -132,21 +132,21 @@ describe('on a Unix without a shell, of a dead host', () => {
   ])('a tag %s proves nothing', async (_what, bearer) => {
     const os = new FakeOs();
     const { pid } = os.add({ ppid: 1, ...bearer });
-    await estateOn(os, OWN).end();
+    await remainsOn(os, OWN).end();
     expect(os.alive).toEqual([pid]);
   });
 
   it('a cookie proves a process whatever its tag says', async () => {
     const os = new FakeOs();
     os.add({ ppid: 1, tags: [even], cookie: 'DeadOwnerOfTests.1' });
-    await estateOn(os, OWN).end();
+    await remainsOn(os, OWN).end();
     expect(os.alive).toEqual([]);
   });
 
   it('tags prove nothing for an owner that has none', async () => {
     const os = new FakeOs();
     const { pid } = os.add({ ppid: 1, tags: [odd] });
-    await estateOn(os).end();
+    await remainsOn(os).end();
     expect(os.alive).toEqual([pid]);
   });
 
@@ -154,7 +154,7 @@ describe('on a Unix without a shell, of a dead host', () => {
     const os = new FakeOs();
     const parent = os.add({ ppid: 1, tags: [odd] });
     os.get(HOST_PID).ppid = parent.pid;
-    await estateOn(os, OWN).end();
+    await remainsOn(os, OWN).end();
     expect(os.alive).toEqual([parent.pid]);
   });
 });
