@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
+import { commandFile } from './built-sources.ts';
 import { type Area, CAN_CONTAIN, it as inArea } from './containment.ts';
 import { eventually, type Patience, type ProcessRow } from './process-table.ts';
 import { hasProgram } from './programs.ts';
@@ -13,7 +14,7 @@ import { hasProgram } from './programs.ts';
 const run = promisify(execFile);
 
 /** The command's main file. */
-export const MAIN = join(import.meta.dirname, '../src/cli/main.ts');
+export const MAIN = commandFile();
 
 export interface Outcome {
   /** As a shell reports it: 128 + n for a signal. */

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
 import type { SpawnRequest, SupervisorOptions } from '../src/index.ts';
 import type { HostCommand } from '../test/fixtures/hosts/contained.ts';
-import { compileCache } from './host.ts';
+import { compileCache, runtimeCommand } from './host.ts';
 import { CAN_UNSHARE, UNSHARE } from './pid-namespace.ts';
 import {
   endByIdentity,
@@ -88,14 +88,7 @@ export class ContainedHost {
 
   constructor(
     area: Area,
-    {
-      options,
-      runtime = process.execPath,
-      flags = [],
-      through = [],
-      script,
-      args: more = [],
-    }: HostOptions = {},
+    { options, runtime, flags = [], through = [], script, args: more = [] }: HostOptions = {},
   ) {
     this.area = area;
     const supervisorOptions = {
@@ -106,7 +99,7 @@ export class ContainedHost {
     };
     const command = [
       ...through,
-      runtime,
+      ...runtimeCommand(runtime),
       ...flags,
       resolve(HOSTS, script ?? 'contained.ts'),
       JSON.stringify(supervisorOptions),

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { sourceFlags } from './built-sources.ts';
 import { type Area, endAndConfirm } from './containment.ts';
 import { eventually, isAlive, readRow } from './process-table.ts';
 
@@ -10,7 +11,14 @@ const SCRIPT = join(import.meta.dirname, '../test/fixtures/hosts/generations.ts'
 
 /** Starts a chain of daemons, ends the first, and expects the others to live on. */
 export async function liveOn(area: Area, generations: number, isWashed: boolean): Promise<void> {
-  const args = [SCRIPT, 'daemon', String(generations), area.folder, ...(isWashed ? ['clear'] : [])];
+  const flags = [...sourceFlags(), SCRIPT];
+  const args = [
+    ...flags,
+    'daemon',
+    String(generations),
+    area.folder,
+    ...(isWashed ? ['clear'] : []),
+  ];
   const env = area.env;
   const first = spawn(process.execPath, args, { env, cwd: area.folder, stdio: 'ignore' });
   const pidOf = (left: number): string => join(area.folder, `alive-${left}`);

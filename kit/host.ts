@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { sourceFlags } from './built-sources.ts';
 import { type Program, type ProgramEnd, startProgram } from './start-program.ts';
 
 const FOLDER = join(import.meta.dirname, '../test/fixtures/hosts');
@@ -27,11 +28,16 @@ export function compileCache(): { NODE_COMPILE_CACHE?: string } {
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }
 
+/** The beginning of a host's command line: this Node with the bundled sources, or another runtime. */
+export function runtimeCommand(runtime = process.execPath): string[] {
+  return runtime === process.execPath ? [runtime, ...sourceFlags()] : [runtime];
+}
+
 /** Starts a script of test/fixtures/hosts, or of an absolute path, in a process of its own. */
 export function startHost(
   script: string,
-  { args, env, cwd, ipc, runtime = process.execPath, flags = [] }: HostOptions,
+  { args, env, cwd, ipc, runtime, flags = [] }: HostOptions,
 ): Program {
-  const command = [runtime, ...flags, resolve(FOLDER, script), ...args];
+  const command = [...runtimeCommand(runtime), ...flags, resolve(FOLDER, script), ...args];
   return startProgram(command, { env: { ...compileCache(), ...env }, cwd, ipc });
 }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { sourceFlags } from '../../../kit/built-sources.ts';
 import { GRACE_MS, LADDER } from '../../../kit/containment.ts';
 import type { FakeApi } from '../../../kit/fake-api.ts';
 import { endByMarker, eventually, findByMarker } from '../../../kit/process-table.ts';
@@ -25,6 +26,7 @@ async function busyHost(place: Place, options: object = {}) {
   const supervisorOptions = { stateDir: join(home, 'state'), ladder: LADDER, ...options };
   const args = [
     '--max-old-space-size=64',
+    ...sourceFlags(),
     HOST,
     JSON.stringify(supervisorOptions),
     JSON.stringify(toQuery(BUSY, place)),

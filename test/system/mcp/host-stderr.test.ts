@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect } from 'vitest';
+import { sourceFlags } from '../../../kit/built-sources.ts';
 import { eventually } from '../../../kit/process-table.ts';
 import { MARKER } from '../../../kit/scenarios.ts';
 import { it as base, CAN_WATCH } from '../../../kit/supervised.ts';
@@ -15,7 +16,9 @@ const WAYS = ['inherit', 'number', 'stream'] as const;
 const it = base.extend('host', ({ home, marker }, { onCleanup }) => {
   return (how: string) => {
     const env = { PATH: process.env['PATH'], HOME: home, [MARKER]: marker };
-    const child = spawn(process.execPath, [HOST, join(home, 'state'), how], { env });
+    const child = spawn(process.execPath, [...sourceFlags(), HOST, join(home, 'state'), how], {
+      env,
+    });
     const exited = once(child, 'close');
     const lines: string[] = [];
     let stderr = '';
