@@ -36,6 +36,19 @@ export function parseProcStat(text: string): BareProcess | undefined {
   };
 }
 
+/** The fields of `/proc/PID/stat` after the command, from the state on (field 3 of proc(5)). */
+export function statFields(text: string, count?: number): string[] {
+  return text.slice(text.lastIndexOf(')') + 2).split(' ', count);
+}
+
+/** Field 9 of proc(5), and linux/sched.h. */
+const [FLAGS, PF_KTHREAD] = [6, 0x00200000];
+
+/** True if this text of `/proc/PID/stat` is that of a kernel thread, which has no environment. */
+export function isKernelThread(text: string): boolean {
+  return (Number(statFields(text, FLAGS + 1)[FLAGS]) & PF_KTHREAD) !== 0;
+}
+
 /**
  * Reads the proportional set size from `/proc/PID/smaps_rollup`, in bytes; `undefined` if it is
  * missing.

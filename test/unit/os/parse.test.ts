@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { damaged } from '../../../kit/damage.ts';
 import { runs } from '../../../kit/property.ts';
-import { parseBootId, parseCim, parseProcStat, parsePs, parsePss } from '../../../src/os/parse.ts';
+import {
+  isKernelThread,
+  parseBootId,
+  parseCim,
+  parseProcStat,
+  parsePs,
+  parsePss,
+} from '../../../src/os/parse.ts';
 
 const FUZZ = runs(500);
 
@@ -337,6 +344,19 @@ describe('parseProcStat', () => {
     ['parentheses the wrong way round', `412 )node( S 411 412 412 ${TAIL} 8675`],
   ])('refuses %s', (_what, text) => {
     expect(parseProcStat(text)).toBeUndefined();
+  });
+});
+
+describe('isKernelThread', () => {
+  it.each([
+    [true, '2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 4 0 0 20 0 1 0 18 0 0'],
+    [true, '31 (kworker/0:1-events) I 2 0 0 0 -1 69238880 0 0 0 0 0 4 0 0 20 0 1 0 18 0 0'],
+    [false, '412 (cat) R 411 412 412 0 -1 4194560 102 0 0 0 0 0 0 0 20 0 1 0 2952406 3133440 407'],
+    [false, '412 (a) S 0 0 0 0 -1 2129984) R 411 412 412 0 -1 4194560 102 0 0 0 0 0 0 0 20 0 1'],
+    [false, '412 (cat'],
+    [false, ''],
+  ])('is %s for %s', (expected, text) => {
+    expect(isKernelThread(text)).toBe(expected);
   });
 });
 
