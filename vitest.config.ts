@@ -21,6 +21,12 @@ const SUFFIXES: Readonly<Record<string, string>> = {
   full: '{test,slow,full}',
 };
 
+const TIMEOUTS_MS: Readonly<Record<string, number>> = {
+  slow: 180_000,
+  lane: 180_000,
+  full: 600_000,
+};
+
 const WELL_COVERED = { lines: 95, branches: 90 };
 
 export default defineConfig(({ mode }) => ({
@@ -39,7 +45,7 @@ export default defineConfig(({ mode }) => ({
     pool: 'forks',
     // On two cores: a good part of each is waiting for others to die.
     maxWorkers: 3,
-    testTimeout: mode === 'full' ? 600_000 : 60_000,
+    testTimeout: TIMEOUTS_MS[mode] ?? 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
     retry: 0,

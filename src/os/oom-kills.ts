@@ -15,8 +15,8 @@ export interface OomCounters {
   read(counter: string): number | undefined;
 }
 
-/** A program that moves itself to another control group does it at its start. */
-const MOVED_AFTER_MS = [20, 200] as const;
+/** A program that moves itself to another control group does it at its start: pauses between looks. */
+const MOVED_AFTER_MS = [20, 180] as const;
 /**
  * A kill is forgotten after one to two of these. It was that of an unsupervised process, such as a
  * compiler that an agent has started.
@@ -51,12 +51,16 @@ export class OomKills {
       const counter = name === undefined || found.has(name) ? undefined : this.#hold(name);
       if (name !== undefined && counter !== undefined) found.set(name, counter);
     };
-    look();
-    const cancels = MOVED_AFTER_MS.map((ms) => this.#timers.after(ms, look));
+    let cancel = (): void => undefined;
+    const lookAfter = ([ms, ...later]: readonly number[]): void => {
+      look();
+      if (ms !== undefined) cancel = this.#timers.after(ms, () => lookAfter(later));
+    };
+    lookAfter(MOVED_AFTER_MS);
     return {
       claim: () => [...found].some(([name, counter]) => this.#claim(name, counter)),
       stop: () => {
-        for (const cancel of cancels) cancel();
+        cancel();
         for (const counter of found.values()) counter.watches--;
         found.clear();
       },

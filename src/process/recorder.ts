@@ -18,8 +18,9 @@ export function recordProcesses(on: On, live: ReadonlyMap<string, ManagedProcess
     if (process === undefined) return;
     running.set(id, process);
     const { registry, record, session } = process;
-    registry.history.started(registry.owner.instance, record);
     session?.started();
+    // No promise hangs on this line: the caller gets its handle first.
+    queueMicrotask(() => registry.history.started(registry.owner.instance, record));
   };
   on('started', begin);
   on('adopted', begin);
