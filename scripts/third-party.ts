@@ -11,6 +11,8 @@ export interface BundledPackage {
   readonly name: string;
   readonly version: string;
   readonly license: string;
+  /** Where it is installed: two versions of one package lie in two folders. */
+  readonly folder: string;
   /** The direct dependency that brings it. */
   readonly of: string;
 }
@@ -106,12 +108,11 @@ export async function bundleThirdParty(): Promise<readonly BundledPackage[]> {
         : [],
     );
     for (const folder of new Set(modules.flatMap(packageFolder))) {
-      const { version, ...manifest } = manifestOf(folder);
-      if (!packages.has(manifest.name))
-        packages.set(manifest.name, { ...manifest, version, of: name.replace(/\/.*/, '') });
+      if (packages.has(folder)) continue;
+      packages.set(folder, { ...manifestOf(folder), folder, of: name.replace(/\/.*/, '') });
     }
   }
-  const sorted = [...packages.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const sorted = [...packages.values()].sort((a, b) => (urlOf(a) < urlOf(b) ? -1 : 1));
   writeFileSync('THIRD-PARTY-LICENSES', licenses(sorted));
   writeFileSync('sbom.cdx.json', `${JSON.stringify(billOfMaterials(sorted), null, 2)}\n`);
   return sorted;
@@ -133,8 +134,7 @@ function manifestOf(folder: string): { name: string; version: string; license: s
 
 /** Each package with the text of its licence, which has to come with every copy. */
 function licenses(packages: readonly BundledPackage[]): string {
-  const texts = packages.map(({ name, version, license }) => {
-    const folder = join('node_modules', name);
+  const texts = packages.map(({ name, version, license, folder }) => {
     const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
     if (file === undefined) throw new Error(`${name} has no licence to bring along`);
     return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
@@ -171,9 +171,9 @@ function billOfMaterials(packages: readonly BundledPackage[]): unknown {
     version: 1,
     metadata: { component: component({ name, version, license }) },
     components: packages.map((one) => {
-      const [, digest = ''] = (locked.packages[`node_modules/${one.name}`]?.integrity ?? '').split(
-        'sha512-',
-      );
+      // A build elsewhere may find its packages by a link.
+      const path = one.folder.slice(one.folder.indexOf('node_modules/'));
+      const [, digest = ''] = (locked.packages[path]?.integrity ?? '').split('sha512-');
       const content = Buffer.from(digest, 'base64').toString('hex');
       return { ...component(one), scope: 'required', hashes: [{ alg: 'SHA-512', content }] };
     }),
