@@ -229,6 +229,7 @@ export interface FileGroup {
     | 'pid-file'
     | 'socket'
     | 'lock'
+    | 'share'
     | 'order'
     | 'folder'
     | 'half-written'

@@ -139,6 +139,7 @@ const fileKind = () =>
       'pid-file',
       'socket',
       'lock',
+      'share',
       'order',
       'clock',
       'folder',

@@ -21,6 +21,7 @@ export {
   type SupervisorOptions,
   supervisorOptions,
 } from './options.ts';
+export type { JoinMachine } from './parts.ts';
 
 /** @internal A service as its supervisor knows it. */
 export interface DefinedService {

@@ -72,6 +72,8 @@ export interface SupervisorOptions {
         concurrency?: number | undefined;
         /** Live processes of all kinds. Default: 10, or `concurrency` if that is more; the default does not count MCP servers and services. */
         hardCap?: number | undefined;
+        /** Slots of all hosts of this machine that share `stateDir`: an agent needs one beside its host's. The smallest number that a host names holds. Default: no limit. */
+        machineConcurrency?: number | undefined;
         /** Live processes of each kind, by its label; `'*'` is for each kind that is not named. Default: only `hardCap`. */
         hardCapPerKind?: Readonly<Record<string, number>> | undefined;
         /** The longest wait of `acquire` for a slot, in ms. @default 60_000 */

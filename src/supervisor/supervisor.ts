@@ -25,7 +25,7 @@ import type { SupervisorInternals } from './internals.ts';
 import { type AcquireOptions, acquireOptions, type SlotLease } from './lease.ts';
 import { type StopOptions, type SupervisorState, stopOptions } from './lifecycle.ts';
 import type { SupervisorOptions } from './options.ts';
-import { SupervisorParts } from './parts.ts';
+import { type JoinMachine, SupervisorParts } from './parts.ts';
 import type { HookDefaults, SpawnHook } from './requests.ts';
 import type { Run, RunAttempt } from './restart-loop.ts';
 import type { RunOptions } from './runs.ts';
@@ -49,8 +49,8 @@ export class Supervisor {
   #hostSignals: HostSignals | undefined;
 
   /** @internal Use `createSupervisor` or `getSupervisor`. */
-  constructor(options: SupervisorOptions = {}, os: Os = systemOs()) {
-    this.#parts = new SupervisorParts(this, options, os);
+  constructor(options: SupervisorOptions = {}, os: Os = systemOs(), join?: JoinMachine) {
+    this.#parts = new SupervisorParts(this, options, os, join);
   }
 
   /** The state: `new`, `running`, `stopping` or `stopped`; `start` takes it from `stopped` to `running`. */

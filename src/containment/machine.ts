@@ -1,0 +1,403 @@
+import { queueMicrotask } from '../os/clock.ts';
+import type { Os } from '../os/os.ts';
+import {
+  countAhead,
+  type HostShare,
+  heldOf,
+  limitOf,
+  type MachineRequest,
+  type MachineSlot,
+  type MachineSlots,
+  mayTake,
+  type Place,
+} from '../policy/machine-slots.ts';
+import { FORMAT_VERSION, type HostShareFile, MAX_SHARE_NAMES } from '../store/formats.ts';
+import { type FoundShare, readShares, removeShares, writeShare } from '../store/host-share.ts';
+import { hostSharePath, slotSetHash } from '../store/layout.ts';
+import { isOver, type Owner } from '../tree/identity.ts';
+import type { RecoveryContext } from './context.ts';
+import { hasJournal, ownerOf } from './dead-shares.ts';
+import { judgeBy, readerOf } from './judge.ts';
+
+/** Interval at which a host that waits asks again, less a part by chance, in ms. */
+const POLL_MS = 200;
+/** Interval at which it looks for dead hosts, in ms. */
+const JUDGE_MS = 300;
+/** The same where only a snapshot of all processes tells. */
+const SLOW_JUDGE_MS = 1000;
+/** Interval at which it cleans up after dead hosts, in ms. */
+const SWEEP_MS = 1000;
+/** Age of its file from which a host that waits writes it anew. */
+const MIN_REWRITE_MS = 100;
+/** Interval at which a write that has failed is tried again, in ms. */
+const REWRITE_MS = 1000;
+const MAX_SESSION_CHARS = 100;
+
+/** The key of the warning that nothing can be written. */
+const UNWRITABLE = 'unwritable';
+
+/** What a host holds whose file is torn: perhaps all. */
+const UNREADABLE: Omit<HostShare, 'instance'> = {
+  limit: Number.POSITIVE_INFINITY,
+  held: Number.POSITIVE_INFINITY,
+  waitingSinceMs: [],
+  seenMs: 0,
+};
+
+export interface MachineContext {
+  readonly os: Os;
+  readonly stateDir: string;
+  /** The number of slots that this host names. */
+  limit(): number;
+  owner(): Owner;
+  /** Looks up this host's identity where that takes time; `undefined` once it is known. */
+  identify(): Promise<void> | undefined;
+  recovery(): Promise<RecoveryContext>;
+  /** Ends the processes of dead hosts. */
+  sweep(): Promise<unknown>;
+  warn(code: string, message: string, cause?: unknown): void;
+  /** Called before anything is written: this host may have been given up meanwhile. */
+  catchUp(): void;
+}
+
+/** A machine's slots, as a registry keeps them. */
+export interface Machine extends MachineSlots {
+  /** True while this host holds a slot, or waits for one. */
+  readonly isBusy: boolean;
+  /** Writes what this host holds anew, with an identity that has become known. */
+  identified(): void;
+  /** Writes what this host holds anew if somebody has removed or changed it; returns the paths. */
+  check(): string[];
+  close(): void;
+}
+
+/** All shares of a set of slots, at one moment. */
+interface Look {
+  readonly shares: readonly HostShare[];
+  readonly found: readonly FoundShare[];
+}
+
+/**
+ * The slots that the hosts of a state directory share, without a server.
+ *
+ * Each host has one file, which it alone writes: what it holds and waits for. To take a slot it first
+ * writes that it holds one more, and then adds up all files. If that is too many, it takes its word back.
+ * Of hosts that do so at once, the last one to write sees all the others: never are there too many.
+ */
+export class SharedMachine implements Machine {
+  readonly #context: MachineContext;
+  readonly #kind: string | undefined;
+  readonly #held = new Set<HeldSlot>();
+  /** Numbers of other hosts, and failures, that the host was warned of. */
+  readonly #warned = new Set<string>();
+  /** Owners that were seen dead: they wait no more, and what they hold is freed with their trees. */
+  #dead: ReadonlySet<string> = new Set();
+  #waiting: readonly MachineRequest[] = [];
+  #retry: () => void = () => undefined;
+  #obstacle: string | undefined;
+  #cancelPoll: (() => void) | undefined;
+  #cancelRewrite: (() => void) | undefined;
+  #writtenAtMs: number | undefined;
+  #judging: Promise<void> | undefined;
+  #judgedAtMs = Number.NEGATIVE_INFINITY;
+  #sweptAtMs = Number.NEGATIVE_INFINITY;
+  #isClosed = false;
+
+  /** `kind`: of commands that share slots of their own. */
+  constructor(context: MachineContext, kind?: string) {
+    this.#context = context;
+    this.#kind = kind;
+  }
+
+  get obstacle(): string | undefined {
+    return this.#obstacle;
+  }
+
+  get isBusy(): boolean {
+    return this.#held.size > 0 || this.#waiting.length > 0;
+  }
+
+  take(request: MachineRequest): MachineSlot | undefined {
+    if (this.#isClosed) return undefined;
+    const { catchUp, identify, stateDir } = this.#context;
+    if (identify() !== undefined) {
+      this.#obstacle = 'this host does not know its own identity yet';
+      return undefined;
+    }
+    catchUp();
+    try {
+      const slot = this.#take(request);
+      this.#warned.delete(UNWRITABLE);
+      return slot;
+    } catch (cause) {
+      this.#obstacle = `nothing can be written in ${stateDir} (${(cause as Error).message})`;
+      const message = `No slot of this machine can be taken: ${this.#obstacle}. Requests wait until it can.`;
+      this.#warnOnce(UNWRITABLE, 'MACHINE_SLOTS', message, cause);
+      return undefined;
+    }
+  }
+
+  #take(request: MachineRequest): MachineSlot | undefined {
+    const place = this.#placeOf(request);
+    if (!this.#mayTake(place)) return undefined;
+    const slot = new HeldSlot(request.request.id, () => this.#give(slot));
+    this.#held.add(slot);
+    try {
+      this.#write();
+      if (this.#isWithin(place)) {
+        this.#waiting = this.#waiting.filter((one) => one !== request);
+        return slot;
+      }
+    } catch (error) {
+      this.#give(slot);
+      throw error;
+    }
+    // Another host was as fast. By chance, they do not ask again at the same time.
+    this.#give(slot);
+    return undefined;
+  }
+
+  /** A host has the place of its longest wait; which of its requests goes first is its own affair. */
+  #placeOf({ sinceMs }: MachineRequest): Place {
+    const longest = Math.min(sinceMs, ...this.#waiting.map((one) => one.sinceMs));
+    return { instance: this.#instance, sinceMs: this.#sinceBootMs(longest) };
+  }
+
+  #mayTake(place: Place): boolean {
+    const look = this.#look();
+    this.#tellNumbers(look);
+    const may = mayTake(place, look.shares, this.#context.os.clock.sinceBootMs());
+    if (!may) this.#obstacle = this.#describe(look, place);
+    return may;
+  }
+
+  /** Tells, after this host has written its word, that all hosts together hold no more than there are. */
+  #isWithin(place: Place): boolean {
+    const look = this.#look();
+    const isTold = look.found.some(({ owner }) => owner === place.instance);
+    const isWithin = isTold && heldOf(look.shares) <= limitOf(look.shares);
+    if (!isWithin) this.#obstacle = this.#describe(look, place);
+    return isWithin;
+  }
+
+  #give(slot: HeldSlot): void {
+    if (this.#held.delete(slot)) this.#tell();
+  }
+
+  await(requests: readonly MachineRequest[], retry: () => void): void {
+    if (this.#isClosed) return;
+    const before = this.#waiting;
+    const isSame =
+      requests.length === before.length && requests.every((one, at) => one === before[at]);
+    this.#waiting = requests;
+    this.#retry = retry;
+    if (!isSame || (requests.length > 0 && this.#sinceWriteMs >= MIN_REWRITE_MS)) this.#tell();
+    if (requests.length > 0) this.#pollLater();
+    else this.#stopPolling();
+  }
+
+  #pollLater(): void {
+    const ms = POLL_MS * (1 - Math.random() / 4);
+    // Keeps the host alive: without other work it would exit with its query unanswered.
+    this.#cancelPoll ??= this.#context.os.clock.after(ms, () => this.#poll(), { keepAlive: true });
+  }
+
+  #stopPolling(): void {
+    this.#cancelPoll?.();
+    this.#cancelPoll = undefined;
+  }
+
+  #poll(): void {
+    this.#cancelPoll = undefined;
+    this.#judge();
+    this.#retry();
+    if (this.#waiting.length > 0) this.#pollLater();
+  }
+
+  /** Looks for dead hosts, and has their trees ended: their slots are free when these are dead. */
+  #judge(): void {
+    const { os } = this.#context;
+    const nowMs = os.clock.monotonicMs();
+    const everyMs = os.processes.read === undefined ? SLOW_JUDGE_MS : JUDGE_MS;
+    if (this.#judging !== undefined || nowMs - this.#judgedAtMs < everyMs) return;
+    this.#judgedAtMs = nowMs;
+    this.#judging = this.#findDead()
+      .catch(() => undefined)
+      .then(() => {
+        this.#judging = undefined;
+      });
+  }
+
+  async #findDead(): Promise<void> {
+    const { os, stateDir, sweep } = this.#context;
+    const context = await this.#context.recovery();
+    const read = await readerOf(os);
+    const dead = new Set<string>();
+    for (const found of readShares(stateDir, os, this.#set)) {
+      const owner = found.owner === this.#instance ? undefined : ownerOf(found, context);
+      if (owner === undefined) continue;
+      const { verdict } = await judgeBy(owner, context, read);
+      if (isOver(verdict)) dead.add(found.owner);
+    }
+    this.#dead = dead;
+    const nowMs = os.clock.monotonicMs();
+    if (dead.size === 0 || nowMs - this.#sweptAtMs < SWEEP_MS) return;
+    this.#sweptAtMs = nowMs;
+    await sweep();
+    this.#retry();
+  }
+
+  identified(): void {
+    if (this.#writtenAtMs !== undefined) this.#tell();
+  }
+
+  check(): string[] {
+    if (this.#writtenAtMs === undefined || this.#isClosed) return [];
+    const { os, stateDir } = this.#context;
+    const own = readShares(stateDir, os, this.#set).find(({ owner }) => owner === this.#instance);
+    if (own?.share?.held === this.#held.size && own.share.limit === this.#limit) return [];
+    this.#tell();
+    return [hostSharePath(stateDir, this.#set, this.#instance)];
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#stopPolling();
+    this.#cancelRewrite?.();
+    if (this.#writtenAtMs === undefined) return;
+    try {
+      removeShares(this.#context.stateDir, this.#instance);
+    } catch {
+      // A later sweep removes it, once this process is dead.
+    }
+  }
+
+  get #instance(): string {
+    return this.#context.owner().instance;
+  }
+
+  get #set(): string {
+    return slotSetHash(this.#context.owner(), this.#kind);
+  }
+
+  get #limit(): number {
+    return this.#context.limit();
+  }
+
+  get #sinceWriteMs(): number {
+    return this.#context.os.clock.monotonicMs() - (this.#writtenAtMs ?? Number.NEGATIVE_INFINITY);
+  }
+
+  #sinceBootMs(monotonicMs: number): number {
+    const { clock } = this.#context.os;
+    return clock.sinceBootMs() - clock.monotonicMs() + monotonicMs;
+  }
+
+  /** Adds up what all hosts hold; of its own file only the name counts. */
+  #look(): Look {
+    const { os, stateDir } = this.#context;
+    const found = readShares(stateDir, os, this.#set);
+    const own = hostShareOf(this.#share());
+    const others = found.filter(({ owner }) => owner !== this.#instance);
+    const shares = others.flatMap((one) => this.#countedAs(one) ?? []);
+    return { shares: [own, ...shares], found };
+  }
+
+  #countedAs({ owner, share }: FoundShare): HostShare | undefined {
+    if (share === undefined) {
+      // A live host writes it anew; without a journal, no host can have written it.
+      const isHost = hasJournal(this.#context.stateDir, owner);
+      return isHost ? { ...UNREADABLE, instance: owner } : undefined;
+    }
+    const counted = hostShareOf(share);
+    if (!this.#dead.has(owner)) return counted;
+    return { ...counted, limit: Number.POSITIVE_INFINITY, waitingSinceMs: [] };
+  }
+
+  #share(): HostShareFile {
+    const { os } = this.#context;
+    return {
+      version: FORMAT_VERSION,
+      owner: this.#context.owner(),
+      kind: this.#kind,
+      limit: this.#limit,
+      held: this.#held.size,
+      holders: [...this.#held].flatMap(({ id }) => id ?? []).slice(0, MAX_SHARE_NAMES),
+      waiting: this.#waiting.slice(0, MAX_SHARE_NAMES).map(({ sinceMs, request }) => ({
+        sinceBootMs: this.#sinceBootMs(sinceMs),
+        sessionId: request.sessionId?.slice(0, MAX_SESSION_CHARS),
+      })),
+      seenMs: os.clock.sinceBootMs(),
+    };
+  }
+
+  #write(): void {
+    const { os, stateDir } = this.#context;
+    writeShare(stateDir, this.#share(), os);
+    this.#writtenAtMs = os.clock.monotonicMs();
+    this.#cancelRewrite?.();
+    this.#cancelRewrite = undefined;
+  }
+
+  /** Writes what this host holds, at once or as soon as that can be done. */
+  #tell(): void {
+    if (this.#isClosed) return;
+    try {
+      this.#write();
+    } catch {
+      // The other hosts count at most too much until then.
+      this.#cancelRewrite?.();
+      this.#cancelRewrite = this.#context.os.clock.after(REWRITE_MS, () => this.#tell());
+    }
+  }
+
+  #describe({ shares, found }: Look, place: Place): string {
+    const limit = limitOf(shares);
+    const nameOf = (instance: string): string => {
+      const owner = found.find((one) => one.owner === instance)?.share?.owner;
+      return owner === undefined ? `host ${instance}` : `pid ${owner.pid} on ${owner.machine}`;
+    };
+    const those = this.#kind === undefined ? 'of this machine' : `for kind "${this.#kind}"`;
+    const holders = shares.filter(({ held }) => held > 0);
+    if (heldOf(shares) >= limit)
+      return `all ${limit} slots ${those} are held: ${holders.map(({ instance }) => nameOf(instance)).join('; ')}`;
+    const nowMs = this.#context.os.clock.sinceBootMs();
+    return `${countAhead(place, shares, nowMs)} requests of other hosts have waited longer`;
+  }
+
+  /** Warns once of each host that names another number. */
+  #tellNumbers({ shares, found }: Look): void {
+    for (const { instance, limit } of shares) {
+      if (limit === this.#limit || !Number.isFinite(limit)) continue;
+      const pid = found.find(({ owner }) => owner === instance)?.share?.owner.pid;
+      this.#warnOnce(
+        `${instance} ${limit}`,
+        'MACHINE_CONCURRENCY',
+        `This host names ${this.#limit} slots of this machine, and the host with pid ${pid} names ${limit}: the smallest number holds for both. Give pool.machineConcurrency the same number everywhere.`,
+      );
+    }
+  }
+
+  #warnOnce(key: string, code: string, message: string, cause?: unknown): void {
+    if (this.#warned.has(key)) return;
+    this.#warned.add(key);
+    // The host's listener may ask for a slot.
+    queueMicrotask(() => this.#context.warn(code, message, cause));
+  }
+}
+
+/** A slot that this host holds. */
+class HeldSlot implements MachineSlot {
+  readonly id: string | undefined;
+  readonly release: () => void;
+
+  constructor(id: string | undefined, release: () => void) {
+    this.id = id;
+    this.release = release;
+  }
+}
+
+function hostShareOf({ owner, limit, held, waiting, seenMs }: HostShareFile): HostShare {
+  const waitingSinceMs = waiting.map(({ sinceBootMs }) => sinceBootMs);
+  return { instance: owner.instance, limit, held, waitingSinceMs, seenMs };
+}
