@@ -4,8 +4,8 @@ import type { SupervisorOptions } from '../src/index.ts';
 import { type Area, type ContainedHost, LADDER } from './containment.ts';
 import { environmentOf } from './process-table.ts';
 
-/** An agent that leaves a process in a session of its own, and lives for half a second. */
-export const BRIEF = 'setsid sleep 60 & sleep 0.$(($$ % 4 + 2))';
+/** An agent that leaves a process in a session of its own, and lives for up to three seconds. */
+export const BRIEF = 'setsid sleep 60 & sleep $(($$ % 3)).5';
 /** An agent of two processes that ignore SIGTERM, and live until they are killed. */
 export const STUBBORN = 'trap "" TERM; setsid sleep 60 & sleep 60; sleep 60';
 
@@ -45,7 +45,8 @@ export class CrewWitness {
   peak: readonly string[] = [];
   /** The longest time in which fewer trees were alive than there are slots. */
   longestGapMs = 0;
-  looks = 0;
+  /** The longest time that one look has taken: it shows how loaded the machine is. */
+  slowestLookMs = 0;
   readonly done: Promise<void>;
 
   constructor(area: Area, limit: number) {
@@ -72,8 +73,9 @@ export class CrewWitness {
   }
 
   #look(): void {
+    const beganMs = performance.now();
     const trees = liveTrees(this.#area);
-    this.looks++;
+    this.slowestLookMs = Math.max(this.slowestLookMs, performance.now() - beganMs);
     for (const tree of trees) this.#seen.add(tree);
     if (trees.length > this.peak.length) this.peak = trees;
     const nowMs = performance.now();
@@ -106,8 +108,12 @@ export async function sailCrew(
     said.push(host);
     return host;
   };
-  const hosts = Array.from({ length: count }, (_, index) => recruit(index));
-  await Promise.all(hosts.map((host) => host.next(({ event }) => event === 'ready')));
+  const hosts: ContainedHost[] = [];
+  while (hosts.length < count) {
+    // Not all at once: each needs a second of a core to start.
+    hosts.push(recruit(hosts.length), recruit(hosts.length + 1));
+    await Promise.all(hosts.map((host) => host.next(({ event }) => event === 'ready')));
+  }
   const untilMs = performance.now() + forMs;
   let kills = 0;
   while (performance.now() < untilMs) {
@@ -129,4 +135,4 @@ export async function sailCrew(
 }
 
 /** An agent that ignores SIGTERM, and ends by itself. */
-const STUBBORN_FOR_A_WHILE = 'trap "" TERM; setsid sleep 2 & sleep 0.4';
+const STUBBORN_FOR_A_WHILE = 'trap "" TERM; setsid sleep 4 & sleep 1';

@@ -10,6 +10,7 @@ import {
   type MachineSlots,
   mayTake,
   type Place,
+  shareOf,
 } from '../policy/machine-slots.ts';
 import { FORMAT_VERSION, type HostShareFile, MAX_SHARE_NAMES } from '../store/formats.ts';
 import { type FoundShare, readShares, removeShares, writeShare } from '../store/host-share.ts';
@@ -141,20 +142,22 @@ export class SharedMachine implements Machine {
     const place = this.#placeOf(request);
     if (!this.#mayTake(place)) return undefined;
     const slot = new HeldSlot(request.request.id, () => this.#give(slot));
+    const waiting = this.#waiting;
+    // Before it is written: what has its slot waits no more.
+    this.#waiting = waiting.filter((one) => one !== request);
     this.#held.add(slot);
+    let isWithin = false;
     try {
       this.#write();
-      if (this.#isWithin(place)) {
-        this.#waiting = this.#waiting.filter((one) => one !== request);
-        return slot;
+      isWithin = this.#isWithin(place);
+      return isWithin ? slot : undefined;
+    } finally {
+      if (!isWithin) {
+        // Another host was as fast. By chance, they do not ask again at the same time.
+        this.#waiting = waiting;
+        this.#give(slot);
       }
-    } catch (error) {
-      this.#give(slot);
-      throw error;
     }
-    // Another host was as fast. By chance, they do not ask again at the same time.
-    this.#give(slot);
-    return undefined;
   }
 
   /** A host has the place of its longest wait; which of its requests goes first is its own affair. */
@@ -297,7 +300,7 @@ export class SharedMachine implements Machine {
   #look(): Look {
     const { os, stateDir } = this.#context;
     const found = readShares(stateDir, os, this.#set);
-    const own = hostShareOf(this.#share());
+    const own = shareOf(this.#share());
     const others = found.filter(({ owner }) => owner !== this.#instance);
     const shares = others.flatMap((one) => this.#countedAs(one) ?? []);
     return { shares: [own, ...shares], found };
@@ -309,7 +312,7 @@ export class SharedMachine implements Machine {
       const isHost = hasJournal(this.#context.stateDir, owner);
       return isHost ? { ...UNREADABLE, instance: owner } : undefined;
     }
-    const counted = hostShareOf(share);
+    const counted = shareOf(share);
     if (!this.#dead.has(owner)) return counted;
     return { ...counted, limit: Number.POSITIVE_INFINITY, waitingSinceMs: [] };
   }
@@ -395,9 +398,4 @@ class HeldSlot implements MachineSlot {
     this.id = id;
     this.release = release;
   }
-}
-
-function hostShareOf({ owner, limit, held, waiting, seenMs }: HostShareFile): HostShare {
-  const waitingSinceMs = waiting.map(({ sinceBootMs }) => sinceBootMs);
-  return { instance: owner.instance, limit, held, waitingSinceMs, seenMs };
 }

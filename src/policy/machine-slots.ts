@@ -43,6 +43,17 @@ export interface HostShare {
   readonly seenMs: number;
 }
 
+/** What the file of a host says. */
+interface SharedWord extends Pick<HostShare, 'limit' | 'held' | 'seenMs'> {
+  readonly owner: { readonly instance: string };
+  readonly waiting: readonly { readonly sinceBootMs: number }[];
+}
+
+export function shareOf({ owner, waiting, limit, held, seenMs }: SharedWord): HostShare {
+  const waitingSinceMs = waiting.map(({ sinceBootMs }) => sinceBootMs);
+  return { instance: owner.instance, limit, held, waitingSinceMs, seenMs };
+}
+
 /** Time after which a host that waits and no longer asks loses its turn until it asks again, in ms. */
 export const TURN_MS = 2000;
 
@@ -56,7 +67,7 @@ export function heldOf(shares: readonly HostShare[]): number {
 }
 
 /** Tells that a host waits, and does not ask: it is stopped, or its event loop is blocked. */
-export function missesTurn({ seenMs }: HostShare, nowMs: number): boolean {
+export function missesTurn({ seenMs }: Pick<HostShare, 'seenMs'>, nowMs: number): boolean {
   // A time to come is no proof of a recent look.
   return Math.abs(nowMs - seenMs) > TURN_MS;
 }

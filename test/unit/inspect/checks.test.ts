@@ -55,6 +55,7 @@ const WELL: Findings = {
   owners: [],
   processes: [],
   sessions: [],
+  machineSlots: [],
   services: [],
   stateDir: {
     path: '~/state',
