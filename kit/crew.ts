@@ -47,6 +47,7 @@ export class CrewWitness {
   longestGapMs = 0;
   /** The longest time that one look has taken: it shows how loaded the machine is. */
   slowestLookMs = 0;
+  looks = 0;
   readonly done: Promise<void>;
 
   constructor(area: Area, limit: number) {
@@ -75,6 +76,7 @@ export class CrewWitness {
   #look(): void {
     const beganMs = performance.now();
     const trees = liveTrees(this.#area);
+    this.looks++;
     this.slowestLookMs = Math.max(this.slowestLookMs, performance.now() - beganMs);
     for (const tree of trees) this.#seen.add(tree);
     if (trees.length > this.peak.length) this.peak = trees;

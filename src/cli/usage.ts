@@ -121,7 +121,8 @@ export const USAGE = {
       kind: { value: 'label', summary: 'what it is (default: command)' },
       concurrency: {
         value: 'count',
-        summary: 'run at most this many of the same --kind at once; wait for a free slot',
+        summary:
+          'take one of so many slots of the machine (with --kind: of that kind); wait for it',
       },
       wait: {
         value: 'duration',

@@ -153,12 +153,15 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
     z.object({
       AGENT_SUPERVISOR_CONCURRENCY: count,
       AGENT_SUPERVISOR_HARD_CAP: count,
+      AGENT_SUPERVISOR_MACHINE_CONCURRENCY: count,
       AGENT_SUPERVISOR_WALL_CLOCK: wallClock,
     }),
     {
       // Empty is how an operator unsets a variable that something else has set.
       AGENT_SUPERVISOR_CONCURRENCY: environment['AGENT_SUPERVISOR_CONCURRENCY'] || undefined,
       AGENT_SUPERVISOR_HARD_CAP: environment['AGENT_SUPERVISOR_HARD_CAP'] || undefined,
+      AGENT_SUPERVISOR_MACHINE_CONCURRENCY:
+        environment['AGENT_SUPERVISOR_MACHINE_CONCURRENCY'] || undefined,
       AGENT_SUPERVISOR_WALL_CLOCK: environment['AGENT_SUPERVISOR_WALL_CLOCK'] || undefined,
     },
     'environment',
@@ -169,6 +172,7 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
       pool: {
         concurrency: operator.AGENT_SUPERVISOR_CONCURRENCY,
         hardCap: operator.AGENT_SUPERVISOR_HARD_CAP,
+        machineConcurrency: operator.AGENT_SUPERVISOR_MACHINE_CONCURRENCY,
       },
       session: { maxWallClockMs: operator.AGENT_SUPERVISOR_WALL_CLOCK },
     }),

@@ -7,7 +7,7 @@ import { eventually } from '../../../kit/process-table.ts';
 
 describe.runIf(CAN_CONTAIN)('hosts that share the slots of a machine', () => {
   it('never run more agents together, and lose no slot when one is SIGKILLed', async ({ area }) => {
-    const size = { hosts: 4, limit: 2, forMs: 2500, killEveryMs: 600 };
+    const size = { hosts: 3, limit: 2, forMs: 1500, killEveryMs: 500 };
     const { peak, kills, warnings, longestGapMs } = await sailCrew(area, size);
     expect(peak).toHaveLength(size.limit);
     expect(kills).toBeGreaterThan(0);
