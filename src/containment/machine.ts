@@ -9,6 +9,7 @@ import {
   type MachineSlot,
   type MachineSlots,
   mayTake,
+  NO_LIMIT,
   type Place,
   shareOf,
 } from '../policy/machine-slots.ts';
@@ -39,8 +40,8 @@ const UNWRITABLE = 'unwritable';
 
 /** What a host holds whose file is torn: perhaps all. */
 const UNREADABLE: Omit<HostShare, 'instance'> = {
-  limit: Number.POSITIVE_INFINITY,
-  held: Number.POSITIVE_INFINITY,
+  limit: NO_LIMIT,
+  held: NO_LIMIT,
   waitingSinceMs: [],
   seenMs: 0,
 };
@@ -48,8 +49,8 @@ const UNREADABLE: Omit<HostShare, 'instance'> = {
 export interface MachineContext {
   readonly os: Os;
   readonly stateDir: string;
-  /** The number of slots that this host names. */
-  limit(): number;
+  /** The number of slots that this host names; `undefined` if it names none any more. */
+  limit(): number | undefined;
   owner(): Owner;
   /** Looks up this host's identity where that takes time; `undefined` once it is known. */
   identify(): Promise<void> | undefined;
@@ -65,8 +66,8 @@ export interface MachineContext {
 export interface Machine extends MachineSlots {
   /** True while this host holds a slot, or waits for one. */
   readonly isBusy: boolean;
-  /** Writes what this host holds anew, with an identity that has become known. */
-  identified(): void;
+  /** Writes this host's word anew: its identity, or the number that it names, has changed. */
+  rewrite(): void;
   /** Writes what this host holds anew if somebody has removed or changed it; returns the paths. */
   check(): string[];
   close(): void;
@@ -250,7 +251,7 @@ export class SharedMachine implements Machine {
     this.#retry();
   }
 
-  identified(): void {
+  rewrite(): void {
     if (this.#writtenAtMs !== undefined) this.#tell();
   }
 
@@ -258,7 +259,7 @@ export class SharedMachine implements Machine {
     if (this.#writtenAtMs === undefined || this.#isClosed) return [];
     const { os, stateDir } = this.#context;
     const own = readShares(stateDir, os, this.#set).find(({ owner }) => owner === this.#instance);
-    if (own?.share?.held === this.#held.size && own.share.limit === this.#limit) return [];
+    if (own?.share?.held === this.#held.size) return [];
     this.#tell();
     return [hostSharePath(stateDir, this.#set, this.#instance)];
   }
@@ -284,7 +285,7 @@ export class SharedMachine implements Machine {
   }
 
   get #limit(): number {
-    return this.#context.limit();
+    return this.#context.limit() ?? NO_LIMIT;
   }
 
   get #sinceWriteMs(): number {
@@ -314,7 +315,7 @@ export class SharedMachine implements Machine {
     }
     const counted = shareOf(share);
     if (!this.#dead.has(owner)) return counted;
-    return { ...counted, limit: Number.POSITIVE_INFINITY, waitingSinceMs: [] };
+    return { ...counted, limit: NO_LIMIT, waitingSinceMs: [] };
   }
 
   #share(): HostShareFile {
@@ -370,13 +371,14 @@ export class SharedMachine implements Machine {
 
   /** Warns once of each host that names another number. */
   #tellNumbers({ shares, found }: Look): void {
+    const own = this.#limit;
     for (const { instance, limit } of shares) {
-      if (limit === this.#limit || !Number.isFinite(limit)) continue;
+      if (limit === own || limit === NO_LIMIT || own === NO_LIMIT) continue;
       const pid = found.find(({ owner }) => owner === instance)?.share?.owner.pid;
       this.#warnOnce(
         `${instance} ${limit}`,
         'MACHINE_CONCURRENCY',
-        `This host names ${this.#limit} slots of this machine, and the host with pid ${pid} names ${limit}: the smallest number holds for both. Give pool.machineConcurrency the same number everywhere.`,
+        `This host names ${own} slots of this machine, and the host with pid ${pid} names ${limit}: the smallest number holds for both. Give pool.machineConcurrency the same number everywhere.`,
       );
     }
   }

@@ -162,7 +162,7 @@ export class Registry {
     this.#journal.identify(this.owner);
     this.#keptFiles.identify(this.owner);
     this.conversationLocks.identify();
-    this.machine?.identified();
+    this.machine?.rewrite();
   }
 
   get #isBusy(): boolean {

@@ -57,6 +57,9 @@ export function shareOf({ owner, waiting, limit, held, seenMs }: SharedWord): Ho
 /** Time after which a host that waits and no longer asks loses its turn until it asks again, in ms. */
 export const TURN_MS = 2000;
 
+/** The number of a host that names none. Files hold no infinity. */
+export const NO_LIMIT: number = Number.MAX_SAFE_INTEGER;
+
 /** The number of slots: hosts that name different numbers get the smallest. */
 export function limitOf(shares: readonly HostShare[]): number {
   return Math.min(...shares.map(({ limit }) => limit));

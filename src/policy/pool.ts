@@ -218,6 +218,7 @@ export class Pool {
 
   /** Tells the machine which requests wait for nothing else. */
   #tellMachine(): void {
+    if (this.waiting.size === 0 && this.#told === undefined) return;
     const machine = this.#machine();
     if (machine !== this.#told) this.#told?.await([], () => undefined);
     this.#told = machine;

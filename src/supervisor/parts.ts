@@ -143,6 +143,7 @@ export class SupervisorParts {
     Object.assign(this.#options, { spawnRate: undefined }, next);
     const { admission } = this.#supervision;
     admission.pool.resize(next.pool.concurrency);
+    this.lifecycle.registry?.machine?.rewrite();
     if (!builtin('node:util').isDeepStrictEqual(spawnRate, next.spawnRate))
       admission.rate = this.#spawnRate();
     if (sweep.intervalMs !== next.sweep.intervalMs && this.lifecycle.state === 'running')
@@ -326,7 +327,7 @@ export class SupervisorParts {
       options: () => this.#options,
       opened: (registry) => {
         const { owner } = registry;
-        const limit = () => this.#options.pool.machineConcurrency ?? Number.POSITIVE_INFINITY;
+        const limit = () => this.#options.pool.machineConcurrency;
         registry.joinMachine((context) => this.#join({ ...context, limit }));
         this.#warnOfNoHome();
         const supervisor = new WeakRef(this.#supervisor);

@@ -6,6 +6,7 @@ import {
   type MachineRequest,
   type MachineSlot,
   mayTake,
+  NO_LIMIT,
 } from '../policy/machine-slots.ts';
 
 /**
@@ -70,7 +71,7 @@ export class FakeMachine {
 
 interface FakeHostParts {
   readonly instance: string;
-  limit(): number;
+  limit(): number | undefined;
   /** The place of a request among those of all hosts. */
   arrivedAt(request: MachineRequest): number;
   /** What all hosts hold and wait for. */
@@ -95,7 +96,13 @@ class FakeHost implements Machine {
   get share(): HostShare {
     const { instance, limit, arrivedAt } = this.#parts;
     const waitingSinceMs = this.#waiting.map(arrivedAt);
-    return { instance, limit: limit(), held: this.#held.size, waitingSinceMs, seenMs: 0 };
+    return {
+      instance,
+      limit: limit() ?? NO_LIMIT,
+      held: this.#held.size,
+      waitingSinceMs,
+      seenMs: 0,
+    };
   }
 
   get isBusy(): boolean {
@@ -128,7 +135,7 @@ class FakeHost implements Machine {
     if (this.#waiting.length > 0) this.#retry();
   }
 
-  identified(): void {
+  rewrite(): void {
     // There is no file to write.
   }
 
