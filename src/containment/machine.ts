@@ -38,7 +38,7 @@ const MAX_SESSION_CHARS = 100;
 /** The key of the warning that nothing can be written. */
 const UNWRITABLE = 'unwritable';
 
-/** What a host holds whose file is torn: perhaps all. */
+/** The share of a host whose file is torn: perhaps all slots. */
 const UNREADABLE: Omit<HostShare, 'instance'> = {
   limit: NO_LIMIT,
   held: NO_LIMIT,
@@ -72,6 +72,9 @@ export interface Machine extends MachineSlots {
   check(): string[];
   close(): void;
 }
+
+/** Makes a supervisor one of the hosts that share a machine's slots. */
+export type JoinMachine = (context: MachineContext) => Machine;
 
 /** All shares of a set of slots, at one moment. */
 interface Look {

@@ -43,7 +43,7 @@ export interface HostShare {
   readonly seenMs: number;
 }
 
-/** What the file of a host says. */
+/** A host's share as its file has it. */
 interface SharedWord extends Pick<HostShare, 'limit' | 'held' | 'seenMs'> {
   readonly owner: { readonly instance: string };
   readonly waiting: readonly { readonly sinceBootMs: number }[];

@@ -141,7 +141,7 @@ export function machineSlotsPath(stateDir: string): string {
   return join(stateDir, 'slots');
 }
 
-/** The hash of a set of slots in the names of its files: one for each boot of a machine, and each kind. */
+/** The hash in the names of a set's files: each boot of a machine has sets of its own, one for each kind. */
 export function slotSetHash(
   { bootId, machine }: { readonly bootId: string; readonly machine: string },
   kind: string | undefined,

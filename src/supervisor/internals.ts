@@ -13,6 +13,7 @@ import type { SupervisionRecord } from '../store/formats.ts';
 import type { SupervisorState } from './lifecycle.ts';
 import type { ResolvedOptions } from './options.ts';
 
+export type { JoinMachine, Machine, MachineContext } from '../containment/machine.ts';
 export { hostSignalOptions } from './host-signals.ts';
 export {
   findStateDir,
@@ -21,7 +22,6 @@ export {
   type SupervisorOptions,
   supervisorOptions,
 } from './options.ts';
-export type { JoinMachine } from './parts.ts';
 
 /** @internal A service as its supervisor knows it. */
 export interface DefinedService {

@@ -1,6 +1,6 @@
 import { definedOnly } from '../check.ts';
 import { agentRequest } from '../claude-code/agent-request.ts';
-import { type Machine, type MachineContext, SharedMachine } from '../containment/machine.ts';
+import { type JoinMachine, type Machine, SharedMachine } from '../containment/machine.ts';
 import { SupervisorError } from '../errors.ts';
 import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
@@ -55,9 +55,6 @@ const SELF_INFLICTED: ReadonlySet<string> = new Set([
   'DEFINITION_REPLACED',
   'SESSION_SHARED',
 ]);
-
-/** @internal Makes a supervisor one of the hosts that share a machine's slots. */
-export type JoinMachine = (context: MachineContext) => Machine;
 
 const joinShared: JoinMachine = (context) => new SharedMachine(context);
 

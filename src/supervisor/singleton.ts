@@ -1,7 +1,7 @@
+import type { JoinMachine } from '../containment/machine.ts';
 import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
 import type { SupervisorOptions } from './options.ts';
-import type { JoinMachine } from './parts.ts';
 import { Supervisor } from './supervisor.ts';
 
 // A registered symbol, so that two loaded copies of the package share the host's one supervisor.

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { definedOnly, parseInput } from '../check.ts';
+import type { JoinMachine } from '../containment/machine.ts';
 import type { SupervisorError } from '../errors.ts';
 import type { SupervisorEvent, SupervisorEvents } from '../events.ts';
 import type { Os } from '../os/os.ts';
@@ -25,7 +26,7 @@ import type { SupervisorInternals } from './internals.ts';
 import { type AcquireOptions, acquireOptions, type SlotLease } from './lease.ts';
 import { type StopOptions, type SupervisorState, stopOptions } from './lifecycle.ts';
 import type { SupervisorOptions } from './options.ts';
-import { type JoinMachine, SupervisorParts } from './parts.ts';
+import { SupervisorParts } from './parts.ts';
 import type { HookDefaults, SpawnHook } from './requests.ts';
 import type { Run, RunAttempt } from './restart-loop.ts';
 import type { RunOptions } from './runs.ts';

@@ -1,4 +1,3 @@
-import type { Machine, MachineContext } from '../containment/machine.ts';
 import { queueMicrotask } from '../os/clock.ts';
 import {
   type HostShare,
@@ -8,6 +7,7 @@ import {
   mayTake,
   NO_LIMIT,
 } from '../policy/machine-slots.ts';
+import type { Machine, MachineContext } from '../supervisor/internals.ts';
 
 /**
  * The slots of a machine in memory, for test supervisors that are to share them.
@@ -74,7 +74,7 @@ interface FakeHostParts {
   limit(): number | undefined;
   /** The place of a request among those of all hosts. */
   arrivedAt(request: MachineRequest): number;
-  /** What all hosts hold and wait for. */
+  /** The shares of all hosts. */
   shares(): readonly HostShare[];
   /** Another host may be able to take a slot. */
   changed(): void;

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { made, parseInput } from '../check.ts';
-import type { MachineContext } from '../containment/machine.ts';
 import {
   createSupervisor,
   type Supervisor,
@@ -14,7 +13,7 @@ import {
 import { type Clock, sleep, systemClock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { supervisorOptions } from '../supervisor/internals.ts';
+import { type MachineContext, supervisorOptions } from '../supervisor/internals.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';
 import { withFakes } from './fake-launches.ts';

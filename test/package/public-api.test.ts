@@ -221,7 +221,15 @@ describe('agent-supervisor/service', () => {
 describe('agent-supervisor/testing', () => {
   it('exports these values', () => {
     expect(Object.keys(testing).sort()).toEqual([
-      ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
+      ...[
+        'FakeClock',
+        'FakeMachine',
+        'LeakError',
+        'askPermission',
+        'complain',
+        'crash',
+        'createTestSupervisor',
+      ],
       ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'fakeProgram', 'hang', 'killHost'],
       ...['matchers', 'misbehave', 'result', 'say', 'send', 'useTool'],
     ]);
