@@ -141,7 +141,7 @@ export function machineSlotsPath(stateDir: string): string {
   return join(stateDir, 'slots');
 }
 
-/** The hash in the names of a set's files: each boot of a machine has sets of its own, one for each kind. */
+/** The hash in the names of a set's files. Each boot of a machine has its own sets, one for each kind. */
 export function slotSetHash(
   { bootId, machine }: { readonly bootId: string; readonly machine: string },
   kind: string | undefined,
