@@ -1,34 +1,21 @@
 import { queueMicrotask } from '../os/clock.ts';
-import type { Os } from '../os/os.ts';
 import {
-  countAhead,
-  type HostShare,
-  heldOf,
-  limitOf,
   type MachineRequest,
   type MachineSlot,
   type MachineSlots,
   mayTake,
   NO_LIMIT,
   type Place,
-  shareOf,
 } from '../policy/machine-slots.ts';
 import { FORMAT_VERSION, type HostShareFile, MAX_SHARE_NAMES } from '../store/formats.ts';
-import { type FoundShare, readShares, removeShares, writeShare } from '../store/host-share.ts';
+import { readShares, removeShares, writeShare } from '../store/host-share.ts';
 import { hostSharePath, slotSetHash } from '../store/layout.ts';
-import { isOver, type Owner } from '../tree/identity.ts';
-import type { RecoveryContext } from './context.ts';
-import { hasJournal, ownerOf } from './dead-shares.ts';
-import { judgeBy, readerOf } from './judge.ts';
+import type { Owner } from '../tree/identity.ts';
+import { DeadHolders, type DeadHoldersContext } from './dead-holders.ts';
+import { MachineLook } from './machine-look.ts';
 
 /** Interval at which a host that waits asks again, less a part by chance, in ms. */
 const POLL_MS = 200;
-/** Interval at which it looks for dead hosts, in ms. */
-const JUDGE_MS = 300;
-/** The same where only a snapshot of all processes tells. */
-const SLOW_JUDGE_MS = 1000;
-/** Interval at which it cleans up after dead hosts, in ms. */
-const SWEEP_MS = 1000;
 /** Age of its file from which a host that waits writes it anew. */
 const MIN_REWRITE_MS = 100;
 /** Interval at which a write that has failed is tried again, in ms. */
@@ -38,25 +25,12 @@ const MAX_SESSION_CHARS = 100;
 /** The key of the warning that nothing can be written. */
 const UNWRITABLE = 'unwritable';
 
-/** The share of a host whose file is torn: perhaps all slots. */
-const UNREADABLE: Omit<HostShare, 'instance'> = {
-  limit: NO_LIMIT,
-  held: NO_LIMIT,
-  waitingSinceMs: [],
-  seenMs: 0,
-};
-
-export interface MachineContext {
-  readonly os: Os;
-  readonly stateDir: string;
+export interface MachineContext extends DeadHoldersContext {
   /** The number of slots that this host names; `undefined` if it names none any more. */
   limit(): number | undefined;
   owner(): Owner;
   /** Looks up this host's identity where that takes time; `undefined` once it is known. */
   identify(): Promise<void> | undefined;
-  recovery(): Promise<RecoveryContext>;
-  /** Ends the processes of dead hosts. */
-  sweep(): Promise<unknown>;
   warn(code: string, message: string, cause?: unknown): void;
   /** Called before anything is written: this host may have been given up meanwhile. */
   catchUp(): void;
@@ -76,12 +50,6 @@ export interface Machine extends MachineSlots {
 /** Makes a supervisor one of the hosts that share a machine's slots. */
 export type JoinMachine = (context: MachineContext) => Machine;
 
-/** All shares of a set of slots, at one moment. */
-interface Look {
-  readonly shares: readonly HostShare[];
-  readonly found: readonly FoundShare[];
-}
-
 /**
  * The slots that the hosts of a state directory share, without a server.
  *
@@ -95,23 +63,20 @@ export class SharedMachine implements Machine {
   readonly #held = new Set<HeldSlot>();
   /** Numbers of other hosts, and failures, that the host was warned of. */
   readonly #warned = new Set<string>();
-  /** Owners that were seen dead: they wait no more, and what they hold is freed with their trees. */
-  #dead: ReadonlySet<string> = new Set();
+  readonly #dead: DeadHolders;
   #waiting: readonly MachineRequest[] = [];
   #retry: () => void = () => undefined;
   #obstacle: string | undefined;
   #cancelPoll: (() => void) | undefined;
   #cancelRewrite: (() => void) | undefined;
   #writtenAtMs: number | undefined;
-  #judging: Promise<void> | undefined;
-  #judgedAtMs = Number.NEGATIVE_INFINITY;
-  #sweptAtMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   /** `kind`: of commands that share slots of their own. */
   constructor(context: MachineContext, kind?: string) {
     this.#context = context;
     this.#kind = kind;
+    this.#dead = new DeadHolders(context);
   }
 
   get obstacle(): string | undefined {
@@ -172,18 +137,23 @@ export class SharedMachine implements Machine {
 
   #mayTake(place: Place): boolean {
     const look = this.#look();
-    this.#tellNumbers(look);
-    const may = mayTake(place, look.shares, this.#context.os.clock.sinceBootMs());
-    if (!may) this.#obstacle = this.#describe(look, place);
+    for (const { instance, limit, name } of look.otherNumbers)
+      this.#warnOnce(
+        `${instance} ${limit}`,
+        'MACHINE_CONCURRENCY',
+        `This host names ${this.#limit} slots of this machine, and the host with ${name} names ${limit}: the smallest number holds for both. Give pool.machineConcurrency the same number everywhere.`,
+      );
+    const nowMs = this.#context.os.clock.sinceBootMs();
+    const may = mayTake(place, look.shares, nowMs);
+    if (!may) this.#obstacle = look.obstacleOf(place, nowMs);
     return may;
   }
 
-  /** Tells, after this host has written its word, that all hosts together hold no more than there are. */
+  /** Tells, after this host has written its word, that all hosts together hold no more than there is. */
   #isWithin(place: Place): boolean {
     const look = this.#look();
-    const isTold = look.found.some(({ owner }) => owner === place.instance);
-    const isWithin = isTold && heldOf(look.shares) <= limitOf(look.shares);
-    if (!isWithin) this.#obstacle = this.#describe(look, place);
+    const { isWithin } = look;
+    if (!isWithin) this.#obstacle = look.obstacleOf(place, this.#context.os.clock.sinceBootMs());
     return isWithin;
   }
 
@@ -216,42 +186,9 @@ export class SharedMachine implements Machine {
 
   #poll(): void {
     this.#cancelPoll = undefined;
-    this.#judge();
+    this.#dead.look(this.#set, this.#instance, () => this.#retry());
     this.#retry();
     if (this.#waiting.length > 0) this.#pollLater();
-  }
-
-  /** Looks for dead hosts, and has their trees ended: their slots are free when these are dead. */
-  #judge(): void {
-    const { os } = this.#context;
-    const nowMs = os.clock.monotonicMs();
-    const everyMs = os.processes.read === undefined ? SLOW_JUDGE_MS : JUDGE_MS;
-    if (this.#judging !== undefined || nowMs - this.#judgedAtMs < everyMs) return;
-    this.#judgedAtMs = nowMs;
-    this.#judging = this.#findDead()
-      .catch(() => undefined)
-      .then(() => {
-        this.#judging = undefined;
-      });
-  }
-
-  async #findDead(): Promise<void> {
-    const { os, stateDir, sweep } = this.#context;
-    const context = await this.#context.recovery();
-    const read = await readerOf(os);
-    const dead = new Set<string>();
-    for (const found of readShares(stateDir, os, this.#set)) {
-      const owner = found.owner === this.#instance ? undefined : ownerOf(found, context);
-      if (owner === undefined) continue;
-      const { verdict } = await judgeBy(owner, context, read);
-      if (isOver(verdict)) dead.add(found.owner);
-    }
-    this.#dead = dead;
-    const nowMs = os.clock.monotonicMs();
-    if (dead.size === 0 || nowMs - this.#sweptAtMs < SWEEP_MS) return;
-    this.#sweptAtMs = nowMs;
-    await sweep();
-    this.#retry();
   }
 
   rewrite(): void {
@@ -300,25 +237,8 @@ export class SharedMachine implements Machine {
     return clock.sinceBootMs() - clock.monotonicMs() + monotonicMs;
   }
 
-  /** Adds up what all hosts hold; of its own file only the name counts. */
-  #look(): Look {
-    const { os, stateDir } = this.#context;
-    const found = readShares(stateDir, os, this.#set);
-    const own = shareOf(this.#share());
-    const others = found.filter(({ owner }) => owner !== this.#instance);
-    const shares = others.flatMap((one) => this.#countedAs(one) ?? []);
-    return { shares: [own, ...shares], found };
-  }
-
-  #countedAs({ owner, share }: FoundShare): HostShare | undefined {
-    if (share === undefined) {
-      // A live host writes it anew; without a journal, no host can have written it.
-      const isHost = hasJournal(this.#context.stateDir, owner);
-      return isHost ? { ...UNREADABLE, instance: owner } : undefined;
-    }
-    const counted = shareOf(share);
-    if (!this.#dead.has(owner)) return counted;
-    return { ...counted, limit: NO_LIMIT, waitingSinceMs: [] };
+  #look(): MachineLook {
+    return new MachineLook(this.#share(), this.#dead.owners, this.#context);
   }
 
   #share(): HostShareFile {
@@ -355,34 +275,6 @@ export class SharedMachine implements Machine {
       // The other hosts count at most too much until then.
       this.#cancelRewrite?.();
       this.#cancelRewrite = this.#context.os.clock.after(REWRITE_MS, () => this.#tell());
-    }
-  }
-
-  #describe({ shares, found }: Look, place: Place): string {
-    const limit = limitOf(shares);
-    const nameOf = (instance: string): string => {
-      const owner = found.find((one) => one.owner === instance)?.share?.owner;
-      return owner === undefined ? `host ${instance}` : `pid ${owner.pid} on ${owner.machine}`;
-    };
-    const those = this.#kind === undefined ? 'of this machine' : `for kind "${this.#kind}"`;
-    const holders = shares.filter(({ held }) => held > 0);
-    if (heldOf(shares) >= limit)
-      return `all ${limit} slots ${those} are held: ${holders.map(({ instance }) => nameOf(instance)).join('; ')}`;
-    const nowMs = this.#context.os.clock.sinceBootMs();
-    return `${countAhead(place, shares, nowMs)} requests of other hosts have waited longer`;
-  }
-
-  /** Warns once of each host that names another number. */
-  #tellNumbers({ shares, found }: Look): void {
-    const own = this.#limit;
-    for (const { instance, limit } of shares) {
-      if (limit === own || limit === NO_LIMIT || own === NO_LIMIT) continue;
-      const pid = found.find(({ owner }) => owner === instance)?.share?.owner.pid;
-      this.#warnOnce(
-        `${instance} ${limit}`,
-        'MACHINE_CONCURRENCY',
-        `This host names ${own} slots of this machine, and the host with pid ${pid} names ${limit}: the smallest number holds for both. Give pool.machineConcurrency the same number everywhere.`,
-      );
     }
   }
 
