@@ -11,6 +11,14 @@ export const STUBBORN = 'trap "" TERM; setsid sleep 60 & sleep 60; sleep 60';
 
 const LOOK_MS = 10;
 
+/**
+ * The time for which fewer trees may be alive than there are slots: two seconds, and more on a loaded
+ * machine. A dead host is found, swept and followed by some twenty looks at the process table.
+ */
+export function allowedGapMs(slowestLookMs: number): number {
+  return 2000 + 20 * slowestLookMs;
+}
+
 /** Starts a host that always wants agents. */
 export function crewHost(
   area: Area,

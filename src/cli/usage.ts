@@ -121,8 +121,7 @@ export const USAGE = {
       kind: { value: 'label', summary: 'what it is (default: command)' },
       concurrency: {
         value: 'count',
-        summary:
-          'take one of so many slots of the machine (with --kind: of that kind); wait for it',
+        summary: 'wait for one of so many slots of the machine, or of its --kind',
       },
       wait: {
         value: 'duration',
