@@ -6,10 +6,10 @@ import { ownerOf } from './dead-shares.ts';
 import { judgeBy, readerOf } from './judge.ts';
 
 /** Interval at which a host that waits looks for dead hosts, in ms. */
-const JUDGE_MS = 300;
+const JUDGE_MS = 100;
 /** The same where only a snapshot of all processes tells. */
 const SLOW_JUDGE_MS = 1000;
-/** Interval at which it has their processes ended, in ms. */
+/** Time that the first in the queue has to sweep a dead host, before others do, or it does so again; in ms. */
 const SWEEP_MS = 1000;
 
 export interface DeadHoldersContext {
@@ -20,13 +20,24 @@ export interface DeadHoldersContext {
   sweep(): Promise<unknown>;
 }
 
+/** A host that waits for a slot. */
+export interface AskingHost {
+  readonly set: string;
+  readonly instance: string;
+  /** Tells that no other host that asks has waited longer. */
+  isFirst(): boolean;
+  /** Called when dead hosts were swept. */
+  swept(): void;
+}
+
 /** Finds the dead among the hosts that share slots, and has their trees ended: then their slots are free. */
 export class DeadHolders {
   readonly #context: DeadHoldersContext;
   #owners: ReadonlySet<string> = new Set();
+  /** When each of them is to be swept, on the monotonic clock. */
+  readonly #dueAtMs = new Map<string, number>();
   #isLooking = false;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
-  #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: DeadHoldersContext) {
     this.#context = context;
@@ -37,15 +48,15 @@ export class DeadHolders {
     return this.#owners;
   }
 
-  /** Looks at the hosts of a set, unless that was just done; calls `swept` when dead ones were swept. */
-  look(set: string, self: string, swept: () => void): void {
+  /** Looks at the hosts of a set, unless that was just done. */
+  look(asking: AskingHost): void {
     const { os } = this.#context;
     const nowMs = os.clock.monotonicMs();
     const everyMs = os.processes.read === undefined ? SLOW_JUDGE_MS : JUDGE_MS;
     if (this.#isLooking || nowMs - this.#lookedAtMs < everyMs) return;
     this.#lookedAtMs = nowMs;
     this.#isLooking = true;
-    void this.#look(set, self, swept)
+    void this.#look(asking)
       // What could not be judged is judged at the next look.
       .catch(() => undefined)
       .then(() => {
@@ -53,23 +64,32 @@ export class DeadHolders {
       });
   }
 
-  async #look(set: string, self: string, swept: () => void): Promise<void> {
+  async #look({ set, instance, isFirst, swept }: AskingHost): Promise<void> {
     const { os, stateDir, recovery, sweep } = this.#context;
     const context = await recovery();
     const read = await readerOf(os);
     const dead = new Set<string>();
     for (const found of readShares(stateDir, os, set)) {
-      const owner = found.owner === self ? undefined : ownerOf(found, context);
+      const owner = found.owner === instance ? undefined : ownerOf(found, context);
       if (owner === undefined) continue;
       const { verdict } = await judgeBy(owner, context, read);
       if (isOver(verdict)) dead.add(found.owner);
     }
     this.#owners = dead;
-    const nowMs = os.clock.monotonicMs();
-    // Another host may be at it: while that takes, nothing is gained by asking more often.
-    if (dead.size === 0 || nowMs - this.#sweptAtMs < SWEEP_MS) return;
-    this.#sweptAtMs = nowMs;
+    if (!this.#isDue(dead, isFirst)) return;
     await sweep();
     swept();
+  }
+
+  /** Tells that a dead host is to be swept now: at once by the first in the queue, and later by all. */
+  #isDue(dead: ReadonlySet<string>, isFirst: () => boolean): boolean {
+    const nowMs = this.#context.os.clock.monotonicMs();
+    for (const owner of this.#dueAtMs.keys()) if (!dead.has(owner)) this.#dueAtMs.delete(owner);
+    const added = [...dead].filter((owner) => !this.#dueAtMs.has(owner));
+    const delayMs = added.length > 0 && isFirst() ? 0 : SWEEP_MS;
+    for (const owner of added) this.#dueAtMs.set(owner, nowMs + delayMs);
+    const due = [...this.#dueAtMs].filter(([, atMs]) => atMs <= nowMs);
+    for (const [owner] of due) this.#dueAtMs.set(owner, nowMs + SWEEP_MS);
+    return due.length > 0;
   }
 }

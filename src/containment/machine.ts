@@ -1,5 +1,6 @@
 import { queueMicrotask } from '../os/clock.ts';
 import {
+  countAhead,
   type MachineRequest,
   type MachineSlot,
   type MachineSlots,
@@ -129,6 +130,13 @@ export class SharedMachine implements Machine {
     }
   }
 
+  get #isFirst(): boolean {
+    const [request] = this.#waiting;
+    if (request === undefined) return false;
+    const { clock } = this.#context.os;
+    return countAhead(this.#placeOf(request), this.#look().shares, clock.sinceBootMs()) === 0;
+  }
+
   /** A host has the place of its longest wait; which of its requests goes first is its own affair. */
   #placeOf({ sinceMs }: MachineRequest): Place {
     const longest = Math.min(sinceMs, ...this.#waiting.map((one) => one.sinceMs));
@@ -186,7 +194,12 @@ export class SharedMachine implements Machine {
 
   #poll(): void {
     this.#cancelPoll = undefined;
-    this.#dead.look(this.#set, this.#instance, () => this.#retry());
+    this.#dead.look({
+      set: this.#set,
+      instance: this.#instance,
+      isFirst: () => this.#isFirst,
+      swept: () => this.#retry(),
+    });
     this.#retry();
     if (this.#waiting.length > 0) this.#pollLater();
   }

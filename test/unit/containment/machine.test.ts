@@ -233,6 +233,20 @@ describe('a host that waits', () => {
   });
 });
 
+describe('of several hosts that wait, a dead one is swept', () => {
+  it('at once by the first in the queue, and by the others if it does not', async () => {
+    put('dead-0001', { limit: 2, held: 2 }, { pid: 32_000 });
+    const [first, second] = [new Host('first-0001', 2), new Host('second-0001', 2)];
+    await os.clock.advance(10);
+    first.wait(0);
+    second.wait(5);
+    await os.clock.advance(500);
+    expect([first.sweeps, second.sweeps]).toEqual([1, 0]);
+    await os.clock.advance(1000);
+    expect(second.sweeps).toBe(1);
+  });
+});
+
 describe('files that prove nothing', () => {
   it.each([
     ['is torn', '{"version":1,"own'],
