@@ -22,7 +22,7 @@ const REACH = {
   mcp: ['os', 'policy', 'process'],
   otel: ['os'],
   service: ['os', 'tree', 'store', 'ready', 'policy', 'containment'],
-  testing: ['os', 'ready', 'tree'],
+  testing: ['os', 'policy', 'ready', 'tree'],
 } as const;
 
 const SURFACES = Object.keys(REACH);

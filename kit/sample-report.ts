@@ -36,7 +36,7 @@ export function sampleReport(more: Partial<DoctorReport> = {}): DoctorReport {
       ...{ instance: 'instance-1', state: 'running', spentUsd: 0.5 },
       pool: {
         ...{ concurrency: 2, running: 1, waiting: 1, oldestWaitMs: 1500, live: 1, hardCap: 10 },
-        queue: [{ sessionId: 'two', priority: 0, waitedMs: 1500 }],
+        queue: [{ waitsFor: 'machine', sessionId: 'two', priority: 0, waitedMs: 1500 }],
       },
       guardian: { state: 'guarding', pid: 99 },
       rlimitTag: { limit: 'locks', reason: null },
@@ -53,6 +53,18 @@ export function sampleReport(more: Partial<DoctorReport> = {}): DoctorReport {
         ...{ id: 'one', createdAt: AT - 9000, ageMs: 9000, maxWallClockMs: 69_000, leftMs: 60_000 },
         ...{ expired: false, started: 3, live: 1, lastEnd: { at: AT - 7000, cause: 'crashed' } },
         ...{ spentUsd: 0.5, spentTokens: 12_345 },
+      },
+    ],
+    machineSlots: [
+      {
+        ...{ kind: null, limit: 1, held: 1 },
+        hosts: [
+          {
+            ...{ instance: 'instance-1', pid: 100, machine: 'box', verdict: 'ours', limit: 1 },
+            ...{ held: 1, holders: ['a-1'] },
+            waiting: [{ sessionId: 'two', waitedMs: 1500, why: 'slots-held' }],
+          },
+        ],
       },
     ],
     services: [{ name: 'index', state: 'ready', pid: 103, failures: 0, openForMs: 0 }],

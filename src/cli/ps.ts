@@ -3,7 +3,7 @@ import type { Command } from './command.ts';
 import { painter } from './paint.ts';
 import { plain } from './plain.ts';
 import { findRegistry } from './registry.ts';
-import { takeView, treeLines } from './view.ts';
+import { slotLines, takeView, treeLines } from './view.ts';
 
 export const run: Command = async (args, terminal) => {
   const registry = findRegistry(args);
@@ -13,7 +13,10 @@ export const run: Command = async (args, terminal) => {
     terminal.stdout.write(`Nothing is supervised with ${plain(registry.stateDir)}.\n`);
   else {
     const width = terminal.isTty ? terminal.size().columns : undefined;
-    terminal.stdout.write(`${treeLines(view, painter(terminal.hasColor), width).join('\n')}\n`);
+    const paint = painter(terminal.hasColor);
+    const slots = slotLines(view, paint, width);
+    const lines = [...treeLines(view, paint, width), ...(slots.length > 0 ? ['', ...slots] : [])];
+    terminal.stdout.write(`${lines.join('\n')}\n`);
   }
   return 0;
 };

@@ -36,32 +36,30 @@ export const run: Command = async (args, terminal) => {
   const request = requestOf(args, command, rest);
   if (args.flag('detached')) return await letGo(args, request, terminal);
   const slotOptions = slotOptionsOf(args);
-  const registry = new Registry(args);
-  const { stateDir, ladder } = registry;
+  const { stateDir, ladder, os } = new Registry(args);
   const say = (text: string): void => void terminal.stderr.write(`agent-supervisor: ${text}\n`);
   // Loaded only for the few runs that wait for a slot.
   const slots = slotOptions && (await import('./slot.ts'));
-  const slot = slotOptions && (await slots?.takeSlot(slotOptions, registry, say));
+  const options = { stateDir, ladder, sampling: { intervalMs: SAMPLING_MS } };
+  await using supervisor =
+    slots === undefined || slotOptions === undefined
+      ? createSupervisor(options)
+      : createSupervisor(
+          { ...options, pool: slots.poolOf(slotOptions) },
+          os,
+          slots.joinOf(slotOptions),
+        );
+  supervisor.on('warning', ({ message }) => say(plain(message)));
+  const uninstall = supervisor.handleSignals();
   try {
-    await using supervisor = createSupervisor({
-      stateDir,
-      ladder,
-      sampling: { intervalMs: SAMPLING_MS },
-    });
-    supervisor.on('warning', ({ message }) => say(plain(message)));
-    const uninstall = supervisor.handleSignals();
-    try {
-      await supervisor.start();
-      if (slotOptions !== undefined) await slots?.awaitDeath(slotOptions, registry);
-      const report = await supervise(supervisor, request, terminal);
-      const code = tell(report, args.json ? () => undefined : say);
-      if (args.json) terminal.stderr.write(`${safeJson(summaryOf(report, code))}\n`);
-      return code;
-    } finally {
-      uninstall();
-    }
+    await supervisor.start();
+    const lease = slotOptions && (await slots?.takeSlot(slotOptions, supervisor, say));
+    const report = await supervise(lease ?? supervisor, request, terminal);
+    const code = tell(report, args.json ? () => undefined : say);
+    if (args.json) terminal.stderr.write(`${safeJson(summaryOf(report, code))}\n`);
+    return code;
   } finally {
-    slot?.release();
+    uninstall();
   }
 };
 
@@ -112,7 +110,7 @@ function slotOptionsOf(args: Arguments): SlotOptions | undefined {
   if (concurrency === undefined && waitMs === undefined) return undefined;
   if (concurrency === undefined)
     throw new Refusal('--wait must come with a --concurrency, for which it waits.');
-  return { concurrency, waitMs, kind: args.text('kind') ?? KIND };
+  return { concurrency, waitMs, kind: args.text('kind') };
 }
 
 function requestOf(args: Arguments, command: string, rest: readonly string[]): SpawnRequest {
@@ -143,7 +141,7 @@ function requestOf(args: Arguments, command: string, rest: readonly string[]): S
  * background process may not read the terminal. Output is passed on by us where a limit has to see it.
  */
 async function supervise(
-  supervisor: Supervisor,
+  supervisor: Pick<Supervisor, 'spawn'>,
   request: SpawnRequest,
   { feed, isTyped, stdout, stderr }: Terminal,
 ): Promise<ExitReport> {

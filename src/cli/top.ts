@@ -59,7 +59,7 @@ class Screen {
   readonly #terminal: Terminal;
   readonly #intervalMs: number;
   #order: Order;
-  #view: View = { at: 0, owners: [], processes: [] };
+  #view: View = { at: 0, owners: [], processes: [], machineSlots: [] };
   #wake = new AbortController();
 
   constructor(registry: Registry, terminal: Terminal, intervalMs: number, order: Order) {

@@ -121,7 +121,7 @@ export const USAGE = {
       kind: { value: 'label', summary: 'what it is (default: command)' },
       concurrency: {
         value: 'count',
-        summary: 'run at most this many of the same --kind at once; wait for a free slot',
+        summary: 'wait for one of so many slots of the machine, or of its --kind',
       },
       wait: {
         value: 'duration',

@@ -1,6 +1,13 @@
+import { machineSlotsHealth } from '../inspect/machine-slots.ts';
 import { ownersHealth, processesHealth } from '../inspect/processes.ts';
 import { publicText } from '../inspect/public-text.ts';
-import type { OwnerHealth, ProcessHealth } from '../inspect/report.ts';
+import type {
+  MachineHostHealth,
+  MachineSlotsHealth,
+  MachineWait,
+  OwnerHealth,
+  ProcessHealth,
+} from '../inspect/report.ts';
 import { type Survey, survey } from '../inspect/survey.ts';
 import { sliced } from '../os/clock.ts';
 import { bytes, type Cell, type Column, duration, type Paint, table } from './paint.ts';
@@ -12,13 +19,16 @@ export interface View {
   readonly at: number;
   readonly owners: readonly OwnerHealth[];
   readonly processes: readonly ProcessHealth[];
+  readonly machineSlots: readonly MachineSlotsHealth[];
 }
 
 /** Reads the registry and finds which of its processes are alive. */
 export async function takeView(registry: Registry): Promise<View> {
   const { os } = registry;
-  const found = await survey(await onlooker(registry));
-  return viewOf(found, registry, await usageOf(found, os));
+  const context = await onlooker(registry);
+  const found = await survey(context);
+  const view = await viewOf(found, registry, await usageOf(found, os));
+  return { ...view, machineSlots: machineSlotsHealth(found, context, publicText(os)) };
 }
 
 async function usageOf(found: Survey, os: Registry['os']) {
@@ -30,7 +40,7 @@ async function viewOf(
   found: Survey,
   { os }: Registry,
   usage: Awaited<ReturnType<typeof usageOf>>,
-): Promise<View> {
+): Promise<Omit<View, 'machineSlots'>> {
   const show = publicText(os);
   const nowMs = os.clock.now();
   const known = { nowMs, usage, sessions: new Map(), publicText: show, live: () => undefined };
@@ -63,6 +73,43 @@ export function treeLines({ owners, processes }: View, paint: Paint, maxWidth?: 
     ];
   });
   return table(COLUMNS, rows, paint, maxWidth);
+}
+
+const SLOT_COLUMNS: readonly Column[] = [
+  { title: 'SLOTS', leastWidth: 13 },
+  { title: 'PID', align: 'right' },
+  { title: 'HOLDS', align: 'right' },
+  { title: 'WAITS', align: 'right' },
+  { title: 'LONGEST', align: 'right' },
+  { title: 'WHY', leastWidth: 8 },
+];
+
+const REASONS: Readonly<Record<MachineWait['why'], string>> = {
+  'slots-held': 'all slots are held',
+  'others-first': 'others have waited longer',
+  'host-silent': 'its host does not answer',
+  'host-dead': 'its host is dead',
+};
+
+/** Draws who holds and who waits for the slots that the hosts of the machine share. */
+export function slotLines({ machineSlots }: View, paint: Paint, maxWidth?: number): string[] {
+  const rows = machineSlots.flatMap(({ kind, limit, held, hosts }) => [
+    [`${held} of ${limit}${kind === null ? '' : `, ${plain(kind)}`}`, '', '', '', '', ''],
+    ...hosts.map(slotRow),
+  ]);
+  return rows.length === 0 ? [] : table(SLOT_COLUMNS, rows, paint, maxWidth);
+}
+
+function slotRow({ instance, pid, held, waiting }: MachineHostHealth): Cell[] {
+  const [first] = waiting.toSorted((a, b) => b.waitedMs - a.waitedMs);
+  return [
+    `host ${instance.slice(0, 8)}`,
+    String(pid),
+    String(held),
+    String(waiting.length),
+    first === undefined ? '' : duration(first.waitedMs),
+    first === undefined ? '' : REASONS[first.why],
+  ];
 }
 
 /** Draws the processes as a list, in the given order. */

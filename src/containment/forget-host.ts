@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { lockPaths, readConversationLock } from '../store/conversation-lock.ts';
 import { filesIn } from '../store/files.ts';
 import { giveUp, readHeartbeat, removeHeartbeat } from '../store/heartbeat-file.ts';
+import { removeShares } from '../store/host-share.ts';
 import { readSafely } from '../store/journal-reader.ts';
 import { removeOrders } from '../store/operator-requests.ts';
 import { isOver, type Owner } from '../tree/identity.ts';
@@ -41,6 +42,7 @@ function remove({ instance, heartbeat }: Owner, context: RecoveryContext): void 
   for (const { path, owner } of journalsIn(stateDir))
     if (owner === instance) rmSync(path, { force: true });
   removeConversationLocks(instance, context);
+  removeShares(stateDir, instance);
   removeOrders(stateDir, { owner: instance });
   removeHeartbeat(stateDir, heartbeat);
 }

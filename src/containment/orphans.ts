@@ -100,6 +100,11 @@ export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<st
   return new Set(own.map((mark) => mark.slice(owner.length + 1)));
 }
 
+/** Tells whether a live process bears an owner's mark, and is not meant to live on. */
+export function bearsMarkOf(owner: string, table: ProcessTable): boolean {
+  return unrecorded(owner, table, []).length > 0;
+}
+
 /** Lists trees known only by marks: cookies, or tags where the cookies are lost. */
 function unrecorded(owner: string, table: ProcessTable, known: readonly string[]): Candidate[] {
   const ids = new Set(known);

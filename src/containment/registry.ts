@@ -16,6 +16,7 @@ import { FailureDetector } from './failure-detector.ts';
 import { Guardian, type GuardianState } from './guardian.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { KeptFiles } from './kept.ts';
+import type { Machine, MachineContext } from './machine.ts';
 
 export interface RegistryOptions {
   readonly stateDir: string;
@@ -47,6 +48,8 @@ export class Registry {
   readonly #keptFiles: KeptFiles;
   readonly #warn: RegistryOptions['warn'];
   readonly #options: RegistryOptions;
+  /** The slots of the machine; `undefined` until `joinMachine`. */
+  machine: Machine | undefined;
   #owner: Owner;
   #identifying: Promise<void> | undefined;
   #closing = false;
@@ -139,15 +142,32 @@ export class Registry {
     return this.#identifying;
   }
 
+  /** Makes this host one of those that share the machine's slots. */
+  joinMachine(join: (context: Omit<MachineContext, 'limit'>) => Machine): void {
+    const { stateDir, sweep } = this.#options;
+    this.machine = join({
+      os: this.#os,
+      stateDir,
+      owner: () => this.owner,
+      identify: () => this.identify(),
+      recovery: () => this.recovery(),
+      sweep,
+      warn: this.#warn,
+      catchUp: () => this.catchUp(),
+    });
+  }
+
   /** Rewrites the host's identity in all its files. */
   #identified(): void {
     this.#journal.identify(this.owner);
     this.#keptFiles.identify(this.owner);
     this.conversationLocks.identify();
+    this.machine?.rewrite();
   }
 
   get #isBusy(): boolean {
-    return this.#journal.records.size + this.#keptFiles.size + this.conversationLocks.heldCount > 0;
+    const held = this.conversationLocks.heldCount + (this.machine?.isBusy ? 1 : 0);
+    return this.#journal.records.size + this.#keptFiles.size + held > 0;
   }
 
   /** Continues under a new heartbeat, without the conversations: other hosts may run them by now. */
@@ -221,8 +241,9 @@ export class Registry {
     const flaw = this.#journal.check();
     if (flaw !== undefined) this.#tellRewritten(this.#journal.path, flaw);
     if (!isPrivateFolder(stateDir, this.#os.userId())) return false;
-    for (const path of [...this.#keptFiles.check(), ...this.conversationLocks.check()])
-      this.#tellRewritten(path, 'it was removed or changed');
+    for (const files of [this.#keptFiles, this.conversationLocks, this.machine])
+      for (const path of files?.check() ?? [])
+        this.#tellRewritten(path, 'it was removed or changed');
     return true;
   }
 
@@ -283,6 +304,7 @@ export class Registry {
     this.#closing = true;
     if (this.#journal.records.size > 0) return;
     this.#guardian?.disarm();
+    this.machine?.close();
     this.#journal.close();
     this.#detector.close();
     // Kept processes cannot outlive the first process of this PID namespace, which this heartbeat shows.

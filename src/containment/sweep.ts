@@ -8,6 +8,7 @@ import { observeClock } from '../store/retention.ts';
 import type { EndableProcess } from '../tree/termination.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
 import type { RecoveryContext } from './context.ts';
+import { removeDeadShares } from './dead-shares.ts';
 import { findKept } from './kept.ts';
 import { endStrays } from './orphans.ts';
 import { recover } from './recovery.ts';
@@ -89,6 +90,7 @@ const NOTHING: Awaited<ReturnType<typeof tidyUp>> = {
 /** Cleans up the state directory. */
 async function tidyUp(context: RecoveryContext) {
   const report = await recover(context);
+  await removeDeadShares(context);
   const living = await findKept(context);
   const removed = [...(await removeStaleFiles(context)), ...removeOld(context)];
   return { ...report, living, removed };

@@ -4,6 +4,7 @@ import { takeIf } from '../store/exclusive.ts';
 import { filesIn } from '../store/files.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { removeHeartbeat } from '../store/heartbeat-file.ts';
+import { readShares, removeShares } from '../store/host-share.ts';
 import { headerOf } from '../store/journal-reader.ts';
 import { removeOrders } from '../store/operator-requests.ts';
 import type { Owner, OwnerVerdict } from '../tree/identity.ts';
@@ -48,12 +49,25 @@ export async function forget(
   const { instance, heartbeat } = owner;
   // A given-up owner may have taken new locks, under another heartbeat.
   removeConversationLocks(instance, context, verdict === 'given-up' ? heartbeat : undefined);
+  if (verdict !== 'given-up' || !hasNewShare(instance, heartbeat, context))
+    removeShares(context.stateDir, instance);
   // Kept processes are judged by this heartbeat.
   const isKept = filesIn(context.stateDir, 'kept').some((file) => file.owner === instance);
   if (!isKept) removeHeartbeat(context.stateDir, heartbeat);
   if (verdict !== 'given-up') removeHalfWritten(instance, context.stateDir);
   removeOrders(context.stateDir, { owner: instance });
   await note(instance, records, report, context);
+}
+
+/** Tells that a given-up owner has woken, and says anew what it holds of the machine's slots. */
+function hasNewShare(
+  instance: string,
+  heartbeat: string | undefined,
+  { os, stateDir }: RecoveryContext,
+): boolean {
+  return readShares(stateDir, os).some(
+    ({ owner, share }) => owner === instance && share?.owner.heartbeat !== heartbeat,
+  );
 }
 
 /** Records how a dead owner's processes ended: ended by this host, or unseen. */

@@ -9,6 +9,7 @@ import {
   ends,
   environment,
   figures,
+  machineSlots,
   owners,
   queue,
   services,
@@ -41,6 +42,7 @@ ${checks(report)}
 ${figures(report)}
 ${processes(report, context)}
 ${queue(report)}
+${machineSlots(report)}
 ${sessions(report, context)}
 ${services(report)}
 ${ends(report)}

@@ -3,6 +3,8 @@ import type {
   DoctorReport,
   EndNote,
   EnvironmentHealth,
+  MachineHostHealth,
+  MachineWait,
   OwnerHealth,
   Quota,
   ServiceHealth,
@@ -96,6 +98,12 @@ function tile(title: string, value: HtmlPart, bar: HtmlPart, note: HtmlPart): Ht
 `;
 }
 
+const NEEDS: Readonly<Record<WaitingRequest['waitsFor'], string>> = {
+  pool: 'a slot of this host',
+  machine: 'a slot of the machine',
+  start: 'the guardian',
+};
+
 /** The requests that wait for a slot. */
 export function queue({ supervisor }: DoctorReport): Html | null {
   if (supervisor === null || supervisor.pool.queue.length === 0) return null;
@@ -103,6 +111,7 @@ export function queue({ supervisor }: DoctorReport): Html | null {
     { label: 'Place', show: ({ at }) => at },
     { label: 'Session', show: ({ sessionId }) => orUnknown(sessionId, (id) => id) },
     { label: 'Priority', is: 'number', show: ({ priority }) => priority },
+    { label: 'Needs', show: ({ waitsFor }) => NEEDS[waitsFor] },
     { label: 'Waits for', is: 'number', show: ({ waitedMs }) => showDuration(waitedMs) },
   ];
   const items = supervisor.pool.queue.map((request, index) => ({ ...request, at: index + 1 }));
@@ -111,6 +120,47 @@ export function queue({ supervisor }: DoctorReport): Html | null {
     'Waiting for a slot',
     table('Requests that wait for a slot, the next one first', columns, items, ({ at }) =>
       String(at),
+    ),
+  );
+}
+
+const REASONS: Readonly<Record<MachineWait['why'], string>> = {
+  'slots-held': 'all slots are held',
+  'others-first': 'others have waited longer',
+  'host-silent': 'its host does not answer',
+  'host-dead': 'its host is dead',
+};
+
+/** The slots that the hosts of this machine share. */
+export function machineSlots({ machineSlots }: DoctorReport): Html | null {
+  const [shared] = machineSlots.filter(({ kind }) => kind === null);
+  if (shared === undefined) return null;
+  const columns: Column<MachineHostHealth>[] = [
+    {
+      label: 'Host',
+      show: ({ pid, machine }) => [html`<span class="pid">${pid}</span>`, ` on ${machine}`],
+    },
+    { label: 'Is', show: ({ verdict }) => badge(verdict) },
+    { label: 'Names', is: 'number', show: ({ limit }) => limit },
+    { label: 'Holds', is: 'number', show: ({ held }) => held },
+    { label: 'By', show: ({ holders }) => holders.join(', ') },
+    {
+      label: 'Waits',
+      show: ({ waiting }) =>
+        waiting.map(
+          ({ sessionId, waitedMs, why }) =>
+            html`<div>${orUnknown(sessionId, (id) => id)} for ${showDuration(waitedMs)}: ${REASONS[why]}</div>`,
+        ),
+    },
+  ];
+  return section(
+    'machine-slots',
+    `Slots of this machine: ${shared.held} of ${shared.limit} held`,
+    table(
+      'Hosts that share the slots of this machine',
+      columns,
+      shared.hosts,
+      ({ instance }) => instance,
     ),
   );
 }

@@ -165,6 +165,27 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       );
     return ok(`${running} of ${concurrency} slots are held, and ${waiting} requests wait.`);
   },
+  'machine-slots': ({ machineSlots }) => {
+    const shared = machineSlots.find(({ kind }) => kind === null);
+    if (shared === undefined) return undefined;
+    const { limit, held, hosts } = shared;
+    const limits = [...new Set(hosts.map((host) => host.limit))].sort((a, b) => a - b);
+    if (limits.length > 1)
+      return warn(
+        `Hosts name different numbers of slots for this machine (${limits.join(', ')}): the smallest holds.`,
+        'Give all hosts the same pool.machineConcurrency.',
+      );
+    const waits = hosts.flatMap(({ waiting }) => waiting.map(({ waitedMs }) => waitedMs));
+    const holders = hosts.filter((host) => host.held > 0).map(({ pid }) => `pid ${pid}`);
+    if (Math.max(0, ...waits) > LONG_WAIT_MS)
+      return warn(
+        `${waits.length} requests wait for a slot of this machine, the oldest for ${seconds(Math.max(...waits))}; ${held} of ${limit} are held, by ${some(holders, 'host', 'hosts')}.`,
+        'End what holds the slots, limit how long it may run, or raise pool.machineConcurrency of all hosts.',
+      );
+    return ok(
+      `${held} of ${limit} slots of this machine are held, and ${waits.length} requests wait.`,
+    );
+  },
   sessions: ({ sessions }) => {
     const late = sessions.filter(({ expired, live }) => expired && live > 0);
     if (late.length === 0) return ok('No session has outlasted its wall clock.');

@@ -5,6 +5,7 @@ import { bundledPackages, packageVersion } from '../os/built.ts';
 import { sliced, turnOfLoop } from '../os/clock.ts';
 import { hostFacts, type Usage } from '../os/host-facts.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import type { Pool, Waiting } from '../policy/pool.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
 import type {
@@ -17,10 +18,17 @@ import type { Owner } from '../tree/identity.ts';
 import { type Findings, judge } from './checks.ts';
 import { lastEnds } from './ends.ts';
 import { environmentHealth } from './environment.ts';
+import { machineSlotsHealth } from './machine-slots.ts';
 import { poolFigures } from './metrics.ts';
 import { ownersHealth, processesHealth } from './processes.ts';
 import { type PublicText, publicText } from './public-text.ts';
-import type { DoctorReport, HostHealth, Quota, SupervisorHealth } from './report.ts';
+import type {
+  DoctorReport,
+  HostHealth,
+  Quota,
+  SupervisorHealth,
+  WaitingRequest,
+} from './report.ts';
 import { servicesHealth } from './services.ts';
 import { sessionsHealth } from './sessions.ts';
 import { stateDirHealth } from './state-dir.ts';
@@ -91,6 +99,7 @@ async function collect(target: DoctorTarget): Promise<Findings> {
     owners: ownersHealth(found, show),
     processes,
     sessions: [...sessions.values()].sort((a, b) => b.live - a.live || b.createdAt - a.createdAt),
+    machineSlots: machineSlotsHealth(found, { os, stateDir, self }, show),
     services: servicesHealth(os, stateDir, inside?.services ?? new Map(), show),
     stateDir: files,
     environment: environmentHealth(os, options.environment),
@@ -147,10 +156,11 @@ function supervisorHealth(
   show: PublicText,
 ): SupervisorHealth {
   const { options, pool, countedByCap, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
-  const waits = pool.queue.map(({ request, sinceMs }) => ({
-    sessionId: request.sessionId === undefined ? null : show(request.sessionId),
-    priority: request.priority,
-    waitedMs: os.clock.monotonicMs() - sinceMs,
+  const waits = pool.queue.map((waiting) => ({
+    waitsFor: waitsFor(waiting, pool),
+    sessionId: waiting.request.sessionId === undefined ? null : show(waiting.request.sessionId),
+    priority: waiting.request.priority,
+    waitedMs: os.clock.monotonicMs() - waiting.sinceMs,
   }));
   return {
     instance: instance ?? null,
@@ -165,6 +175,11 @@ function supervisorHealth(
     rlimitTag: rlimitTag ? { limit: rlimitTag.limit, reason: rlimitTag.reason ?? null } : null,
     spentUsd,
   };
+}
+
+function waitsFor(waiting: Waiting, pool: Pool): WaitingRequest['waitsFor'] {
+  if (!pool.ready) return 'start';
+  return pool.waitsForMachine(waiting) ? 'machine' : 'pool';
 }
 
 function hostHealth(

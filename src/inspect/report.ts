@@ -26,6 +26,8 @@ export interface DoctorReport {
   readonly processes: readonly ProcessHealth[];
   /** Sessions with a live process, and those seen last. */
   readonly sessions: readonly SessionHealth[];
+  /** The slots that hosts of this machine share; empty where none names `pool.machineConcurrency`. */
+  readonly machineSlots: readonly MachineSlotsHealth[];
   readonly services: readonly ServiceHealth[];
   readonly stateDir: StateDirHealth;
   readonly environment: EnvironmentHealth;
@@ -97,9 +99,43 @@ export interface PoolHealth {
 }
 
 export interface WaitingRequest {
+  /** `pool`: a slot of this host. `machine`: one that all hosts of the machine share. `start`: the guardian. */
+  readonly waitsFor: 'pool' | 'machine' | 'start';
   readonly sessionId: string | null;
   readonly priority: number;
   readonly waitedMs: number;
+}
+
+/** Slots that hosts of this machine share. */
+export interface MachineSlotsHealth {
+  /** The `--kind` of the runs that share them; `null` for those of `pool.machineConcurrency`. */
+  readonly kind: string | null;
+  /** The smallest number that a host names. */
+  readonly limit: number;
+  readonly held: number;
+  /** Those that hold most first. */
+  readonly hosts: readonly MachineHostHealth[];
+}
+
+export interface MachineHostHealth {
+  readonly instance: string;
+  readonly pid: number;
+  readonly machine: string;
+  readonly verdict: OwnerHealth['verdict'];
+  /** The number that this host names. */
+  readonly limit: number;
+  readonly held: number;
+  /** The ids of the processes that hold them; a lease has none. */
+  readonly holders: readonly string[];
+  /** Its requests that wait for nothing but a slot of the machine. */
+  readonly waiting: readonly MachineWait[];
+}
+
+export interface MachineWait {
+  readonly sessionId: string | null;
+  readonly waitedMs: number;
+  /** `host-silent`: its host is stopped or busy, and others go first meanwhile. */
+  readonly why: 'slots-held' | 'others-first' | 'host-silent' | 'host-dead';
 }
 
 export interface GuardianHealth {
@@ -229,6 +265,7 @@ export interface FileGroup {
     | 'pid-file'
     | 'socket'
     | 'lock'
+    | 'share'
     | 'order'
     | 'folder'
     | 'half-written'

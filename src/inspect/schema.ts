@@ -50,7 +50,14 @@ const pool = () =>
     running: count(),
     waiting: count(),
     oldestWaitMs: orNull(amount()),
-    queue: list(z.object({ sessionId: orNull(text()), priority: amount(), waitedMs: amount() })),
+    queue: list(
+      z.object({
+        waitsFor: z.enum(['pool', 'machine', 'start']),
+        sessionId: orNull(text()),
+        priority: amount(),
+        waitedMs: amount(),
+      }),
+    ),
     live: count(),
     hardCap: count(),
   });
@@ -70,15 +77,36 @@ const supervisor = () =>
     spentUsd: amount(),
   });
 
+const ownerVerdict = () => z.enum(['ours', 'alive', 'dead', 'rebooted', 'elsewhere', 'unproven']);
 const owner = () =>
   z.object({
     instance: text(),
     pid: count(),
     machine: text(),
-    verdict: z.enum(['ours', 'alive', 'dead', 'rebooted', 'elsewhere', 'unproven']),
+    verdict: ownerVerdict(),
     openedAt: amount(),
     processes: count(),
   });
+
+const machineHost = () =>
+  z.object({
+    instance: text(),
+    pid: count(),
+    machine: text(),
+    verdict: ownerVerdict(),
+    limit: count(),
+    held: count(),
+    holders: list(text()),
+    waiting: list(
+      z.object({
+        sessionId: orNull(text()),
+        waitedMs: amount(),
+        why: z.enum(['slots-held', 'others-first', 'host-silent', 'host-dead']),
+      }),
+    ),
+  });
+const machineSlots = () =>
+  z.object({ kind: orNull(text()), limit: count(), held: count(), hosts: list(machineHost()) });
 
 const limit = () => orNull(amount());
 const processHealth = () =>
@@ -139,6 +167,7 @@ const fileKind = () =>
       'pid-file',
       'socket',
       'lock',
+      'share',
       'order',
       'clock',
       'folder',
@@ -197,6 +226,7 @@ export const doctorReport = z.object({
   owners: list(owner()),
   processes: list(processHealth()),
   sessions: list(session()),
+  machineSlots: list(machineSlots()),
   services: list(service()),
   stateDir: stateDir(),
   environment: environment(),

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
+import type { MachineSlot, MachineSlots } from './machine-slots.ts';
 import { QueueEntry } from './queue-entry.ts';
 
 const DEFAULT_HARD_CAP = 10;
@@ -15,6 +16,7 @@ export const poolOptions = z.lazy(() =>
         z.strictObject({
           concurrency: z._default(z.int().check(z.minimum(1)), 2),
           hardCap: z.optional(z.int().check(z.minimum(1))),
+          machineConcurrency: z.optional(z.int().check(z.minimum(1))),
           hardCapPerKind: z._default(z.record(z.string(), z.int().check(z.minimum(1))), {}),
           waitTimeoutMs: z._default(durationMs(), 60_000),
         }),
@@ -64,6 +66,8 @@ export class Slot {
 
 /** A request for a slot. */
 export interface SlotRequest {
+  /** The process that asks; `undefined` for a lease. */
+  readonly id?: string | undefined;
   readonly sessionId: string | undefined;
   /** True if the request takes one of the slots; others only wait until the pool is ready. */
   readonly needsSlot: boolean;
@@ -90,8 +94,12 @@ interface Ledger {
   readonly queue: PriorityQueue;
   readonly waiting: Set<PoolEntry>;
   held: number;
+  /** The machine's slot of the next grant. */
+  machineSlot: MachineSlot | undefined;
   /** Number of waiting requests that have an `atHead` callback. */
   curious: number;
+  /** The reason why the machine has no slot; `undefined` if it is not asked for one. */
+  machineObstacle(): string | undefined;
   /** Grants free slots to waiting requests, in a microtask. */
   handOut(): void;
 }
@@ -100,17 +108,30 @@ interface Ledger {
 export class Pool {
   #concurrency: number;
   readonly #ledger: Ledger;
+  readonly #machine: () => MachineSlots | undefined;
   #isHandingOut = false;
   #ready = true;
+  /** The requests that wait for nothing but a slot of the machine. */
+  #waitingForMachine: readonly Waiting[] = [];
+  /** The machine's slots that were told so. */
+  #told: MachineSlots | undefined;
 
-  constructor(concurrency: number, clock: Clock) {
+  /** `machine`: the slots that all its hosts share; `undefined` where there is no such limit. */
+  constructor(
+    concurrency: number,
+    clock: Clock,
+    machine: () => MachineSlots | undefined = () => undefined,
+  ) {
     this.#concurrency = concurrency;
+    this.#machine = machine;
     this.#ledger = {
       clock,
       queue: new PriorityQueue(),
       waiting: new Set(),
       held: 0,
+      machineSlot: undefined,
       curious: 0,
+      machineObstacle: () => this.machineObstacle,
       handOut: () => this.#handOut(),
     };
   }
@@ -149,15 +170,27 @@ export class Pool {
     return this.#ledger.held;
   }
 
+  /** Tells that a request waits for nothing but a slot of the machine. */
+  waitsForMachine(waiting: Waiting): boolean {
+    return this.#waitingForMachine.includes(waiting);
+  }
+
+  /** The reason why the machine has no slot for this host, as a clause; `undefined` if it is not asked. */
+  get machineObstacle(): string | undefined {
+    return this.#waitingForMachine.length === 0 ? undefined : this.#machine()?.obstacle;
+  }
+
   /**
    * Asks for a slot. Returns a free one if nobody waits for it, else a place in the queue, or a
    * refusal.
    */
   ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
     if (request.signal?.aborted) return aborted(request.signal);
-    if (request.needsSlot ? this.waiting.size === 0 && this.#hasFree() : this.#ready)
+    const now = () => ({ request, sinceMs: this.#ledger.clock.monotonicMs() });
+    if (request.needsSlot ? this.waiting.size === 0 && this.#reserve(now) : this.#ready)
       return slotOf(request, this.#ledger);
     const entry = new PoolEntry(request, this.#ledger);
+    if (this.#waitingForMachine.length < this.#free) this.#tellMachine();
     this.#tellHead();
     return entry.answer ?? entry;
   }
@@ -168,30 +201,62 @@ export class Pool {
       if (matches(entry.request)) entry.refuse(error());
   }
 
-  #hasFree(): boolean {
-    return this.#ready && this.held < this.concurrency;
+  /** Number of this host's slots that can be granted now. */
+  get #free(): number {
+    return this.#ready ? Math.max(0, this.concurrency - this.held) : 0;
+  }
+
+  /** Reserves a slot of this host and one of the machine for the next grant: both or neither. */
+  #reserve(next: () => Waiting | undefined): boolean {
+    if (this.#free === 0) return false;
+    const machine = this.#machine();
+    if (machine === undefined) return true;
+    const waiting = next();
+    this.#ledger.machineSlot = waiting && machine.take(waiting);
+    return this.#ledger.machineSlot !== undefined;
+  }
+
+  /** Tells the machine which requests wait for nothing else. */
+  #tellMachine(): void {
+    if (this.waiting.size === 0 && this.#told === undefined) return;
+    const machine = this.#machine();
+    if (machine !== this.#told) this.#told?.await([], () => undefined);
+    this.#told = machine;
+    const waits = machine === undefined || this.#free === 0 ? [] : this.queue;
+    this.#waitingForMachine = waits.filter(({ request }) => request.needsSlot).slice(0, this.#free);
+    machine?.await(this.#waitingForMachine, () => this.#handOut());
   }
 
   #handOut(): void {
-    if (this.#isHandingOut || this.waiting.size === 0) return;
+    if (this.#isHandingOut) return;
+    if (this.waiting.size === 0) {
+      this.#tellMachine();
+      return;
+    }
     this.#isHandingOut = true;
     queueMicrotask(() => {
       this.#isHandingOut = false;
       if (this.#ready)
         for (const entry of [...this.#ledger.waiting]) if (!entry.request.needsSlot) entry.grant();
-      while (this.#hasFree() && this.waiting.size > 0) {
+      while (this.waiting.size > 0 && this.#reserve(() => this.#head)) {
         void this.#ledger.queue.dequeue()?.();
       }
+      this.#tellMachine();
       this.#tellHead();
     });
   }
 
   #tellHead(): void {
     if (this.#ledger.curious === 0 || !this.#ready) return;
+    this.#head?.tellHead();
+  }
+
+  /** The request that is the next to get a slot. */
+  get #head(): PoolEntry | undefined {
     let head: PoolEntry | undefined;
     for (const entry of this.#ledger.waiting)
       if (head === undefined || entry.request.priority > head.request.priority) head = entry;
-    head?.tellHead();
+    return head;
   }
 }
 
@@ -218,7 +283,7 @@ export class PoolEntry extends QueueEntry<Slot> implements Waiting {
     queue.enqueue(this.#task, { priority });
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (timeoutMs !== undefined) {
-      const timeOut = () => this.refuse(timedOut(timeoutMs));
+      const timeOut = () => this.refuse(timedOut(timeoutMs, ledger.machineObstacle()));
       this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
     }
   }
@@ -259,7 +324,7 @@ export class PoolEntry extends QueueEntry<Slot> implements Waiting {
     if (!this.#forget()) return false;
     this.#ledger.queue.remove(this.#task);
     // Another request may be at the head now.
-    if (this.#ledger.curious > 0) this.#ledger.handOut();
+    this.#ledger.handOut();
     return true;
   }
 
@@ -275,9 +340,12 @@ export class PoolEntry extends QueueEntry<Slot> implements Waiting {
 
 function slotOf({ needsSlot }: SlotRequest, ledger: Ledger): Slot {
   if (!needsSlot) return new Slot(() => undefined);
+  const { machineSlot } = ledger;
+  ledger.machineSlot = undefined;
   ledger.held++;
   return new Slot(() => {
     ledger.held--;
+    machineSlot?.release();
     ledger.handOut();
   });
 }
@@ -290,10 +358,17 @@ function aborted(signal: AbortSignal | undefined): SupervisorError {
   );
 }
 
-function timedOut(timeoutMs: number): SupervisorError {
+function timedOut(timeoutMs: number, obstacle: string | undefined): SupervisorError {
+  const [why, advice] =
+    obstacle === undefined
+      ? [
+          '',
+          'pool.concurrency or pool.waitTimeoutMs, or end what holds the slots (supervisor.list())',
+        ]
+      : [`: ${obstacle}`, 'pool.machineConcurrency of all hosts, or pool.waitTimeoutMs'];
   return new SupervisorError(
     'POOL_TIMEOUT',
-    `No slot became free within ${timeoutMs} ms. Raise pool.concurrency or pool.waitTimeoutMs, or end what holds the slots (supervisor.list()).`,
-    { data: { timeoutMs } },
+    `No slot became free within ${timeoutMs} ms${why}. Raise ${advice}.`,
+    { data: { timeoutMs, ...(obstacle !== undefined && { obstacle }) } },
   );
 }

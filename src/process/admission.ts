@@ -169,7 +169,15 @@ export class Admission {
     const { conversation, holdsSlot: needsSlot } = p;
     const atHead =
       conversation && (() => this.conversations.prepare(conversation, () => p.state === 'queued'));
-    return this.pool.ask({ sessionId, needsSlot, priority, timeoutMs: undefined, signal, atHead });
+    return this.pool.ask({
+      id: p.id,
+      sessionId,
+      needsSlot,
+      priority,
+      timeoutMs: undefined,
+      signal,
+      atHead,
+    });
   }
 
   /** Attributes a refusal after an abort to the caller, who took the request back. */

@@ -132,6 +132,31 @@ const conversationLockSchema = z.lazy(() =>
   }),
 );
 
+/** Most holders and most waiting requests that a host names to the others. */
+export const MAX_SHARE_NAMES = 50;
+
+const hostShareSchema = z.lazy(() =>
+  z.object({
+    version: z.literal(FORMAT_VERSION),
+    owner: ownerSchema,
+    /** The kind of the commands that share these slots; absent for those of all hosts. */
+    kind: z.optional(z.string().check(z.maxLength(256))),
+    limit: z.int().check(z.minimum(1)),
+    held: z.int().check(z.nonnegative()),
+    /** The processes that hold slots, as far as they have a name. */
+    holders: z.array(z.string().check(z.maxLength(64))).check(z.maxLength(MAX_SHARE_NAMES)),
+    waiting: z
+      .array(
+        z.object({
+          sinceBootMs: z.number(),
+          sessionId: z.optional(z.string().check(z.maxLength(256))),
+        }),
+      )
+      .check(z.maxLength(MAX_SHARE_NAMES)),
+    seenMs: z.number(),
+  }),
+);
+
 /** The record of one supervised process, without arguments and environment: both hold secrets. */
 export type SupervisionRecord = Readonly<z.infer<typeof recordSchema>>;
 
@@ -152,6 +177,9 @@ export type Order = Readonly<z.infer<typeof orderSchema>>;
 
 /** The host and the process that run a conversation's agent. */
 export type ConversationLock = Readonly<z.infer<typeof conversationLockSchema>>;
+
+/** The slots of a machine that one host holds and waits for. */
+export type HostShareFile = Readonly<z.infer<typeof hostShareSchema>>;
 
 export type JournalChange = z.infer<typeof changeSchema>;
 
@@ -186,4 +214,8 @@ export function parseOrder(value: unknown): Order | undefined {
 
 export function parseConversationLock(value: unknown): ConversationLock | undefined {
   return conversationLockSchema.safeParse(value).data;
+}
+
+export function parseHostShare(value: unknown): HostShareFile | undefined {
+  return hostShareSchema.safeParse(value).data;
 }

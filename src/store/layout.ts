@@ -25,6 +25,8 @@ interface NameParts {
   order: { owner: string; id: string };
   clock: object;
   heartbeat: object;
+  /** A host's share of the slots that the hosts of a machine share, in their folder. */
+  share: { set: string; owner: string };
   lock: object;
   'pid-file': object;
   /** A file that was not complete when its writer died; `of` is the name that it was to have. */
@@ -51,6 +53,7 @@ const PATTERNS: Readonly<Record<FileKind, RegExp>> = {
   order: /^order-(?<owner>[\w-]+)\.(?<id>[\w-]+)\.json$/,
   clock: /^clock\.json$/,
   heartbeat: /^heartbeat-[\da-f]{12}\.(?:json|given-up)$/,
+  share: /^(?<set>[\da-f]{32})-(?<owner>[\w-]+)\.json$/,
   lock: /\.(?:lock|taken)$/,
   'pid-file': /\.pid$/,
   'half-written': /^(?<of>.*)\.tmp$/,
@@ -133,9 +136,23 @@ export function givenUpPath(folder: string, id: string): string {
   return join(folder, `heartbeat-${id}.given-up`);
 }
 
-/** The lock of one slot for commands of a kind. */
-export function slotLockPath(stateDir: string, kind: string, slot: number): string {
-  return join(stateDir, `slot-${hashName(kind)}-${slot}.lock`);
+/** The folder of the slots that the hosts of a machine share. */
+export function machineSlotsPath(stateDir: string): string {
+  return join(stateDir, 'slots');
+}
+
+/** The hash in the names of a set's files. Each boot of a machine has its own sets, one for each kind. */
+export function slotSetHash(
+  { bootId, machine }: { readonly bootId: string; readonly machine: string },
+  kind: string | undefined,
+): string {
+  const boot = bootId || machine;
+  return hashName(kind === undefined ? boot : `${boot} ${kind}`);
+}
+
+/** A host's share of a set of slots. */
+export function hostSharePath(stateDir: string, set: string, owner: string): string {
+  return join(machineSlotsPath(stateDir), `${set}-${owner}.json`);
 }
 
 /** The parent of all working folders. */

@@ -13,6 +13,7 @@ import type { SupervisionRecord } from '../store/formats.ts';
 import type { SupervisorState } from './lifecycle.ts';
 import type { ResolvedOptions } from './options.ts';
 
+export type { JoinMachine, Machine, MachineContext } from '../containment/machine.ts';
 export { hostSignalOptions } from './host-signals.ts';
 export {
   findStateDir,

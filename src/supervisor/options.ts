@@ -72,6 +72,8 @@ export interface SupervisorOptions {
         concurrency?: number | undefined;
         /** Live processes of all kinds. Default: 10, or `concurrency` if that is more; the default does not count MCP servers and services. */
         hardCap?: number | undefined;
+        /** Slots of all hosts of this machine that share `stateDir`: an agent needs one beside its host's. The smallest number that a host names holds. Default: no limit. */
+        machineConcurrency?: number | undefined;
         /** Live processes of each kind, by its label; `'*'` is for each kind that is not named. Default: only `hardCap`. */
         hardCapPerKind?: Readonly<Record<string, number>> | undefined;
         /** The longest wait of `acquire` for a slot, in ms. @default 60_000 */
@@ -151,12 +153,15 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
     z.object({
       AGENT_SUPERVISOR_CONCURRENCY: count,
       AGENT_SUPERVISOR_HARD_CAP: count,
+      AGENT_SUPERVISOR_MACHINE_CONCURRENCY: count,
       AGENT_SUPERVISOR_WALL_CLOCK: wallClock,
     }),
     {
       // Empty is how an operator unsets a variable that something else has set.
       AGENT_SUPERVISOR_CONCURRENCY: environment['AGENT_SUPERVISOR_CONCURRENCY'] || undefined,
       AGENT_SUPERVISOR_HARD_CAP: environment['AGENT_SUPERVISOR_HARD_CAP'] || undefined,
+      AGENT_SUPERVISOR_MACHINE_CONCURRENCY:
+        environment['AGENT_SUPERVISOR_MACHINE_CONCURRENCY'] || undefined,
       AGENT_SUPERVISOR_WALL_CLOCK: environment['AGENT_SUPERVISOR_WALL_CLOCK'] || undefined,
     },
     'environment',
@@ -167,6 +172,7 @@ export function resolveOptions(input: SupervisorOptions, os: Os): ResolvedOption
       pool: {
         concurrency: operator.AGENT_SUPERVISOR_CONCURRENCY,
         hardCap: operator.AGENT_SUPERVISOR_HARD_CAP,
+        machineConcurrency: operator.AGENT_SUPERVISOR_MACHINE_CONCURRENCY,
       },
       session: { maxWallClockMs: operator.AGENT_SUPERVISOR_WALL_CLOCK },
     }),

@@ -1,5 +1,6 @@
 import { definedOnly } from '../check.ts';
 import { agentRequest } from '../claude-code/agent-request.ts';
+import { type JoinMachine, type Machine, SharedMachine } from '../containment/machine.ts';
 import { SupervisorError } from '../errors.ts';
 import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
@@ -55,6 +56,8 @@ const SELF_INFLICTED: ReadonlySet<string> = new Set([
   'SESSION_SHARED',
 ]);
 
+const joinShared: JoinMachine = (context) => new SharedMachine(context);
+
 /** The checked terms of a lease. */
 interface LeaseTerms extends Pick<AcquireOptions, 'unusedMs'> {
   readonly sessionId?: string | undefined;
@@ -73,6 +76,7 @@ export class SupervisorParts {
   readonly sweeper: Sweeper;
   readonly lifecycle: Lifecycle;
   readonly #supervisor: OpenedSupervisor;
+  readonly #join: JoinMachine;
   readonly #sessionFiles: SessionFiles;
   readonly #kept = new Set<string>();
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
@@ -80,9 +84,10 @@ export class SupervisorParts {
   #options: ResolvedOptions;
   #supervision: Supervision;
 
-  constructor(supervisor: OpenedSupervisor, options: SupervisorOptions, os: Os) {
+  constructor(supervisor: OpenedSupervisor, options: SupervisorOptions, os: Os, join = joinShared) {
     this.#supervisor = supervisor;
     this.os = os;
+    this.#join = join;
     this.#options = resolveOptions(options, os);
     this.events = new Emitter(supervisor, ({ code, message }) => {
       if (!SELF_INFLICTED.has(code)) os.emitWarning(code, message);
@@ -135,6 +140,7 @@ export class SupervisorParts {
     Object.assign(this.#options, { spawnRate: undefined }, next);
     const { admission } = this.#supervision;
     admission.pool.resize(next.pool.concurrency);
+    this.lifecycle.registry?.machine?.rewrite();
     if (!builtin('node:util').isDeepStrictEqual(spawnRate, next.spawnRate))
       admission.rate = this.#spawnRate();
     if (sweep.intervalMs !== next.sweep.intervalMs && this.lifecycle.state === 'running')
@@ -281,6 +287,13 @@ export class SupervisorParts {
     );
   }
 
+  /** The slots that this host shares with the others of the machine. */
+  #machine(): Machine | undefined {
+    if (this.#options.pool.machineConcurrency === undefined) return undefined;
+    const { isClosed, registry } = this.lifecycle;
+    return (isClosed ? registry : this.lifecycle.open())?.machine;
+  }
+
   #spawnRate(): SpawnRate | undefined {
     const { spawnRate } = this.#options;
     return spawnRate && new SpawnRate(spawnRate, this.os.clock);
@@ -309,7 +322,10 @@ export class SupervisorParts {
       sweeper: this.sweeper,
       waiting: this.waiting,
       options: () => this.#options,
-      opened: ({ owner }) => {
+      opened: (registry) => {
+        const { owner } = registry;
+        const limit = () => this.#options.pool.machineConcurrency;
+        registry.joinMachine((context) => this.#join({ ...context, limit }));
         this.#warnOfNoHome();
         const supervisor = new WeakRef(this.#supervisor);
         openedSupervisors().set(owner.instance, { supervisor, kept: this.#kept });
@@ -341,7 +357,7 @@ export class SupervisorParts {
     });
     const admission = new Admission({
       options,
-      pool: new Pool(options.pool.concurrency, this.os.clock),
+      pool: new Pool(options.pool.concurrency, this.os.clock, () => this.#machine()),
       sessions,
       rate: this.#spawnRate(),
       live: this.live,

@@ -1,3 +1,4 @@
+import type { JoinMachine } from '../containment/machine.ts';
 import { builtin } from '../os/builtin.ts';
 import type { Os } from '../os/os.ts';
 import type { SupervisorOptions } from './options.ts';
@@ -35,7 +36,15 @@ export function getSupervisor(options?: SupervisorOptions): Supervisor {
 /** Creates a supervisor of its own, for tests and for hosts that need several. */
 export function createSupervisor(options?: SupervisorOptions): Supervisor;
 /** @internal On a system that a test has made. */
-export function createSupervisor(options?: SupervisorOptions, os?: Os): Supervisor;
-export function createSupervisor(options?: SupervisorOptions, os?: Os): Supervisor {
-  return new Supervisor(options, os);
+export function createSupervisor(
+  options?: SupervisorOptions,
+  os?: Os,
+  join?: JoinMachine,
+): Supervisor;
+export function createSupervisor(
+  options?: SupervisorOptions,
+  os?: Os,
+  join?: JoinMachine,
+): Supervisor {
+  return new Supervisor(options, os, join);
 }

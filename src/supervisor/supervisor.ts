@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { definedOnly, parseInput } from '../check.ts';
+import type { JoinMachine } from '../containment/machine.ts';
 import type { SupervisorError } from '../errors.ts';
 import type { SupervisorEvent, SupervisorEvents } from '../events.ts';
 import type { Os } from '../os/os.ts';
@@ -49,8 +50,8 @@ export class Supervisor {
   #hostSignals: HostSignals | undefined;
 
   /** @internal Use `createSupervisor` or `getSupervisor`. */
-  constructor(options: SupervisorOptions = {}, os: Os = systemOs()) {
-    this.#parts = new SupervisorParts(this, options, os);
+  constructor(options: SupervisorOptions = {}, os: Os = systemOs(), join?: JoinMachine) {
+    this.#parts = new SupervisorParts(this, options, os, join);
   }
 
   /** The state: `new`, `running`, `stopping` or `stopped`; `start` takes it from `stopped` to `running`. */

@@ -24,6 +24,7 @@ export {
 } from './agent-steps.ts';
 export { type FakeAgent, fakeAgent } from './fake-agent.ts';
 export { FakeClock, type FakeTimer } from './fake-clock.ts';
+export { FakeMachine } from './fake-machine.ts';
 export {
   type FakeProcess,
   type FakeProgram,

@@ -13,15 +13,16 @@ import {
 import { type Clock, sleep, systemClock } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
-import { supervisorOptions } from '../supervisor/internals.ts';
+import { type MachineContext, supervisorOptions } from '../supervisor/internals.ts';
 import type { FakeAgent } from './fake-agent.ts';
 import { FakeClock } from './fake-clock.ts';
 import { withFakes } from './fake-launches.ts';
+import { FakeMachine } from './fake-machine.ts';
 import { type FakeProgram, isFakeProgram } from './fake-program.ts';
 import { endLeaked, expectNoLeaks, findLeaks, type LeakReport } from './leaks.ts';
 import { waitingWith } from './waiting-system.ts';
 
-/** Options of a supervisor, and four more for tests. */
+/** Options of a supervisor, and five more for tests. */
 export interface TestSupervisorOptions extends SupervisorOptions {
   /** Makes `getSupervisor()` return it until it is disposed. @default false */
   asSingleton?: boolean | undefined;
@@ -31,6 +32,8 @@ export interface TestSupervisorOptions extends SupervisorOptions {
   programs?: Readonly<Record<string, FakeProgram>> | undefined;
   /** The supervisor's clock. Default: the system's. */
   clock?: Clock | undefined;
+  /** Slots that it shares with other test supervisors, in memory. Default: with those of its `stateDir`, in files. */
+  machine?: FakeMachine | undefined;
 }
 
 /** A supervisor of one test. */
@@ -55,6 +58,7 @@ const testOptions = z.extend(made(supervisorOptions), {
     ),
     {},
   ),
+  machine: z.optional(z.instanceof(FakeMachine, { error: 'must be a new FakeMachine()' })),
   clock: z.optional(
     z.custom<Clock>(
       (value) => typeof (value as Clock | null)?.running?.monotonicMs === 'function',
@@ -76,15 +80,15 @@ const testOptions = z.extend(made(supervisorOptions), {
  * ```
  */
 export function createTestSupervisor(options: TestSupervisorOptions = {}): TestSupervisor {
-  const { asSingleton, agent, programs, clock } = parseInput(
+  const { asSingleton, agent, programs, clock, machine } = parseInput(
     testOptions,
     options,
     'createTestSupervisor',
   );
-  const { asSingleton: _1, agent: _2, programs: _3, clock: _4, ...own } = options;
+  const { asSingleton: _1, agent: _2, programs: _3, clock: _4, machine: _5, ...own } = options;
   const stateDir = own.stateDir ?? mkdtempSync(join(tmpdir(), 'agent-supervisor-test-'));
   // No heartbeat: no other host uses this folder.
-  const { heartbeat: _5, ...alone } = systemOs();
+  const { heartbeat: _6, ...alone } = systemOs();
   const timed: Os = clock === undefined ? alone : { ...alone, clock };
   const hasFakes = agent !== undefined || Object.keys(programs).length > 0;
   const faked = hasFakes ? withFakes(timed, { agent, programs }) : timed;
@@ -92,7 +96,8 @@ export function createTestSupervisor(options: TestSupervisorOptions = {}): TestS
   let supervisor: Supervisor;
   let restore: (() => void) | undefined;
   try {
-    supervisor = createSupervisor({ ...own, stateDir }, system);
+    const join = machine && ((context: MachineContext) => machine.join(context));
+    supervisor = createSupervisor({ ...own, stateDir }, system, join);
     if (asSingleton) restore = replaceSingleton(supervisor, own, stateDir);
   } catch (error) {
     if (own.stateDir === undefined) rmdirSync(stateDir);

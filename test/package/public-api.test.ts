@@ -221,7 +221,15 @@ describe('agent-supervisor/service', () => {
 describe('agent-supervisor/testing', () => {
   it('exports these values', () => {
     expect(Object.keys(testing).sort()).toEqual([
-      ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
+      ...[
+        'FakeClock',
+        'FakeMachine',
+        'LeakError',
+        'askPermission',
+        'complain',
+        'crash',
+        'createTestSupervisor',
+      ],
       ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'fakeProgram', 'hang', 'killHost'],
       ...['matchers', 'misbehave', 'result', 'say', 'send', 'useTool'],
     ]);
@@ -292,6 +300,9 @@ describe('the defaults', () => {
       concurrency: 5,
       hardCap: 7,
     });
+    const machine = { AGENT_SUPERVISOR_MACHINE_CONCURRENCY: '3' };
+    expect(resolve({}, machine).pool).toMatchObject({ machineConcurrency: 3 });
+    expect(resolve({}).pool.machineConcurrency).toBeUndefined();
     const unset = { AGENT_SUPERVISOR_CONCURRENCY: '', AGENT_SUPERVISOR_HARD_CAP: undefined };
     expect(resolve({}, unset).pool).toMatchObject({ concurrency: 2, hardCap: 10 });
   });

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { it, sleepers, TREE } from '../../../kit/command-line.ts';
-import { CAN_CONTAIN } from '../../../kit/containment.ts';
+import { CAN_CONTAIN, SLEEPER, spawned } from '../../../kit/containment.ts';
 import { eventually } from '../../../kit/process-table.ts';
 
 describe.runIf(CAN_CONTAIN)('runs with --concurrency', () => {
@@ -23,7 +23,7 @@ describe.runIf(CAN_CONTAIN)('runs with --concurrency', () => {
     expect(ends.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
     expect(most(join(area.folder, 'log'))).toBe(1);
     expect(ends.some(({ stderr }) => stderr.includes('waiting, for all 1 slots'))).toBe(true);
-    expect(area.files().filter((name) => /^slot-|taken$/.test(name))).toEqual([]);
+    expect(area.files()).not.toContain('slots');
   });
 
   it('give up after --wait, with 75', async ({ line, area }) => {
@@ -33,15 +33,40 @@ describe.runIf(CAN_CONTAIN)('runs with --concurrency', () => {
       ...['run', '--concurrency', '1', '--wait', '200ms', '--', 'touch', 'started'],
     ]);
     expect(stderr).toMatch(
-      /^agent-supervisor: Nothing was started: all 1 slots for kind "command" are held: pid \d+ on \S+\.$/m,
+      /^agent-supervisor: Nothing was started: all 1 slots of this machine are held: pid \d+ on \S+\.$/m,
     );
     expect({ code, stdout }).toEqual({ code: 75, stdout: '' });
     expect(existsSync(join(area.folder, 'started'))).toBe(false);
-    // Another kind has slots of its own.
+    // A kind has slots of its own.
     const other = ['run', '--kind', 'test', '--concurrency', '1', '--wait', '0s', '--', 'true'];
     expect(await line.call(other)).toMatchObject({ code: 0, stderr: '' });
     holder.kill('SIGTERM');
     await once(holder, 'exit');
+  });
+
+  it('count together with the agents of hosts, as ps and the doctor show', async ({
+    line,
+    area,
+  }) => {
+    const pool = { machineConcurrency: 1 };
+    const host = await area.readyHost({ options: { pool } });
+    await host.ask({ do: 'start' });
+    const { id, pid } = await spawned(host, { ...SLEEPER, kind: 'agent' });
+    const refused = await line.call(['run', '--concurrency', '1', '--wait', '0s', '--', 'true']);
+    expect(refused).toMatchObject({ code: 75 });
+    expect(refused.stderr).toContain(`are held: pid ${host.child.pid} on`);
+    const waiter = line.start(['run', '--concurrency', '1', '--', 'echo', 'at last']);
+    const isWaiting = /host [\da-f]{8} +\d+ +0 +1 +[\d.]+m?s +all slots are held/;
+    await eventually(async () => isWaiting.test((await line.call(['ps'])).stdout), {
+      timeoutMs: 20_000,
+    });
+    const [slots] = JSON.parse((await line.call(['doctor', '--json'])).stdout).machineSlots;
+    expect(slots).toMatchObject({ kind: null, limit: 1, held: 1 });
+    expect(slots.hosts[0]).toMatchObject({ pid: host.child.pid, held: 1, holders: [id] });
+    expect(slots.hosts[1]).toMatchObject({ held: 0, waiting: [{ why: 'slots-held' }] });
+    process.kill(pid, 'SIGKILL');
+    const [code] = await once(waiter, 'exit');
+    expect(code).toBe(0);
   });
 
   it("take over a dead run's slot when its tree is dead, whoever ends that", async ({

@@ -289,7 +289,7 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
     expect(schema.title).toBe('DoctorReport');
     expect(schema.required).toEqual([
       ...['version', 'at', 'tookMs', 'status', 'checks', 'host', 'supervisor', 'owners'],
-      ...['processes', 'sessions', 'services', 'stateDir', 'environment', 'ends'],
+      ...['processes', 'sessions', 'machineSlots', 'services', 'stateDir', 'environment', 'ends'],
     ]);
   });
 

@@ -470,6 +470,7 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
     ],
     ['AGENT_SUPERVISOR_HARD_CAP', '-3', /"AGENT_SUPERVISOR_HARD_CAP" is "-3"/],
     ['AGENT_SUPERVISOR_HARD_CAP', '1e3', /"AGENT_SUPERVISOR_HARD_CAP" is "1e3"/],
+    ['AGENT_SUPERVISOR_MACHINE_CONCURRENCY', '0', /"AGENT_SUPERVISOR_MACHINE_CONCURRENCY" is "0"/],
   ])('the operator’s %s=%s', (name, value, message) => {
     const os = new FakeOs();
     os.variables = { [name]: value };

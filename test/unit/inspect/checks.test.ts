@@ -8,6 +8,7 @@ import type {
   CheckStatus,
   DoctorReport,
   GuardianHealth,
+  MachineHostHealth,
   OwnerHealth,
   PoolHealth,
   ProcessHealth,
@@ -55,6 +56,7 @@ const WELL: Findings = {
   owners: [],
   processes: [],
   sessions: [],
+  machineSlots: [],
   services: [],
   stateDir: {
     path: '~/state',
@@ -104,6 +106,22 @@ const record = (identity: ProcessHealth['identity']) =>
 const session = (change: Partial<SessionHealth>) =>
   ({ id: 's', expired: false, live: 1, ...change }) as SessionHealth;
 
+const shared = (...hosts: Partial<MachineHostHealth>[]): Partial<Findings> => ({
+  machineSlots: [
+    {
+      ...{ kind: null, limit: 3, held: 3 },
+      hosts: hosts.map((more) => ({
+        ...{ instance: 'other', pid: 60, machine: 'm', verdict: 'alive', limit: 3, held: 3 },
+        ...{ holders: [], waiting: [] },
+        ...more,
+      })),
+    },
+  ],
+});
+const waitOf = (waitedMs: number): Partial<MachineHostHealth> => ({
+  waiting: [{ sessionId: null, waitedMs, why: 'slots-held' }],
+});
+
 const CASES: readonly [id: string, status: CheckStatus, why: string, change: Partial<Findings>][] =
   [
     ['guardian', 'ok', 'it guards', {}],
@@ -130,6 +148,9 @@ const CASES: readonly [id: string, status: CheckStatus, why: string, change: Par
     ['foreign', 'ok', 'all can be judged', { owners: [owner('alive'), owner('rebooted')] }],
     ['foreign', 'warn', 'a host of elsewhere', { owners: [owner('elsewhere')] }],
     ['foreign', 'warn', 'a file that is no journal', { unproven: ['host-x.jsonl: noise'] }],
+    ['machine-slots', 'ok', 'one waits', shared({}, waitOf(1000))],
+    ['machine-slots', 'warn', 'one waits for long', shared({}, waitOf(61_000))],
+    ['machine-slots', 'warn', 'hosts name different numbers', shared({}, { limit: 5 })],
     ['state-dir', 'ok', 'it is private', {}],
     ['state-dir', 'ok', 'there is none yet', stateDir({ exists: false, mode: null })],
     ['state-dir', 'ok', 'the system has no modes', stateDir({ mode: null })],

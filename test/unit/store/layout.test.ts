@@ -10,9 +10,11 @@ import {
   type FileKind,
   givenUpPath,
   heartbeatPath,
+  hostSharePath,
   journalPath,
   keptPath,
   logPath,
+  machineSlotsPath,
   nonceOfTaken,
   orderPath,
   parseName,
@@ -20,7 +22,7 @@ import {
   servicePath,
   sessionOfFolder,
   sessionPath,
-  slotLockPath,
+  slotSetHash,
   spawnLockPath,
   takenPath,
   takeoverNotePath,
@@ -54,7 +56,6 @@ it.each<[string, string, FileKind, object]>([
   ['the clock', clockPath('/s'), 'clock', {}],
   ['a heartbeat', heartbeatPath('/s', '0123456789ab'), 'heartbeat', {}],
   ['a given-up heartbeat', givenUpPath('/s', '0123456789ab'), 'heartbeat', {}],
-  ['a slot', slotLockPath('/s', '../kind', 2), 'lock', {}],
   ['a spawn lock', spawnLockPath('/s/a.pid'), 'lock', {}],
   ['a right to remove a lock', takenPath('/s/a.lock', OWNER), 'lock', {}],
   ['a pid file', '/s/a.pid', 'pid-file', {}],
@@ -99,4 +100,11 @@ it('names the log after the pid file', () => {
 it('knows a session by its working folder, and not the shared one', () => {
   expect(sessionOfFolder(basename(workingFolderPath('/s', HASH)))).toBe(HASH);
   expect(sessionOfFolder(basename(workingFolderPath('/s')))).toBeUndefined();
+});
+
+it("a host's share of the machine's slots is recognized, in a folder of its own", () => {
+  const set = slotSetHash({ bootId: 'boot', machine: 'm' }, '../kind');
+  const path = hostSharePath('/s', set, OWNER);
+  expect(dirname(path)).toBe(machineSlotsPath('/s'));
+  expect(parseName(basename(path))).toMatchObject({ kind: 'share', set, owner: OWNER });
 });
