@@ -45,6 +45,7 @@ describe('the entry', async () => {
       'daemon/find.ts',
       'daemon/index.ts',
       'daemon/inspect.ts',
+      'daemon/log-limit.ts',
     ]);
     const below = modules.filter((path) => !/^(?:os|daemon)\//.test(path));
     // Who is dead is judged here; nobody is signalled.
