@@ -68,8 +68,13 @@ function branches(parent: number, all: ProcessHealth['descendants'], root: numbe
   )}</ul>`;
 }
 
-function stateOf({ state, identity, holdsSlot, outlivesHost }: ProcessHealth): HtmlPart {
-  const notes = [holdsSlot === true && 'slot', outlivesHost && 'outlives its host'].filter(Boolean);
+function stateOf(process: ProcessHealth): HtmlPart {
+  const { state, identity, holdsSlot, outlivesHost, disowned, cleanup } = process;
+  const notes = [
+    holdsSlot === true && 'slot',
+    outlivesHost && (disowned ? 'disowned' : 'outlives its host'),
+    cleanup !== null && `cleanup: ${cleanup}`,
+  ].filter(Boolean);
   const word = identity === 'alive' ? (state ?? "another host's") : identity;
   return [badge(word), notes.length > 0 && html` <span class="note">${notes.join(', ')}</span>`];
 }

@@ -4,6 +4,8 @@ import { type Budget, budget } from '../policy/budget.ts';
 import { type OnDuplicate, onDuplicate } from '../policy/conversation-rules.ts';
 import type { Limits, ProcessLimits } from '../policy/limits/limits.ts';
 import { wallClockMs } from '../policy/session.ts';
+import type { StopSignal } from '../tree/ladder.ts';
+import { type Cleanup, endingFields, type LeftoverRule } from './ending-rules.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { type StdioOptions, stdioFields } from './stdio-options.ts';
@@ -51,7 +53,7 @@ export const spawnRequest = z.lazy(() =>
     slot: z.optional(z.boolean()),
     priority: z._default(z.number(), 0),
     budget: z.optional(budget),
-    leftovers: z.optional(z.enum(['terminate', 'keep'])),
+    ...endingFields(),
     outlivesHost: z._default(z.boolean(), false),
     onSpawn: z.optional(
       z.custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
@@ -96,6 +98,8 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly servesOthers?: boolean;
   /** True if `conversationId` names a new conversation. */
   readonly isNewConversation?: boolean;
+  /** True for a cleanup: `stop` waits for the process that it is for, and does not end it. */
+  readonly cleansUp?: true;
   /** The stdout is an agent's: one JSON message a line. */
   readonly output?: 'stream-json';
 };
@@ -144,8 +148,37 @@ export interface SpawnRequest extends StdioOptions {
   limits?: Limits | undefined;
   /** Spending above which the start is refused; each part replaces the supervisor's own. */
   budget?: Budget | undefined;
-  /** Rule for descendants that outlive the process. Default: the supervisor's `leftovers`. */
-  leftovers?: 'terminate' | 'keep' | undefined;
+  /** Times of the ladder, in ms. Default for each: the supervisor's. */
+  ladder?:
+    | {
+        stdinEofMs?: number | undefined;
+        termMs?: number | undefined;
+        killMs?: number | undefined;
+      }
+    | undefined;
+  /** The polite signal of the ladder. @default 'SIGTERM' */
+  stopSignal?: StopSignal | undefined;
+  /**
+   * The process that hears the polite signal first.
+   *
+   * With `leader`, the process itself has `termMs` while its descendants live, and they have `termMs` after
+   * that. @default 'tree'
+   */
+  signalFirst?: 'leader' | 'tree' | undefined;
+  /**
+   * Rule for descendants that outlive the process, for all of them or for each.
+   *
+   * When the host dies, all are ended. Default: the supervisor's `leftovers`.
+   */
+  leftovers?: LeftoverRule | undefined;
+  /** Time for leftovers to finish by themselves before they are ended, in ms. @default 0 */
+  leftoversGraceMs?: number | undefined;
+  /**
+   * Command to run when the process and its tree are dead, at least once.
+   *
+   * If the host is dead by then, its guardian runs it. The slot is held until it is done.
+   */
+  cleanup?: Cleanup | undefined;
   /**
    * Lets the process live on when the host ends, even by a crash.
    *

@@ -142,7 +142,7 @@ describe('spawn throws INVALID_OPTIONS for', () => {
     [
       'leftovers of another kind',
       { command: 'x', leftovers: 'maybe' },
-      /"maybe", but must be "terminate" or "keep"/,
+      /"maybe", but must be 'terminate', 'keep', or a function/,
     ],
     [
       'an onSpawn that is no function',

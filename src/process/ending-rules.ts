@@ -1,0 +1,93 @@
+import * as z from 'zod/mini';
+import { durationMs, systemText } from '../check.ts';
+import type { ProcessName } from '../reports.ts';
+import { CLEANUP_NAME } from '../store/formats.ts';
+import { STOP_SIGNALS } from '../tree/ladder.ts';
+
+/** The fate of a descendant that outlives its process. */
+export type LeftoverAction = 'terminate' | 'keep';
+export type LeftoverRule = LeftoverAction | ((process: ProcessName) => LeftoverAction);
+
+const DEFAULT_CLEANUP_MS = 10_000;
+
+const command = () => ({
+  command: systemText().check(z.minLength(1)),
+  args: z.optional(z.readonly(z.array(systemText()))),
+  timeoutMs: z._default(durationMs(), DEFAULT_CLEANUP_MS),
+});
+
+const cleanupName = () =>
+  z.string().check(z.regex(CLEANUP_NAME, 'must be a name of letters, digits, ".", "_" and "-"'));
+
+/** @internal */
+export const cleanupSchema = z.lazy(() => z.strictObject({ name: cleanupName(), ...command() }));
+
+/** @internal The result of a function in `cleanups`. */
+export const cleanupCommand = z.lazy(() => z.strictObject(command()));
+
+/** @internal */
+export const cleanupsOption = z.lazy(() =>
+  z._default(
+    z.record(
+      cleanupName(),
+      z.union(
+        [
+          z.strictObject(command()),
+          z.custom<(process: DeadProcess) => Omit<Cleanup, 'name'>>(
+            (value) => typeof value === 'function',
+          ),
+        ],
+        { error: 'must be a command with its args, or a function that returns them' },
+      ),
+    ),
+    {},
+  ),
+);
+
+/** @internal The checked option `cleanups`. */
+export type RegisteredCleanups = z.output<typeof cleanupsOption>;
+
+/** A command that removes what a process leaves outside its tree, such as a container. */
+export interface Cleanup {
+  /** The only part that is written to disk; another host needs it to find its own `cleanups[name]`. */
+  name: string;
+  command: string;
+  args?: readonly string[] | undefined;
+  /** Longest time that it may take, in ms; then it is ended. @default 10_000 */
+  timeoutMs?: number | undefined;
+}
+
+/** A process of a dead host that a cleanup is for. */
+export interface DeadProcess {
+  readonly id: string;
+  readonly pid: number;
+  readonly command: string;
+  readonly kind: string;
+  readonly sessionId: string | undefined;
+  readonly cwd: string;
+  /** Wall clock, ms since 1970. */
+  readonly startedAt: number;
+}
+
+const leftoverFunction = () =>
+  z.custom<Exclude<LeftoverRule, string>>((value) => typeof value === 'function');
+
+/** @internal The fields of a request that say how its process ends. */
+export const endingFields = () => ({
+  ladder: z.optional(
+    z.strictObject({
+      stdinEofMs: z.optional(durationMs()),
+      termMs: z.optional(durationMs()),
+      killMs: z.optional(durationMs()),
+    }),
+  ),
+  stopSignal: z.optional(z.enum(STOP_SIGNALS)),
+  signalFirst: z.optional(z.enum(['leader', 'tree'])),
+  leftovers: z.optional(
+    z.union([z.enum(['terminate', 'keep']), leftoverFunction()], {
+      error: "must be 'terminate', 'keep', or a function that returns one of them",
+    }),
+  ),
+  leftoversGraceMs: z.optional(durationMs()),
+  cleanup: z.optional(cleanupSchema),
+});
