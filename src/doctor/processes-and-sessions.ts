@@ -6,7 +6,7 @@ import { badge, type Column, empty, gauge, type PageContext, section, table } fr
 import { orUnknown, timeAgo } from './sections.ts';
 
 /** Only a process of this host has a state, and only this host may end it. */
-const isOwn = ({ state }: ProcessHealth): boolean => state !== null;
+const isOwn = ({ state, disowned }: ProcessHealth): boolean => state !== null && !disowned;
 
 /** Every recorded process with its descendants. */
 export function processes(report: DoctorReport, context: PageContext): Html {
@@ -72,7 +72,7 @@ function stateOf(process: ProcessHealth): HtmlPart {
   const { state, identity, holdsSlot, outlivesHost, disowned, cleanup } = process;
   const notes = [
     holdsSlot === true && 'slot',
-    outlivesHost && (disowned ? 'disowned' : 'outlives its host'),
+    outlivesHost && !disowned && 'outlives its host',
     cleanup !== null && `cleanup: ${cleanup}`,
   ].filter(Boolean);
   const word = identity === 'alive' ? (state ?? "another host's") : identity;

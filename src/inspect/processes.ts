@@ -67,7 +67,7 @@ function processHealth(
     kind: publicText(kind),
     sessionId: sessionId === undefined ? null : publicText(sessionId),
     identity,
-    state: state ?? null,
+    state: disowned ? 'disowned' : (state ?? null),
     holdsSlot: holdsSlot ?? null,
     outlivesHost,
     disowned,

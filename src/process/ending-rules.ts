@@ -2,10 +2,11 @@ import * as z from 'zod/mini';
 import { durationMs, systemText } from '../check.ts';
 import type { ProcessName } from '../reports.ts';
 import { CLEANUP_NAME } from '../store/formats.ts';
-import { STOP_SIGNALS } from '../tree/ladder.ts';
+import { STOP_SIGNALS, type StopSignal } from '../tree/ladder.ts';
 
 /** The fate of a descendant that outlives its process. */
 export type LeftoverAction = 'terminate' | 'keep';
+/** A fate for all leftovers, or a function that chooses one for each. */
 export type LeftoverRule = LeftoverAction | ((process: ProcessName) => LeftoverAction);
 
 const DEFAULT_CLEANUP_MS = 10_000;
@@ -67,6 +68,41 @@ export interface DeadProcess {
   readonly cwd: string;
   /** Wall clock, ms since 1970. */
   readonly startedAt: number;
+}
+
+/** The way in which a process and its tree end. */
+export interface EndingOptions {
+  /** Times of the ladder, in ms. Default for each: the supervisor's. */
+  ladder?:
+    | {
+        stdinEofMs?: number | undefined;
+        termMs?: number | undefined;
+        killMs?: number | undefined;
+      }
+    | undefined;
+  /** The polite signal of the ladder. @default 'SIGTERM' */
+  stopSignal?: StopSignal | undefined;
+  /**
+   * The process that hears the polite signal first.
+   *
+   * With `leader`, the process itself has `termMs` while its descendants live, and they have `termMs` after
+   * that. @default 'tree'
+   */
+  signalFirst?: 'leader' | 'tree' | undefined;
+  /**
+   * Rule for descendants that outlive the process, for all of them or for each.
+   *
+   * When the host dies, all are ended. Default: the supervisor's `leftovers`.
+   */
+  leftovers?: LeftoverRule | undefined;
+  /** Time for leftovers to finish by themselves before they are ended, in ms. @default 0 */
+  leftoversGraceMs?: number | undefined;
+  /**
+   * Command to run when the process and its tree are dead, at least once.
+   *
+   * If the host is dead by then, its guardian runs it. The slot is held until it is done.
+   */
+  cleanup?: Cleanup | undefined;
 }
 
 const leftoverFunction = () =>

@@ -4,8 +4,7 @@ import { type Budget, budget } from '../policy/budget.ts';
 import { type OnDuplicate, onDuplicate } from '../policy/conversation-rules.ts';
 import type { Limits, ProcessLimits } from '../policy/limits/limits.ts';
 import { wallClockMs } from '../policy/session.ts';
-import type { StopSignal } from '../tree/ladder.ts';
-import { type Cleanup, endingFields, type LeftoverRule } from './ending-rules.ts';
+import { type EndingOptions, endingFields } from './ending-rules.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { type StdioOptions, stdioFields } from './stdio-options.ts';
@@ -105,7 +104,7 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
 };
 
 /** A process to start, and the rules for it. */
-export interface SpawnRequest extends StdioOptions {
+export interface SpawnRequest extends StdioOptions, EndingOptions {
   command: string;
   /** Arguments, passed to the child unchanged. Default: none. */
   args?: readonly string[] | undefined;
@@ -148,37 +147,6 @@ export interface SpawnRequest extends StdioOptions {
   limits?: Limits | undefined;
   /** Spending above which the start is refused; each part replaces the supervisor's own. */
   budget?: Budget | undefined;
-  /** Times of the ladder, in ms. Default for each: the supervisor's. */
-  ladder?:
-    | {
-        stdinEofMs?: number | undefined;
-        termMs?: number | undefined;
-        killMs?: number | undefined;
-      }
-    | undefined;
-  /** The polite signal of the ladder. @default 'SIGTERM' */
-  stopSignal?: StopSignal | undefined;
-  /**
-   * The process that hears the polite signal first.
-   *
-   * With `leader`, the process itself has `termMs` while its descendants live, and they have `termMs` after
-   * that. @default 'tree'
-   */
-  signalFirst?: 'leader' | 'tree' | undefined;
-  /**
-   * Rule for descendants that outlive the process, for all of them or for each.
-   *
-   * When the host dies, all are ended. Default: the supervisor's `leftovers`.
-   */
-  leftovers?: LeftoverRule | undefined;
-  /** Time for leftovers to finish by themselves before they are ended, in ms. @default 0 */
-  leftoversGraceMs?: number | undefined;
-  /**
-   * Command to run when the process and its tree are dead, at least once.
-   *
-   * If the host is dead by then, its guardian runs it. The slot is held until it is done.
-   */
-  cleanup?: Cleanup | undefined;
   /**
    * Lets the process live on when the host ends, even by a crash.
    *

@@ -19,6 +19,7 @@ export const STOP_SIGNALS = [
   ...(['SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const),
 ] as const;
 
+/** A polite signal that asks a tree to end. */
 export type StopSignal = (typeof STOP_SIGNALS)[number];
 
 /** The longest wait of each step, in ms, for the tree to exit. */

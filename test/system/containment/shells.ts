@@ -9,8 +9,10 @@ import {
   OWNER,
   type Shell,
   started as startedAs,
+  TAG,
 } from '../../../kit/fed-guardian.ts';
 import { endByIdentity, eventually, isAlive, readRow } from '../../../kit/process-table.ts';
+import { hasProgram } from '../../../kit/programs.ts';
 import { shellCommand } from '../../../src/os/guardian-cleanup.ts';
 
 const started = (area: Area, env: Record<string, string>, script = 'exec sleep 300') =>
@@ -130,6 +132,32 @@ export function describeGuardianUnder(shells: readonly Shell[]): void {
         [...args, env.TOLD].map((each) => `${each}|`).join(''),
       );
       expect(area.tree()).toEqual([]);
+    });
+
+    it('leaves a record alone that was let go, and no other', async ({ area }) => {
+      const guardian = await new FedGuardian(area, shell, { tag: TAG }).ready();
+      const spared = [
+        area.canary(carrying(`${OWNER}.ab-3`)),
+        area.canary(carrying(`A.1/${OWNER}.ab-3/B.2`)),
+        ...(shell.onlyPs || !hasProgram('/usr/bin/prlimit')
+          ? []
+          : [
+              area.canary({}, ['prlimit', `--locks=91${TAG}000003:91${TAG}000003`, 'sleep', '300']),
+            ]),
+      ];
+      const group = area.canary(carrying(`${OWNER}.ab-3`));
+      for (const id of ['ab-31', 'ab-4', 'xab-3']) started(area, carrying(`${OWNER}.${id}`));
+      const tagged = ['prlimit', `--locks=91${TAG}000031:91${TAG}000031`, 'sleep', '300'];
+      if (!shell.onlyPs && hasProgram('/usr/bin/prlimit')) startedAs(area, {}, tagged);
+      guardian.register(group);
+      guardian.tell('spare ab-3 000003');
+      guardian.tell('spare another 000077');
+      guardian.tell(`- ${group.pid}`);
+      guardian.tell('spare $(touch) x;y');
+      expect(await guardian.hangUp()).toBe(0);
+      expect(guardian.errors).toEqual([]);
+      expect(area.tree()).toEqual([]);
+      expect([...spared, group].map(isAlive)).toEqual([...spared, group].map(() => true));
     });
 
     it('goes without a signal when it is disarmed', async ({ area }) => {
