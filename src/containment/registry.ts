@@ -267,8 +267,9 @@ export class Registry {
   }
 
   /**
-   * Lets a process go: it stands in a file of its own as long as its tree lives, and neither sweeps nor the
-   * guardian end it.
+   * Lets a process go: neither sweeps nor the guardian end it.
+   *
+   * It stands in a file of its own as long as its tree lives.
    */
   disown(record: SupervisionRecord): void {
     this.catchUp();

@@ -49,8 +49,10 @@ function unref({ child }: ManagedProcess): void {
 }
 
 /**
- * Lowers the tags of the whole tree to ones that mean *kept*, so that supervisors above, and hosts that
- * know no list, leave it alone too. What is marked so belongs to the tree no more.
+ * Lowers the tags of the whole tree to ones that mean *kept*.
+ *
+ * Supervisors above, and hosts that know no list, then leave it alone, too. What is marked so belongs to
+ * the tree no more.
  */
 async function lowerTags(
   { os }: Supervision,

@@ -4,7 +4,6 @@ import type { Registry } from '../containment/registry.ts';
 import { SupervisorError } from '../errors.ts';
 import { callHost } from '../os/call-host.ts';
 import { COOKIE_VARIABLE, type Launched, type LaunchFailure, type Os } from '../os/os.ts';
-import type { Budget } from '../policy/budget.ts';
 import type { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { ExitReport } from '../reports.ts';
@@ -57,15 +56,14 @@ function start(s: Supervision, p: ManagedProcess): void {
   }
   try {
     // Asked again: the recheck may have emitted a warning, and the host's listener may have called `stop`.
-    const registry = s.registry();
-    if (launch(s, p, registry, s.admission.budgetOf(p))) s.admission.count(p);
+    launch(s, p, s.registry());
   } catch (error) {
     refuse(s, p, refusalFor(error));
   }
 }
 
-/** Launches a process, whoever admitted it; `false` if the system refused it. */
-function launch(s: Supervision, p: ManagedProcess, registry: Registry, budget?: Budget): boolean {
+/** Launches a process that was admitted, or that cleans up. */
+function launch(s: Supervision, p: ManagedProcess, registry: Registry): void {
   const { request } = p;
   const env = environmentOf(s, p, registry);
   const { rlimits, tag } = registry.tag(p.id, request.outlivesHost);
@@ -83,12 +81,13 @@ function launch(s: Supervision, p: ManagedProcess, registry: Registry, budget?: 
   if (launched.child === undefined) {
     p.handle.queue();
     void launched.failure.then((failure) => refuse(s, p, refusalOf(failure)));
-    return false;
+    return;
   }
+  const budget = request.cleansUp ? undefined : s.admission.budgetOf(p);
+  if (!request.cleansUp) s.admission.count(p);
   const record = recordOf(s.os, p, { pid: launched.child.pid as number, registry, tag });
   p.run({ child: launched.child, record, registry, ...(budget && { budget }) });
   run(s, p, launched, env);
-  return true;
 }
 
 /**
