@@ -178,8 +178,9 @@ export async function findKept(
     } else if (verdict === 'dead' || verdict === 'rebooted') {
       forgotten++;
       if (dryRun) continue;
+      // This host itself hears of the exit of what it has started.
       if (owner === self.instance) context.keptGone?.(id);
-      if (record.cleanup !== undefined) await context.cleanUp?.(record);
+      else if (record.cleanup !== undefined) await context.cleanUp?.(record);
       rmSync(path, { force: true });
       history?.lost(owner, record);
       // Before the heartbeat goes: without it, no host could judge the owner of these locks.

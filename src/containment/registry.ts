@@ -273,9 +273,11 @@ export class Registry {
    */
   disown(record: SupervisionRecord): void {
     this.catchUp();
-    const { id, pid, startTime } = record;
+    // Its cleanup is nobody's to run any more.
+    const { cleanup: _, ...kept } = record;
+    const { id, pid, startTime } = kept;
     // In this order: whenever the host dies, somebody knows that it was let go, or nobody has lost it.
-    this.#keptFiles.add({ ...record, outlivesHost: true, disowned: true });
+    this.#keptFiles.add({ ...kept, outlivesHost: true, disowned: true });
     this.#guardian?.spare(id);
     this.#guardian?.forget(pid, startTime);
     this.#guardian?.cleanedUp(id);
