@@ -2,7 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isProcessAlive } from 'agent-supervisor';
-import { ensureDaemon, validatePidFile } from 'agent-supervisor/daemon';
+import { ensureDaemon, stopDaemon, validatePidFile } from 'agent-supervisor/daemon';
 
 const port = 30_000 + (process.pid % 10_000);
 const pidFile = join(mkdtempSync(join(tmpdir(), 'daemon-')), 'worker.pid');
@@ -24,6 +24,5 @@ console.log(await validatePidFile(pidFile));
 const { pid, version } = await ensureDaemon({ ...worker, version: '2' });
 console.log('version', version, isProcessAlive(launchers[0]?.pid ?? 0) ? 'beside' : 'instead');
 
-process.kill(pid, 'SIGTERM');
-while ((await validatePidFile(pidFile)) !== 'missing') await new Promise(setImmediate);
+console.log((await stopDaemon(pidFile)).pid === pid);
 console.log(await validatePidFile(pidFile));

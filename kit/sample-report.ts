@@ -7,7 +7,14 @@ export function sampleProcess(more: Partial<ProcessHealth> = {}): ProcessHealth 
   return {
     ...{ id: 'a-1', owner: 'instance-1', pid: 101, command: 'node', kind: 'agent' },
     ...{ sessionId: 'one', identity: 'alive', state: 'running', holdsSlot: true },
-    ...{ outlivesHost: false, startedAt: AT - 5000, ageMs: 5000, cpuPercent: 50 },
+    ...{
+      outlivesHost: false,
+      disowned: false,
+      cleanup: null,
+      startedAt: AT - 5000,
+      ageMs: 5000,
+      cpuPercent: 50,
+    },
     ...{ rssBytes: 2_000_000, descendants: [{ pid: 102, command: 'sh', ppid: 101 }] },
     ...{ limits: null, lifetimeLeftMs: null, sessionLeftMs: 60_000 },
     ...more,

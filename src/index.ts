@@ -13,6 +13,13 @@ export type { OnDuplicate } from './policy/conversation-rules.ts';
 export type { LimitOptions, Limits } from './policy/limits/limits.ts';
 export type { RunOutcome } from './policy/restart-policy.ts';
 export type { AdoptOptions } from './process/adopt.ts';
+export type {
+  Cleanup,
+  DeadProcess,
+  EndingOptions,
+  LeftoverAction,
+  LeftoverRule,
+} from './process/ending-rules.ts';
 export {
   type EnvironmentRules,
   ESSENTIAL_NAMES,
@@ -52,3 +59,4 @@ export type { RunOptions } from './supervisor/runs.ts';
 export { createSupervisor, getSupervisor } from './supervisor/singleton.ts';
 export type { Supervisor } from './supervisor/supervisor.ts';
 export { classifyExit, type ExitContext, type ExitVerdict } from './tree/exit-cause.ts';
+export type { StopSignal } from './tree/ladder.ts';

@@ -16,6 +16,7 @@ export type ExitCause =
   | 'budget'
   | 'duplicate'
   | 'shutdown'
+  | 'disowned'
   | 'not-started';
 
 /** The name of a process in a report: enough to find it, and no secret. */
@@ -52,6 +53,8 @@ export interface ExitReport {
   readonly stderrTail: string;
   /** Descendants that were still alive when the process exited by itself. */
   readonly leftovers: readonly ProcessName[];
+  /** The result of its `cleanup`; absent without one. */
+  readonly cleanup?: 'done' | 'failed';
   /** The error, if the process was not started. */
   readonly error?: SupervisorError;
 }
@@ -92,6 +95,8 @@ export interface KeptProcess extends ProcessName {
   readonly cwd: string;
   /** Wall clock, ms since 1970. */
   readonly startedAt: number;
+  /** `true` if its host has let it go. */
+  readonly disowned?: true;
 }
 
 /** The result of a sweep of the state directory and the process table. */
@@ -134,8 +139,11 @@ export interface ProcessInfo extends ProcessName {
   readonly cwd: string;
   /** Wall clock, ms since 1970. */
   readonly startedAt: number;
-  /** `exited`: the process itself is dead, but a descendant is still alive. */
-  readonly state: 'running' | 'ending' | 'exited';
+  /**
+   * `exited`: the process itself is dead, but a descendant is still alive. `disowned`: it was let go, and it
+   * or a descendant is alive.
+   */
+  readonly state: 'running' | 'ending' | 'exited' | 'disowned';
   readonly holdsSlot: boolean;
 }
 

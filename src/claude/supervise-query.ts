@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { parseInput } from '../check.ts';
 import {
+  type EndingOptions,
   type ExitReport,
   getSupervisor,
   type HookOptions,
@@ -18,18 +19,18 @@ type QueryFunction = (params: never) => AsyncGenerator<unknown, unknown>;
 /** Options of supervised queries; missing ones take the supervisor's defaults. */
 export interface SuperviseQueryOptions
   extends Pick<
-    SpawnRequest,
-    | 'sessionId'
-    | 'maxWallClockMs'
-    | 'conversationId'
-    | 'onDuplicate'
-    | 'kind'
-    | 'slot'
-    | 'priority'
-    | 'budget'
-    | 'limits'
-    | 'leftovers'
-  > {
+      SpawnRequest,
+      | 'sessionId'
+      | 'maxWallClockMs'
+      | 'conversationId'
+      | 'onDuplicate'
+      | 'kind'
+      | 'slot'
+      | 'priority'
+      | 'budget'
+      | 'limits'
+    >,
+    EndingOptions {
   /** Default: the lease's, or `getSupervisor()`. */
   supervisor?: Supervisor | undefined;
   /** The slot that the agents run on, one at a time; it stays the caller's to release. Its session holds. Default: each agent waits for a slot of its own. */
@@ -61,6 +62,11 @@ const superviseQueryOptions = z.strictObject({
   budget: ofRequest,
   limits: ofRequest,
   leftovers: ofRequest,
+  leftoversGraceMs: ofRequest,
+  ladder: ofRequest,
+  stopSignal: ofRequest,
+  signalFirst: ofRequest,
+  cleanup: ofRequest,
   lease: z.optional(
     z.custom<SlotLease>(isLease, { error: 'must be a lease, as supervisor.acquire() gives it' }),
   ),

@@ -98,6 +98,9 @@ function lines(report: SweepReport, isDry: boolean): string[] {
     ...unproven.map(
       ({ pid, reason }) => `left alone: ${pid ? `pid ${pid}: ` : ''}${plain(reason)}`,
     ),
-    ...kept.map((process) => `lives on by intention: ${named(process)}`),
+    ...kept.map(
+      (process) =>
+        `${process.disowned ? 'was disowned, and lives on' : 'lives on by intention'}: ${named(process)}`,
+    ),
   ];
 }

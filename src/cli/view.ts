@@ -154,11 +154,18 @@ function processRows(process: ProcessHealth, isLast: boolean): Cell[][] {
   return rows;
 }
 
+function remarksOn({ outlivesHost, disowned, cleanup }: ProcessHealth): string[] {
+  const fate = disowned ? 'disowned' : 'outlives its host';
+  return [
+    ...(outlivesHost ? [fate] : []),
+    ...(cleanup === null ? [] : [`cleanup: ${plain(cleanup)}`]),
+  ];
+}
+
 function cellsOf(process: ProcessHealth, name: string): Cell[] {
   const { pid, kind, sessionId, ageMs, cpuPercent, rssBytes, command, identity } = process;
-  const { outlivesHost } = process;
-  const remarks = [identity === 'alive' ? [] : identity, outlivesHost ? 'outlives its host' : []];
-  const what = [plain(command), ...remarks.flat().map((remark) => `(${remark})`)].join(' ');
+  const remarks = [identity === 'alive' ? [] : identity, remarksOn(process)].flat();
+  const what = [plain(command), ...remarks.map((remark) => `(${remark})`)].join(' ');
   const isBad = identity === 'unproven' || identity === 'zombie';
   return [
     identity === 'alive' ? name : { text: name, style: isBad ? 'yellow' : 'dim' },

@@ -1,4 +1,5 @@
 import type { Os } from '../os/os.ts';
+import type { SupervisionRecord } from '../store/formats.ts';
 import type { History } from '../store/history.ts';
 import type { Identity, Owner } from '../tree/identity.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
@@ -25,6 +26,10 @@ export interface OrphanContext {
 export interface RecoveryContext extends OrphanContext {
   readonly stateDir: string;
   readonly self: Owner;
+  /** Hears that an own kept or disowned process and its tree are dead, before its file is removed. */
+  keptGone?(id: string): void;
+  /** Runs the cleanup that a record names; absent for a caller that runs nothing. */
+  cleanUp?(record: SupervisionRecord): Promise<void>;
   /** Records how the processes of dead hosts ended. */
   readonly history?: Pick<History, 'ended' | 'lost'>;
   /** Tells which hosts of other containers or machines are dead; without it they are left alone. */

@@ -1,7 +1,12 @@
-import type { Guard, GuardRequest, Os } from '../os/os.ts';
+import type { Guard, GuardedCleanup, GuardRequest, Os } from '../os/os.ts';
+import { recordNumber } from '../tree/rlimit-tag.ts';
 
 /** State of a guardian; `unneeded` where the system itself ends a dead host's children. */
 export type GuardianState = 'guarding' | 'starting' | 'stopped' | 'missing' | 'off' | 'unneeded';
+
+/** Names a record to the guardian as its cookie and as its tag do. */
+const spareLine = (id: string): string =>
+  `spare ${id} ${String(recordNumber(id)).padStart(6, '0')}`;
 
 /** Minimum time between two starts of a guardian, in ms, whatever ended it. */
 const RESTART_MS = 1000;
@@ -18,6 +23,12 @@ export class Guardian {
   readonly #request: GuardRequest;
   readonly #warn: (message: string, cause?: unknown) => void;
   readonly #groups = new Map<number, string | undefined>();
+  readonly #cleanups = new Map<
+    string,
+    { readonly key: number; readonly cleanup: GuardedCleanup }
+  >();
+  readonly #spared = new Set<string>();
+  #lastKey = 0;
   #guard: Guard | undefined;
   #disarmed = false;
   /** True if the guardian was stopped (SIGSTOP) at the last review. */
@@ -63,6 +74,25 @@ export class Guardian {
       this.#guard?.write(`- ${pgid}`);
   }
 
+  /** Leaves the tree of a record alone from now on, whatever marks its processes have. */
+  spare(id: string): void {
+    this.#spared.add(id);
+    this.#guard?.write(spareLine(id));
+  }
+
+  /** Lets the guardian run a command if the host dies before {@link cleanedUp}. */
+  addCleanup(id: string, cleanup: GuardedCleanup): void {
+    const key = ++this.#lastKey;
+    this.#cleanups.set(id, { key, cleanup });
+    this.#guard?.addCleanup(key, cleanup);
+  }
+
+  cleanedUp(id: string): void {
+    const found = this.#cleanups.get(id);
+    if (found !== undefined && this.#cleanups.delete(id))
+      this.#guard?.write(`cleaned ${found.key}`);
+  }
+
   /** Ends the guardian, and lets all processes that it guarded live. */
   disarm(): void {
     this.#disarmed = true;
@@ -75,6 +105,8 @@ export class Guardian {
       this.#guard = this.#os.guard?.(this.#request);
       this.#guard?.onExit(() => this.#onExit(startedAtMs));
       for (const group of this.#groups) this.register(...group);
+      for (const id of this.#spared) this.#guard?.write(spareLine(id));
+      for (const { key, cleanup } of this.#cleanups.values()) this.#guard?.addCleanup(key, cleanup);
       await this.#guard?.ready;
       this.#last = 'guards';
     } catch (error) {

@@ -1,6 +1,7 @@
 import type { GuardRequest, Os, ProcessEntry, ProcessTable } from '../os/os.ts';
 import { startedBefore } from '../os/parse.ts';
 import { parseCookie } from '../tree/cookie.ts';
+import { recordNumber, recordOfTag } from '../tree/rlimit-tag.ts';
 import { Termination, type TerminationOutcome } from '../tree/termination.ts';
 import { ProcessTree } from '../tree/tracked-tree.ts';
 import { idsInCookies } from './orphans.ts';
@@ -26,6 +27,8 @@ export class HostRemains {
   readonly #hostPid: number;
   readonly #tag: RegExp | undefined;
   readonly #registered = new Map<number, string | undefined>();
+  readonly #spared = new Set<string>();
+  readonly #sparedNumbers = new Set<number>();
   /** Keyed by pid, by the id in the cookie, or by the identity of a process proven by its tag. */
   readonly #trees = new Map<number | string, ProcessTree>();
 
@@ -42,6 +45,12 @@ export class HostRemains {
 
   forget(pid: number): void {
     this.#registered.delete(pid);
+  }
+
+  /** Leaves the tree of a record alone, whatever marks it has. */
+  spare(id: string): void {
+    this.#spared.add(id);
+    this.#sparedNumbers.add(recordNumber(id));
   }
 
   /** Ends all processes that are proven to be the dead host's, within one shared grace. */
@@ -99,7 +108,9 @@ export class HostRemains {
 
   /** Adds the trees proven by cookie or tag that are not known yet; returns the new ones. */
   #addMarked(table: ProcessTable): ProcessTree[] {
-    const ids = [...idsInCookies(this.#owner, table)].filter((id) => !this.#trees.has(id));
+    const ids = [...idsInCookies(this.#owner, table)].filter(
+      (id) => !this.#trees.has(id) && !this.#spared.has(id),
+    );
     const byCookie = ids.map((id) => this.#add(id, { pid: 0, startTime: undefined }));
     const tagged = [...table.values()].filter((entry) => this.#isTagged(entry));
     const byTag = tagged.flatMap((entry) => {
@@ -112,7 +123,9 @@ export class HostRemains {
   /** Tells whether a process bears this host's tag, and no tag or cookie lets it live on. */
   #isTagged({ alive, tags = [], cookie }: ProcessEntry): boolean {
     const pattern = this.#tag;
-    if (!alive || pattern === undefined || !tags.some((tag) => pattern.test(tag))) return false;
+    const isOurs = (tag: string) =>
+      pattern?.test(tag) === true && !this.#sparedNumbers.has(recordOfTag(tag));
+    if (!alive || !tags.some(isOurs)) return false;
     return !tags.some((tag) => KEPT_TAG.test(tag)) && !parseCookie(cookie).some(({ kept }) => kept);
   }
 

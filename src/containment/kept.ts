@@ -48,8 +48,13 @@ export class KeptFiles {
     this.#attempt(() => replaceFile(this.#pathOf(record.id), this.#textOf(record)));
   }
 
-  remove(id: string): void {
+  /** Forgets a process whose file somebody else removes. */
+  forget(id: string): void {
     this.#records.delete(id);
+  }
+
+  remove(id: string): void {
+    this.forget(id);
     this.#attempt(() => rmSync(this.#pathOf(id), { force: true }));
   }
 
@@ -124,6 +129,13 @@ export interface KeptFile {
   readonly segment: string;
 }
 
+/** Lists the ids of an owner's processes that live on, whatever their marks say. */
+export function idsOfKept(stateDir: string, owner: string): string[] {
+  return filesIn(stateDir, 'kept')
+    .filter((file) => file.owner === owner)
+    .map(({ id }) => id);
+}
+
 /** Finds the processes that live on as meant; removes the files of those that have exited. */
 export async function findKept(
   context: RecoveryContext,
@@ -154,12 +166,21 @@ export async function findKept(
     const isOld = seen === 'elsewhere' && os.isOfEarlierBoot?.(path) === true;
     const verdict = isOfDeadNamespace || isOld ? 'rebooted' : seen;
     const segment = cookieSegment({ owner, id, kept: true });
-    if (verdict === 'alive' || (verdict === 'dead' && isBorne(marksOf(segment), marks))) {
+    // A process that was let go keeps the mark that it was started with, where its tag could not be lowered.
+    const formerly = record.disowned ? cookieSegment({ owner, id }) : segment;
+    const isKept = isBorne(marksOf(segment), marks);
+    if (
+      verdict === 'alive' ||
+      (verdict === 'dead' && (isKept || isBorne(marksOf(formerly), marks)))
+    ) {
       const ownerIsAlive = judge(header.owner) === 'alive';
-      kept.push({ path, record, segment, ownerIsAlive });
+      kept.push({ path, record, segment: isKept ? segment : formerly, ownerIsAlive });
     } else if (verdict === 'dead' || verdict === 'rebooted') {
       forgotten++;
       if (dryRun) continue;
+      // This host itself hears of the exit of what it has started.
+      if (owner === self.instance) context.keptGone?.(id);
+      else if (record.cleanup !== undefined) await context.cleanUp?.(record);
       rmSync(path, { force: true });
       history?.lost(owner, record);
       // Before the heartbeat goes: without it, no host could judge the owner of these locks.

@@ -1,8 +1,8 @@
 import type { Os, ProcessTable } from '../os/os.ts';
 import type { ExitReport, Orphan, Survivor, Unproven } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
-import { cookieSegment, KEPT_SUFFIX, marksInCookie } from '../tree/cookie.ts';
-import { isKeptFrom, marksOf } from '../tree/marks.ts';
+import { cookieSegment, KEPT_SUFFIX } from '../tree/cookie.ts';
+import { cookieMarksOf, isKeptFrom, marksOf } from '../tree/marks.ts';
 import {
   isTagOf,
   markOfTag,
@@ -41,20 +41,28 @@ interface Candidate {
   readonly tag?: string;
 }
 
-/** Ends every tree of a dead owner: those of its records, and those known only by their marks. */
+/**
+ * Ends every tree of a dead owner: those of its records, and those known only by their marks.
+ *
+ * `spared` are the ids of processes that live on.
+ */
 export async function endOrphans(
   owner: string,
   records: ReadonlyMap<string, SupervisionRecord>,
   context: OrphanContext,
+  spared: readonly string[] = [],
 ): Promise<OrphanReport> {
   const { os, self } = context;
   const candidates: Candidate[] = [];
   for (const record of records.values()) {
+    // Its host died while it let the process go.
+    if (spared.includes(record.id)) continue;
     // The pids in a record of another boot or namespace belong to other processes.
     if (record.bootId !== self.bootId || record.pidNamespace !== self.pidNamespace) continue;
     candidates.push({ record, id: record.id });
   }
-  candidates.push(...unrecorded(owner, await os.processes.snapshot(), [...records.keys()]));
+  const known = [...records.keys(), ...spared];
+  candidates.push(...unrecorded(owner, await os.processes.snapshot(), known));
   const report = await endTrees(owner, candidates, 'its host is dead', context);
   const elsewhere = records.size - candidates.filter(({ record }) => record !== undefined).length;
   return { ...report, forgotten: report.forgotten + elsewhere };
@@ -95,7 +103,7 @@ export function treeOf(owner: string, { record, id, tag }: Candidate, os: Os): P
 
 /** Lists the ids of an owner's records in live processes' cookies, without those meant to live on. */
 export function idsInCookies(owner: string, table: ProcessTable): ReadonlySet<string> {
-  const marks = [...table.values()].flatMap(({ cookie }) => marksInCookie(cookie));
+  const marks = [...table.values()].flatMap(cookieMarksOf);
   const own = marks.filter((mark) => mark.startsWith(`${owner}.`) && !mark.endsWith(KEPT_SUFFIX));
   return new Set(own.map((mark) => mark.slice(owner.length + 1)));
 }

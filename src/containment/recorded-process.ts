@@ -1,8 +1,8 @@
 // Processes that a pid file or a lock names: is one of them alive?
 import type { Os, SelfIdentity } from '../os/os.ts';
-import { isAnothersProcess } from '../os/system.ts';
+import { isAnothersProcess, isProcessAlive } from '../os/system.ts';
 import type { RecordedIdentity } from '../store/pid-record.ts';
-import type { OwnerVerdict } from '../tree/identity.ts';
+import { judgeOwner, type OwnerVerdict } from '../tree/identity.ts';
 import { detectorOf } from './file-heartbeats.ts';
 import { type Judgement, judgeBy, readerOf } from './judge.ts';
 
@@ -26,17 +26,39 @@ export async function judgeFile(
   const detector = folder === undefined ? undefined : detectorOf(os, folder);
   const judgement = await judgeBy(file, { self, detector }, read);
   if (!isOfThisNamespace(file, self)) return judgement;
-  const { verdict } = judgement;
+  const verdict = verdictHere(judgement.verdict, file.pid, read);
+  return verdict === judgement.verdict ? judgement : { verdict };
+}
+
+/**
+ * Judges a process in this tick, without heartbeats. Where no single process can be read, only a pid that
+ * no process has proves it dead.
+ */
+export function judgeInThisTick(file: RecordedIdentity, os: Os): OwnerVerdict {
+  const self = os.identify();
+  const { read } = os.processes;
+  if (read === undefined)
+    return isOfThisNamespace(file, self) && !isProcessAlive(file.pid) ? 'dead' : 'unproven';
+  try {
+    const verdict = judgeOwner({ ...file, instance: '' }, self, read);
+    return isOfThisNamespace(file, self) ? verdictHere(verdict, file.pid, read) : verdict;
+  } catch {
+    return 'unproven';
+  }
+}
+
+type Read = NonNullable<Os['processes']['read']>;
+
+/** Corrects a verdict on a process of this PID namespace by who has its pid now. */
+function verdictHere(verdict: OwnerVerdict, pid: number, read: Read): OwnerVerdict {
   try {
     // A process that is hidden from us is not gone.
-    if (verdict === 'dead' && read(file.pid) === undefined && isAnothersProcess(file.pid))
-      return { verdict: 'unproven' };
+    if (verdict === 'dead' && read(pid) === undefined && isAnothersProcess(pid)) return 'unproven';
     // No process has this pid any more, so the recorded one is dead.
-    if (verdict === 'unproven' && read(file.pid) === undefined) return { verdict: 'dead' };
-    return judgement;
+    return verdict === 'unproven' && read(pid) === undefined ? 'dead' : verdict;
   } catch {
     // Without a free file descriptor to look with, no process is proven dead.
-    return { verdict: 'unproven' };
+    return 'unproven';
   }
 }
 

@@ -2,12 +2,14 @@ import { rmSync } from 'node:fs';
 import type { ProcessEntry } from '../os/os.ts';
 import type { Unproven } from '../reports.ts';
 import { filesIn } from '../store/files.ts';
+import type { SupervisionRecord } from '../store/formats.ts';
 import { contentOf, headerOf, readSafely } from '../store/journal-reader.ts';
 import { claimPath, journalPath } from '../store/layout.ts';
 import { isOver, isSameProcess, type Owner } from '../tree/identity.ts';
 import type { RecoveryContext } from './context.ts';
 import { reviveJournals } from './dead-locks.ts';
 import { type Judgement, judgeBy, readerOf } from './judge.ts';
+import { idsOfKept } from './kept.ts';
 import { endOrphans, type OrphanReport } from './orphans.ts';
 import { forget, takeJournal } from './takeover.ts';
 
@@ -59,11 +61,13 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     // out of reach.
     const report =
       verdict === 'dead'
-        ? await endOrphans(owner, content.records, context)
+        ? await endOrphans(owner, content.records, context, idsOfKept(context.stateDir, owner))
         : { ended: [], survivors: [], orphans: [], unproven: [], forgotten: content.records.size };
     reports.push(report);
     unproven.push(...report.unproven);
     if (context.dryRun || report.survivors.length > 0) continue;
+    // The processes of a host that was given up may live on elsewhere.
+    if (verdict !== 'given-up') await cleanUp(content.records.values(), context);
     await forget({ owner: header.owner, verdict }, content.records, report, context);
     rmSync(claim, { force: true });
     recovered.push(owner);
@@ -76,6 +80,15 @@ export async function recover(context: RecoveryContext): Promise<RecoveryReport>
     orphans: reports.flatMap(({ orphans }) => orphans),
     forgotten: reports.reduce((sum, { forgotten }) => sum + forgotten, 0),
   };
+}
+
+/** Runs the cleanups of dead processes; done before their journal goes, so that each is run at least once. */
+async function cleanUp(
+  records: Iterable<SupervisionRecord>,
+  { cleanUp: run }: RecoveryContext,
+): Promise<void> {
+  const named = [...records].filter(({ cleanup }) => cleanup !== undefined);
+  await Promise.all(named.map((record) => run?.(record)));
 }
 
 /** Returns the other owner whose journal names a process, if it is alive here or may be. */

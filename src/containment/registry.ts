@@ -1,4 +1,4 @@
-import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
+import { COOKIE_VARIABLE, type GuardedCleanup, type Os, type Rlimits } from '../os/os.ts';
 import type { RlimitTagReport } from '../reports.ts';
 import { isPrivateFolder } from '../store/files.ts';
 import type { Order, SupervisionRecord } from '../store/formats.ts';
@@ -29,6 +29,10 @@ export interface RegistryOptions {
   readonly rlimitTag: boolean;
   warn(code: string, message: string, cause?: unknown): void;
   sweep(): Promise<unknown>;
+  /** Called when a process that was let go, or its whole tree, is dead. */
+  disownedGone(id: string): void;
+  /** Runs the cleanup that a dead host's record names, if this host has registered it. */
+  cleanUp(record: SupervisionRecord): Promise<void>;
   /** Called when other hosts took this one for dead, and may run these records' conversations. */
   forfeited(ids: readonly string[], silentMs: number): void;
 }
@@ -193,7 +197,12 @@ export class Registry {
     const { stateDir, ladder } = this.#options;
     const detector = this.#detector;
     const context = { os: this.#os, stateDir, ladder, detector, self: this.owner };
-    return { ...context, dryRun: false, history: this.history };
+    const { cleanUp, disownedGone } = this.#options;
+    const keptGone = (id: string) => {
+      this.#keptFiles.forget(id);
+      disownedGone(id);
+    };
+    return { ...context, dryRun: false, history: this.history, cleanUp, keptGone };
   }
 
   /** Resolves when processes started from now on are guarded, tagged, and can be launched. */
@@ -276,6 +285,56 @@ export class Registry {
     this.#guardian?.forget(pid, startTime);
     this.#journal.remove(id);
     if (this.#closing) this.close();
+  }
+
+  /**
+   * Lets a process go: neither sweeps nor the guardian end it.
+   *
+   * It stands in a file of its own as long as its tree lives.
+   */
+  disown(record: SupervisionRecord): void {
+    this.catchUp();
+    // Its cleanup is nobody's to run any more.
+    const { cleanup: _, ...kept } = record;
+    const { id, pid, startTime } = kept;
+    // In this order: whenever the host dies, somebody knows that it was let go, or nobody has lost it.
+    this.#keptFiles.add({ ...kept, outlivesHost: true, disowned: true });
+    this.#guardian?.spare(id);
+    this.#guardian?.forget(pid, startTime);
+    this.#guardian?.cleanedUp(id);
+    this.keep(id);
+    if (!record.outlivesHost) this.#journal.remove(id);
+    if (this.#closing) this.close();
+  }
+
+  /** The limits by which a process of a record that was let go is lowered. */
+  limitsOfDisowned(limits: Rlimits, id: string): Rlimits {
+    return this.#tagging.letGo(limits, recordNumber(id));
+  }
+
+  /** Lets the guardian run a process's cleanup if this host dies first; not of one that outlives it. */
+  guardCleanup(
+    { id, outlivesHost }: SupervisionRecord,
+    {
+      command,
+      args = [],
+      timeoutMs,
+      env,
+    }: Omit<GuardedCleanup, 'args'> & {
+      readonly args?: readonly string[] | undefined;
+    },
+  ): void {
+    if (outlivesHost) return;
+    // Without our own mark: by that, another host would end the command as one of our remains.
+    const { [COOKIE_VARIABLE]: _, ...rest } = env;
+    const { [COOKIE_VARIABLE]: inherited } = this.#os.environment();
+    const ofGuardian = inherited === undefined ? rest : { ...rest, [COOKIE_VARIABLE]: inherited };
+    this.#guardian?.addCleanup(id, { command, args, timeoutMs, env: ofGuardian });
+  }
+
+  /** Takes a process's cleanup back from the guardian: it was run. */
+  cleanedUp(id: string): void {
+    this.#guardian?.cleanedUp(id);
   }
 
   /** Lets the leftovers of a process live on. */

@@ -117,6 +117,7 @@ async function endAgain(live: OverdueProcess, dryRun: boolean) {
 }
 
 function describe(record: SupervisionRecord): KeptProcess {
-  const { id, pid, command, kind, sessionId, cwd, startedAt } = record;
-  return { id, pid, command, kind, sessionId, cwd, startedAt };
+  const { id, pid, command, kind, sessionId, cwd, startedAt, disowned } = record;
+  const process = { id, pid, command, kind, sessionId, cwd, startedAt };
+  return disowned ? { ...process, disowned } : process;
 }

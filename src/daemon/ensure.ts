@@ -10,22 +10,13 @@ import { systemOs } from '../os/system.ts';
 import { awaitReady, type ReadyOutcome } from '../ready/await-ready.ts';
 import { endpointOf, PROBE_MS } from '../ready/readiness.ts';
 import { makeFolder } from '../store/files.ts';
-import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import { logPath, spawnLockPath } from '../store/layout.ts';
 import { contentOf, holds } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
 import { timeLeftMs } from '../store/time-left.ts';
-import { cookieSegment } from '../tree/cookie.ts';
 import { FailedLaunches } from './failed-launches.ts';
 import { findReadyDaemon, reportOf } from './find.ts';
-import {
-  endDaemon,
-  endDaemonTree,
-  endRemainsOf,
-  isInside,
-  removeStaleSocket,
-  treeOfDaemon,
-} from './handover.ts';
+import { endDaemon, endDaemonTree, isInside, removeRemainsOf, treeOfDaemon } from './handover.ts';
 import { inspectPidFile } from './inspect.ts';
 import { tailOf } from './log-file.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
@@ -34,7 +25,7 @@ import { findPredecessor } from './predecessor.ts';
 import { Refusals } from './refusals.ts';
 import { type CheckedOptions, checkDaemonOptions } from './schema.ts';
 import { settlePidFile } from './settle.ts';
-import { LaunchedInVain, launchDaemon, markOf, type StartedDaemon } from './start.ts';
+import { endUnwritten, LaunchedInVain, launchDaemon, type StartedDaemon } from './start.ts';
 
 /** Longest time that a daemon may take to exit once it has removed its pid file. */
 const FAREWELL_MS = 500;
@@ -43,11 +34,25 @@ const BACKOFF_POLL_MS = 100;
 /** Poll interval for a daemon that only its heartbeat can prove alive. */
 const SILENT_POLL_MS = 500;
 
-/** The slow path of `ensureDaemon`: takes the spawn lock, and handles every state of the pid file. */
-export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonReport> {
+/** A daemon that dies so soon after it was ready counts as a failed launch. */
+const SETTLED_MS = 60_000;
+
+/** Ends the daemon if it runs, and starts it. */
+export async function restartDaemon(input: DaemonOptions): Promise<DaemonReport> {
+  return ensureUnderLock(input, true);
+}
+
+/**
+ * The slow path of `ensureDaemon`: takes the spawn lock, and handles every state of the pid file.
+ * `restarts`: a daemon that runs is ended first.
+ */
+export async function ensureUnderLock(
+  input: DaemonOptions,
+  restarts = false,
+): Promise<DaemonReport> {
   const reason = whyTooOld();
   if (reason !== undefined) throw new SupervisorError('UNSUPPORTED_RUNTIME', reason);
-  const options = checkDaemonOptions(input);
+  const options = checkDaemonOptions(input, restarts ? 'restartDaemon' : 'ensureDaemon');
   const os = systemOs();
   const pidFile = resolve(options.pidFile);
   const refusals = new Refusals(options, pidFile);
@@ -61,6 +66,7 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
   }
   const meanwhile: { report?: DaemonReport | undefined } = {};
   const isMoot = async (): Promise<boolean> => {
+    if (restarts) return false;
     meanwhile.report = await findReadyDaemon(input);
     return meanwhile.report !== undefined;
   };
@@ -75,7 +81,8 @@ export async function ensureUnderLock(input: DaemonOptions): Promise<DaemonRepor
   if (lock === undefined) return meanwhile.report as DaemonReport;
   try {
     const failed = new FailedLaunches(pidFile, options.name, os);
-    return await new Ensuring({ os, options, pidFile, refusals, untilMs, lock, failed }).run();
+    const ensuring = new Ensuring({ os, options, pidFile, refusals, untilMs, lock, failed });
+    return await ensuring.run(restarts);
   } finally {
     lock.release();
   }
@@ -100,10 +107,11 @@ class Ensuring {
     this.#parts = parts;
   }
 
-  async run(): Promise<DaemonReport> {
+  async run(restarts: boolean): Promise<DaemonReport> {
     const { os, options, pidFile, refusals } = this.#parts;
     const askedAtMs = os.clock.monotonicMs();
     await this.#endPredecessor();
+    let wasEnded = !restarts;
     for (let wasInvalid = false; ; ) {
       const view = await inspectPidFile(pidFile, os);
       if (view.state === 'missing') {
@@ -122,7 +130,9 @@ class Ensuring {
           continue;
         }
         const isRight =
-          options.version === undefined || options.version === view.file.daemonVersion;
+          wasEnded &&
+          (options.version === undefined || options.version === view.file.daemonVersion);
+        wasEnded = true;
         const report = isRight ? await this.#await(view.file) : await this.#handOver(view.file);
         if (report !== undefined) return report;
       }
@@ -221,20 +231,28 @@ class Ensuring {
     const { os, pidFile, refusals, failed } = this.#parts;
     // Its launcher did not live to count it.
     if (file.boot !== undefined) failed.count();
-    const survivors = await endRemainsOf(file, os);
+    else if (await this.#diedAtOnce(file)) failed.count(file.ready?.failures);
+    const survivors = await removeRemainsOf(pidFile, file, os);
     if (survivors.length > 0) throw refusals.survived(file, survivors);
-    if (file.socket !== undefined) await removeStaleSocket(file.socket, os);
-    removeHeartbeat(dirname(pidFile), file.heartbeat);
     // In a read-only folder the pid file stays, and would be found again and again.
     if (!removeIfUnchanged(pidFile, file, os) && holds(pidFile, file, os))
       throw refusals.unwritable(undefined);
+  }
+
+  /** Tells if a dead daemon was ready so lately that it works no better than one that never was. */
+  async #diedAtOnce({ ready, bootId }: PidFile): Promise<boolean> {
+    const { os } = this.#parts;
+    const self = await ownIdentity(os);
+    // A reboot ends every daemon.
+    if (ready === undefined || bootId !== self.bootId) return false;
+    return timeLeftMs({ ...ready, bootId, forMs: SETTLED_MS }, self.bootId, os.clock) > 0;
   }
 
   /** Starts a daemon; `undefined` if another process has written the pid file meanwhile. */
   async #start(): Promise<DaemonReport | undefined> {
     const { os, options, pidFile, lock, refusals, failed } = this.#parts;
     if (!lock.held) throw refusals.unwritable(undefined);
-    await this.#endOrphans();
+    await endUnwritten(lock, os);
     await this.#waitForTurn();
     await this.#assertFree();
     const started = await launchDaemon(options, { pidFile, nonce: lock.nonce, os }).catch(
@@ -310,9 +328,10 @@ class Ensuring {
     outcome: ReadyOutcome,
     started: boolean,
   ): Promise<DaemonReport | undefined> {
-    const { os, pidFile } = this.#parts;
-    const settled = await settlePidFile(pidFile, file, outcome, os);
-    return settled && reportOf(settled.pid, started, settled.daemonVersion);
+    const { os, pidFile, failed } = this.#parts;
+    const { failures } = failed.pause;
+    const settled = await settlePidFile(pidFile, file, { ...outcome, failures }, os);
+    return settled && reportOf(settled, started);
   }
 
   /** Ends the daemon that this call has started, and removes its pid file. */
@@ -328,15 +347,6 @@ class Ensuring {
     const { os, pidFile } = this.#parts;
     const now = contentOf(pidFile, os);
     if (now !== undefined && now.cookie === file.cookie) removeIfUnchanged(pidFile, now, os);
-  }
-
-  /** Ends daemons whose launcher died between the start and the pid file. Nothing else could find them. */
-  async #endOrphans(): Promise<void> {
-    const { os, lock } = this.#parts;
-    for (const nonce of lock.inherited) {
-      const cookie = cookieSegment(markOf(nonce));
-      await endDaemonTree(treeOfDaemon(os, { pid: 0, startTime: undefined, cookie }), os);
-    }
   }
 
   /** Refuses to start a daemon whose endpoint another process holds. */

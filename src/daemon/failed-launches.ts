@@ -38,8 +38,12 @@ export class FailedLaunches {
     return { forMs: openForMs, failures, isOpen: failures >= BREAKER.failures };
   }
 
-  /** Counts one; the next has to wait, twice as long each time. */
-  count(): void {
+  /**
+   * Counts one; the next has to wait, twice as long each time. `earlier` are those in a row before a
+   * daemon that was ready, and so forgotten.
+   */
+  count(earlier = 0): void {
+    if (earlier > 0) this.#file.write({ failures: earlier, openForMs: 0 });
     if (this.#breaker.fail() > 0) return;
     const { failures } = this.#file.read();
     this.#file.write({ failures, openForMs: BACKOFF_MS * 2 ** (failures - 1) });

@@ -4,6 +4,7 @@ import { systemOs } from '../os/system.ts';
 import { answers, endpointOf, holding, PROBE_MS } from '../ready/readiness.ts';
 import type { Ready } from '../ready/ready.ts';
 import { contentOf } from '../store/pid-file.ts';
+import type { PidFile } from '../store/pid-record.ts';
 import { inspectPidFile } from './inspect.ts';
 import type { DaemonOptions, DaemonReport } from './options.ts';
 
@@ -28,11 +29,18 @@ export async function findReadyDaemon(options: DaemonOptions): Promise<DaemonRep
   // The long way says in the pid file that it is ready: its boot is over then.
   if (starting !== undefined) return undefined;
   if (!(await isReadyNow(ready, pid))) return undefined;
-  return reportOf(pid, false, daemonVersion);
+  return reportOf(view.file, false);
 }
 
-export function reportOf(pid: number, started: boolean, version: string | undefined): DaemonReport {
-  return version === undefined ? { pid, started } : { pid, started, version };
+export function reportOf(
+  { pid, daemonVersion: version, fields }: Pick<PidFile, 'pid' | 'daemonVersion' | 'fields'>,
+  started: boolean,
+): DaemonReport {
+  return {
+    ...{ pid, started },
+    ...(version === undefined ? {} : { version }),
+    ...(fields === undefined ? {} : { fields }),
+  };
 }
 
 async function isReadyNow(ready: Ready, pid: number): Promise<boolean> {
@@ -66,6 +74,7 @@ const USUAL: Readonly<Record<keyof DaemonOptions, (value: unknown) => boolean>> 
   ready: isUsualReady,
   version: (value) => isText(value) && value.length <= 256,
   logFile: (value) => value === null || isText(value),
+  logMaxBytes: (value) => value === null || (Number.isSafeInteger(value) && Number(value) > 0),
   timeoutMs: isUsualDuration,
   bootMs: isUsualDuration,
   predecessor: isUsualPredecessor,

@@ -1,4 +1,5 @@
 import { lstatSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { readerOf } from '../containment/judge.ts';
 import { isOfThisNamespace, judgeRecorded, ownIdentity } from '../containment/recorded-process.ts';
 import { sleep } from '../os/clock.ts';
@@ -6,6 +7,7 @@ import { COOKIE_VARIABLE, type Os, type ProcessEntry } from '../os/os.ts';
 import { canConnect } from '../os/probe.ts';
 import { PROBE_MS } from '../ready/readiness.ts';
 import { statOwn } from '../store/files.ts';
+import { removeHeartbeat } from '../store/heartbeat-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
 import { marksInCookie } from '../tree/cookie.ts';
 import { marksOf } from '../tree/marks.ts';
@@ -38,8 +40,25 @@ export async function endDaemonTree(tree: ProcessTree, os: Os): Promise<readonly
   return survivors;
 }
 
+/**
+ * Ends what a dead daemon has left, and removes its socket and its heartbeat.
+ *
+ * Its pid file stays. Resolves to the survivors.
+ */
+export async function removeRemainsOf(
+  pidFile: string,
+  file: PidFile,
+  os: Os,
+): Promise<readonly ProcessEntry[]> {
+  const survivors = await endRemainsOf(file, os);
+  if (survivors.length > 0) return survivors;
+  if (file.socket !== undefined) await removeStaleSocket(file.socket, os);
+  removeHeartbeat(dirname(pidFile), file.heartbeat);
+  return [];
+}
+
 /** Ends the processes that a dead daemon's pid file proves to be its own; resolves to the survivors. */
-export async function endRemainsOf(file: PidFile, os: Os): Promise<readonly ProcessEntry[]> {
+async function endRemainsOf(file: PidFile, os: Os): Promise<readonly ProcessEntry[]> {
   const { cookie } = file;
   if (cookie === undefined) return [];
   // A pid from another boot or namespace means nothing here: only the cookie proves anything.
@@ -85,7 +104,7 @@ export async function isInside({ pid, cookie }: PidFile, os: Os): Promise<boolea
 }
 
 /** Removes the socket that a dead daemon's pid file names, if this user owns it and no process listens. */
-export async function removeStaleSocket(socket: string, os: Os): Promise<void> {
+async function removeStaleSocket(socket: string, os: Os): Promise<void> {
   try {
     if (!lstatSync(socket).isSocket() || (await canConnect({ socket }, PROBE_MS))) return;
     statOwn(socket, os);

@@ -1,20 +1,38 @@
 import { resolve } from 'node:path';
+import { SupervisorError } from '../errors.ts';
 import type { Supervisor } from '../index.ts';
 import { systemOs } from '../os/system.ts';
+import { contentOf } from '../store/pid-file.ts';
 import { findReadyDaemon } from './find.ts';
-import { inspectPidFile, type PidFileState } from './inspect.ts';
-import type { DaemonOptions, DaemonReport, PidFileDetails, SpawnLockOptions } from './options.ts';
+import { inspectInThisTick, inspectPidFile, publicContent } from './inspect.ts';
+import { fullLog } from './log-limit.ts';
+import type {
+  DaemonOptions,
+  DaemonReport,
+  DaemonStatus,
+  DaemonStopReport,
+  PidFileContent,
+  PidFileDetails,
+  PidFileState,
+  SpawnLockOptions,
+  StopDaemonOptions,
+} from './options.ts';
 import type { Daemon, RunAsDaemonOptions } from './run.ts';
 import type { SpawnLock } from './spawn-lock.ts';
 
 export type { Ready, ReadyContext } from '../ready/ready.ts';
-export type { PidFileState } from './inspect.ts';
 export type {
   DaemonOptions,
   DaemonReport,
+  DaemonStatus,
+  DaemonStopReport,
+  PidFileContent,
   PidFileDetails,
+  PidFileFields,
+  PidFileState,
   Predecessor,
   SpawnLockOptions,
+  StopDaemonOptions,
 } from './options.ts';
 export type { Daemon, RunAsDaemonOptions } from './run.ts';
 export type { SpawnLock } from './spawn-lock.ts';
@@ -47,7 +65,45 @@ const rest = () => import('./rest.ts');
  * ```
  */
 export async function ensureDaemon(options: DaemonOptions): Promise<DaemonReport> {
-  return (await findReadyDaemon(options)) ?? (await rest()).ensureUnderLock(options);
+  const found = await findReadyDaemon(options);
+  if (found === undefined) return (await rest()).ensureUnderLock(options);
+  const log = fullLog(options);
+  if (log !== undefined) await (await rest()).rotateLog(log.path, log.maxBytes, systemOs());
+  return found;
+}
+
+/**
+ * Ends a daemon and its whole process tree, and removes its pid file. The daemon gets SIGTERM and 10 s to
+ * end what it supervises. Resolves when all of it is seen dead, and at once if no daemon runs.
+ *
+ * @throws SupervisorError `ALREADY_RUNNING` if it cannot be judged, does not die or has started the caller,
+ * `READY_TIMEOUT` if a launcher holds the spawn lock, `ABORTED` or `INVALID_OPTIONS`, by rejection
+ */
+export async function stopDaemon(
+  pidFile: string,
+  options?: StopDaemonOptions,
+): Promise<DaemonStopReport> {
+  return (await rest()).stopDaemon(pidFile, options);
+}
+
+/**
+ * Starts a daemon anew: one that runs is ended first, as by `stopDaemon`. No other launcher starts it in
+ * between.
+ *
+ * @throws SupervisorError as `ensureDaemon` does, by rejection
+ */
+export async function restartDaemon(options: DaemonOptions): Promise<DaemonReport> {
+  return (await rest()).restartDaemon(options);
+}
+
+/**
+ * Looks at a daemon by its pid file, and at its failed launches. It starts and ends nothing, and asks the
+ * daemon nothing.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`, by rejection
+ */
+export async function daemonStatus(pidFile: string): Promise<DaemonStatus> {
+  return (await rest()).daemonStatus(pidFile);
 }
 
 /**
@@ -79,6 +135,46 @@ export async function validatePidFile(path: string): Promise<PidFileState> {
 }
 
 /**
+ * Tells if the process of a pid file is alive, in this tick. As `validatePidFile`, but no heartbeat is
+ * heard, and a corrupt file stays. Where no single process can be read (macOS, Windows), `alive` may also
+ * be another process with its pid.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`
+ */
+export function validatePidFileSync(path: string): PidFileState {
+  return inspectInThisTick(resolve(pathOf(path)), systemOs()).state;
+}
+
+/**
+ * Reads a pid file; `undefined` for one that is missing, or is none of this user's. It does not tell if the
+ * process is alive.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`, by rejection
+ */
+export async function readPidFile(path: string): Promise<PidFileContent | undefined> {
+  return readPidFileSync(path);
+}
+
+/**
+ * Reads a pid file as `readPidFile` does, in this tick.
+ *
+ * @throws SupervisorError `INVALID_OPTIONS`
+ */
+export function readPidFileSync(path: string): PidFileContent | undefined {
+  const file = contentOf(resolve(pathOf(path)), systemOs());
+  return file && publicContent(file);
+}
+
+function pathOf(path: string): string {
+  if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;
+  throw new SupervisorError(
+    'INVALID_OPTIONS',
+    `"path" is ${JSON.stringify(path)}, but must be the path of a pid file. Correct it; it has no default.`,
+    { data: { field: 'path', value: String(path) } },
+  );
+}
+
+/**
  * Writes the pid file of this process, whole or not at all. A stale pid file is replaced.
  *
  * @throws SupervisorError `ALREADY_RUNNING` if it belongs to another living process, `STATE_DIR_UNSAFE` if
@@ -96,6 +192,20 @@ export async function writePidFile(path: string, details?: PidFileDetails): Prom
  */
 export async function removePidFile(path: string): Promise<boolean> {
   return (await rest()).removePidFile(path);
+}
+
+/**
+ * Removes the pid file of a dead process, with its socket, after what the process has left is ended.
+ * Resolves to `true` if it did, and to `false` if the process may be alive.
+ *
+ * @throws SupervisorError `READY_TIMEOUT` if a launcher holds the spawn lock, `ALREADY_RUNNING` if what is
+ * left does not die, `ABORTED` or `INVALID_OPTIONS`, by rejection
+ */
+export async function removeStalePidFile(
+  path: string,
+  options?: StopDaemonOptions,
+): Promise<boolean> {
+  return (await rest()).removeStalePidFile(path, options);
 }
 
 /**

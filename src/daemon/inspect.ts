@@ -1,16 +1,14 @@
 import { lstatSync, renameSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
-import { judgeFile } from '../containment/recorded-process.ts';
+import { judgeFile, judgeInThisTick } from '../containment/recorded-process.ts';
 import { sleep } from '../os/clock.ts';
 import type { Os } from '../os/os.ts';
 import { takeIf } from '../store/exclusive.ts';
 import { asidePath, corruptPath } from '../store/layout.ts';
 import { readPidFile } from '../store/pid-file.ts';
 import type { PidFile } from '../store/pid-record.ts';
-import { isOver } from '../tree/identity.ts';
-
-/** The state of a pid file. */
-export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
+import { isOver, type OwnerVerdict } from '../tree/identity.ts';
+import type { PidFileContent } from './options.ts';
 
 /** @internal The state of a pid file, with its content. */
 export type PidFileView =
@@ -44,10 +42,39 @@ export async function inspectPidFile(path: string, os: Os): Promise<PidFileView>
   if (reading.found !== 'file') return { state: 'invalid', reason: reading.reason };
   const { file } = reading;
   const { verdict, aliveAtMs } = await judgeFile(file, os, dirname(path));
+  return viewOf(file, verdict, aliveAtMs);
+}
+
+/** @internal Inspects in this tick: no heartbeat is heard, and a corrupt file stays. */
+export function inspectInThisTick(path: string, os: Os): PidFileView {
+  const reading = readPidFile(path, os);
+  if (reading.found === 'missing') return { state: 'missing' };
+  if (reading.found !== 'file') return { state: 'invalid', reason: reading.reason };
+  return viewOf(reading.file, judgeInThisTick(reading.file, os));
+}
+
+function viewOf(file: PidFile, verdict: OwnerVerdict, aliveAtMs?: number): PidFileView {
   if (verdict === 'alive') return { state: 'alive', file };
   if (isOver(verdict)) return { state: 'stale', file };
   const doubt = verdict === 'unproven' ? DOUBTS.unproven : DOUBTS.elsewhere;
   return { state: 'alive', file, doubt, aliveAtMs };
+}
+
+/** @internal The content that a pid file shows to callers. */
+export function publicContent({
+  pid,
+  name,
+  daemonVersion: version,
+  socket,
+  fields,
+}: PidFile): PidFileContent {
+  return {
+    pid,
+    ...(name === undefined ? {} : { name }),
+    ...(version === undefined ? {} : { version }),
+    ...(socket === undefined ? {} : { socket }),
+    ...(fields === undefined ? {} : { fields }),
+  };
 }
 
 const DOUBTS = {

@@ -17,6 +17,8 @@ export interface LaunchNote {
   readonly name: string;
   readonly version?: string | undefined;
   readonly socket?: string | undefined;
+  /** The daemon's log file, if its size is limited. */
+  readonly log?: { readonly path: string; readonly maxBytes: number } | undefined;
 }
 
 /** Reads the note from this process's own launcher; `undefined` for a process that was started by hand. */

@@ -1,6 +1,9 @@
 import type { Ready } from '../ready/ready.ts';
 import type { ProcessName } from '../reports.ts';
 
+/** The state of a pid file. */
+export type PidFileState = 'missing' | 'alive' | 'stale' | 'invalid';
+
 /** Options of `ensureDaemon`: the daemon that has to run, and the command that starts it. */
 export interface DaemonOptions {
   /** Name of the daemon in errors and in its pid file. */
@@ -25,6 +28,11 @@ export interface DaemonOptions {
    * `.pid`.
    */
   logFile?: string | null | undefined;
+  /**
+   * Size above which the log file is begun anew, in bytes; the earlier one is kept as `LOGFILE.1`.
+   * `null` for no limit. @default 10_485_760
+   */
+  logMaxBytes?: number | null | undefined;
   /**
    * Longest wait of this call for the spawn lock and the readiness together, in ms. A daemon that is
    * still starting then is left alone. @default 30_000
@@ -60,6 +68,50 @@ export interface DaemonReport {
   /** `true` if this call has started the daemon. */
   readonly started: boolean;
   readonly version?: string;
+  /** The daemon's own fields in its pid file. */
+  readonly fields?: PidFileFields;
+}
+
+/** A daemon's own fields in its pid file, such as its port. At most 32, with names of letters and digits. */
+export type PidFileFields = Readonly<Record<string, string | number | boolean>>;
+
+/** The content of a pid file, without what identifies the process. */
+export interface PidFileContent {
+  readonly pid: number;
+  readonly name?: string;
+  readonly version?: string;
+  readonly socket?: string;
+  readonly fields?: PidFileFields;
+}
+
+/** The state of a daemon, by its pid file. */
+export interface DaemonStatus extends Partial<PidFileContent> {
+  /** As `validatePidFile` judges it. */
+  readonly state: PidFileState;
+  /** `true` while no launcher has seen the live daemon ready. */
+  readonly isWarming: boolean;
+  /** The reason why the process could be proven neither alive nor dead. */
+  readonly doubt?: string;
+  /** Failed launches in a row. */
+  readonly failedLaunches: number;
+  /** Time until the next start is possible; 0 if it may be tried. */
+  readonly retryInMs: number;
+}
+
+/** Options of `stopDaemon` and `removeStalePidFile`. */
+export interface StopDaemonOptions {
+  /** Longest wait for the spawn lock, in ms. @default 30_000 */
+  timeoutMs?: number | undefined;
+  /** Aborts the wait. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The result of `stopDaemon`. */
+export interface DaemonStopReport {
+  /** `true` if a live daemon was ended. */
+  readonly stopped: boolean;
+  /** The daemon's pid, if it was alive. */
+  readonly pid?: number;
 }
 
 /** Details of a daemon in its pid file, besides its identity. */
@@ -69,6 +121,8 @@ export interface PidFileDetails {
   version?: string | undefined;
   /** The socket that the daemon listens on. It is removed with a stale pid file. */
   socket?: string | undefined;
+  /** Fields of the daemon's own. */
+  fields?: PidFileFields | undefined;
 }
 
 /** Options of the wait for a spawn lock. */

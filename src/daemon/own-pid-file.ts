@@ -10,12 +10,12 @@ import { createExclusive, takeIf } from '../store/exclusive.ts';
 import { makeFolder } from '../store/files.ts';
 import { newHeartbeatId, removeHeartbeat } from '../store/heartbeat-file.ts';
 import { asidePath, unfinishedKind } from '../store/layout.ts';
-import { contentOf, holds, pidFileText } from '../store/pid-file.ts';
+import { contentOf, holds, pidFileText, replacePidFile } from '../store/pid-file.ts';
 import { PID_FILE_VERSION, type PidFile, type RecordedIdentity } from '../store/pid-record.ts';
 import { parseCookie } from '../tree/cookie.ts';
 import { inspectPidFile } from './inspect.ts';
 import { readLaunchNote } from './launch-note.ts';
-import type { PidFileDetails } from './options.ts';
+import type { PidFileDetails, PidFileFields } from './options.ts';
 import { checkPath, checkPidFileDetails } from './schema.ts';
 
 /** Attempts at a path where other processes keep creating and removing files. */
@@ -35,7 +35,7 @@ export async function writePidFile(path: string, details?: PidFileDetails): Prom
 /** Writes like {@link writePidFile}, for checked input; returns the content. */
 export async function claimPidFile(
   path: string,
-  { name, version, socket }: PidFileDetails,
+  { name, version, socket, fields }: PidFileDetails,
   os: Os,
 ): Promise<PidFile> {
   const { machine, pid, startTime, bootId, pidNamespace } = await ownIdentity(os);
@@ -55,11 +55,11 @@ export async function claimPidFile(
   const file: PidFile = {
     version: PID_FILE_VERSION,
     ...identity,
-    ...{ name, daemonVersion: version, socket, cookie, claimed },
+    ...{ name, daemonVersion: version, socket, fields, cookie, claimed },
   };
   // The cookie in this name lets our launcher find the unfinished file if we exit halfway.
   const writer = [...parseCookie(cookie).map(({ owner }) => owner), crypto.randomUUID()].join('.');
-  let launch: Pick<PidFile, 'starting' | 'boot'> = {};
+  let launch: Pick<PidFile, 'starting' | 'boot' | 'ready'> = {};
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const view = await inspectPidFile(path, os);
     if (view.state === 'invalid') {
@@ -73,8 +73,8 @@ export async function claimPidFile(
       if (!mayTake) throw taken(path, view.file, view.doubt);
       if (view.state === 'stale') removeHeartbeat(dirname(path), view.file.heartbeat);
       // Only the launcher may record that the daemon is ready.
-      const { starting, boot } = view.file;
-      launch = view.state === 'alive' ? { starting, boot } : {};
+      const { starting, boot, ready } = view.file;
+      launch = view.state === 'alive' ? { starting, boot, ready } : {};
       removeIfUnchanged(path, view.file, os, writer);
     }
     try {
@@ -87,6 +87,19 @@ export async function claimPidFile(
     return file;
   }
   throw unusable(path, 'others write it all the time');
+}
+
+/** Replaces the fields in the pid file of this process; `false` if it is not its own any more. */
+export function replaceFields(
+  path: string,
+  self: RecordedIdentity,
+  fields: PidFileFields,
+  os: Os,
+): boolean {
+  const file = contentOf(path, os);
+  if (file === undefined || !isSelf(file, self)) return false;
+  replacePidFile(path, { ...file, fields });
+  return true;
 }
 
 /** Heartbeats by pid file: processes elsewhere that cannot look us up see by them that we live. */

@@ -4,11 +4,16 @@ import { definedOnly, made, parseInput, systemText } from '../check.ts';
 import { type EndReport, type HostSignal, type Supervisor, SupervisorError } from '../index.ts';
 import type { Os } from '../os/os.ts';
 import { within } from '../os/wait.ts';
-import type { PidFile } from '../store/pid-record.ts';
+import { contentOf } from '../store/pid-file.ts';
+import { type PidFile, pidFileFields } from '../store/pid-record.ts';
+import { timeLeftMs } from '../store/time-left.ts';
 import { hostSignalOptions } from '../supervisor/internals.ts';
-import { readLaunchNote } from './launch-note.ts';
-import { claimPidFile, removeOwn } from './own-pid-file.ts';
-import { daemonName } from './schema.ts';
+import { type LaunchNote, readLaunchNote } from './launch-note.ts';
+import { isOwnOutput } from './log-file.ts';
+import type { PidFileFields } from './options.ts';
+import { claimPidFile, removeOwn, replaceFields } from './own-pid-file.ts';
+import { rotateLog } from './rotate-log.ts';
+import { checkFields, daemonName } from './schema.ts';
 
 /**
  * Options of `runAsDaemon`. Missing ones are those of the `ensureDaemon` call that has started this
@@ -22,6 +27,8 @@ export interface RunAsDaemonOptions {
   version?: string | undefined;
   /** The socket that the daemon listens on. It is removed with a stale pid file. */
   socket?: string | undefined;
+  /** Fields of the daemon's own for its pid file, such as its port. */
+  fields?: PidFileFields | undefined;
   /** As in `stop`. */
   finishMs?: number | undefined;
   /** As in `stop`. */
@@ -33,10 +40,20 @@ export interface RunAsDaemonOptions {
 /** The handle of a process that is a daemon. */
 export interface Daemon {
   readonly pidFile: string;
+  /**
+   * Replaces the daemon's own fields in its pid file, as when its port is known.
+   *
+   * Returns `false` if the file is not its own any more.
+   *
+   * @throws SupervisorError `INVALID_OPTIONS`
+   */
+  setFields(fields: PidFileFields): boolean;
   /** Stops the supervisor, removes the pid file, and removes the signal handlers. */
   stop(): Promise<EndReport>;
 }
 
+/** Interval at which the daemon looks at the size of its log file. */
+const LOG_WATCH_MS = 60_000;
 /** Longest time that the daemon's own hook may take. */
 const HOOK_MS = 5000;
 /** Longer than any shutdown, because this module itself limits the time of the hook. */
@@ -54,6 +71,7 @@ const runOptions = z.prefault(
     name: z.optional(daemonName()),
     version: z.optional(daemonName()),
     socket: z.optional(systemText().check(z.minLength(1), z.maxLength(4096))),
+    fields: z.optional(pidFileFields()),
   }),
   {},
 );
@@ -79,11 +97,11 @@ export async function runAsDaemon(
   // others.
   os.onSignal('SIGHUP', () => undefined);
   const path = resolve(pidFile);
-  const file = await claimPidFile(path, { name, version, socket }, os);
-  return new RunningDaemon(supervisor, os, path, file, checked);
+  const file = await claimPidFile(path, { name, version, socket, fields: checked.fields }, os);
+  return new RunningDaemon(supervisor, os, path, file, { ...checked, log: note?.log });
 }
 
-type RunOptions = z.output<typeof runOptions>;
+type RunOptions = z.output<typeof runOptions> & Pick<LaunchNote, 'log'>;
 
 class RunningDaemon implements Daemon {
   readonly pidFile: string;
@@ -93,6 +111,7 @@ class RunningDaemon implements Daemon {
   readonly #options: RunOptions;
   readonly #uninstall: (() => void)[];
   readonly #stopped = Promise.withResolvers<void>();
+  #cancelWatch: () => void = () => undefined;
   #isEnding = false;
   #pendingHook = false;
 
@@ -103,6 +122,7 @@ class RunningDaemon implements Daemon {
     this.#file = file;
     this.#options = options;
     const { finishMs, deadlineMs } = options;
+    this.#watchLog();
     this.#uninstall = [
       supervisor.on('stopped', () => {
         this.#stopped.resolve();
@@ -116,12 +136,30 @@ class RunningDaemon implements Daemon {
     ];
   }
 
+  setFields(fields: PidFileFields): boolean {
+    return replaceFields(this.pidFile, this.#file, checkFields(fields), this.#os);
+  }
+
+  /** Begins the log file anew when it is too large, but not while a launcher may read in it. */
+  #watchLog(): void {
+    const { log } = this.#options;
+    if (log === undefined || !isOwnOutput(log.path)) return;
+    this.#cancelWatch = this.#os.clock.after(LOG_WATCH_MS, () => {
+      const boot = contentOf(this.pidFile, this.#os)?.boot;
+      const isBooting =
+        boot !== undefined && timeLeftMs({ ...boot, bootId: 'this' }, 'this', this.#os.clock) > 0;
+      if (!isBooting) void rotateLog(log.path, log.maxBytes, this.#os);
+      this.#watchLog();
+    });
+  }
+
   async stop(): Promise<EndReport> {
     const { finishMs, deadlineMs } = this.#options;
     this.#isEnding = true;
     const report = await this.#supervisor.stop({ finishMs, deadlineMs });
     this.#leave();
     for (const uninstall of this.#uninstall) uninstall();
+    this.#cancelWatch();
     return report;
   }
 

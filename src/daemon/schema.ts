@@ -2,7 +2,16 @@ import * as z from 'zod/mini';
 import { durationMs, made, parseInput, systemText } from '../check.ts';
 import { abortSignal, spawnRequest } from '../process/request.ts';
 import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
-import type { DaemonOptions, PidFileDetails, Predecessor, SpawnLockOptions } from './options.ts';
+import { pidFileFields } from '../store/pid-record.ts';
+import { LOG_MAX_BYTES } from './log-limit.ts';
+import type {
+  DaemonOptions,
+  PidFileDetails,
+  PidFileFields,
+  Predecessor,
+  SpawnLockOptions,
+  StopDaemonOptions,
+} from './options.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_BOOT_MS = 60_000;
@@ -24,6 +33,7 @@ const daemonOptions = z
     ready,
     version: z.optional(daemonName()),
     logFile: z.optional(z.nullable(systemText().check(z.minLength(1)))),
+    logMaxBytes: z._default(z.nullable(z.int().check(z.minimum(1))), LOG_MAX_BYTES),
     timeoutMs: z._default(durationMs(), DEFAULT_TIMEOUT_MS),
     bootMs: z._default(durationMs(), DEFAULT_BOOT_MS),
     predecessor: z.optional(
@@ -45,8 +55,11 @@ const daemonOptions = z
 export type CheckedOptions = z.output<typeof daemonOptions>;
 
 /** Checks the options of `ensureDaemon`; throws `INVALID_OPTIONS`. */
-export function checkDaemonOptions(options: DaemonOptions): CheckedOptions {
-  return parseInput(daemonOptions, options, 'ensureDaemon');
+export function checkDaemonOptions(
+  options: DaemonOptions,
+  subject = 'ensureDaemon',
+): CheckedOptions {
+  return parseInput(daemonOptions, options, subject);
 }
 
 const path = systemText().check(z.minLength(1));
@@ -64,8 +77,16 @@ const lockOptions = z.prefault(
   {},
 );
 
-export function checkLockOptions(options: SpawnLockOptions | undefined) {
-  return parseInput(lockOptions, options, 'acquireSpawnLock');
+export function checkLockOptions(
+  options: SpawnLockOptions | StopDaemonOptions | undefined,
+  subject = 'acquireSpawnLock',
+) {
+  return parseInput(lockOptions, options, subject);
+}
+
+/** Checks a daemon's own fields; throws `INVALID_OPTIONS`. */
+export function checkFields(fields: PidFileFields): PidFileFields {
+  return parseInput(pidFileFields(), fields, 'setFields', 'fields');
 }
 
 const pidFileDetails = z.prefault(
@@ -73,6 +94,7 @@ const pidFileDetails = z.prefault(
     name: z.optional(daemonName()),
     version: z.optional(daemonName()),
     socket: z.optional(systemText().check(z.minLength(1), z.maxLength(4096))),
+    fields: z.optional(pidFileFields()),
   }),
   {},
 );

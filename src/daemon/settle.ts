@@ -8,11 +8,15 @@ import { treeOfDaemon } from './handover.ts';
 import { inspectPidFile, type PidFileView } from './inspect.ts';
 import { removeIfUnchanged } from './own-pid-file.ts';
 
-/** Records in the pid file that a daemon is ready, with its pid; `undefined` if the daemon is gone. */
+/**
+ * Records in the pid file that a daemon is ready, with its pid and the launches that had failed before.
+ *
+ * Resolves to `undefined` if the daemon is gone.
+ */
 export async function settlePidFile(
   path: string,
   file: PidFile,
-  { holder }: ReadyOutcome,
+  { holder, failures }: Pick<ReadyOutcome, 'holder'> & { readonly failures: number },
   os: Os,
 ): Promise<PidFile | undefined> {
   const view = await inspectPidFile(path, os);
@@ -23,7 +27,9 @@ export async function settlePidFile(
   const isAlive = view.state === 'alive' || (await judgeRecorded(now, os)) === 'alive';
   const successor = isAlive ? undefined : await successorOf(now, holder, os);
   if (!isAlive && successor === undefined) return undefined;
-  const { starting: _, boot: __, ...settled } = { ...now, ...successor };
+  const { starting: _, boot: __, ...rest } = { ...now, ...successor };
+  const ready = { at: os.clock.now(), sinceBootMs: os.clock.sinceBootMs(), failures };
+  const settled = { ...rest, ready };
   const isOurs = contentOf(path, os)?.cookie === file.cookie;
   if (isOurs && removeIfUnchanged(path, now, os))
     createExclusive(path, pidFileText(settled), crypto.randomUUID());

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { heartbeatIn } from '../containment/file-heartbeats.ts';
+import type { HeldLock } from '../containment/held-lock.ts';
 import { ownIdentity } from '../containment/recorded-process.ts';
 import { SupervisorError } from '../index.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
@@ -15,7 +16,7 @@ import { PID_FILE_VERSION, type PidFile } from '../store/pid-record.ts';
 import { type CookieSegment, cookieSegment, DAEMON_ID, extendCookie } from '../tree/cookie.ts';
 import { Tagging } from '../tree/tagging.ts';
 import type { ProcessTree } from '../tree/tracked-tree.ts';
-import { treeOfDaemon } from './handover.ts';
+import { endDaemonTree, treeOfDaemon } from './handover.ts';
 import { DAEMON_VARIABLE, type LaunchNote } from './launch-note.ts';
 import { openLog } from './log-file.ts';
 import type { CheckedOptions } from './schema.ts';
@@ -35,8 +36,16 @@ export interface StartedDaemon {
  * Returns the cookie segment of a daemon that is started under a lock. By it, the daemon of a dead launcher
  * is found even without a pid file.
  */
-export function markOf(nonce: string): CookieSegment {
+function markOf(nonce: string): CookieSegment {
   return { owner: nonce, id: DAEMON_ID, kept: true };
+}
+
+/** Ends daemons whose launcher died between the start and the pid file. Nothing else could find them. */
+export async function endUnwritten({ inherited }: HeldLock, os: Os): Promise<void> {
+  for (const nonce of inherited) {
+    const cookie = cookieSegment(markOf(nonce));
+    await endDaemonTree(treeOfDaemon(os, { pid: 0, startTime: undefined, cookie }), os);
+  }
 }
 
 /**
@@ -50,7 +59,6 @@ export async function launchDaemon(
   options: CheckedOptions,
   { pidFile, nonce, os }: { pidFile: string; nonce: string; os: Os },
 ): Promise<{ readonly started: StartedDaemon; readonly written: boolean }> {
-  const { logFile = logPath(pidFile) } = options;
   const mark = markOf(nonce);
   const cookie = cookieSegment(mark);
   const env = environmentOf(options, pidFile, mark, os);
@@ -60,7 +68,7 @@ export async function launchDaemon(
   // No process outlives the first one of its PID namespace. If this is the first, the end of its heartbeat
   // proves the daemon dead.
   const heartbeat = self.pid === 1 ? witnessIn(dirname(pidFile), os) : undefined;
-  const opened = logFile === null ? undefined : openLog(resolve(logFile));
+  const opened = await openLog({ ...options, pidFile }, os);
   const { child, failure } = os.launch({
     command: options.command,
     args: options.args ?? [],
@@ -149,9 +157,15 @@ function environmentOf(
   const ignoreCase = os.platform === 'win32';
   const keep = neededBy(options.command, os);
   const { env } = sanitize(options.env ?? hostEnv, { hostEnv, ignoreCase, keep });
-  const { name, version } = options;
+  const { name, version, logFile = logPath(pidFile), logMaxBytes } = options;
   const cookie = cookieSegment(mark);
-  const note: LaunchNote = { cookie, pidFile, name, version, socket: socketOf(options) };
+  const note: LaunchNote = {
+    ...{ cookie, pidFile, name, version },
+    socket: socketOf(options),
+    ...(logFile === null || logMaxBytes === null
+      ? {}
+      : { log: { path: resolve(logFile), maxBytes: logMaxBytes } }),
+  };
   env[DAEMON_VARIABLE] = JSON.stringify(note);
   env[COOKIE_VARIABLE] = extendCookie(hostEnv[COOKIE_VARIABLE], mark);
   return env;

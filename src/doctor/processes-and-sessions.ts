@@ -6,7 +6,7 @@ import { badge, type Column, empty, gauge, type PageContext, section, table } fr
 import { orUnknown, timeAgo } from './sections.ts';
 
 /** Only a process of this host has a state, and only this host may end it. */
-const isOwn = ({ state }: ProcessHealth): boolean => state !== null;
+const isOwn = ({ state, disowned }: ProcessHealth): boolean => state !== null && !disowned;
 
 /** Every recorded process with its descendants. */
 export function processes(report: DoctorReport, context: PageContext): Html {
@@ -68,8 +68,13 @@ function branches(parent: number, all: ProcessHealth['descendants'], root: numbe
   )}</ul>`;
 }
 
-function stateOf({ state, identity, holdsSlot, outlivesHost }: ProcessHealth): HtmlPart {
-  const notes = [holdsSlot === true && 'slot', outlivesHost && 'outlives its host'].filter(Boolean);
+function stateOf(process: ProcessHealth): HtmlPart {
+  const { state, identity, holdsSlot, outlivesHost, disowned, cleanup } = process;
+  const notes = [
+    holdsSlot === true && 'slot',
+    outlivesHost && !disowned && 'outlives its host',
+    cleanup !== null && `cleanup: ${cleanup}`,
+  ].filter(Boolean);
   const word = identity === 'alive' ? (state ?? "another host's") : identity;
   return [badge(word), notes.length > 0 && html` <span class="note">${notes.join(', ')}</span>`];
 }

@@ -48,7 +48,8 @@ function processHealth(
   isOwn: boolean,
   { nowMs, usage, sessions, publicText, live: find }: ProcessesContext,
 ): ProcessHealth {
-  const { id, pid, kind, sessionId, command, startedAt, outlivesHost = false } = record;
+  const { id, pid, kind, sessionId, command, startedAt } = record;
+  const { outlivesHost = false, disowned = false, cleanup = null } = record;
   const live = isOwn ? find(id) : undefined;
   const { state, holdsSlot } = live?.describe() ?? {};
   const ageMs = Math.max(0, nowMs - startedAt);
@@ -66,9 +67,11 @@ function processHealth(
     kind: publicText(kind),
     sessionId: sessionId === undefined ? null : publicText(sessionId),
     identity,
-    state: state ?? null,
+    state: disowned ? 'disowned' : (state ?? null),
     holdsSlot: holdsSlot ?? null,
     outlivesHost,
+    disowned,
+    cleanup: cleanup === null ? null : publicText(cleanup),
     startedAt,
     ageMs,
     cpuPercent: total((of) => of.cpuPercent),

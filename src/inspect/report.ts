@@ -190,6 +190,10 @@ export interface ProcessHealth {
   readonly state: ProcessInfo['state'] | null;
   readonly holdsSlot: boolean | null;
   readonly outlivesHost: boolean;
+  /** `true` if its host has let it go: nobody supervises or ends it. */
+  readonly disowned: boolean;
+  /** The name of the command to run when its tree is dead. */
+  readonly cleanup: string | null;
   /** Wall clock, ms since 1970. */
   readonly startedAt: number;
   readonly ageMs: number;

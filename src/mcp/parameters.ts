@@ -1,14 +1,15 @@
 import type { Stream } from 'node:stream';
 import * as z from 'zod/mini';
 import { made, parseInput } from '../check.ts';
-import type { SpawnRequest, SupervisedProcess, Supervisor } from '../index.ts';
+import type { EndingOptions, SpawnRequest, SupervisedProcess, Supervisor } from '../index.ts';
 import { processLimits } from '../policy/limits/limits.ts';
 import { spawnRequest } from '../process/request.ts';
 import type { StderrChoice } from './stderr.ts';
 
 /** The parameters of the MCP SDK's `StdioClientTransport`, and those of supervision. */
 export interface SupervisedStdioParameters
-  extends Pick<SpawnRequest, 'sessionId' | 'limits' | 'leftovers'> {
+  extends Pick<SpawnRequest, 'sessionId' | 'limits'>,
+    EndingOptions {
   command: string;
   args?: readonly string[] | undefined;
   /**
@@ -71,6 +72,11 @@ const serverParameters = z.strictObject({
     env: true,
     sessionId: true,
     leftovers: true,
+    leftoversGraceMs: true,
+    ladder: true,
+    stopSignal: true,
+    signalFirst: true,
+    cleanup: true,
   }).shape,
   kind: z._default(z.string().check(z.minLength(1), z.maxLength(256)), 'mcp-server'),
   limits: z.optional(processLimits),

@@ -2,10 +2,11 @@ import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { builtin } from './builtin.ts';
+import { shellCommand } from './guardian-cleanup.ts';
 import { GUARDIAN_NAME } from './guardian-name.ts';
 import { GUARDIAN_SCRIPT } from './guardian-script.ts';
 import { readStat } from './linux.ts';
-import type { Guard, GuardRequest } from './os.ts';
+import type { Guard, GuardedCleanup, GuardRequest } from './os.ts';
 import { whyRuntimeIsApplication } from './runtime.ts';
 
 /** Eleven days: the most that every shell can add to its clock (mksh counts in 32 bits). */
@@ -88,17 +89,19 @@ export function guardByNode({ owner, tag, hold, ...times }: GuardRequest): Guard
       ELECTRON_RUN_AS_NODE: '1',
     };
     const command = ['-e', BOOT, GUARDIAN_NAME, ...args];
-    guard = guardBy(process.execPath, command, env, holding(PIPES, hold));
+    guard = guardBy(process.execPath, command, env, holding(PIPES, hold), JSON.stringify);
     for (const line of [JSON.stringify(guardianProgram()), ...waiting]) guard.write(line);
     return guard;
   };
   const started = start();
+  const write = (line: string) => (guard ? guard.write(line) : void waiting.push(line));
   return {
     get pid() {
       return guard?.pid;
     },
     ready: started.then(({ ready }) => ready),
-    write: (line) => (guard ? guard.write(line) : void waiting.push(line)),
+    write,
+    addCleanup: (key, cleanup) => write(cleanupLine(key, cleanup, JSON.stringify)),
     onExit: (listener) => void started.then(({ onExit }) => onExit(listener), listener),
     isStopped: () => guard?.isStopped?.() ?? false,
   };
@@ -139,6 +142,7 @@ function guardBy(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
   stdio: StdioOptions,
+  encode: (cleanup: GuardedCleanup) => string = shellCommand,
 ): Guard {
   // Loaded at first use: only some hosts need it.
   const { spawn } = builtin('node:child_process');
@@ -160,15 +164,27 @@ function guardBy(
   // Neither the guardian nor its pipes, once it is ready, may keep the host alive.
   child.unref();
   if (orders !== both) unref(orders);
+  const write = (line: string) => void orders?.write(`${line}\n`);
   return {
     get pid() {
       return life.pid;
     },
     ready: life.ready,
-    write: (line) => void orders?.write(`${line}\n`),
+    write,
+    addCleanup: (key, cleanup) => write(cleanupLine(key, cleanup, encode)),
     onExit: life.onExit,
     isStopped: () => life.pid !== undefined && isStopped(life.pid),
   };
+}
+
+/** The line that gives a guardian a cleanup; `encode` says it in the guardian's own language. */
+function cleanupLine(
+  key: number,
+  cleanup: GuardedCleanup,
+  encode: (cleanup: GuardedCleanup) => string,
+): string {
+  const forMs = Math.min(Math.ceil(cleanup.timeoutMs), MAX_GRACE_MS);
+  return `cleanup ${key} ${forMs} ${encode(cleanup)}`;
 }
 
 /**

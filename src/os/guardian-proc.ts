@@ -26,7 +26,10 @@ export const LOOK_BY_PROC: string = `
           'Max realtime timeout:'[1-9][02468]?????????????????) is_ours=1 && break ;;
           'Max resident set:'[1-9][13579]"$tag"?????? | \\
           'Max file locks:'[1-9][13579]"$tag"?????? | \\
-          'Max realtime timeout:'[1-9][13579]"$tag"??????) is_ours=0 ;;
+          'Max realtime timeout:'[1-9][13579]"$tag"??????)
+            case "$spared_numbers" in *" \${hard#??"$tag"} "*) is_ours=1 && break ;; esac
+            is_ours=0
+            ;;
         esac
       done < "/proc/$1/limits"; } 2>/dev/null
     return $is_ours
@@ -61,6 +64,8 @@ export const LOOK_BY_PROC: string = `
       */"$owner".*) segments=/$cookie segments=x.\${segments##*/"$owner".} ;;
       *) return 1 ;;
     esac
+    id=\${segments#x.}
+    case "|$spared|" in *"|\${id%%/*}|"*) return 1 ;; esac
     # From our own segment on, each has one dot; a kept one has two.
     while :; do
       case \${segments%%/*} in *.*.* | .* | *.) return 1 ;; *.*) ;; *) return 1 ;; esac
@@ -72,6 +77,18 @@ export const LOOK_BY_PROC: string = `
   kept() {
     case \${cookie##*"$owner".} in *.kept*) return 0 ;; esac
     return 1
+  }
+
+  # Sets spared_files, where the shell cannot read which record a cookie names; false if it could not.
+  look_for_spared() {
+    spared_files=' '
+    [ -n "$spared" ] && [ -z "$reads_environ" ] || return 0
+    pattern="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.]($spared)(/.*)?\\$"
+    found_files=
+    # Our own group is looked for, too: a grep that finds nobody is told from one that did not run.
+    command eval "found_files=\\$(exec grep -lzE '^([0-9]+ [(].*[)] [A-Za-z] [0-9]+ $own_group |$pattern)' /proc/$$/stat /proc/[0-9]*/environ)" 2>/dev/null
+    case $found_files in *"/proc/$$/stat"*) ;; *) return 1 ;; esac
+    for file in $found_files; do spared_files="$spared_files$file "; done
   }
 
   # Searches all stats, environments and limits with one grep; false if that could not run.
@@ -88,6 +105,7 @@ export const LOOK_BY_PROC: string = `
     command eval "files=\\$(exec grep -lzE '^($pattern)' $where)" 2>/dev/null
     case $files in *"/proc/$$/stat"*) ;; *) return 1 ;; esac
     complete=yes
+    look_for_spared || return 1
     for file in $files; do
       pid=\${file#/proc/} pid=\${pid%%/*}
       case "$never$others" in *" $pid "*) continue ;; esac
@@ -97,7 +115,10 @@ export const LOOK_BY_PROC: string = `
       case $file in
         */stat) continue ;;
         # busybox's grep takes each line of a variable for one: read the cookie again where possible.
-        */environ) [ -z "$reads_environ" ] || { cookie_of "$pid"; carries; } || continue ;;
+        */environ)
+          case "$spared_files" in *" $file "*) continue ;; esac
+          [ -z "$reads_environ" ] || { cookie_of "$pid"; carries; } || continue
+          ;;
         */limits) cookie_of "$pid"; { ! kept && tagged "$pid"; } || continue ;;
       esac
       found "$1" "$pid"

@@ -14,12 +14,14 @@ export const LOOK_BY_PS: string = `
     start=$(date -juf '%a %b %d %T %Y' "$3 $4 $5 $6 $7" +%s)
   }
   marked() {
+    spared_mark=" AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.]($spared)(/| |$)"
     ps -A -E -ww -o pid=,command= 2>/dev/null | grep -E " $mark( |$)" |
       while read -r pid line; do
         # A cookie quoted in a command line proves nothing; one in the environment that -E adds does.
         args=$(ps -ww -o command= -p "$pid" 2>/dev/null)
         added=\${line#"$args "}
-        [ "$added" != "$line" ] && printf ' %s\\n' "$added" | grep -qE " $mark( |$)" && echo "$pid"
+        [ "$added" != "$line" ] && printf ' %s\\n' "$added" | grep -qE " $mark( |$)" || continue
+        [ -n "$spared" ] && printf ' %s\\n' "$added" | grep -qE "$spared_mark" || echo "$pid"
       done
   }
   in_groups() {

@@ -7,8 +7,9 @@ import { LOOK_BY_PS } from './guardian-ps.ts';
  * `$1` is the owner, `$2` and `$3` are the polite and the forced grace in milliseconds. `$4` is the
  * owner's eleven digits in the tags of its processes, or absent.
  *
- * It reads the host's pipe: `+ PGID START [TAG]` registers a group, `- PGID` forgets it, `disarm`
- * ends the guardian. The end of the pipe means that the host is gone, for whatever reason. Then
+ * It reads the host's pipe: `+ PGID START [TAG]` registers a group, `- PGID` forgets it, `cleanup KEY
+ * MS COMMAND` is to be run in the end, unless `cleaned KEY` comes before, `spare ID NUMBER` leaves a
+ * record alone that cookies and tags name, `disarm` ends the guardian. The end of the pipe means that the host is gone, for whatever reason. Then
  * everything the host left is ended, politely first. Until then the script forks nothing, so
  * waiting costs nothing.
  *
@@ -22,6 +23,9 @@ import { LOOK_BY_PS } from './guardian-ps.ts';
 export const GUARDIAN_SCRIPT: string = `
 trap '' HUP INT QUIT TERM
 owner=$1 polite_ms=$2 forced_ms=$3 tag=$4
+nl='
+'
+cleanups= cleanup_ms=0 spared= spared_numbers=' '
 proofs= own_group=$$ never=" 1 $$ " base= since= paused_ms=0
 mark="AGENT_SUPERVISOR_COOKIE=([A-Za-z0-9_.-]+/)*$owner[.][A-Za-z0-9_-]+(/[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)*"
 
@@ -127,6 +131,31 @@ finish() {
   done
 }
 
+# Runs the cleanups that are left, all at once; after the longest of their times they are ended.
+clean_up() {
+  left=
+  for key in $cleanups; do
+    eval "cleanup=\\\${cleanup_$key-}"
+    [ -n "$cleanup" ] || continue
+    command eval '(
+      trap - HUP INT QUIT TERM
+      unset LC_ALL
+      eval "$cleanup"
+    ) </dev/null >/dev/null 2>&1 3<&- 4<&- 5<&- &' 2>/dev/null && left="$left $!"
+  done
+  tell_time
+  until=$((now + cleanup_ms))
+  while [ -n "$left" ]; do
+    running=$left left=
+    for pid in $running; do ! stat_of "$pid" || left="$left $pid"; done
+    [ -n "$left" ] || return 0
+    tell_time
+    [ "$now" -lt "$until" ] || break
+    command eval 'sleep 0.1 || sleep 1' 2>/dev/null
+  done
+  for pid in $left; do kill -KILL "-$pid" || kill -KILL "$pid"; done 2>/dev/null
+}
+
 echo "ready $$"
 while read -r change pgid start rest; do
   case $change in
@@ -142,12 +171,23 @@ while read -r change pgid start rest; do
       done
       proofs=$rest
       ;;
+    cleanup)
+      case $pgid:$start in *[!0-9:]* | :* | *:) continue ;; esac
+      eval "cleanup_$pgid=\\$rest"
+      cleanups="$cleanups $pgid"
+      [ "$start" -le "$cleanup_ms" ] || cleanup_ms=$start
+      ;;
+    spare)
+      case $pgid:$start in *[!A-Za-z0-9_:-]* | :* | *:) continue ;; esac
+      spared="$spared\${spared:+|}$pgid" spared_numbers="$spared_numbers$start "
+      ;;
+    cleaned) case $pgid in *[!0-9]* | '') ;; *) unset "cleanup_$pgid" ;; esac ;;
     disarm) exit 0 ;;
   esac
 done
 
 # Whatever ends the script, such as a failed fork, the rest is ended without another fork.
-trap 'forkless=yes; finish KILL "$forced_ms"' EXIT
+trap 'forkless=yes; finish KILL "$forced_ms"; clean_up' EXIT
 # A process started just before is not tagged yet: a second search follows some milliseconds later.
 [ "$forced_ms" -ge 40 ] || forced_ms=40
 spare_ancestors
@@ -155,4 +195,5 @@ finish TERM "$polite_ms" || finish KILL "$forced_ms" ||
   # The reason for a failed search usually passes: dead processes count until they are reaped.
   [ -n "$looked" ] || finish KILL 5000
 trap - EXIT
+clean_up
 `;

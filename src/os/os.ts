@@ -54,6 +54,10 @@ export interface RlimitSystem {
    * the limit holds, else to the reason.
    */
   probe(limit: TagLimit, value: string): Promise<string | undefined>;
+  /** The limits of another process; none if they cannot be read. */
+  of?(pid: number): Rlimits;
+  /** Lowers the limits of a living process, where the system allows. */
+  lower?(pid: number, rlimits: Rlimits): Promise<void>;
 }
 
 /** The kernel's pid counters at one moment, in this host's PID namespace. */
@@ -204,6 +208,12 @@ export interface GuardRequest {
   readonly hold?: number | undefined;
 }
 
+/** A command that the guardian runs when host and tree are dead. It is told by the pipe alone. */
+export interface GuardedCleanup extends Pick<LaunchRequest, 'command' | 'args' | 'env'> {
+  /** Longest time that it may take. */
+  readonly timeoutMs: number;
+}
+
 /** The timing of heartbeats, for hosts whose process others cannot look up. */
 export interface HeartbeatTimes {
   /** From one beat to the next, while anything is running or locked. */
@@ -235,6 +245,8 @@ export interface Guard {
   /** Resolves once the guardian is ready; rejects if it never will be. */
   readonly ready: Promise<void>;
   write(line: string): void;
+  /** Gives the guardian a command to run once its host is dead, until the line `cleaned KEY`. */
+  addCleanup(key: number, cleanup: GuardedCleanup): void;
   onExit(listener: () => void): void;
   /** True while the guardian is stopped (SIGSTOP); absent where the system does not tell. */
   isStopped?(): boolean;

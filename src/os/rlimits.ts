@@ -115,8 +115,12 @@ function isAllowed(rlimits: Rlimits): boolean {
 }
 
 function ownRlimits(): Rlimits {
+  return rlimitsOf('self');
+}
+
+function rlimitsOf(process: number | 'self'): Rlimits {
   try {
-    return parseLimits(readFileSync('/proc/self/limits', 'latin1'));
+    return parseLimits(readFileSync(`/proc/${process}/limits`, 'latin1'));
   } catch {
     return {};
   }
@@ -127,12 +131,24 @@ export function linuxRlimits(): RlimitSystem {
   const probes = new Map<TagLimit, Promise<string | undefined>>();
   return {
     own: ownRlimits,
+    of: rlimitsOf,
+    lower: lowerRlimits,
     probe(limit, value) {
       const probe = probes.get(limit) ?? probeLimit(limit, value);
       probes.set(limit, probe);
       return probe;
     },
   };
+}
+
+/** Without prlimit they stay: a shell can lower only its own. */
+async function lowerRlimits(pid: number, rlimits: Rlimits): Promise<void> {
+  const program = findPrlimit();
+  const options = Object.entries(rlimits).map(
+    ([limit, value]) => `${PRLIMIT_OPTIONS[limit as TagLimit]}=${value}:${value}`,
+  );
+  if (program === null || options.length === 0) return;
+  await outputOf(program, ['--pid', String(pid), ...options], { LC_ALL: 'C' });
 }
 
 /** Sets a limit and reads it back: a 32-bit kernel accepts the number and keeps another one. */

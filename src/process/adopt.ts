@@ -9,6 +9,7 @@ import { marksInCookie } from '../tree/cookie.ts';
 import { isSameProcess } from '../tree/identity.ts';
 import { marksOf, marksOfProcess } from '../tree/marks.ts';
 import { lineage } from '../tree/tree.ts';
+import { disown } from './disown.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { type CheckedRequest, sessionId } from './request.ts';
@@ -99,6 +100,8 @@ export async function adopt(
     ...(kept && { segment: kept.segment }),
     onTreeGone: () => void watch.look(),
   });
+  p.disarm = () => watch.stop();
+  p.disown = () => disown(s, p);
   s.live.set(p.id, p);
   // Finds its descendants now: after its exit their link to it may be lost.
   p.tree.membersIn(table);
@@ -135,6 +138,12 @@ class Watch {
     this.#process = process;
     this.#onDeath = onDeath;
     this.#again();
+  }
+
+  /** Stops looking: the process was let go. */
+  stop(): void {
+    this.#over = true;
+    this.#cancel();
   }
 
   async look(): Promise<void> {

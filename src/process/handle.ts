@@ -31,6 +31,7 @@ const terminateOptions = z.lazy(() =>
 interface Controls {
   kill(signal: NodeJS.Signals): boolean;
   terminate(options: TerminateOptions): Promise<EndReport>;
+  disown(): Promise<boolean>;
 }
 type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
 type ErrorListener = (error: Error) => void;
@@ -67,6 +68,13 @@ export interface SupervisedProcess {
   readonly exited: Promise<ExitReport>;
   /** Ends the process and its tree by the ladder; resolves when all are seen dead or at the deadline. */
   terminate(options?: TerminateOptions): Promise<EndReport>;
+  /**
+   * Lets the process go: supervision ends, its slot is free, and nobody ends it or its tree later.
+   *
+   * `exited` resolves with the cause `disowned`, and `list` shows it as long as its tree lives. Its pipes
+   * break when the host exits. Resolves to `false` if the process does not run or is being ended.
+   */
+  disown(): Promise<boolean>;
 }
 
 /** The caller's end of a supervised process: its streams and events, in every state of the process. */
@@ -127,6 +135,10 @@ export class Handle
   async terminate(options: TerminateOptions = {}): Promise<EndReport> {
     parseInput(terminateOptions, options, 'terminate');
     return this.#process.terminate(options);
+  }
+
+  disown(): Promise<boolean> {
+    return this.#process.disown();
   }
 
   /** True once the process has exited, or has left the queue without a start. */

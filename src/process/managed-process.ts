@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Registry } from '../containment/registry.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Emit, ProcessSubject } from '../events.ts';
+import { sleep } from '../os/clock.ts';
 import type { OomWatch } from '../os/oom-kills.ts';
 import type { Os } from '../os/os.ts';
 import type { GapWatch } from '../os/running-time.ts';
@@ -25,6 +26,9 @@ import { pipedOf } from './stdio-options.ts';
 const ENDING_SIGNALS: ReadonlySet<string> = new Set([
   ...['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGABRT'],
 ]);
+
+/** Longest pause between two looks at leftovers that may finish. */
+const GRACE_POLL_MS = 250;
 
 /** The parts of a supervisor that one process needs. */
 export interface ProcessContext {
@@ -89,8 +93,10 @@ export class ManagedProcess {
   oomWatch: OomWatch | undefined;
   /** Only if the process has streams, and a limit or an agent's output needs the counts. */
   activity: StreamActivity | undefined;
-  /** Stops watching the limits. */
+  /** Stops watching the limits, and an adopted process. */
   disarm: () => void = () => undefined;
+  /** Ends the supervision, and leaves the tree alone; `false` if there was none. */
+  disown: () => Promise<boolean> = async () => false;
   stdinEndedAtMs: number | undefined;
 
   // Set while it ends.
@@ -173,9 +179,9 @@ export class ManagedProcess {
     return !this.handle.over;
   }
 
-  /** True if the process is meant to live on: `stop` does not end it. */
+  /** True if `stop` does not end the process: it is meant to live on, or cleans up after another. */
   get outlivesHost(): boolean {
-    return this.record.outlivesHost === true;
+    return this.record.outlivesHost === true || this.request.cleansUp === true;
   }
 
   /** `undefined` for an adopted process, which has no limits. */
@@ -204,7 +210,20 @@ export class ManagedProcess {
       this.leaveQueue(takenBack());
       return true;
     }
-    return this.#isStarted && this.#signal(signal);
+    return this.#isStarted && !this.isDisowned && this.#signal(signal);
+  }
+
+  get isDisowned(): boolean {
+    return this.state === 'disowned';
+  }
+
+  /** Marks the process as let go: nothing here ends it any more. */
+  letGo(report: ExitReport): void {
+    this.state = 'disowned';
+    this.oomWatch?.stop();
+    this.gaps.stop();
+    this.request.signal?.removeEventListener('abort', this.#onAbort);
+    this.handle.settle(report);
   }
 
   #signal(signal: NodeJS.Signals): boolean {
@@ -246,6 +265,7 @@ export class ManagedProcess {
   async end(cause: ExitCause, options: EndOptions = {}, reason?: string): Promise<EndReport> {
     const { os, emit } = this.#context;
     const beganMs = os.clock.monotonicMs();
+    if (this.isDisowned) return { ended: [], survivors: [], unproven: [], durationMs: 0 };
     this.cause ??= cause;
     if (this.running() && !this.ending)
       emit('ending', { ...this.subject, pid: this.record.pid, cause: this.cause, reason });
@@ -255,13 +275,20 @@ export class ManagedProcess {
     return { ended, survivors, unproven, durationMs: os.clock.monotonicMs() - beganMs };
   }
 
+  #ladder(defaults: LadderOptions): LadderOptions {
+    const { ladder = {}, stopSignal, signalFirst } = this.request;
+    const { stdinEofMs = defaults.stdinEofMs, termMs = defaults.termMs } = ladder;
+    const { killMs = defaults.killMs } = ladder;
+    return { stdinEofMs, termMs, killMs, stopSignal, signalFirst };
+  }
+
   /** Starts a termination of the tree, or hurries the running one; resolves to the survivors. */
   async terminateTree(options: EndOptions = {}): Promise<readonly Survivor[]> {
     const { os, emit, options: defaults } = this.#context;
     if (this.#ending !== undefined) {
       this.#ending.hurry(options);
     } else {
-      this.#ending = new Termination(os, this, defaults.ladder, options);
+      this.#ending = new Termination(os, this, this.#ladder(defaults.ladder), options);
       if (this.state !== 'gone') this.state = 'ending';
       void this.#ending.done.then(({ survivors, forced }) => {
         this.forced ||= forced;
@@ -332,6 +359,17 @@ export class ManagedProcess {
   /** True while a termination of the tree is running. */
   get ending(): boolean {
     return this.state === 'ending';
+  }
+
+  /** Resolves when no member of the tree is alive, a termination has begun, or the time is up. */
+  async goneWithin(ms: number): Promise<void> {
+    const { running } = this.#context.os.clock;
+    const untilMs = running.monotonicMs() + ms;
+    for (let pollMs = 20; !this.ending; pollMs = Math.min(1.5 * pollMs, GRACE_POLL_MS)) {
+      const leftMs = untilMs - running.monotonicMs();
+      if (leftMs <= 0 || (await this.tree.liveMembers()).length === 0) return;
+      await sleep(Math.min(pollMs, leftMs), running);
+    }
   }
 
   /** Resolves when no member of the tree is alive, however long that takes. */

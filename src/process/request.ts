@@ -4,6 +4,7 @@ import { type Budget, budget } from '../policy/budget.ts';
 import { type OnDuplicate, onDuplicate } from '../policy/conversation-rules.ts';
 import type { Limits, ProcessLimits } from '../policy/limits/limits.ts';
 import { wallClockMs } from '../policy/session.ts';
+import { type EndingOptions, endingFields } from './ending-rules.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { type StdioOptions, stdioFields } from './stdio-options.ts';
@@ -51,7 +52,7 @@ export const spawnRequest = z.lazy(() =>
     slot: z.optional(z.boolean()),
     priority: z._default(z.number(), 0),
     budget: z.optional(budget),
-    leftovers: z.optional(z.enum(['terminate', 'keep'])),
+    ...endingFields(),
     outlivesHost: z._default(z.boolean(), false),
     onSpawn: z.optional(
       z.custom<(process: SupervisedProcess) => void>((value) => typeof value === 'function', {
@@ -96,12 +97,14 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly servesOthers?: boolean;
   /** True if `conversationId` names a new conversation. */
   readonly isNewConversation?: boolean;
+  /** True for a cleanup: `stop` waits for the process that it is for, and does not end it. */
+  readonly cleansUp?: true;
   /** The stdout is an agent's: one JSON message a line. */
   readonly output?: 'stream-json';
 };
 
 /** A process to start, and the rules for it. */
-export interface SpawnRequest extends StdioOptions {
+export interface SpawnRequest extends StdioOptions, EndingOptions {
   command: string;
   /** Arguments, passed to the child unchanged. Default: none. */
   args?: readonly string[] | undefined;
@@ -144,8 +147,6 @@ export interface SpawnRequest extends StdioOptions {
   limits?: Limits | undefined;
   /** Spending above which the start is refused; each part replaces the supervisor's own. */
   budget?: Budget | undefined;
-  /** Rule for descendants that outlive the process. Default: the supervisor's `leftovers`. */
-  leftovers?: 'terminate' | 'keep' | undefined;
   /**
    * Lets the process live on when the host ends, even by a crash.
    *

@@ -6,14 +6,17 @@ import { callHost } from '../os/call-host.ts';
 import { COOKIE_VARIABLE, type Launched, type LaunchFailure, type Os } from '../os/os.ts';
 import type { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
-import type { ExitReport, ProcessName } from '../reports.ts';
+import type { ExitReport } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { classifyExit, mayBeOomKill } from '../tree/exit-cause.ts';
 import { watchStreams } from './activity.ts';
 import { type Answer, refusalFor } from './admission.ts';
+import { type CleanupCommand, cleanupFailed, cleanupRequest, failureOf } from './cleanup.ts';
+import { disown } from './disown.ts';
 import { neededBy, sanitize } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { quietStreams } from './ignored-streams.ts';
+import { endLeftovers, keepsAll } from './leftovers.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { waitInQueue } from './queue.ts';
 import { secretValues } from './redaction.ts';
@@ -53,37 +56,68 @@ function start(s: Supervision, p: ManagedProcess): void {
   }
   try {
     // Asked again: the recheck may have emitted a warning, and the host's listener may have called `stop`.
-    const registry = s.registry();
-    const { request } = p;
-    const env = environmentOf(s, p, registry);
-    const { rlimits, tag } = registry.tag(p.id, request.outlivesHost);
-    const launched = s.os.launch({
-      command: request.command,
-      args: request.args ?? [],
-      cwd: request.cwd,
-      env,
-      outlivesHost: request.outlivesHost,
-      stdin: request.stdin,
-      stdout: request.stdout,
-      stderr: request.stderr,
-      rlimits,
-    });
-    if (launched.child === undefined) {
-      p.handle.queue();
-      void launched.failure.then((failure) => refuse(s, p, refusalOf(failure)));
-      return;
-    }
-    s.admission.count(p);
-    p.run({
-      child: launched.child,
-      record: recordOf(s.os, p, { pid: launched.child.pid as number, registry, tag }),
-      registry,
-      budget: s.admission.budgetOf(p),
-    });
-    run(s, p, launched, env);
+    launch(s, p, s.registry());
   } catch (error) {
     refuse(s, p, refusalFor(error));
   }
+}
+
+/** Launches a process that was admitted, or that cleans up. */
+function launch(s: Supervision, p: ManagedProcess, registry: Registry): void {
+  const { request } = p;
+  const env = environmentOf(s, p, registry);
+  const { rlimits, tag } = registry.tag(p.id, request.outlivesHost);
+  const launched = s.os.launch({
+    command: request.command,
+    args: request.args ?? [],
+    cwd: request.cwd,
+    env,
+    outlivesHost: request.outlivesHost,
+    stdin: request.stdin,
+    stdout: request.stdout,
+    stderr: request.stderr,
+    rlimits,
+  });
+  if (launched.child === undefined) {
+    p.handle.queue();
+    void launched.failure.then((failure) => refuse(s, p, refusalOf(failure)));
+    return;
+  }
+  const budget = request.cleansUp ? undefined : s.admission.budgetOf(p);
+  if (!request.cleansUp) s.admission.count(p);
+  const record = recordOf(s.os, p, { pid: launched.child.pid as number, registry, tag });
+  p.run({ child: launched.child, record, registry, ...(budget && { budget }) });
+  run(s, p, launched, env);
+}
+
+/**
+ * Runs the cleanup of a process whose tree is dead.
+ *
+ * It is run at least once: if the host dies over it, its guardian runs it.
+ */
+async function cleanUp(s: Supervision, p: ManagedProcess): Promise<ExitReport['cleanup']> {
+  const { cleanup } = p.request;
+  if (cleanup === undefined) return undefined;
+  const failure = await runCleanup(s, p.registry, { ...cleanup, env: p.request.env });
+  p.registry.cleanedUp(p.id);
+  if (failure === undefined) return 'done';
+  s.emit('warning', cleanupFailed(cleanup.name, p.subject.id, failure));
+  return 'failed';
+}
+
+/** Runs a cleanup command as a process of its own, in no pool; resolves to its failure, if it failed. */
+export async function runCleanup(
+  s: Supervision,
+  registry: Registry,
+  command: CleanupCommand,
+): Promise<string | undefined> {
+  const p = new ManagedProcess(s, s.nextId(), cleanupRequest(command));
+  try {
+    launch(s, p, registry);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return failureOf(await p.exited);
 }
 
 /** A successful launch. */
@@ -115,7 +149,9 @@ function run(
   p.handle.attach(child);
   // Each of these calls may warn the host, which may end every process it finds: all must be in place by now.
   registry.add(p.record);
+  if (request.cleanup !== undefined) registry.guardCleanup(p.record, { ...request.cleanup, env });
   p.disarm = s.limits.arm(p, request.limits);
+  p.disown = () => disown(s, p);
   if (p.record.startTime === undefined) void p.identify();
   s.emit('started', { ...p.subject, pid: p.record.pid });
   callHost(() => request.onSpawn?.(p.handle));
@@ -154,6 +190,7 @@ function recordOf(
     cwd: request.cwd ?? '',
     startedAt: os.clock.now(),
     ...(request.outlivesHost ? { outlivesHost: true } : {}),
+    ...(request.cleanup === undefined ? {} : { cleanup: request.cleanup.name }),
     ...(tag === undefined ? {} : { tag }),
   };
 }
@@ -194,6 +231,10 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
   const { registry } = p;
   // Before any code of the host runs: from now on the pid may be given to another process.
   p.tree.letGo();
+  if (p.isDisowned) {
+    p.handle.exit(code, signal);
+    return;
+  }
   p.disarm();
   // Before anything is recorded.
   registry.catchUp();
@@ -207,15 +248,15 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
   // A running termination finds the members itself, and leaves no leftovers.
   const wasEnding = p.ending || p.isTreeGone === true;
   // Before the exit is reported: a caller who ends the process from then on must not end kept leftovers.
-  p.kept = !wasEnding && (p.request.leftovers ?? s.options.leftovers) === 'keep';
+  p.kept = !wasEnding && keepsAll(s, p);
   p.exit(code, signal);
   const streamsQuiet = p.child && quietStreams(p.child, s.os.clock);
-  const leftovers = wasEnding ? [] : await findLeftovers(p);
-  if (leftovers.length > 0) endLeftovers(s, p, leftovers);
+  const leftovers = wasEnding ? [] : await endLeftovers(s, p);
   if (p.ending) await p.untilGone();
   await streamsQuiet;
 
   const error = exit.refusal?.();
+  const cleanup = error ? undefined : await cleanUp(s, p);
   registry.remove(p.record);
   s.live.delete(p.id);
   p.release();
@@ -232,6 +273,7 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
     pausedMs: p.gaps.pausedMs,
     stderrTail: exit.stderrTail(),
     leftovers,
+    ...(cleanup && { cleanup }),
     ...(error && { error }),
   };
   p.gaps.stop();
@@ -242,20 +284,6 @@ export async function finish(s: Supervision, p: ManagedProcess, exit: Exit): Pro
 /** Tells whether another host ended this agent to run its conversation itself. */
 function wasTakenOver({ id, leases, registry }: ManagedProcess): boolean {
   return leases.some(({ key }) => registry.conversationLocks.wasTakenOver(key, id));
-}
-
-async function findLeftovers({ tree }: ManagedProcess): Promise<ProcessName[]> {
-  const remaining = await tree.liveMembers();
-  // Processes that refuse signals are named, but not awaited.
-  return [...remaining, ...tree.denied].map(({ pid, command }) => ({ pid, command }));
-}
-
-function endLeftovers(s: Supervision, p: ManagedProcess, processes: readonly ProcessName[]): void {
-  const action = p.kept ? 'keep' : 'terminate';
-  const advice = "To let such processes live on, spawn with leftovers: 'keep'.";
-  if (p.kept) p.registry.keep(p.id);
-  s.emit('leftovers', { ...p.subject, processes, action, advice });
-  if (!p.kept) void p.terminateTree();
 }
 
 /** Refuses a request: no process is started for it. */

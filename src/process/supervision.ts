@@ -4,6 +4,7 @@ import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import type { Limiter } from '../policy/limits/limiter.ts';
 import type { HardCaps } from '../policy/pool.ts';
 import type { Admission } from './admission.ts';
+import type { LeftoverAction, RegisteredCleanups } from './ending-rules.ts';
 import type { EnvironmentRules } from './environment.ts';
 import type { ManagedProcess, ProcessContext } from './managed-process.ts';
 
@@ -12,7 +13,8 @@ export interface Supervision extends ProcessContext {
   readonly options: ProcessContext['options'] & {
     readonly pool: HardCaps;
     readonly environment: EnvironmentRules;
-    readonly leftovers: 'terminate' | 'keep';
+    readonly leftovers: LeftoverAction;
+    readonly cleanups: RegisteredCleanups;
     readonly maxDepth: number;
     readonly conversation: { readonly onDuplicate: OnDuplicate };
     readonly budget: Budget;
@@ -21,6 +23,8 @@ export interface Supervision extends ProcessContext {
   readonly limits: Limiter;
   /** The running processes, in start order. */
   readonly live: Map<string, ManagedProcess>;
+  /** The processes that were let go, as long as their trees live. */
+  readonly disowned: Map<string, ManagedProcess>;
   /** The requests that wait for a slot or for their conversation. */
   readonly queued: Set<ManagedProcess>;
   nextId(): string;

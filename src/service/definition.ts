@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod/mini';
 import { durationMs, parseInput, systemText } from '../check.ts';
-import type { RunOptions, SpawnRequest } from '../index.ts';
+import type { EndingOptions, RunOptions, SpawnRequest } from '../index.ts';
 import { type RestartPolicy, restartPolicy, withBackoff } from '../policy/restart-policy.ts';
 import type { Ready } from '../ready/ready.ts';
 import { exactlyOneWay, readyFields, waysOf } from '../ready/ready-schema.ts';
@@ -31,19 +31,19 @@ export interface ServiceBreaker {
 /** A process that is to run once, for as long as it is wanted. */
 export interface ServiceDefinition
   extends Pick<
-    SpawnRequest,
-    | 'command'
-    | 'args'
-    | 'env'
-    | 'cwd'
-    | 'sessionId'
-    | 'limits'
-    | 'leftovers'
-    | 'stdin'
-    | 'input'
-    | 'stdout'
-    | 'stderr'
-  > {
+      SpawnRequest,
+      | 'command'
+      | 'args'
+      | 'env'
+      | 'cwd'
+      | 'sessionId'
+      | 'limits'
+      | 'stdin'
+      | 'input'
+      | 'stdout'
+      | 'stderr'
+    >,
+    EndingOptions {
   /** Names it in events, errors and the state directory, where its hosts share what they know of it. */
   name: string;
   /** A label for reports. @default 'service' */
@@ -96,6 +96,11 @@ const definition = z
     sessionId: z.optional(z.unknown()),
     limits: z.optional(z.unknown()),
     leftovers: z.optional(z.unknown()),
+    leftoversGraceMs: z.optional(z.unknown()),
+    ladder: z.optional(z.unknown()),
+    stopSignal: z.optional(z.unknown()),
+    signalFirst: z.optional(z.unknown()),
+    cleanup: z.optional(z.unknown()),
     kind: z.optional(z.unknown()),
     stdin: z.optional(z.unknown()),
     input: z.optional(z.unknown()),

@@ -24,6 +24,7 @@ const RULES: Readonly<Record<ExitCause, RestartRule>> = {
   budget: 'on-demand',
   duplicate: 'on-demand',
   shutdown: 'on-demand',
+  disowned: 'on-demand',
   'not-started': 'on-demand',
 };
 

@@ -8,6 +8,8 @@ import { HEARTBEAT_ID } from '../tree/identity.ts';
 export const FORMAT_VERSION = 1;
 
 const MAX_PID = 2 ** 22;
+/** Names of cleanups: what a command of a host is found by. */
+export const CLEANUP_NAME = /^[A-Za-z][\w.-]{0,63}$/;
 
 const identity = () => ({
   startTime: z.optional(z.string().check(z.minLength(1), z.maxLength(32))),
@@ -31,6 +33,10 @@ const recordSchema = z.lazy(() =>
     outlivesHost: z.optional(z.boolean()),
     /** The resource limit that it bears, as all that it starts (tree/rlimit-tag.ts). */
     tag: z.optional(z.string().check(z.regex(/^\d{19}$/))),
+    /** Let go: nobody supervises it any more, and nobody ends it. */
+    disowned: z.optional(z.boolean()),
+    /** The name of the command to run when its tree is dead. */
+    cleanup: z.optional(z.string().check(z.regex(CLEANUP_NAME))),
   }),
 );
 

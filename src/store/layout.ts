@@ -218,6 +218,11 @@ export function corruptPath(pidFile: string): string {
   return `${pidFile}.corrupt`;
 }
 
+/** The earlier part of a log file that was begun anew. */
+export function rotatedLogPath(logFile: string): string {
+  return `${logFile}.1`;
+}
+
 /** The log file of a daemon that names none. */
 export function logPath(pidFile: string): string {
   return `${pidFile.replace(/\.pid$/, '')}.log`;

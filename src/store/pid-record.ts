@@ -14,6 +14,24 @@ const DAEMON_MARK = /^[\w-]{1,64}\.daemon\.kept$/;
 
 const text = (maxLength: number) => z.string().check(z.maxLength(maxLength));
 
+/** Most fields that a daemon may add to its pid file. */
+const MAX_FIELDS = 32;
+
+/** The daemon's own fields: its port, say. */
+export const pidFileFields = () =>
+  z
+    .record(
+      z.string().check(z.regex(/^[A-Za-z][\w.-]{0,63}$/, 'must be names of letters and digits')),
+      z.union([text(1024), z.number(), z.boolean()], {
+        error: 'must be a text of up to 1024 characters, a number, or true or false',
+      }),
+    )
+    .check(
+      z.refine((fields) => Object.keys(fields).length <= MAX_FIELDS, {
+        error: `must have at most ${MAX_FIELDS} fields`,
+      }),
+    );
+
 const recordedIdentity = () => ({
   machine: text(256),
   pid: z.int().check(z.minimum(1), z.maximum(MAX_PID)),
@@ -38,6 +56,7 @@ const pidFileSchema = z.lazy(() =>
     /** The daemon's name. */
     name: z.optional(text(256)),
     daemonVersion: z.optional(text(256)),
+    fields: z.optional(pidFileFields()),
     /** The kept segment in the cookies of the daemon and of all it starts. */
     cookie: z.optional(z.string().check(z.regex(DAEMON_MARK))),
     /** Not ready yet: where in its log file this start begins. */
@@ -49,6 +68,14 @@ const pidFileSchema = z.lazy(() =>
         at: z.number().check(z.minimum(0)),
         sinceBootMs: z.number(),
         forMs: z.number().check(z.minimum(0)),
+      }),
+    ),
+    /** When a launcher saw it ready, and how many launches in a row had failed before. */
+    ready: z.optional(
+      z.object({
+        at: z.number().check(z.minimum(0)),
+        sinceBootMs: z.number(),
+        failures: z.int().check(z.nonnegative()),
       }),
     ),
     /** Written by the process itself, and no more by its launcher. */

@@ -7,6 +7,7 @@ import type { Os } from '../os/os.ts';
 import { whyTooOld } from '../os/runtime.ts';
 import type { ManagedProcess } from '../process/managed-process.ts';
 import type { EndReport } from '../reports.ts';
+import type { SupervisionRecord } from '../store/formats.ts';
 import type { EndOptions } from '../tree/termination.ts';
 import type { ResolvedOptions } from './options.ts';
 import { Shutdown, type ShutdownOptions } from './shutdown.ts';
@@ -40,6 +41,8 @@ export interface LifecycleParts {
   readonly os: Os;
   readonly emit: Emit;
   readonly live: ReadonlyMap<string, ManagedProcess>;
+  /** The processes that were let go, and whose trees are alive as far as is known. */
+  readonly disowned: Map<string, ManagedProcess>;
   /** The ids of processes whose leftovers live on; it outlasts a registry. */
   readonly kept: Set<string>;
   readonly sweeper: Sweeper;
@@ -47,6 +50,8 @@ export interface LifecycleParts {
   options(): ResolvedOptions;
   /** A registry was opened. */
   opened(registry: Registry): void;
+  /** Runs the cleanup of a dead host's process. */
+  cleanUp(record: SupervisionRecord): Promise<void>;
   /** Everything has ended; resolves when nothing needs the registry any more. */
   ended(): Promise<unknown>;
 }
@@ -167,6 +172,7 @@ export class Lifecycle {
     await ended();
     this.#registry?.close();
     this.#registry = undefined;
+    this.#parts.disowned.clear();
     sweeper.reset();
     this.#guarded = undefined;
     this.#state = 'stopped';
@@ -190,6 +196,8 @@ export class Lifecycle {
       rlimitTag,
       guardian: guardian ? { politeMs: ladder.termMs, forcedMs: ladder.killMs } : undefined,
       warn: (code, message, cause) => this.#warn(code, message, cause),
+      cleanUp: (record) => this.#parts.cleanUp(record),
+      disownedGone: (id) => this.#parts.disowned.delete(id),
       forfeited: (ids, silentMs) => this.#forfeit(ids, silentMs),
     });
   }

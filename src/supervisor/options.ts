@@ -14,6 +14,7 @@ import {
 import { poolOptions } from '../policy/pool.ts';
 import { sessionOptions } from '../policy/session.ts';
 import { maxDepthOption, type SpawnRateOptions, spawnRateOptions } from '../policy/spawn-rate.ts';
+import { type Cleanup, cleanupsOption, type DeadProcess } from '../process/ending-rules.ts';
 import { type EnvironmentRules, environmentRules } from '../process/environment.ts';
 import { ladderOptions } from '../tree/ladder.ts';
 
@@ -29,6 +30,7 @@ export const supervisorOptions = z.lazy(() =>
     environment: z.prefault(environmentRules, {}),
     args: z.prefault(z.strictObject({ emptyValue }), {}),
     leftovers: z._default(z.enum(['terminate', 'keep']), 'terminate'),
+    cleanups: cleanupsOption,
     maxDepth: maxDepthOption,
     spawnRate: z.optional(spawnRateOptions),
     guardian: z._default(z.boolean(), true),
@@ -114,6 +116,15 @@ export interface SupervisorOptions {
   args?: { emptyValue?: EmptyValue | undefined } | undefined;
   /** Ends descendants that outlive a process which ended by itself, or keeps them. @default 'terminate' */
   leftovers?: 'terminate' | 'keep' | undefined;
+  /**
+   * Commands for what processes of dead hosts have left outside their trees, by the name of their `cleanup`.
+   * A command of its own may be made for each process. Default: none.
+   */
+  cleanups?:
+    | Readonly<
+        Record<string, Omit<Cleanup, 'name'> | ((process: DeadProcess) => Omit<Cleanup, 'name'>)>
+      >
+    | undefined;
   /** The deepest nesting of agents that host supervisors; the agents of an unsupervised host are at depth 1. @default 4 */
   maxDepth?: number | undefined;
   /** The most processes that may start within a sliding window. Default: any number. */

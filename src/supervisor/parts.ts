@@ -12,6 +12,7 @@ import { Pool, type Slot } from '../policy/pool.ts';
 import { Sessions } from '../policy/session.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
 import { Admission } from '../process/admission.ts';
+import { cleanUpFor } from '../process/dead-cleanup.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import type { ManagedProcess } from '../process/managed-process.ts';
 import { recordProcesses } from '../process/recorder.ts';
@@ -69,6 +70,8 @@ export class SupervisorParts {
   readonly events: Emitter;
   /** The live processes, in start order. */
   readonly live = new Map<string, ManagedProcess>();
+  /** Processes that were let go, as long as their trees live. */
+  readonly disowned = new Map<string, ManagedProcess>();
   readonly services = new Map<string, DefinedService>();
   readonly adoptions = serialize();
   readonly runs: Runs;
@@ -318,6 +321,7 @@ export class SupervisorParts {
       os: this.os,
       emit: this.events.emit,
       live: this.live,
+      disowned: this.disowned,
       kept: this.#kept,
       sweeper: this.sweeper,
       waiting: this.waiting,
@@ -329,6 +333,10 @@ export class SupervisorParts {
         this.#warnOfNoHome();
         const supervisor = new WeakRef(this.#supervisor);
         openedSupervisors().set(owner.instance, { supervisor, kept: this.#kept });
+      },
+      cleanUp: async (record) => {
+        const { registry } = this.lifecycle;
+        if (registry !== undefined) await cleanUpFor(record, this.#supervision, registry);
       },
       ended: () => {
         this.#supervision.admission.sessions.close();
@@ -388,6 +396,7 @@ export class SupervisorParts {
       admission,
       limits: limiter,
       live: this.live,
+      disowned: this.disowned,
       queued: this.waiting.queued,
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
       registry: () => this.lifecycle.open(),

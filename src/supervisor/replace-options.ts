@@ -48,6 +48,7 @@ function isGroup(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function show(value: unknown): string {
+  if (typeof value === 'function') return 'a function';
   if (Array.isArray(value)) return `[${value.map(String).join(', ')}]`;
   return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }

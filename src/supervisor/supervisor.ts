@@ -208,13 +208,13 @@ export class Supervisor {
     supervision.admission.spending.charge(session, sum);
   }
 
-  /** Lists the live processes of this supervisor, in start order. */
+  /** Lists the live processes of this supervisor in start order, and then those that it has let go. */
   list(filter?: {
     sessionId?: string | number | undefined;
     kind?: string | undefined;
   }): ProcessInfo[] {
     const wanted = Object.entries(definedOnly(parseInput(listFilter, filter, 'list')));
-    return [...this.#parts.live.values()]
+    return [...this.#parts.live.values(), ...this.#parts.disowned.values()]
       .map((live) => live.describe())
       .filter((info) => wanted.every(([field, is]) => info[field as keyof ProcessInfo] === is));
   }

@@ -39,7 +39,11 @@ export function extendCookie(inherited: string | undefined, segment: CookieSegme
  * (`owner.id.kept`) and those after it, or all if none is kept.
  */
 export function marksInCookie(cookie: string | undefined): readonly string[] {
-  const segments = parseCookie(cookie);
+  return marksInSegments(parseCookie(cookie));
+}
+
+/** The segments of a parsed cookie that mark a process. */
+export function marksInSegments(segments: readonly CookieSegment[]): readonly string[] {
   const lastKept = segments.findLastIndex((segment) => segment.kept);
   return segments.slice(Math.max(0, lastKept)).map(cookieSegment);
 }

@@ -1,6 +1,14 @@
 import type { ProcessEntry } from '../os/os.ts';
-import { marksInCookie, parseCookie } from './cookie.ts';
-import { isKeptTag, isTag, marksInTags, recordMark, recordNumber, tagOwner } from './rlimit-tag.ts';
+import { type CookieSegment, marksInCookie, marksInSegments, parseCookie } from './cookie.ts';
+import {
+  isKeptTag,
+  isTag,
+  markOfTag,
+  marksInTags,
+  recordMark,
+  recordNumber,
+  tagOwner,
+} from './rlimit-tag.ts';
 
 /** The parts of a process that show its owner. */
 export type Marked = Pick<ProcessEntry, 'cookie' | 'tags'>;
@@ -21,11 +29,32 @@ export function marksOf(segment: string): TreeMarks {
   return { cookie: segment, tag: recordMark(tagOwner(owner), recordNumber(id), kept) };
 }
 
+/**
+ * The segments of a process's cookie. One whose record was let go counts as kept: the process cannot change
+ * its cookie, but its tag was lowered.
+ */
+function segmentsOf({ cookie, tags = [] }: Marked): readonly CookieSegment[] {
+  const segments = parseCookie(cookie);
+  const kept = tags.filter((tag) => isTag(tag) && isKeptTag(tag)).map(markOfTag);
+  if (kept.length === 0) return segments;
+  return segments.map((segment) => {
+    const { owner, id } = segment;
+    const isLetGo = kept.includes(recordMark(tagOwner(owner), recordNumber(id), true));
+    return isLetGo ? { owner, id, kept: true } : segment;
+  });
+}
+
+/** The marks in a process's cookie, as far as its tags leave them in force. */
+export function cookieMarksOf(process: Marked): readonly string[] {
+  return marksInSegments(segmentsOf(process));
+}
+
 /** The marks of all records that a process belongs to, by cookie and by tag. */
-export function marksOfProcess({ cookie, tags = [] }: Marked): readonly string[] {
+export function marksOfProcess(process: Marked): readonly string[] {
+  const { cookie, tags = [] } = process;
   return tags.length === 0
     ? marksInCookie(cookie)
-    : [...marksInCookie(cookie), ...marksInTags(tags)];
+    : [...cookieMarksOf(process), ...marksInTags(tags)];
 }
 
 /** True if a process has one of a tree's marks. */
@@ -37,9 +66,11 @@ export function hasMark(process: Marked, { cookie, tag }: TreeMarks): boolean {
  * True if a process was launched to live on, by this tree's supervisor or by one nested in it. The
  * cookie decides first, since it tells the whole nesting; the tags decide if it says nothing.
  */
-export function isKeptFrom({ cookie, tags = [] }: Marked, tree: TreeMarks): boolean {
-  if (marksInCookie(cookie).includes(tree.cookie)) return false;
-  if (parseCookie(cookie).some((segment) => segment.kept)) return true;
+export function isKeptFrom(process: Marked, tree: TreeMarks): boolean {
+  const { tags = [] } = process;
+  const segments = segmentsOf(process);
+  if (marksInSegments(segments).includes(tree.cookie)) return false;
+  if (segments.some((segment) => segment.kept)) return true;
   const isKept = tags.some((tag) => isTag(tag) && isKeptTag(tag));
   return isKept && !(tree.tag !== undefined && marksInTags(tags).includes(tree.tag));
 }

@@ -50,6 +50,11 @@ export class Tagging {
     return { rlimits: { [place.limit]: tag }, tag };
   }
 
+  /** The limits by which a living process, with these limits, is let go. */
+  letGo(limits: Rlimits, record: number): Rlimits {
+    return keptLimits(limits, this.#place, this.#owner, record);
+  }
+
   /**
    * Takes the first limit that is free and holds its value; records why the ones before it failed.
    */

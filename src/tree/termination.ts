@@ -1,7 +1,7 @@
 import type { Clock } from '../os/clock.ts';
 import type { Os, ProcessEntry } from '../os/os.ts';
 import type { EndReport, ExitCause, ExitReport } from '../reports.ts';
-import { type LadderOptions, type LadderStep, planLadder } from './ladder.ts';
+import { type LadderOptions, type LadderStep, planLadder, type StopSignal } from './ladder.ts';
 import type { ProcessTree } from './tracked-tree.ts';
 
 /** Longest pause between two checks for exits. */
@@ -14,7 +14,7 @@ const RESCAN_MS = 250;
 /** The process whose tree is terminated. */
 export interface TerminationTarget {
   readonly tree: Pick<ProcessTree, 'liveMembers' | 'signal' | 'isAlive'> &
-    Partial<Pick<ProcessTree, 'root'>>;
+    Partial<Pick<ProcessTree, 'root' | 'signalRoot'>>;
   /** True while the process itself is running. */
   running(): boolean;
   endStdin(): void;
@@ -39,7 +39,8 @@ export class Termination {
   readonly #os: Os;
   readonly #target: TerminationTarget;
   readonly #killMs: number;
-  readonly #steps: { readonly send: LadderStep['send']; untilMs: number }[];
+  readonly #stopSignal: StopSignal;
+  readonly #steps: (Pick<LadderStep, 'send' | 'leaderOnly'> & { untilMs: number })[];
   readonly #politelySignalled = new Set<string>();
   #forced = false;
   #wake: () => void = () => undefined;
@@ -48,6 +49,7 @@ export class Termination {
     this.#os = os;
     this.#target = target;
     this.#killMs = ladder.killMs;
+    this.#stopSignal = ladder.stopSignal ?? 'SIGTERM';
     const nowMs = os.clock.running.monotonicMs();
     const { stdinEndedAtMs } = target;
     this.#steps = planLadder(ladder, {
@@ -56,7 +58,7 @@ export class Termination {
       ...(stdinEndedAtMs === undefined ? {} : { stdinEndedForMs: nowMs - stdinEndedAtMs }),
       force: options.force ?? false,
       deadlineMs: options.deadlineMs,
-    }).map(({ send, untilMs }) => ({ send, untilMs: nowMs + untilMs }));
+    }).map(({ untilMs, ...step }) => ({ ...step, untilMs: nowMs + untilMs }));
     this.done = this.#run();
   }
 
@@ -80,9 +82,11 @@ export class Termination {
     for (const step of this.#steps) {
       if (step.send === 'stdin-eof') {
         this.#target.endStdin();
-        while (this.#target.running() && this.#leftMs(step) > 0)
-          await this.#pause(this.#leftMs(step));
-      } else if (await this.#signalUntilGone(step.send, step)) {
+        await this.#untilExit(step);
+      } else if (step.leaderOnly) {
+        await this.#signalLeader();
+        await this.#untilExit(step);
+      } else if (await this.#signalUntilGone(step)) {
         return { survivors: [], forced: this.#forced };
       }
     }
@@ -90,14 +94,28 @@ export class Termination {
     return { survivors, forced: this.#forced };
   }
 
+  /** Waits for the exit of the process itself. */
+  async #untilExit(step: { untilMs: number }): Promise<void> {
+    while (this.#target.running() && this.#leftMs(step) > 0) await this.#pause(this.#leftMs(step));
+  }
+
+  /** Signals the process itself; a second signal could mean something else to it. */
+  async #signalLeader(): Promise<void> {
+    const { tree } = this.#target;
+    // Now, so that descendants are known which lose their parent.
+    const members = await tree.liveMembers();
+    const leader = members.find(({ pid }) => pid === tree.root?.pid);
+    if (leader === undefined || !this.#target.running()) return;
+    this.#isDue(this.#stopSignal, leader);
+    tree.signalRoot?.(this.#stopSignal);
+  }
+
   /**
    * Signals the tree and its new members until two snapshots in a row find nobody. Returns false if
    * the time is up before, however many have exited: a tree that keeps forking always has more.
    */
-  async #signalUntilGone(
-    signal: 'SIGTERM' | 'SIGKILL',
-    step: { untilMs: number },
-  ): Promise<boolean> {
+  async #signalUntilGone(step: Pick<LadderStep, 'send'> & { untilMs: number }): Promise<boolean> {
+    const signal = step.send === 'SIGKILL' ? step.send : this.#stopSignal;
     let emptySnapshots = 0;
     for (let pauseMs = 0; ; pauseMs = Math.min(pauseMs + 1, MAX_POLL_MS)) {
       const members = await this.#target.tree.signal(signal, (member) =>
@@ -114,7 +132,7 @@ export class Termination {
       const leftMs = this.#leftMs(step);
       if (leftMs <= 0) return false;
       // Skip the pause on SIGKILL, where members that keep forking have to be outrun.
-      if (signal === 'SIGTERM' && pauseMs > 2) await this.#pause(Math.min(pauseMs, leftMs));
+      if (signal !== 'SIGKILL' && pauseMs > 2) await this.#pause(Math.min(pauseMs, leftMs));
     }
   }
 

@@ -23,6 +23,7 @@ export class ProcessTree {
   readonly root: TreeRoot & { startTime: string | undefined; held: boolean; reaped?: boolean };
   readonly #os: Os;
   readonly #known = new Map<number, ProcessEntry>();
+  readonly #spared = new Map<number, ProcessEntry>();
   readonly #numbers: OwnNumbers;
   /** The result per snapshot: callers who share one get the same new members. */
   readonly #snapshots = new WeakMap<ProcessTable, TreeSnapshot>();
@@ -112,6 +113,20 @@ export class ProcessTree {
       else this.#os.signal(member.pid, signal);
     }
     return members;
+  }
+
+  /** Signals the root alone, proven just before; call it after a look. */
+  signalRoot(signal: NodeJS.Signals): void {
+    const root = this.#rootEntry();
+    if (this.#isProven(root, true)) this.#os.signal(root.pid, signal);
+  }
+
+  /** Leaves processes out of the tree from now on, with their descendants and their sessions. */
+  spare(processes: readonly ProcessEntry[]): void {
+    for (const process of processes) {
+      this.#spared.set(process.pid, process);
+      this.#known.delete(process.pid);
+    }
   }
 
   /**
@@ -221,7 +236,7 @@ export class ProcessTree {
 
   #take(table: ProcessTable): FoundTree {
     const after = table.supply?.after;
-    const root = { ...this.root, numbers: this.#numbers.at(after) };
+    const root = { ...this.root, numbers: this.#numbers.at(after), spared: this.#spared };
     const found = findTree(table, root, this.#known, this.#os.identify().pid);
     const confirmed = this.#confirm(table, found);
     for (const member of confirmed.members) if (member.alive) this.#known.set(member.pid, member);
@@ -239,7 +254,8 @@ export class ProcessTree {
     try {
       const again = readAgain(table, members, { hostPid, rootPid: this.root.pid }, read);
       const numbers = this.#numbers.at(this.#os.pidSupply?.now());
-      return findTree(again, { ...this.root, numbers }, this.#known, hostPid);
+      const root = { ...this.root, numbers, spared: this.#spared };
+      return findTree(again, root, this.#known, hostPid);
     } catch {
       // Members that cannot be read again count only if they were known before.
       const known = members.filter((member) => isSameProcess(member, this.#known.get(member.pid)));

@@ -21,6 +21,8 @@ export interface TreeRoot extends TreeMarks {
    * leaders may be dead.
    */
   readonly numbers?: ReadonlySet<number>;
+  /** Processes that are none of the tree any more, as are their descendants and their sessions. */
+  readonly spared?: KnownProcesses;
 }
 
 /** Processes that earlier snapshots have proven, by pid. */
@@ -69,7 +71,7 @@ class TreeSearch {
   readonly #root: TreeRoot;
   readonly #known: KnownProcesses;
   readonly #index: TableIndex;
-  /** The host and its ancestors. */
+  /** The host and its ancestors, and the spared processes. */
   readonly #never: ReadonlySet<number>;
   readonly #hostNumbers: ReadonlySet<number | undefined>;
   /** The process that has the root's pid in this snapshot. */
@@ -90,7 +92,8 @@ class TreeSearch {
     this.#root = root;
     this.#known = known;
     this.#index = indexOf(table);
-    this.#never = lineage(table, hostPid);
+    const spared = root.spared ? sparedIn(table, root.spared, this.#index) : [];
+    this.#never = new Set([...lineage(table, hostPid), ...spared]);
     this.#hostNumbers = new Set([host?.sid, host?.pgid]);
     this.#leader = leader;
     this.#isRecycled = leader !== undefined && !isRoot(leader, root);
@@ -208,6 +211,26 @@ export function wholeGroups(table: ProcessTable, members: readonly ProcessEntry[
     (pgid) =>
       pgid > 1 && (byGroup.get(pgid) ?? []).every((other) => pids.has(other.pid) || !other.alive),
   );
+}
+
+/** Finds the spared processes, their descendants, and the sessions that they lead. */
+function sparedIn(
+  table: ProcessTable,
+  spared: KnownProcesses,
+  { byParent, bySession }: TableIndex,
+): ReadonlySet<number> {
+  const pending = [...spared].flatMap(([pid, { startTime }]) => {
+    const entry = table.get(pid);
+    return entry?.startTime === startTime ? [entry] : [];
+  });
+  const found = new Set<number>();
+  for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
+    if (found.has(entry.pid)) continue;
+    found.add(entry.pid);
+    pending.push(...(byParent.get(entry.pid) ?? []));
+    if (entry.sid === entry.pid) pending.push(...(bySession.get(entry.pid) ?? []));
+  }
+  return found;
 }
 
 interface TableIndex {

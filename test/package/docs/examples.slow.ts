@@ -71,6 +71,7 @@ success 0.02
 deny
 `,
   'channels.ts': 'tool completed\n',
+  'cleanup.ts': 'terminated done is gone\n',
   'otel.ts': `agent_supervisor.admit in agent_supervisor.process
 agent_supervisor.run in agent_supervisor.process
 agent_supervisor.process in answer a question failed

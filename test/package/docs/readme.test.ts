@@ -117,7 +117,14 @@ describe('the README', () => {
     const causes: Record<ExitCause, true> = {
       ...{ completed: true, failed: true, crashed: true, terminated: true, aborted: true },
       ...{ reaped: true, 'wall-clock': true, startup: true, idle: true, memory: true },
-      ...{ lifetime: true, budget: true, duplicate: true, shutdown: true, 'not-started': true },
+      ...{
+        lifetime: true,
+        budget: true,
+        duplicate: true,
+        shutdown: true,
+        disowned: true,
+        'not-started': true,
+      },
     };
     const stated = table(README, '| cause | means |').flatMap(([cause]) => quoted(cause));
     expect(stated.sort()).toEqual(Object.keys(causes).sort());

@@ -1,5 +1,6 @@
 // The guardian's script, fed by hand under every shell that a system may call `sh`.
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { type Area, CAN_CONTAIN, it, statFieldsOf } from '../../../kit/containment.ts';
 import {
@@ -8,8 +9,11 @@ import {
   OWNER,
   type Shell,
   started as startedAs,
+  TAG,
 } from '../../../kit/fed-guardian.ts';
 import { endByIdentity, eventually, isAlive, readRow } from '../../../kit/process-table.ts';
+import { hasProgram } from '../../../kit/programs.ts';
+import { shellCommand } from '../../../src/os/guardian-cleanup.ts';
 
 const started = (area: Area, env: Record<string, string>, script = 'exec sleep 300') =>
   startedAs(area, env, ['sh', '-c', script]);
@@ -99,6 +103,61 @@ export function describeGuardianUnder(shells: readonly Shell[]): void {
       expect(performance.now() - hungUpMs).toBeLessThan(10_000);
       expect(isAlive(keeper)).toBe(true);
       endByIdentity([keeper]);
+    });
+
+    it('runs the cleanups that are left when nobody of ours is', async ({ area }) => {
+      const guardian = await new FedGuardian(area, shell).ready();
+      const group = started(area, {}, 'trap "" TERM; exec sleep 300');
+      await eventually(() => readRow(group.pid)?.command === 'sleep');
+      guardian.register(group);
+      const file = join(area.folder, 'cleaned');
+      const args = ["it's", 'two\nlines', ' Á\u0081é ', '', '$HOME `x` "q" \\ %s', '-n'];
+      const env = { ...area.env, TOLD: "a 'secret'\nvalue ", 'not-a-name': 'x', UID: '7' };
+      const note = 'kill -0 "$1" && exit; file=$2; shift 2; printf "%s|" "$@" "$TOLD" >> "$file"';
+      const command = (...more: string[]) =>
+        shellCommand({
+          command: 'sh',
+          args: ['-c', note, 'sh', `${group.pid}`, file, ...more],
+          env,
+        });
+      guardian.tell(`cleanup 1 5000 ${command('taken back')}`);
+      guardian.tell(`cleanup 2 5000 ${command(...args)}`);
+      guardian.tell('cleaned 1');
+      const hangs = { command: 'sh', args: ['-c', 'sleep 300 & exec sleep 300'], env: area.env };
+      guardian.tell(`cleanup 3 500 ${shellCommand(hangs)}`);
+      guardian.tell('cleanup nobody;kill 5 touch x');
+      expect(await guardian.hangUp()).toBe(0);
+      expect(guardian.errors).toEqual([]);
+      expect(readFileSync(file, 'utf8')).toBe(
+        [...args, env.TOLD].map((each) => `${each}|`).join(''),
+      );
+      expect(area.tree()).toEqual([]);
+    });
+
+    it('leaves a record alone that was let go, and no other', async ({ area }) => {
+      const guardian = await new FedGuardian(area, shell, { tag: TAG }).ready();
+      const spared = [
+        area.canary(carrying(`${OWNER}.ab-3`)),
+        area.canary(carrying(`A.1/${OWNER}.ab-3/B.2`)),
+        ...(shell.onlyPs || !hasProgram('/usr/bin/prlimit')
+          ? []
+          : [
+              area.canary({}, ['prlimit', `--locks=91${TAG}000003:91${TAG}000003`, 'sleep', '300']),
+            ]),
+      ];
+      const group = area.canary(carrying(`${OWNER}.ab-3`));
+      for (const id of ['ab-31', 'ab-4', 'xab-3']) started(area, carrying(`${OWNER}.${id}`));
+      const tagged = ['prlimit', `--locks=91${TAG}000031:91${TAG}000031`, 'sleep', '300'];
+      if (!shell.onlyPs && hasProgram('/usr/bin/prlimit')) startedAs(area, {}, tagged);
+      guardian.register(group);
+      guardian.tell('spare ab-3 000003');
+      guardian.tell('spare another 000077');
+      guardian.tell(`- ${group.pid}`);
+      guardian.tell('spare $(touch) x;y');
+      expect(await guardian.hangUp()).toBe(0);
+      expect(guardian.errors).toEqual([]);
+      expect(area.tree()).toEqual([]);
+      expect([...spared, group].map(isAlive)).toEqual([...spared, group].map(() => true));
     });
 
     it('goes without a signal when it is disarmed', async ({ area }) => {

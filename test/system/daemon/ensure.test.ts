@@ -231,12 +231,21 @@ describe.runIf(CAN_CONTAIN)('a daemon', () => {
 
   it('appends to its log file, which begins anew when it has grown too large', async ({ rig }) => {
     const { appendFileSync, statSync } = await import('node:fs');
+    const options = rig.options({}, { logMaxBytes: 1024 });
     const log = join(rig.folder, 'test.log');
-    for (let round = 0; round < 2; round++) await rig.kill((await rig.ensured()).pid);
+    for (let round = 0; round < 2; round++) await rig.kill((await rig.ensured(options)).pid);
     expect(readFileSync(log, 'utf8').match(/secret/g)).toHaveLength(2);
     expect(statSync(log).mode & 0o777).toBe(0o600);
-    appendFileSync(log, 'x'.repeat(1024 * 1024));
-    await rig.kill((await rig.ensured()).pid);
+    appendFileSync(log, 'x'.repeat(1024));
+    const { pid } = await rig.ensured(options);
     expect(statSync(log).size).toBeLessThan(1024);
+    expect(readFileSync(`${log}.1`, 'utf8')).toBe('x'.repeat(1024));
+    expect(statSync(`${log}.1`).mode & 0o777).toBe(0o600);
+    // The next launcher finds it ready and too talkative; the daemon goes on writing to the same file.
+    appendFileSync(log, `${'y'.repeat(2000)}\n`);
+    await rig.ensured(options);
+    expect(statSync(log).size).toBe(0);
+    expect(readFileSync(`${log}.1`, 'utf8')).toBe(`${'y'.repeat(1023)}\n`);
+    await rig.kill(pid);
   });
 });

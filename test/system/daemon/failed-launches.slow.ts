@@ -68,4 +68,35 @@ describe.runIf(CAN_CONTAIN)('failed launches', () => {
     }
     expect(existsSync(`${rig.pidFile}.launches`)).toBe(false);
   });
+
+  it('are also those of a daemon that crashes as soon as it is ready', async ({ rig }) => {
+    const crashes = rig.options({ crashAfterMs: 1000 });
+    const results: LauncherResult[] = [];
+    // A launcher that comes before the crash is served.
+    const held = () => codes(results, 'CIRCUIT_OPEN').find(({ data }) => data?.['failures'] === 3);
+    await eventually(async () => {
+      results.push(await rig.ensure({ ...crashes, timeoutMs: 30_000 }));
+      return held() !== undefined;
+    }, PATIENCE);
+    expect(rig.entries('starts')).toHaveLength(3);
+    // On a busy machine it may crash before it was seen ready.
+    expect(results.filter(({ report }) => report?.started).length).toBeGreaterThan(0);
+  });
+
+  it('are not a daemon that lived for a minute after it was ready (the control)', async ({
+    rig,
+  }) => {
+    const { pid } = await rig.ensured();
+    const { ready, ...file } = JSON.parse(readFileSync(rig.pidFile, 'utf8'));
+    expect(ready).toMatchObject({ failures: 0 });
+    const longAgo = { ...ready, sinceBootMs: ready.sinceBootMs - 61_000 };
+    writeFileSync(rig.pidFile, JSON.stringify({ ...file, ready: longAgo }));
+    await rig.kill(pid);
+    expect(await rig.ensured()).toMatchObject({ started: true });
+    expect(rig.file()).toMatchObject({ ready: { failures: 0 } });
+    await rig.endDaemon();
+    expect(await rig.ensured()).toMatchObject({ started: true });
+    expect(rig.file()).toMatchObject({ ready: { failures: 1 } });
+    await rig.endDaemon();
+  });
 });

@@ -320,6 +320,9 @@ describe('options', () => {
     [{ timeoutMs: Number.NaN }, 'timeoutMs'],
     [{ bootMs: -1 }, 'bootMs'],
     [{ bootMs: '60' }, 'bootMs'],
+    [{ logMaxBytes: 0 }, 'logMaxBytes'],
+    [{ logMaxBytes: 1.5 }, 'logMaxBytes'],
+    [{ logMaxBytes: '1' }, 'logMaxBytes'],
     [{ signal: {} }, 'signal'],
     [{ detached: false }, 'detached'],
   ];
@@ -353,6 +356,8 @@ describe('options', () => {
     ['a socket', { ready: { socket: '/x' } }],
     ['an abstract socket', { ready: { socket: '\0x' } }],
     ['a check', { ready: { check: () => true } }],
+    ['a large log file', { logMaxBytes: 1 }],
+    ['a log file of any size', { logMaxBytes: null }],
     ['a line of output', { ready: { stdout: /x/g } }],
   ];
   it.for(USUAL)('%s pass the long way, too', async ([, change], { expect }) => {

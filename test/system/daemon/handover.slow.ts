@@ -94,7 +94,7 @@ describe.runIf(CAN_CONTAIN)('a handover', () => {
     const env = { AGENT_SUPERVISOR_COOKIE: `${cookie}/other.r1` };
     const result = await rig.ensure(versioned(rig, '2'), { env });
     expect(result).toMatchObject({ code: 'ALREADY_RUNNING', data: { pid, version: '1' } });
-    expect(result.message).toContain('Call ensureDaemon from outside of it.');
+    expect(result.message).toContain('Call from outside of it.');
     expect(isAlive(canary)).toBe(true);
   });
 

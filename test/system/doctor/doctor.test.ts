@@ -101,6 +101,8 @@ describe.runIf(CAN_CONTAIN)('the doctor', () => {
       state: 'running',
       holdsSlot: false,
       outlivesHost: false,
+      disowned: false,
+      cleanup: null,
       limits: { startupMs: null, idleMs: null, memoryBytes: 1e9, lifetimeMs: 30_000 },
     });
     expect(shown?.descendants.map(({ command }) => command)).toEqual(['sleep', 'sleep']);

@@ -142,7 +142,31 @@ describe('spawn throws INVALID_OPTIONS for', () => {
     [
       'leftovers of another kind',
       { command: 'x', leftovers: 'maybe' },
-      /"maybe", but must be "terminate" or "keep"/,
+      /"maybe", but must be 'terminate', 'keep', or a function/,
+    ],
+    ['a ladder of no time', { command: 'x', ladder: { termMs: -1 } }, /"ladder.termMs" is -1/],
+    ['a step that no ladder has', { command: 'x', ladder: { intMs: 1 } }, /"ladder.intMs"/],
+    [
+      'a stop signal that nobody can hear',
+      { command: 'x', stopSignal: 'SIGKILL' },
+      /"stopSignal" is "SIGKILL", but must be "SIGTERM"/,
+    ],
+    ['nobody to signal first', { command: 'x', signalFirst: 'root' }, /"signalFirst" is "root"/],
+    ['a grace of no time', { command: 'x', leftoversGraceMs: 'x' }, /"leftoversGraceMs" is "x"/],
+    [
+      'a cleanup without a name',
+      { command: 'x', cleanup: { command: 'rm' } },
+      /"cleanup.name" is undefined/,
+    ],
+    [
+      'a cleanup whose name is no name',
+      { command: 'x', cleanup: { name: '../x', command: 'rm' } },
+      /"cleanup.name" is "..\/x", but must be a name of letters/,
+    ],
+    [
+      'a cleanup without a command',
+      { command: 'x', cleanup: { name: 'x', command: '' } },
+      /"cleanup.command" is "", but must not be empty/,
     ],
     [
       'an onSpawn that is no function',
@@ -442,6 +466,12 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
       { leftovers: 'x' },
       /"leftovers" is "x", but must be "terminate" or "keep"/,
     ],
+    [
+      'cleanups that are no commands',
+      { cleanups: { x: 'rm' } },
+      /"cleanups.x" is "rm", but must be a command/,
+    ],
+    ['a cleanup with a bad name', { cleanups: { 'x y': { command: 'rm' } } }, /"cleanups/],
     ['null', null, /"options" is null, but must be object/],
     ['a number', 5, /"options" is 5, but must be object/],
     ['a list', [], /"options" is a value of type array, but must be object/],

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { FakeOs } from '../../../kit/fake-os.ts';
 import { Guardian } from '../../../src/containment/guardian.ts';
+import type { GuardedCleanup } from '../../../src/os/os.ts';
 
 const REQUEST = { owner: 'test', politeMs: 1, forcedMs: 1 };
 
@@ -25,6 +26,8 @@ class Ward extends FakeOs {
       pid: this.told.length,
       ready: this.ready,
       write: (line: string) => void told.push(line),
+      addCleanup: (key: number, { command }: GuardedCleanup) =>
+        void told.push(`cleanup ${key} ${command}`),
       onExit: (listener: () => void) => void this.#exits.push(listener),
       isStopped: () => this.stopped,
     };
@@ -52,6 +55,21 @@ describe('a guardian', () => {
     guardian.forget(100, '7');
     guardian.forget(101, undefined);
     expect(os.told).toEqual([['+ 100 7', '+ 101 ', '- 100', '- 101']]);
+  });
+
+  it('is told of each cleanup until it was run, and a new one of those that are left', async () => {
+    const os = new Ward();
+    const guardian = await os.watch();
+    const cleanup = { args: [], env: {}, timeoutMs: 1 };
+    guardian.addCleanup('a', { ...cleanup, command: 'first' });
+    guardian.addCleanup('b', { ...cleanup, command: 'second' });
+    guardian.cleanedUp('a');
+    guardian.cleanedUp('a');
+    guardian.cleanedUp('nobody');
+    expect(os.told).toEqual([['cleanup 1 first', 'cleanup 2 second', 'cleaned 1']]);
+    os.killGuard();
+    await os.clock.advance(1000);
+    expect(os.told[1]).toEqual(['cleanup 2 second']);
   });
 
   it('keeps a group whose number was that of a process whose leftovers have ended now', async () => {

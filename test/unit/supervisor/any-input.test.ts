@@ -51,6 +51,11 @@ const options: fc.Arbitrary<Record<string, unknown>> = some({
   environment: some({ deny: fc.array(text), keep: fc.array(text), allow: fc.array(text) }),
   args: some({ emptyValue: fc.constantFrom('join', 'drop', 'keep') }),
   leftovers: fc.constantFrom('terminate', 'keep'),
+  cleanups: fc.dictionary(
+    fc.stringMatching(/^[A-Za-z][\w.-]{0,9}$/).filter((name) => name !== '__proto__'),
+    fc.record({ command: text, args: fc.array(text), timeoutMs: ms }),
+    { maxKeys: 2 },
+  ),
   maxDepth: fc.integer({ min: 0, max: 32 }),
   spawnRate: fc.record(
     {
@@ -92,6 +97,11 @@ const request: fc.Arbitrary<Record<string, unknown>> = fc.record(
     budget,
     limits,
     leftovers: fc.constantFrom('terminate', 'keep'),
+    leftoversGraceMs: ms,
+    ladder: some({ stdinEofMs: ms, termMs: ms, killMs: ms }),
+    stopSignal: fc.constantFrom('SIGTERM', 'SIGINT', 'SIGUSR1'),
+    signalFirst: fc.constantFrom('leader', 'tree'),
+    cleanup: fc.record({ name: fc.constantFrom('a', 'b-c'), command: text }),
     outlivesHost: fc.boolean(),
   },
   { requiredKeys: ['command', 'sessionId'] },

@@ -27,6 +27,26 @@ describe('planLadder', () => {
   });
 
   const all: LadderSituation = { stdin: true, politeSignals: true };
+  it.each([
+    ['all steps', {}, 'stdin-eof→2000 leader→7000 SIGTERM→12000 SIGKILL→13000'],
+    ['a dead leader', { stdin: false }, 'SIGTERM→5000 SIGKILL→6000'],
+    ['force', { force: true }, 'SIGKILL→1000'],
+    ['a deadline', { deadlineMs: 8000 }, 'stdin-eof→0 leader→2000 SIGTERM→7000 SIGKILL→8000'],
+    ['a short one', { deadlineMs: 3000 }, 'stdin-eof→0 leader→0 SIGTERM→2000 SIGKILL→3000'],
+    ['no polite signals', { politeSignals: false }, 'stdin-eof→2000 SIGKILL→3000'],
+  ] as [string, Partial<LadderSituation>, string][])(
+    'signals the leader first: %s',
+    (_, change, plan) => {
+      const options = { ...DEFAULTS, signalFirst: 'leader' } as const;
+      const steps = planLadder(options, { stdin: true, politeSignals: true, ...change });
+      const shown = steps.map(({ send, leaderOnly, untilMs }) => [
+        leaderOnly ? 'leader' : send,
+        untilMs,
+      ]);
+      expect(shown.map((step) => step.join('→')).join(' ')).toBe(plan);
+    },
+  );
+
   const windows: LadderSituation = { stdin: true, politeSignals: false };
   const CASES: [what: string, situation: LadderSituation, plan: string][] = [
     ['all steps', all, 'stdin-eof→2000 SIGTERM→7000 SIGKILL→8000'],

@@ -34,6 +34,12 @@ describe('a process belongs to a record', () => {
     expect(hasMark(process, tree)).toBe(expected);
   });
 
+  it('that was let go has the mark of one that was launched to live on', () => {
+    const process = { cookie: `${HOST}.abc-7`, tags: [tagOf(HOST, 7, 90)] };
+    expect(hasMark(process, tree)).toBe(false);
+    expect(hasMark(process, marksOf(`${HOST}.abc-7.kept`))).toBe(true);
+  });
+
   it('has all the marks in its cookie and tags', () => {
     const process = { cookie: `${HOST}.abc-7/${INNER}.def-1`, tags: [tagOf(INNER, 1)] };
     const inner = marksOf(`${INNER}.def-1`);
@@ -49,6 +55,21 @@ describe('a process is kept from a tree', () => {
       'if its cookie says so, although it could not get a lower tag',
       { cookie: `${HOST}.abc-7/${DAEMON}.daemon.kept`, tags: [tagOf(HOST, 7)] },
       true,
+    ],
+    [
+      'if it was let go: its tag says so, its cookie cannot',
+      { cookie: `${HOST}.abc-7`, tags: [tagOf(HOST, 7, 90)] },
+      true,
+    ],
+    [
+      'if a supervisor below has let it go',
+      { cookie: `${HOST}.abc-7/${INNER}.def-1`, tags: [tagOf(INNER, 1, 90), tagOf(INNER, 1, 90)] },
+      true,
+    ],
+    [
+      'not if another record of the supervisor below was let go',
+      { cookie: `${HOST}.abc-7/${INNER}.def-2`, tags: [tagOf(INNER, 1, 90)] },
+      false,
     ],
     ['not if it has the tree’s cookie', { cookie: `${HOST}.abc-7` }, false],
     ['not if it has the tree’s tag', { cookie: undefined, tags: [tagOf(HOST, 7)] }, false],

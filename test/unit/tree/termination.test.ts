@@ -114,6 +114,46 @@ describe('the ladder', () => {
   });
 });
 
+describe('an end of its own', () => {
+  const run = (more: Partial<LadderOptions>) =>
+    os.clock.until(new Termination(os, target, { ...LADDER, ...more }, {}).done);
+
+  it('sends the stop signal that was asked for, once, and SIGKILL after it', async () => {
+    plant({ on: { SIGINT: 'ignore' } });
+    await run({ stopSignal: 'SIGINT' });
+    expect(os.timeline).toEqual([
+      `0 EOF ${root.pid}`,
+      `2000 SIGINT -${root.pid}`,
+      `7000 SIGKILL -${root.pid}`,
+    ]);
+  });
+
+  it('signals the leader first, and the others once it has exited', async () => {
+    plant({ on: { SIGTERM: { dieAfterMs: 1000 } } });
+    const child = os.add({ ppid: root.pid, pgid: root.pgid, cookie: COOKIE });
+    const ending = new Termination(os, target, { ...LADDER, signalFirst: 'leader' }, {});
+    await os.clock.advance(3001);
+    // Its handle has told the exit.
+    ending.wake();
+    expect(await os.clock.until(ending.done)).toEqual({ survivors: [], forced: false });
+    const [, first, second] = os.timeline;
+    expect(first).toBe(`2000 SIGTERM ${root.pid}`);
+    expect(second).toMatch(new RegExp(`^30\\d\\d SIGTERM -?(${root.pid}|${child.pid})$`));
+  });
+
+  it('gives the others their time after a leader that does not exit, and signals it once', async () => {
+    plant({ on: STUBBORN });
+    const child = os.add({ ppid: root.pid, pgid: root.pgid, cookie: COOKIE, on: STUBBORN });
+    await run({ signalFirst: 'leader' });
+    expect(os.timeline).toEqual([
+      `0 EOF ${root.pid}`,
+      `2000 SIGTERM ${root.pid}`,
+      `7000 SIGTERM ${child.pid}`,
+      `12000 SIGKILL -${root.pid}`,
+    ]);
+  });
+});
+
 describe('the wait for exits', () => {
   const LATER = { SIGTERM: { dieAfterMs: 200 } } as const;
 
