@@ -1,299 +1,277 @@
-import { PriorityQueue } from 'p-queue';
-import * as z from 'zod/mini';
-import { durationMs } from '../check.ts';
-import { SupervisorError } from '../errors.ts';
+import type { SupervisorError } from '../errors.ts';
+import type { Emit } from '../events.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
-import { QueueEntry } from './queue-entry.ts';
+import type { PoolPause } from '../reports.ts';
+import { enterAll, Gate, Gates } from './gate.ts';
+import { isBefore } from './line.ts';
+import { Pause } from './pause.ts';
+import { PoolEntry, type SlotRequest } from './pool-entry.ts';
+import { capOf, capOfKey, type PoolLimits } from './pool-options.ts';
+import { aborted, queueFull } from './pool-refusals.ts';
+import { Slot } from './slot.ts';
 
-const DEFAULT_HARD_CAP = 10;
+export type PoolSize = Pick<PoolLimits, 'concurrency' | 'hardCap' | 'hardCapCounts'>;
 
-/** @internal */
-export const poolOptions = z.lazy(() =>
-  z
-    .pipe(
-      z.prefault(
-        z.strictObject({
-          concurrency: z._default(z.int().check(z.minimum(1)), 2),
-          hardCap: z.optional(z.int().check(z.minimum(1))),
-          hardCapPerKind: z._default(z.record(z.string(), z.int().check(z.minimum(1))), {}),
-          waitTimeoutMs: z._default(durationMs(), 60_000),
-        }),
-        {},
-      ),
-      z.transform(({ hardCap, ...rest }) => ({
-        ...rest,
-        // A pool that is larger than the default cap raises the cap.
-        hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
-        // The default is for what works by itself; the host's own number is for all that runs.
-        hardCapCounts: hardCap === undefined ? ('workers' as const) : ('all' as const),
-      })),
-    )
-    .check(
-      z.refine(({ hardCap, concurrency }) => hardCap >= concurrency, {
-        error: 'hardCap must be at least concurrency',
-        path: ['hardCap'],
-      }),
-    ),
-);
-
-/** The bounds on live processes. */
-export type HardCaps = Readonly<
-  Pick<z.output<typeof poolOptions>, 'hardCap' | 'hardCapCounts' | 'hardCapPerKind'>
->;
-
-/** The bound on the live processes of a kind, if there is one. */
-export function hardCapOf(kind: string, { hardCapPerKind }: HardCaps): number | undefined {
-  // Any text may be a kind, even `constructor`.
-  return hardCapPerKind[Object.hasOwn(hardCapPerKind, kind) ? kind : '*'];
-}
-
-/** The right to run one process; it ends when `release` is called, and further calls do nothing. */
-export class Slot {
-  #onRelease: (() => void) | undefined;
-
-  constructor(onRelease: () => void) {
-    this.#onRelease = onRelease;
-  }
-
-  release(): void {
-    const onRelease = this.#onRelease;
-    this.#onRelease = undefined;
-    onRelease?.();
-  }
-}
-
-/** A request for a slot. */
-export interface SlotRequest {
-  readonly sessionId: string | undefined;
-  /** True if the request takes one of the slots; others only wait until the pool is ready. */
-  readonly needsSlot: boolean;
-  /** Higher priorities go first; equal ones in order of arrival. */
-  readonly priority: number;
-  /** `undefined` waits forever. */
-  readonly timeoutMs: number | undefined;
-  readonly signal: AbortSignal | undefined;
-  /** Called once when the request is the next to get a slot, and none is free yet. */
-  readonly atHead?: (() => void) | undefined;
-}
-
-/** A waiting request, with its start on the monotonic clock. */
-export interface Waiting {
-  readonly request: SlotRequest;
-  readonly sinceMs: number;
-}
-
-/** The state that a pool and its entries share. */
-interface Ledger {
+export interface PoolContext {
   readonly clock: Clock;
-  // p-queue's order without its tasks: those end some microtasks after the release. Until then the
-  // slot would be free and yet not available.
-  readonly queue: PriorityQueue;
-  readonly waiting: Set<PoolEntry>;
-  held: number;
-  /** Number of waiting requests that have an `atHead` callback. */
-  curious: number;
-  /** Grants free slots to waiting requests, in a microtask. */
-  handOut(): void;
+  readonly emit: Emit;
+  readonly options: PoolLimits;
 }
 
-/** Grants slots, at most `concurrency` at once, in order of arrival within a priority. */
+/** Grants slots and keys, all that a request needs together: in order of arrival within a priority. */
 export class Pool {
-  #concurrency: number;
-  readonly #ledger: Ledger;
+  readonly #context: PoolContext;
+  #limits: PoolLimits;
+  readonly #open = new Gate<PoolEntry>('start', Number.POSITIVE_INFINITY);
+  readonly #unpaused = new Gate<PoolEntry>('pause', Number.POSITIVE_INFINITY);
+  readonly #slots: Gate<PoolEntry>;
+  readonly #keys = new Gates<PoolEntry>('key', (key) => this.#limitOfKey(key));
+  readonly #starting = new Gates<PoolEntry>('starting', (kind) => this.#limitOfStarts(kind));
+  readonly #pause: Pause;
+  /** In order of arrival. */
+  readonly #waiting = new Set<PoolEntry>();
+  /** The gates that may have opened, and those whose line has another head. */
+  readonly #woken = new Set<Gate<PoolEntry>>();
+  readonly #looked = new Set<Gate<PoolEntry>>();
   #isHandingOut = false;
-  #ready = true;
+  #arrivals = 0;
 
-  constructor(concurrency: number, clock: Clock) {
-    this.#concurrency = concurrency;
-    this.#ledger = {
-      clock,
-      queue: new PriorityQueue(),
-      waiting: new Set(),
-      held: 0,
-      curious: 0,
-      handOut: () => this.#handOut(),
-    };
+  constructor(context: PoolContext) {
+    this.#context = context;
+    this.#limits = context.options;
+    this.#slots = new Gate('slot', context.options.concurrency);
+    this.#pause = new Pause(context.clock, (pause) => this.#resumed(pause));
+  }
+
+  get size(): PoolSize {
+    return this.#limits;
   }
 
   get concurrency(): number {
-    return this.#concurrency;
-  }
-
-  /** Changes the size; holders of surplus slots keep them until their release. */
-  resize(concurrency: number): void {
-    this.#concurrency = concurrency;
-    this.#handOut();
-  }
-
-  /** A pool that is not ready grants nothing. */
-  get ready(): boolean {
-    return this.#ready;
-  }
-
-  set ready(ready: boolean) {
-    this.#ready = ready;
-    if (ready) this.#handOut();
-  }
-
-  get waiting(): ReadonlySet<Waiting> {
-    return this.#ledger.waiting;
-  }
-
-  /** The waiting requests, in the order in which they get a slot. */
-  get queue(): readonly Waiting[] {
-    return [...this.waiting].sort((a, b) => b.request.priority - a.request.priority);
+    return this.#slots.limit;
   }
 
   /** Number of slots held now. */
   get held(): number {
-    return this.#ledger.held;
+    return this.#slots.held;
   }
 
-  /**
-   * Asks for a slot. Returns a free one if nobody waits for it, else a place in the queue, or a
-   * refusal.
-   */
+  /** In order of arrival. */
+  get waiting(): ReadonlySet<PoolEntry> {
+    return this.#waiting;
+  }
+
+  /** The waiting requests, in the order in which they go as soon as they may. */
+  get queue(): readonly PoolEntry[] {
+    return [...this.#waiting].sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  }
+
+  get oldestWaitMs(): number | undefined {
+    for (const { sinceMs } of this.#waiting) return this.#context.clock.monotonicMs() - sinceMs;
+    return undefined;
+  }
+
+  /** The keys that somebody holds or waits for. */
+  get keys(): Iterable<Gate<PoolEntry>> {
+    return this.#keys;
+  }
+
+  get paused(): PoolPause | undefined {
+    return this.#pause.current;
+  }
+
+  /** A pool that is not ready grants nothing. */
+  get ready(): boolean {
+    return this.#open.isOpen;
+  }
+
+  set ready(ready: boolean) {
+    this.#open.limit = ready ? Number.POSITIVE_INFINITY : 0;
+    this.#wake(this.#open);
+  }
+
+  /** Changes the size; holders of surplus slots keep them until their release. */
+  resize(size: PoolSize): void {
+    this.configure({ ...this.#limits, ...size });
+  }
+
+  /** Takes new limits; what is held stays held. */
+  configure(limits: PoolLimits): void {
+    this.#limits = limits;
+    this.#slots.limit = limits.concurrency;
+    this.#keys.setLimits((key) => this.#limitOfKey(key));
+    this.#starting.setLimits((kind) => this.#limitOfStarts(kind));
+    for (const gate of [this.#slots, ...this.#keys, ...this.#starting]) this.#wake(gate);
+  }
+
+  /** Grants no more slots, until then or until `resume`. */
+  pause(reason: string, until: number | undefined): void {
+    this.#unpaused.limit = 0;
+    const { since: _, ...pause } = this.#pause.begin(reason, until);
+    this.#context.emit('pool-paused', pause);
+  }
+
+  /** Pauses until then, if no pause lasts as long already. */
+  pauseAtLeast(reason: string, until: number): void {
+    const { current } = this.#pause;
+    if (current !== undefined && (current.until ?? Number.POSITIVE_INFINITY) >= until) return;
+    this.pause(reason, until);
+  }
+
+  resume(): void {
+    this.#pause.end();
+  }
+
+  /** Asks for all that a request needs. Returns it, a place in the queue, or a refusal. */
   ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
+    const gates = this.#gatesOf(request);
+    if (request.held !== undefined && gates.length === 0) return request.held;
     if (request.signal?.aborted) return aborted(request.signal);
-    if (request.needsSlot ? this.waiting.size === 0 && this.#hasFree() : this.#ready)
-      return slotOf(request, this.#ledger);
-    const entry = new PoolEntry(request, this.#ledger);
-    this.#tellHead();
-    return entry.answer ?? entry;
+    for (const gate of gates) gate.use();
+    const closed = this.#closedTo(gates);
+    if (closed === undefined) return this.#slotOf(request, gates);
+    const refusal = this.#refusal(request);
+    if (refusal !== undefined) {
+      for (const gate of gates) gate.disuse();
+      return refusal;
+    }
+    return this.#enqueue(request, gates, closed);
   }
 
   /** Refuses every request in the queue that `matches`. */
   refuse(matches: (request: SlotRequest) => boolean, error: () => SupervisorError): void {
-    for (const entry of [...this.#ledger.waiting])
-      if (matches(entry.request)) entry.refuse(error());
+    for (const entry of [...this.#waiting]) if (matches(entry.request)) entry.refuse(error());
   }
 
-  #hasFree(): boolean {
-    return this.#ready && this.held < this.concurrency;
+  /** All that a request has to pass; the last one is asked last. */
+  #gatesOf({ needsSlot, keys, kind, held }: SlotRequest): readonly Gate<PoolEntry>[] {
+    const gates: Gate<PoolEntry>[] = [];
+    if (held === undefined) {
+      gates.push(this.#open);
+      if (needsSlot) gates.push(this.#unpaused);
+      if (keys !== undefined) for (const key of new Set(keys)) gates.push(this.#keys.of(key));
+    }
+    if (kind !== undefined && capOf(kind, this.#limits.startingPerKind) !== undefined)
+      gates.push(this.#starting.of(kind));
+    if (held === undefined && needsSlot) gates.push(this.#slots);
+    return gates;
   }
 
-  #handOut(): void {
-    if (this.#isHandingOut || this.waiting.size === 0) return;
-    this.#isHandingOut = true;
-    queueMicrotask(() => {
-      this.#isHandingOut = false;
-      if (this.#ready)
-        for (const entry of [...this.#ledger.waiting]) if (!entry.request.needsSlot) entry.grant();
-      while (this.#hasFree() && this.waiting.size > 0) {
-        void this.#ledger.queue.dequeue()?.();
-      }
-      this.#tellHead();
+  /** Passes the gates unless somebody waits who may go first; else returns the one to wait for. */
+  #closedTo(gates: readonly Gate<PoolEntry>[]): Gate<PoolEntry> | undefined {
+    if (this.#woken.size === 0 && gates.every(({ line }) => line.isEmpty)) return enterAll(gates);
+    return gates.find(({ isOpen }) => !isOpen) ?? gates.at(-1);
+  }
+
+  #refusal({ needsSlot }: SlotRequest): SupervisorError | undefined {
+    const { maxWaiting } = this.#limits;
+    if (maxWaiting === undefined || !needsSlot) return undefined;
+    // Before the start, those who are about to get a free slot wait as well.
+    const free = this.ready ? 0 : Math.max(0, this.concurrency - this.held);
+    let waiting = 0;
+    for (const { request } of this.#waiting) if (request.needsSlot) waiting += 1;
+    return waiting < maxWaiting + free ? undefined : queueFull(waiting, maxWaiting);
+  }
+
+  #enqueue(
+    request: SlotRequest,
+    gates: readonly Gate<PoolEntry>[],
+    closed: Gate<PoolEntry>,
+  ): PoolEntry | Slot | SupervisorError {
+    const entry = new PoolEntry(request, {
+      gates,
+      number: ++this.#arrivals,
+      clock: this.#context.clock,
+      left: () => this.#left(entry),
     });
+    this.#waiting.add(entry);
+    entry.waitAt(closed);
+    if (closed.isOpen) this.#wake(closed);
+    else if (this.ready) closed.line.first?.tellHead();
+    return entry.answer ?? entry;
   }
 
-  #tellHead(): void {
-    if (this.#ledger.curious === 0 || !this.#ready) return;
-    let head: PoolEntry | undefined;
-    for (const entry of this.#ledger.waiting)
-      if (head === undefined || entry.request.priority > head.request.priority) head = entry;
-    head?.tellHead();
+  /** An entry has left its line, without a grant. */
+  #left(entry: PoolEntry): void {
+    this.#waiting.delete(entry);
+    for (const gate of entry.gates) gate.disuse();
+    // Another one may be at the head now.
+    this.#wake(entry.gate);
   }
-}
 
-/** A request in the queue of a pool. */
-export class PoolEntry extends QueueEntry<Slot> implements Waiting {
-  readonly request: SlotRequest;
-  readonly sinceMs: number;
-  readonly #ledger: Ledger;
-  /** The queue's item: a function, which the queue takes for a task. */
-  readonly #task = async (): Promise<void> => this.#grant();
-  #cancelTimer: (() => void) | undefined;
-  #isCurious: boolean;
+  #slotOf({ held }: SlotRequest, gates: readonly Gate<PoolEntry>[]): Slot {
+    const starting = gates.find(({ waitsFor }) => waitsFor.cause === 'starting');
+    if (starting === undefined && held === undefined) return new Slot(() => this.#leave(gates));
+    const others = gates.filter((gate) => gate !== starting);
+    const release = (): void => {
+      this.#leave(others);
+      held?.release();
+    };
+    return new Slot(release, starting && (() => this.#leave([starting])));
+  }
 
-  constructor(request: SlotRequest, ledger: Ledger) {
-    super();
-    const { queue, waiting, clock } = ledger;
-    const { priority, signal, timeoutMs } = request;
-    this.request = request;
-    this.#ledger = ledger;
-    this.sinceMs = clock.monotonicMs();
-    this.#isCurious = request.atHead !== undefined;
-    if (this.#isCurious) ledger.curious++;
-    waiting.add(this);
-    queue.enqueue(this.#task, { priority });
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
-    if (timeoutMs !== undefined) {
-      const timeOut = () => this.refuse(timedOut(timeoutMs));
-      this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
+  #leave(gates: readonly Gate<PoolEntry>[]): void {
+    for (const gate of gates) gate.leave();
+    for (const gate of gates) {
+      this.#wake(gate);
+      gate.disuse();
     }
   }
 
-  /** Grants a request that takes no slot. */
-  grant(): void {
-    this.#ledger.queue.remove(this.#task);
-    this.#grant();
+  #resumed({ reason, since }: PoolPause): void {
+    this.#unpaused.limit = Number.POSITIVE_INFINITY;
+    this.#wake(this.#unpaused);
+    const pausedMs = Math.max(0, this.#context.clock.now() - since);
+    this.#context.emit('pool-resumed', { reason, pausedMs });
   }
 
-  /** Leaves the queue with `error`; does nothing if it has left already. */
-  refuse(error: SupervisorError): void {
-    if (this.#quit()) this.settle(error);
+  /** Looks at the line of a gate, in a microtask: all that is released in one tick counts together. */
+  #wake(gate: Gate<PoolEntry>): void {
+    if (gate.line.isEmpty) return;
+    this.#woken.add(gate);
+    if (this.#isHandingOut) return;
+    this.#isHandingOut = true;
+    queueMicrotask(() => this.#handOut());
   }
 
-  override leave(): void {
-    this.#quit();
+  #handOut(): void {
+    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) this.#proceed(entry);
+    this.#isHandingOut = false;
+    const looked = [...this.#looked];
+    this.#looked.clear();
+    if (this.ready) for (const { line, isOpen } of looked) if (!isOpen) line.first?.tellHead();
   }
 
-  tellHead(): void {
-    if (!this.#isCurious) return;
-    this.#satisfy();
-    this.request.atHead?.();
+  /** The first of all in the lines of gates that have opened. */
+  #next(): PoolEntry | undefined {
+    let best: PoolEntry | undefined;
+    for (const gate of this.#woken) {
+      const first = gate.isOpen ? gate.line.first : undefined;
+      if (first === undefined) {
+        this.#woken.delete(gate);
+        this.#looked.add(gate);
+      } else if (best === undefined || isBefore(first, best)) best = first;
+    }
+    return best;
   }
 
-  readonly #onAbort = (): void => this.refuse(aborted(this.request.signal));
-
-  #satisfy(): void {
-    if (this.#isCurious) this.#ledger.curious--;
-    this.#isCurious = false;
+  /** Grants a request all that it needs, or lets it wait for the gate that is closed. */
+  #proceed(entry: PoolEntry): void {
+    const closed = enterAll(entry.gates);
+    if (closed === undefined) {
+      this.#waiting.delete(entry);
+      entry.grant(() => this.#slotOf(entry.request, entry.gates));
+      return;
+    }
+    this.#looked.add(closed);
+    entry.waitAt(closed);
   }
 
-  #grant(): void {
-    if (this.#forget()) this.settle(slotOf(this.request, this.#ledger));
+  #limitOfKey(key: string): number {
+    return capOfKey(key, this.#limits.perKey) ?? Number.POSITIVE_INFINITY;
   }
 
-  #quit(): boolean {
-    if (!this.#forget()) return false;
-    this.#ledger.queue.remove(this.#task);
-    // Another request may be at the head now.
-    if (this.#ledger.curious > 0) this.#ledger.handOut();
-    return true;
+  #limitOfStarts(kind: string): number {
+    return capOf(kind, this.#limits.startingPerKind) ?? Number.POSITIVE_INFINITY;
   }
-
-  /** Returns true if the entry was in the queue. */
-  #forget(): boolean {
-    if (!this.#ledger.waiting.delete(this)) return false;
-    this.#satisfy();
-    this.#cancelTimer?.();
-    this.request.signal?.removeEventListener('abort', this.#onAbort);
-    return true;
-  }
-}
-
-function slotOf({ needsSlot }: SlotRequest, ledger: Ledger): Slot {
-  if (!needsSlot) return new Slot(() => undefined);
-  ledger.held++;
-  return new Slot(() => {
-    ledger.held--;
-    ledger.handOut();
-  });
-}
-
-function aborted(signal: AbortSignal | undefined): SupervisorError {
-  return new SupervisorError(
-    'ABORTED',
-    'The request was aborted while it waited for a slot; nothing was started.',
-    { cause: signal?.reason },
-  );
-}
-
-function timedOut(timeoutMs: number): SupervisorError {
-  return new SupervisorError(
-    'POOL_TIMEOUT',
-    `No slot became free within ${timeoutMs} ms. Raise pool.concurrency or pool.waitTimeoutMs, or end what holds the slots (supervisor.list()).`,
-    { data: { timeoutMs } },
-  );
 }

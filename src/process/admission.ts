@@ -7,10 +7,13 @@ import {
   type ConversationRequest,
   type Conversations,
 } from '../policy/conversations.ts';
-import { type HardCaps, hardCapOf, type Pool, Slot } from '../policy/pool.ts';
+import type { Pool } from '../policy/pool.ts';
+import { capOf, type HardCaps } from '../policy/pool-options.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { Session, Sessions } from '../policy/session.ts';
+import { Slot } from '../policy/slot.ts';
 import { assertDepth, type SpawnRate } from '../policy/spawn-rate.ts';
+import type { WaitsFor } from '../reports.ts';
 import { type ManagedProcess, takenBack } from './managed-process.ts';
 import type { CheckedRequest } from './request.ts';
 
@@ -22,7 +25,7 @@ export type Answer = Slot | Place | SupervisorError;
 
 export interface AdmissionParts {
   readonly options: {
-    readonly pool: HardCaps;
+    readonly pool: Pick<HardCaps, 'hardCapPerKind'>;
     readonly maxDepth: number;
     readonly conversation: { readonly onDuplicate: OnDuplicate };
     readonly budget: Budget;
@@ -61,7 +64,7 @@ export class Admission {
     try {
       p.session = this.#enterSession(p);
       p.conversation = this.#conversationOf(p);
-      const slot = p.slot ?? this.#askForSlot(p);
+      const slot = this.#askForSlot(p);
       if (slot instanceof Slot) return this.askForConversation(p, slot);
       return slot instanceof SupervisorError ? this.#refused(p, slot) : slot;
     } catch (error) {
@@ -165,11 +168,16 @@ export class Admission {
   }
 
   #askForSlot(p: ManagedProcess): Slot | Place | SupervisorError {
-    const { sessionId, priority, signal } = p.request;
-    const { conversation, holdsSlot: needsSlot } = p;
+    const { sessionId, keys, kind, priority, signal } = p.request;
+    const { conversation, holdsSlot: needsSlot, slot: held } = p;
     const atHead =
-      conversation && (() => this.conversations.prepare(conversation, () => p.state === 'queued'));
-    return this.pool.ask({ sessionId, needsSlot, priority, timeoutMs: undefined, signal, atHead });
+      conversation &&
+      ((waitsFor: WaitsFor) =>
+        this.conversations.prepare(conversation, (agent) => {
+          return p.state === 'queued' && agent.holds(waitsFor);
+        }));
+    const wait = { timeoutMs: undefined, signal, atHead };
+    return this.pool.ask({ sessionId, needsSlot, keys, kind, held, priority, ...wait });
   }
 
   /** Attributes a refusal after an abort to the caller, who took the request back. */
@@ -195,8 +203,7 @@ export class Admission {
 
   #assertBelowCap({ request }: ManagedProcess): void {
     if (request.outlivesHost) return;
-    const { pool } = this.#parts.options;
-    const { hardCap } = pool;
+    const { hardCap } = this.pool.size;
     const alive = this.countedByCap;
     if (alive >= hardCap && this.#isCounted(request))
       throw new SupervisorError(
@@ -204,7 +211,7 @@ export class Admission {
         `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
         { data: { alive, hardCap } },
       );
-    const ofKind = hardCapOf(request.kind, pool);
+    const ofKind = capOf(request.kind, this.#parts.options.pool.hardCapPerKind);
     if (ofKind !== undefined) this.#assertBelowCapOfKind(request.kind, ofKind);
   }
 
@@ -224,7 +231,7 @@ export class Admission {
   }
 
   #isCounted({ servesOthers }: CheckedRequest): boolean {
-    return servesOthers !== true || this.#parts.options.pool.hardCapCounts === 'all';
+    return servesOthers !== true || this.pool.size.hardCapCounts === 'all';
   }
 
   #countLive(matches: (request: CheckedRequest) => boolean): number {

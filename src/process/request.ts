@@ -3,6 +3,7 @@ import { NO_NUL, systemText } from '../check.ts';
 import { type Budget, budget } from '../policy/budget.ts';
 import { type OnDuplicate, onDuplicate } from '../policy/conversation-rules.ts';
 import type { Limits, ProcessLimits } from '../policy/limits/limits.ts';
+import { requestKeys } from '../policy/pool-options.ts';
 import { wallClockMs } from '../policy/session.ts';
 import { variablesWhere } from './environment.ts';
 import type { SupervisedProcess } from './handle.ts';
@@ -50,6 +51,7 @@ export const spawnRequest = z.lazy(() =>
     kind: z._default(z.string().check(z.minLength(1), z.maxLength(256)), 'agent'),
     slot: z.optional(z.boolean()),
     priority: z._default(z.number(), 0),
+    keys: z.optional(requestKeys),
     budget: z.optional(budget),
     leftovers: z.optional(z.enum(['terminate', 'keep'])),
     outlivesHost: z._default(z.boolean(), false),
@@ -140,6 +142,8 @@ export interface SpawnRequest extends StdioOptions {
   slot?: boolean | undefined;
   /** Priority in the queue; higher goes first. @default 0 */
   priority?: number | undefined;
+  /** Names under which the pool counts it, such as a provider or a repository; `pool.perKey` bounds them. Default: none. */
+  keys?: readonly string[] | undefined;
   /** Limits that end the process. Default for each: the limit of its kind, or of the supervisor. */
   limits?: Limits | undefined;
   /** Spending above which the start is refused; each part replaces the supervisor's own. */

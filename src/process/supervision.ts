@@ -2,7 +2,7 @@ import type { Registry } from '../containment/registry.ts';
 import type { Budget } from '../policy/budget.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import type { Limiter } from '../policy/limits/limiter.ts';
-import type { HardCaps } from '../policy/pool.ts';
+import type { HardCaps } from '../policy/pool-options.ts';
 import type { Admission } from './admission.ts';
 import type { EnvironmentRules } from './environment.ts';
 import type { ManagedProcess, ProcessContext } from './managed-process.ts';

@@ -7,8 +7,9 @@ import { serialize } from '../os/wait.ts';
 import { Spending } from '../policy/budget.ts';
 import { Conversations } from '../policy/conversations.ts';
 import { Limiter } from '../policy/limits/limiter.ts';
-import { Pool, type Slot } from '../policy/pool.ts';
+import { Pool } from '../policy/pool.ts';
 import { Sessions } from '../policy/session.ts';
+import type { Slot } from '../policy/slot.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
 import { Admission } from '../process/admission.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
@@ -41,6 +42,7 @@ import {
   type HookOptions,
 } from './requests.ts';
 import { Runs } from './runs.ts';
+import { SupervisorPool } from './supervisor-pool.ts';
 import { Sweeper } from './sweeper.ts';
 import { Waiting } from './waiting.ts';
 
@@ -70,6 +72,7 @@ export class SupervisorParts {
   readonly adoptions = serialize();
   readonly runs: Runs;
   readonly waiting: Waiting;
+  readonly pool: SupervisorPool;
   readonly sweeper: Sweeper;
   readonly lifecycle: Lifecycle;
   readonly #supervisor: OpenedSupervisor;
@@ -100,7 +103,9 @@ export class SupervisorParts {
       wasAsked: (id) => this.#wasAsked(id),
       assertUsable: () => this.lifecycle.assertUsable(),
     });
-    this.waiting = new Waiting(this.runs, () => this.#supervision.admission.pool);
+    const pool = () => this.#supervision.admission.pool;
+    this.waiting = new Waiting(this.runs, pool);
+    this.pool = new SupervisorPool(pool, os.clock);
     this.sweeper = this.#makeSweeper();
     this.lifecycle = this.#makeLifecycle();
     this.#supervision = this.#compose();
@@ -130,13 +135,14 @@ export class SupervisorParts {
     }
     const changes = changesBetween(this.#options, next);
     if (changes.length === 0) return;
-    const { sweep, spawnRate } = this.#options;
+    const { sweep, spawnRate, pool } = this.#options;
     // In place: all parts read the new ones from now on.
     Object.assign(this.#options, { spawnRate: undefined }, next);
     const { admission } = this.#supervision;
-    admission.pool.resize(next.pool.concurrency);
-    if (!builtin('node:util').isDeepStrictEqual(spawnRate, next.spawnRate))
-      admission.rate = this.#spawnRate();
+    const { isDeepStrictEqual } = builtin('node:util');
+    // The size that `pool.resize` has set holds until other options are named.
+    if (!isDeepStrictEqual(pool, next.pool)) admission.pool.configure(next.pool);
+    if (!isDeepStrictEqual(spawnRate, next.spawnRate)) admission.rate = this.#spawnRate();
     if (sweep.intervalMs !== next.sweep.intervalMs && this.lifecycle.state === 'running')
       this.sweeper.plan();
     this.warn('OPTIONS_REPLACED', `Options were replaced: ${describeChanges(changes)}.`);
@@ -341,7 +347,7 @@ export class SupervisorParts {
     });
     const admission = new Admission({
       options,
-      pool: new Pool(options.pool.concurrency, this.os.clock),
+      pool: new Pool({ clock: this.os.clock, emit: this.events.emit, options: options.pool }),
       sessions,
       rate: this.#spawnRate(),
       live: this.live,

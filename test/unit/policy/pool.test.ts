@@ -3,7 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
 import { runs } from '../../../kit/property.ts';
 import { SupervisorError, type SupervisorErrorCode } from '../../../src/errors.ts';
-import { Pool, PoolEntry, Slot, type SlotRequest } from '../../../src/policy/pool.ts';
+import { Pool } from '../../../src/policy/pool.ts';
+import { PoolEntry, type SlotRequest } from '../../../src/policy/pool-entry.ts';
+import type { PoolLimits } from '../../../src/policy/pool-options.ts';
+import { Slot } from '../../../src/policy/slot.ts';
 
 const FUZZ = runs(300);
 
@@ -65,8 +68,17 @@ class Rig {
   readonly granted: string[] = [];
   readonly askers: Asker[] = [];
 
-  constructor(concurrency: number) {
-    this.pool = new Pool(concurrency, this.clock);
+  readonly events: string[] = [];
+
+  constructor(concurrency: number, limits: Partial<PoolLimits> = {}) {
+    this.pool = new Pool({
+      clock: this.clock,
+      emit: (event, detail) => this.events.push(`${event} ${JSON.stringify(detail)}`),
+      options: {
+        ...{ concurrency, hardCap: 10, hardCapCounts: 'workers' },
+        ...{ hardCapPerKind: {}, startingPerKind: {}, perKey: {}, ...limits },
+      },
+    });
   }
 
   ask(name: string, wish: Partial<SlotRequest> = {}, onAnswer?: () => void): Asker {
