@@ -26,6 +26,7 @@ export interface SuperviseQueryOptions
     | 'kind'
     | 'slot'
     | 'priority'
+    | 'keys'
     | 'budget'
     | 'limits'
     | 'leftovers'
@@ -58,6 +59,7 @@ const superviseQueryOptions = z.strictObject({
   kind: ofRequest,
   slot: ofRequest,
   priority: ofRequest,
+  keys: ofRequest,
   budget: ofRequest,
   limits: ofRequest,
   leftovers: ofRequest,

@@ -1,5 +1,7 @@
+import type { UsageLimit } from '../claude-code/usage-limit.ts';
 import type { Registry } from '../containment/registry.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
+import type { Clock } from '../os/clock.ts';
 import { type Budget, mergeBudgets, type Spending } from '../policy/budget.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import {
@@ -17,6 +19,11 @@ import type { WaitsFor } from '../reports.ts';
 import { type ManagedProcess, takenBack } from './managed-process.ts';
 import type { CheckedRequest } from './request.ts';
 
+/** The longest window of a plan is a week. */
+const LONGEST_USAGE_LIMIT_MS = 8 * 86_400_000;
+/** Pause for a usage limit of which nobody knows when it resets. */
+const UNKNOWN_USAGE_LIMIT_MS = 300_000;
+
 /** A place in the queue for a slot, or for a conversation. */
 export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
 
@@ -24,6 +31,7 @@ export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
 export type Answer = Slot | Place | SupervisorError;
 
 export interface AdmissionParts {
+  readonly clock: Pick<Clock, 'now'>;
   readonly options: {
     readonly pool: Pick<HardCaps, 'hardCapPerKind'>;
     readonly maxDepth: number;
@@ -104,6 +112,15 @@ export class Admission {
   count(p: ManagedProcess): void {
     this.rate?.count(p.request.sessionId);
   }
+
+  /** Pauses the pool until the usage limit of an agent's account resets. */
+  readonly pauseFor = ({ type, resetsAt = 0 }: UsageLimit): void => {
+    const now = this.#parts.clock.now();
+    // Without a time of its own, or with one that cannot be right.
+    const isSensible = resetsAt > now && resetsAt <= now + LONGEST_USAGE_LIMIT_MS;
+    const until = isSensible ? resetsAt : now + UNKNOWN_USAGE_LIMIT_MS;
+    this.pool.pauseAtLeast(`usage limit${type === undefined ? '' : ` (${type})`}`, until);
+  };
 
   budgetOf({ request }: ManagedProcess): Budget {
     return mergeBudgets(this.#parts.options.budget, request.budget);

@@ -96,6 +96,8 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly defaultEnv?: Readonly<Record<string, string>>;
   /** True for an MCP server or a service: the default hard cap does not count it. */
   readonly servesOthers?: boolean;
+  /** True for a service, which says itself when it is ready. */
+  readonly tellsReady?: boolean;
   /** True if `conversationId` names a new conversation. */
   readonly isNewConversation?: boolean;
   /** The stdout is an agent's: one JSON message a line. */

@@ -18,6 +18,7 @@ import { ManagedProcess } from './managed-process.ts';
 import { waitInQueue } from './queue.ts';
 import { secretValues } from './redaction.ts';
 import type { CheckedRequest } from './request.ts';
+import { watchStart } from './starting.ts';
 import { StderrTail } from './stderr-tail.ts';
 import type { Supervision } from './supervision.ts';
 
@@ -97,12 +98,13 @@ function run(
 ): void {
   const { request, registry } = p;
   if (!request.outlivesHost) {
+    const isAgent = request.output === 'stream-json';
     const learn = (sessionId: string) => s.admission.learnConversation(p, sessionId);
-    p.activity = watchStreams(
-      child,
-      request.limits,
-      request.output === 'stream-json' ? learn : undefined,
-    );
+    p.activity = watchStreams(child, request.limits, {
+      onSessionId: isAgent ? learn : undefined,
+      onUsageLimit: s.options.pool.pauseOnUsageLimit ? s.admission.pauseFor : undefined,
+      onOutput: watchStart(s, p),
+    });
   }
   s.live.set(p.id, p);
   const tail = new StderrTail();

@@ -58,7 +58,7 @@ const SELF_INFLICTED: ReadonlySet<string> = new Set([
 ]);
 
 /** The checked terms of a lease. */
-interface LeaseTerms extends Pick<AcquireOptions, 'unusedMs'> {
+interface LeaseTerms extends Pick<AcquireOptions, 'keys' | 'unusedMs'> {
   readonly sessionId?: string | undefined;
 }
 
@@ -174,19 +174,22 @@ export class SupervisorParts {
 
   lease(
     slot: Slot,
-    { sessionId, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
+    { sessionId, keys, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
   ): SlotLease {
     // What is no object is told as what it is.
-    const ofSession = <T extends object>(fields: T): T =>
-      isObject(fields) ? { sessionId, ...definedOnly(fields) } : fields;
+    const ofLease = <T extends { keys?: unknown }>(fields: T): T => {
+      if (!isObject(fields)) return fields;
+      if (fields.keys !== undefined) throw keysOfLease();
+      return { sessionId, ...definedOnly(fields), ...definedOnly({ keys }) };
+    };
     const lease = new SlotLease({
       slot,
       sessionId,
       supervisor: this.#supervisor,
       clock: this.os.clock,
       unusedMs,
-      spawn: (request, held) => this.spawn(this.check(ofSession(request)), held),
-      hook: (defaults) => this.hook(ofSession(defaults)),
+      spawn: (request, held) => this.spawn(this.check(ofLease(request)), held),
+      hook: (defaults) => this.hook(ofLease(defaults)),
       expired: () =>
         this.warn(
           'LEASE_UNUSED',
@@ -230,7 +233,9 @@ export class SupervisorParts {
       services: this.services,
       warn: this.warn,
       check: (request, subject) => void this.check(request, subject),
-      spawnServer: (request) => this.spawn({ ...this.check(request), servesOthers: true }),
+      spawnServer: (request, tellsReady = false) =>
+        this.spawn({ ...this.check(request), servesOthers: true, tellsReady }),
+      started: (id) => this.live.get(id)?.slot?.started(),
       recovery: () => this.lifecycle.open().recovery(),
       heartbeat: this.lifecycle.registry?.owner.heartbeat,
       live: this.live,
@@ -346,6 +351,7 @@ export class SupervisorParts {
       expired: (id, error) => this.#expire(id, error),
     });
     const admission = new Admission({
+      clock: this.os.clock,
       options,
       pool: new Pool({ clock: this.os.clock, emit: this.events.emit, options: options.pool }),
       sessions,
@@ -383,6 +389,14 @@ export class SupervisorParts {
       registry: () => this.lifecycle.open(),
     };
   }
+}
+
+function keysOfLease(): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    'lease: "keys" must be left out: a lease holds its own from its start. Pass them to acquire({ keys }).',
+    { data: { field: 'keys' } },
+  );
 }
 
 function isObject(value: unknown): boolean {
