@@ -109,8 +109,12 @@ function processRows(process: ProcessHealth, isLast: boolean): Cell[][] {
 
 function cellsOf(process: ProcessHealth, name: string): Cell[] {
   const { pid, kind, sessionId, ageMs, cpuPercent, rssBytes, command, identity } = process;
-  const { outlivesHost } = process;
-  const remarks = [identity === 'alive' ? [] : identity, outlivesHost ? 'outlives its host' : []];
+  const { outlivesHost, keys } = process;
+  const remarks = [
+    identity === 'alive' ? [] : identity,
+    outlivesHost ? 'outlives its host' : [],
+    keys.map(plain),
+  ];
   const what = [plain(command), ...remarks.flat().map((remark) => `(${remark})`)].join(' ');
   const isBad = identity === 'unproven' || identity === 'zombie';
   return [

@@ -68,8 +68,10 @@ function branches(parent: number, all: ProcessHealth['descendants'], root: numbe
   )}</ul>`;
 }
 
-function stateOf({ state, identity, holdsSlot, outlivesHost }: ProcessHealth): HtmlPart {
-  const notes = [holdsSlot === true && 'slot', outlivesHost && 'outlives its host'].filter(Boolean);
+function stateOf({ state, identity, holdsSlot, keys, outlivesHost }: ProcessHealth): HtmlPart {
+  const notes = [holdsSlot === true && 'slot', ...keys, outlivesHost && 'outlives its host'].filter(
+    Boolean,
+  );
   const word = identity === 'alive' ? (state ?? "another host's") : identity;
   return [badge(word), notes.length > 0 && html` <span class="note">${notes.join(', ')}</span>`];
 }

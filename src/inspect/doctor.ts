@@ -20,7 +20,7 @@ import { environmentHealth } from './environment.ts';
 import { poolFigures } from './metrics.ts';
 import { ownersHealth, processesHealth } from './processes.ts';
 import { type PublicText, publicText } from './public-text.ts';
-import type { DoctorReport, HostHealth, Quota, SupervisorHealth } from './report.ts';
+import type { DoctorReport, HostHealth, PoolHealth, Quota, SupervisorHealth } from './report.ts';
 import { servicesHealth } from './services.ts';
 import { sessionsHealth } from './sessions.ts';
 import { stateDirHealth } from './state-dir.ts';
@@ -146,24 +146,48 @@ function supervisorHealth(
   os: Os,
   show: PublicText,
 ): SupervisorHealth {
-  const { options, pool, countedByCap, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
-  const waits = pool.queue.map(({ request, sinceMs }) => ({
-    sessionId: request.sessionId === undefined ? null : show(request.sessionId),
-    priority: request.priority,
-    waitedMs: os.clock.monotonicMs() - sinceMs,
-  }));
+  const { pool, countedByCap, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
   return {
     instance: instance ?? null,
     state,
     pool: {
-      ...poolFigures(snapshot, os.clock),
-      queue: waits,
+      ...poolFigures(snapshot),
+      ...poolDetails(pool, os, show),
       live: countedByCap,
-      hardCap: options.pool.hardCap,
+      hardCap: pool.size.hardCap,
     },
     guardian: { state: guardian?.state ?? 'closed', pid: guardian?.pid ?? null },
     rlimitTag: rlimitTag ? { limit: rlimitTag.limit, reason: rlimitTag.reason ?? null } : null,
     spentUsd,
+  };
+}
+
+/** Who waits for what, why the pool is paused, and who holds which key. */
+function poolDetails(
+  { queue, paused, keys }: SupervisorSnapshot['pool'],
+  os: Os,
+  show: PublicText,
+): Pick<PoolHealth, 'queue' | 'paused' | 'keys'> {
+  const shown = (text: string | undefined) => (text === undefined ? null : show(text));
+  const nowMs = os.clock.monotonicMs();
+  return {
+    paused:
+      paused === undefined
+        ? null
+        : { reason: show(paused.reason), since: paused.since, until: paused.until ?? null },
+    queue: queue.map(({ request, sinceMs, waitsFor }) => ({
+      sessionId: shown(request.sessionId),
+      kind: shown(request.kind),
+      priority: request.priority,
+      keys: (request.keys ?? []).map(show),
+      waitedMs: nowMs - sinceMs,
+      waitsFor: { cause: waitsFor.cause, name: shown(waitsFor.name) },
+    })),
+    keys: Array.from(keys, ({ waitsFor, held, limit }) => ({
+      key: show(waitsFor.name ?? ''),
+      running: held,
+      limit: Number.isFinite(limit) ? limit : null,
+    })),
   };
 }
 

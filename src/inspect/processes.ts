@@ -48,7 +48,7 @@ function processHealth(
   isOwn: boolean,
   { nowMs, usage, sessions, publicText, live: find }: ProcessesContext,
 ): ProcessHealth {
-  const { id, pid, kind, sessionId, command, startedAt, outlivesHost = false } = record;
+  const { id, pid, kind, sessionId, command, keys, startedAt, outlivesHost = false } = record;
   const live = isOwn ? find(id) : undefined;
   const { state, holdsSlot } = live?.describe() ?? {};
   const ageMs = Math.max(0, nowMs - startedAt);
@@ -68,6 +68,7 @@ function processHealth(
     identity,
     state: state ?? null,
     holdsSlot: holdsSlot ?? null,
+    keys: (keys ?? []).map(publicText),
     outlivesHost,
     startedAt,
     ageMs,

@@ -50,7 +50,21 @@ const pool = () =>
     running: count(),
     waiting: count(),
     oldestWaitMs: orNull(amount()),
-    queue: list(z.object({ sessionId: orNull(text()), priority: amount(), waitedMs: amount() })),
+    paused: orNull(z.object({ reason: text(), since: amount(), until: orNull(amount()) })),
+    queue: list(
+      z.object({
+        sessionId: orNull(text()),
+        kind: orNull(text()),
+        priority: amount(),
+        keys: list(text()),
+        waitedMs: amount(),
+        waitsFor: z.object({
+          cause: z.enum(['start', 'pause', 'key', 'starting', 'slot']),
+          name: orNull(text()),
+        }),
+      }),
+    ),
+    keys: list(z.object({ key: text(), running: count(), limit: orNull(count()) })),
     live: count(),
     hardCap: count(),
   });
@@ -92,6 +106,7 @@ const processHealth = () =>
     identity: z.enum(['alive', 'zombie', 'gone', 'recycled', 'unproven', 'elsewhere', 'rebooted']),
     state: orNull(z.enum(['running', 'ending', 'exited'])),
     holdsSlot: orNull(z.boolean()),
+    keys: list(text()),
     outlivesHost: z.boolean(),
     startedAt: amount(),
     ageMs: amount(),

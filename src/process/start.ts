@@ -157,6 +157,7 @@ function recordOf(
     startedAt: os.clock.now(),
     ...(request.outlivesHost ? { outlivesHost: true } : {}),
     ...(tag === undefined ? {} : { tag }),
+    ...(request.keys === undefined ? {} : { keys: request.keys }),
   };
 }
 

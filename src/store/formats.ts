@@ -31,6 +31,10 @@ const recordSchema = z.lazy(() =>
     outlivesHost: z.optional(z.boolean()),
     /** The resource limit that it bears, as all that it starts (tree/rlimit-tag.ts). */
     tag: z.optional(z.string().check(z.regex(/^\d{19}$/))),
+    /** The keys under which its host's pool counts it. */
+    keys: z.optional(
+      z.readonly(z.array(z.string().check(z.maxLength(256))).check(z.maxLength(16))),
+    ),
   }),
 );
 
