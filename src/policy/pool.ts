@@ -1,4 +1,4 @@
-import type { SupervisorError } from '../errors.ts';
+import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
 import type { PoolPause } from '../reports.ts';
@@ -126,16 +126,11 @@ export class Pool {
   ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
     const gates = this.#gatesOf(request);
     if (request.held !== undefined && gates.length === 0) return request.held;
-    if (request.signal?.aborted) return aborted(request.signal);
     for (const gate of gates) gate.use();
-    const closed = this.#closedTo(gates);
-    if (closed === undefined) return this.#slotOf(request, gates);
-    const refusal = this.#refusal(request);
-    if (refusal !== undefined) {
-      for (const gate of gates) gate.disuse();
-      return refusal;
-    }
-    return this.#enqueue(request, gates, closed);
+    const answer = this.#answer(request, gates);
+    if (answer instanceof SupervisorError) for (const gate of gates) gate.disuse();
+    // What it told its asker may have brought an answer already.
+    return (answer instanceof PoolEntry && answer.answer) || answer;
   }
 
   /** Refuses every request in the queue that `matches`. */
@@ -155,6 +150,16 @@ export class Pool {
       gates.push(this.#starting.of(kind));
     if (held === undefined && needsSlot) gates.push(this.#slots);
     return gates;
+  }
+
+  #answer(
+    request: SlotRequest,
+    gates: readonly Gate<PoolEntry>[],
+  ): Slot | PoolEntry | SupervisorError {
+    if (request.signal?.aborted) return aborted(request.signal);
+    const closed = this.#closedTo(gates);
+    if (closed === undefined) return this.#slotOf(request, gates);
+    return this.#refusal(request) ?? this.#enqueue(request, gates, closed);
   }
 
   /** Passes the gates unless somebody waits who may go first; else returns the one to wait for. */
@@ -177,7 +182,7 @@ export class Pool {
     request: SlotRequest,
     gates: readonly Gate<PoolEntry>[],
     closed: Gate<PoolEntry>,
-  ): PoolEntry | Slot | SupervisorError {
+  ): PoolEntry {
     const entry = new PoolEntry(request, {
       gates,
       number: ++this.#arrivals,
@@ -188,7 +193,7 @@ export class Pool {
     entry.waitAt(closed);
     if (closed.isOpen) this.#wake(closed);
     else if (this.ready) closed.line.first?.tellHead();
-    return entry.answer ?? entry;
+    return entry;
   }
 
   /** An entry has left its line, without a grant. */
