@@ -16,6 +16,7 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   short: () => import('./rows/short.ts'),
   journal: () => import('./rows/journal.ts'),
   slot: () => import('./rows/slot.ts'),
+  keys: () => import('./rows/keys.ts'),
   end: () => import('./rows/end.ts'),
   death: () => import('./rows/death.ts'),
   guardian: () => import('./rows/guardian.ts'),

@@ -44,9 +44,13 @@ export class Gate<T extends Place = Place> {
 
 /** Passes all gates, or none; returns the first closed one. */
 export function enterAll<T extends Place>(gates: readonly Gate<T>[]): Gate<T> | undefined {
-  for (const [at, gate] of gates.entries()) {
-    if (gate.enter()) continue;
-    for (const passed of gates.slice(0, at)) passed.leave();
+  let passed = 0;
+  for (const gate of gates) {
+    if (gate.enter()) {
+      passed += 1;
+      continue;
+    }
+    for (const one of gates.slice(0, passed)) one.leave();
     return gate;
   }
   return undefined;

@@ -29,15 +29,14 @@ export class Line<T extends Place> {
   }
 
   remove(one: T): void {
-    const at = this.#placeOf(one);
-    if (this.#places[at] !== one) return;
-    if (at !== this.#front) {
-      this.#places.splice(at, 1);
+    if (this.first === one) {
+      this.#places[this.#front] = undefined;
+      this.#front += 1;
+      this.#compact();
       return;
     }
-    this.#places[at] = undefined;
-    this.#front += 1;
-    this.#compact();
+    const at = this.#placeOf(one);
+    if (this.#places[at] === one) this.#places.splice(at, 1);
   }
 
   #compact(): void {

@@ -27,13 +27,11 @@ export interface SlotRequest {
   readonly atHead?: ((waitsFor: WaitsFor) => void) | undefined;
 }
 
-interface EntryParts {
-  /** All that it has to pass. */
-  readonly gates: readonly Gate<PoolEntry>[];
-  readonly number: number;
+/** The queue of a pool, as its entries see it. */
+interface Queue {
   readonly clock: Clock;
-  /** It has left the queue without a grant. */
-  left(): void;
+  /** An entry has left without a grant. */
+  left(entry: PoolEntry): void;
 }
 
 /** A request in the queue of a pool. It holds nothing, and waits in the line of one gate. */
@@ -41,31 +39,40 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
   readonly request: SlotRequest;
   readonly priority: number;
   readonly number: number;
+  /** All that it has to pass. */
+  readonly gates: readonly Gate<PoolEntry>[];
   /** Its start on the monotonic clock. */
   readonly sinceMs: number;
-  readonly #parts: EntryParts;
+  readonly #queue: Queue;
   #gate: Gate<PoolEntry> | undefined;
   #toldBy: Gate<PoolEntry> | undefined;
   #isOver = false;
   #cancelTimer: (() => void) | undefined;
+  #onAbort: (() => void) | undefined;
 
-  constructor(request: SlotRequest, parts: EntryParts) {
+  constructor(
+    request: SlotRequest,
+    gates: readonly Gate<PoolEntry>[],
+    number: number,
+    queue: Queue,
+  ) {
     super();
     const { signal, timeoutMs } = request;
+    const { clock } = queue;
     this.request = request;
     this.priority = request.priority;
-    this.number = parts.number;
-    this.sinceMs = parts.clock.monotonicMs();
-    this.#parts = parts;
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.number = number;
+    this.gates = gates;
+    this.sinceMs = clock.monotonicMs();
+    this.#queue = queue;
+    if (signal !== undefined) {
+      this.#onAbort = () => this.refuse(aborted(signal));
+      signal.addEventListener('abort', this.#onAbort, { once: true });
+    }
     if (timeoutMs !== undefined) {
       const timeOut = () => this.refuse(timedOut(timeoutMs, this.waitsFor));
-      this.#cancelTimer = parts.clock.running.after(timeoutMs, timeOut, { keepAlive: true });
+      this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
     }
-  }
-
-  get gates(): readonly Gate<PoolEntry>[] {
-    return this.#parts.gates;
   }
 
   /** The gate in whose line it waits. */
@@ -84,9 +91,9 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
   }
 
   /** Leaves the queue with what it waited for. */
-  grant(slot: () => Slot): void {
+  grant(slot: Slot): void {
     this.#forget();
-    this.settle(slot());
+    this.settle(slot);
   }
 
   /** Leaves the queue with `error`; does nothing if it has left already. */
@@ -104,12 +111,10 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
     this.request.atHead?.(this.waitsFor);
   }
 
-  readonly #onAbort = (): void => this.refuse(aborted(this.request.signal));
-
   #quit(): boolean {
     if (this.#isOver) return false;
     this.#forget();
-    this.#parts.left();
+    this.#queue.left(this);
     return true;
   }
 
@@ -117,6 +122,6 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
     this.#isOver = true;
     this.gate.line.remove(this);
     this.#cancelTimer?.();
-    this.request.signal?.removeEventListener('abort', this.#onAbort);
+    if (this.#onAbort) this.request.signal?.removeEventListener('abort', this.#onAbort);
   }
 }

@@ -25,9 +25,12 @@ export class Pool {
   readonly #open = new Gate<PoolEntry>('start', Number.POSITIVE_INFINITY);
   readonly #unpaused = new Gate<PoolEntry>('pause', Number.POSITIVE_INFINITY);
   readonly #slots: Gate<PoolEntry>;
+  /** What most requests have to pass. */
+  readonly #usual: readonly Gate<PoolEntry>[];
   readonly #keys = new Gates<PoolEntry>('key', (key) => this.#limitOfKey(key));
   readonly #starting = new Gates<PoolEntry>('starting', (kind) => this.#limitOfStarts(kind));
   readonly #pause: Pause;
+  readonly #queue: ConstructorParameters<typeof PoolEntry>[3];
   /** In order of arrival. */
   readonly #waiting = new Set<PoolEntry>();
   /** The gates that may have opened, and those whose line has another head. */
@@ -40,6 +43,8 @@ export class Pool {
     this.#context = context;
     this.#limits = context.options;
     this.#slots = new Gate('slot', context.options.concurrency);
+    this.#usual = [this.#open, this.#unpaused, this.#slots];
+    this.#queue = { clock: context.clock, left: (entry) => this.#left(entry) };
     this.#pause = new Pause(context.clock, (pause) => this.#resumed(pause));
   }
 
@@ -140,14 +145,15 @@ export class Pool {
 
   /** All that a request has to pass; the last one is asked last. */
   #gatesOf({ needsSlot, keys, kind, held }: SlotRequest): readonly Gate<PoolEntry>[] {
+    const isBounded = kind !== undefined && capOf(kind, this.#limits.startingPerKind) !== undefined;
+    if (!isBounded && needsSlot && !keys?.length && held === undefined) return this.#usual;
     const gates: Gate<PoolEntry>[] = [];
     if (held === undefined) {
       gates.push(this.#open);
       if (needsSlot) gates.push(this.#unpaused);
       if (keys !== undefined) for (const key of new Set(keys)) gates.push(this.#keys.of(key));
     }
-    if (kind !== undefined && capOf(kind, this.#limits.startingPerKind) !== undefined)
-      gates.push(this.#starting.of(kind));
+    if (isBounded) gates.push(this.#starting.of(kind));
     if (held === undefined && needsSlot) gates.push(this.#slots);
     return gates;
   }
@@ -183,12 +189,7 @@ export class Pool {
     gates: readonly Gate<PoolEntry>[],
     closed: Gate<PoolEntry>,
   ): PoolEntry {
-    const entry = new PoolEntry(request, {
-      gates,
-      number: ++this.#arrivals,
-      clock: this.#context.clock,
-      left: () => this.#left(entry),
-    });
+    const entry = new PoolEntry(request, gates, ++this.#arrivals, this.#queue);
     this.#waiting.add(entry);
     entry.waitAt(closed);
     if (closed.isOpen) this.#wake(closed);
@@ -242,9 +243,9 @@ export class Pool {
   #handOut(): void {
     for (let entry = this.#next(); entry !== undefined; entry = this.#next()) this.#proceed(entry);
     this.#isHandingOut = false;
-    const looked = [...this.#looked];
+    if (this.ready)
+      for (const { line, isOpen } of this.#looked) if (!isOpen) line.first?.tellHead();
     this.#looked.clear();
-    if (this.ready) for (const { line, isOpen } of looked) if (!isOpen) line.first?.tellHead();
   }
 
   /** The first of all in the lines of gates that have opened. */
@@ -265,7 +266,7 @@ export class Pool {
     const closed = enterAll(entry.gates);
     if (closed === undefined) {
       this.#waiting.delete(entry);
-      entry.grant(() => this.#slotOf(entry.request, entry.gates));
+      entry.grant(this.#slotOf(entry.request, entry.gates));
       return;
     }
     this.#looked.add(closed);
