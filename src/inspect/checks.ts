@@ -290,7 +290,7 @@ function some(names: readonly string[], one: string, many: string): string {
   return `${names.length} ${names.length === 1 ? one : many} (${named}${more})`;
 }
 
-/** What the oldest request waits for, as the end of a clause. */
+/** Names the bound for which the oldest request waits, as the end of a clause. */
 function oldestWaitsFor({ queue }: PoolHealth): string {
   const [oldest] = queue.toSorted((a, b) => b.waitedMs - a.waitedMs);
   return oldest === undefined ? '' : `, for ${waitText(oldest.waitsFor)}`;

@@ -162,7 +162,7 @@ function supervisorHealth(
   };
 }
 
-/** Who waits for what, why the pool is paused, and who holds which key. */
+/** Describes the waiting requests, the pause and the keys. */
 function poolDetails(
   { queue, paused, keys }: SupervisorSnapshot['pool'],
   os: Os,

@@ -1,10 +1,10 @@
 import type { SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
 import type { WaitsFor } from '../reports.ts';
-import type { Gate } from './gate.ts';
 import type { Place } from './line.ts';
 import { aborted, timedOut } from './pool-refusals.ts';
 import { QueueEntry } from './queue-entry.ts';
+import type { Semaphore } from './semaphore.ts';
 import type { Slot } from './slot.ts';
 
 /** A request for a slot, for keys, or for both. */
@@ -23,7 +23,7 @@ export interface SlotRequest {
   /** `undefined` waits forever. */
   readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal | undefined;
-  /** Called when the request is the next that a closed gate will let through: once for each gate. */
+  /** Called when the request is the first in the line of a full semaphore: once for each. */
   readonly atHead?: ((waitsFor: WaitsFor) => void) | undefined;
 }
 
@@ -34,25 +34,25 @@ interface Queue {
   left(entry: PoolEntry): void;
 }
 
-/** A request in the queue of a pool. It holds nothing, and waits in the line of one gate. */
+/** A request in the queue of a pool. It holds nothing, and waits in the line of one semaphore. */
 export class PoolEntry extends QueueEntry<Slot> implements Place {
   readonly request: SlotRequest;
   readonly priority: number;
   readonly number: number;
-  /** All that it has to pass. */
-  readonly gates: readonly Gate<PoolEntry>[];
+  /** All that it needs. */
+  readonly semaphores: readonly Semaphore<PoolEntry>[];
   /** Its start on the monotonic clock. */
   readonly sinceMs: number;
   readonly #queue: Queue;
-  #gate: Gate<PoolEntry> | undefined;
-  #toldBy: Gate<PoolEntry> | undefined;
+  #semaphore: Semaphore<PoolEntry> | undefined;
+  #toldBy: Semaphore<PoolEntry> | undefined;
   #isOver = false;
   #cancelTimer: (() => void) | undefined;
   #onAbort: (() => void) | undefined;
 
   constructor(
     request: SlotRequest,
-    gates: readonly Gate<PoolEntry>[],
+    semaphores: readonly Semaphore<PoolEntry>[],
     number: number,
     queue: Queue,
   ) {
@@ -62,7 +62,7 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
     this.request = request;
     this.priority = request.priority;
     this.number = number;
-    this.gates = gates;
+    this.semaphores = semaphores;
     this.sinceMs = clock.monotonicMs();
     this.#queue = queue;
     if (signal !== undefined) {
@@ -75,19 +75,19 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
     }
   }
 
-  /** The gate in whose line it waits. */
-  get gate(): Gate<PoolEntry> {
-    return this.#gate as Gate<PoolEntry>;
+  /** The semaphore in whose line it waits. */
+  get semaphore(): Semaphore<PoolEntry> {
+    return this.#semaphore as Semaphore<PoolEntry>;
   }
 
   get waitsFor(): WaitsFor {
-    return this.gate.waitsFor;
+    return this.semaphore.waitsFor;
   }
 
-  waitAt(gate: Gate<PoolEntry>): void {
-    this.#gate?.line.remove(this);
-    this.#gate = gate;
-    gate.line.add(this);
+  waitAt(semaphore: Semaphore<PoolEntry>): void {
+    this.#semaphore?.line.remove(this);
+    this.#semaphore = semaphore;
+    semaphore.line.add(this);
   }
 
   /** Leaves the queue with what it waited for. */
@@ -106,8 +106,8 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
   }
 
   tellHead(): void {
-    if (this.#toldBy === this.#gate) return;
-    this.#toldBy = this.#gate;
+    if (this.#toldBy === this.#semaphore) return;
+    this.#toldBy = this.#semaphore;
     this.request.atHead?.(this.waitsFor);
   }
 
@@ -120,7 +120,7 @@ export class PoolEntry extends QueueEntry<Slot> implements Place {
 
   #forget(): void {
     this.#isOver = true;
-    this.gate.line.remove(this);
+    this.semaphore.line.remove(this);
     this.#cancelTimer?.();
     if (this.#onAbort) this.request.signal?.removeEventListener('abort', this.#onAbort);
   }

@@ -2,12 +2,12 @@ import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
 import type { PoolPause } from '../reports.ts';
-import { enterAll, Gate, Gates } from './gate.ts';
 import { isBefore } from './line.ts';
 import { Pause } from './pause.ts';
 import { PoolEntry, type SlotRequest } from './pool-entry.ts';
 import { capOf, capOfKey, type PoolLimits } from './pool-options.ts';
 import { aborted, queueFull } from './pool-refusals.ts';
+import { acquireAll, Semaphore, Semaphores } from './semaphore.ts';
 import { Slot } from './slot.ts';
 
 export type PoolSize = Pick<PoolLimits, 'concurrency' | 'hardCap' | 'hardCapCounts'>;
@@ -22,27 +22,27 @@ export interface PoolContext {
 export class Pool {
   readonly #context: PoolContext;
   #limits: PoolLimits;
-  readonly #open = new Gate<PoolEntry>('start', Number.POSITIVE_INFINITY);
-  readonly #unpaused = new Gate<PoolEntry>('pause', Number.POSITIVE_INFINITY);
-  readonly #slots: Gate<PoolEntry>;
-  /** What most requests have to pass. */
-  readonly #usual: readonly Gate<PoolEntry>[];
-  readonly #keys = new Gates<PoolEntry>('key', (key) => this.#limitOfKey(key));
-  readonly #starting = new Gates<PoolEntry>('starting', (kind) => this.#limitOfStarts(kind));
+  readonly #open = new Semaphore<PoolEntry>('start', Number.POSITIVE_INFINITY);
+  readonly #unpaused = new Semaphore<PoolEntry>('pause', Number.POSITIVE_INFINITY);
+  readonly #slots: Semaphore<PoolEntry>;
+  /** All that most requests need. */
+  readonly #usual: readonly Semaphore<PoolEntry>[];
+  readonly #keys = new Semaphores<PoolEntry>('key', (key) => this.#limitOfKey(key));
+  readonly #starting = new Semaphores<PoolEntry>('starting', (kind) => this.#limitOfStarts(kind));
   readonly #pause: Pause;
   readonly #queue: ConstructorParameters<typeof PoolEntry>[3];
   /** In order of arrival. */
   readonly #waiting = new Set<PoolEntry>();
-  /** The gates that may have opened, and those whose line has another head. */
-  readonly #woken = new Set<Gate<PoolEntry>>();
-  readonly #looked = new Set<Gate<PoolEntry>>();
+  /** The semaphores that may have room now, and those whose line has another head. */
+  readonly #woken = new Set<Semaphore<PoolEntry>>();
+  readonly #looked = new Set<Semaphore<PoolEntry>>();
   #isHandingOut = false;
   #arrivals = 0;
 
   constructor(context: PoolContext) {
     this.#context = context;
     this.#limits = context.options;
-    this.#slots = new Gate('slot', context.options.concurrency);
+    this.#slots = new Semaphore('slot', context.options.concurrency);
     this.#usual = [this.#open, this.#unpaused, this.#slots];
     this.#queue = { clock: context.clock, left: (entry) => this.#left(entry) };
     this.#pause = new Pause(context.clock, (pause) => this.#resumed(pause));
@@ -77,7 +77,7 @@ export class Pool {
   }
 
   /** The keys that somebody holds or waits for. */
-  get keys(): Iterable<Gate<PoolEntry>> {
+  get keys(): Iterable<Semaphore<PoolEntry>> {
     return this.#keys;
   }
 
@@ -87,7 +87,7 @@ export class Pool {
 
   /** A pool that is not ready grants nothing. */
   get ready(): boolean {
-    return this.#open.isOpen;
+    return this.#open.hasRoom;
   }
 
   set ready(ready: boolean) {
@@ -106,7 +106,7 @@ export class Pool {
     this.#slots.limit = limits.concurrency;
     this.#keys.setLimits((key) => this.#limitOfKey(key));
     this.#starting.setLimits((kind) => this.#limitOfStarts(kind));
-    for (const gate of [this.#slots, ...this.#keys, ...this.#starting]) this.#wake(gate);
+    for (const semaphore of [this.#slots, ...this.#keys, ...this.#starting]) this.#wake(semaphore);
   }
 
   /** Grants no more slots, until then or until `resume`. */
@@ -129,12 +129,12 @@ export class Pool {
 
   /** Asks for all that a request needs. Returns it, a place in the queue, or a refusal. */
   ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
-    const gates = this.#gatesOf(request);
-    if (request.held !== undefined && gates.length === 0) return request.held;
-    for (const gate of gates) gate.use();
-    const answer = this.#answer(request, gates);
-    if (answer instanceof SupervisorError) for (const gate of gates) gate.disuse();
-    // What it told its asker may have brought an answer already.
+    const semaphores = this.#semaphoresOf(request);
+    if (request.held !== undefined && semaphores.length === 0) return request.held;
+    for (const semaphore of semaphores) semaphore.use();
+    const answer = this.#answer(request, semaphores);
+    if (answer instanceof SupervisorError) for (const semaphore of semaphores) semaphore.disuse();
+    // Its own `atHead` may have brought an answer already.
     return (answer instanceof PoolEntry && answer.answer) || answer;
   }
 
@@ -143,35 +143,36 @@ export class Pool {
     for (const entry of [...this.#waiting]) if (matches(entry.request)) entry.refuse(error());
   }
 
-  /** All that a request has to pass; the last one is asked last. */
-  #gatesOf({ needsSlot, keys, kind, held }: SlotRequest): readonly Gate<PoolEntry>[] {
+  /** All that a request needs; the last one is asked last. */
+  #semaphoresOf({ needsSlot, keys, kind, held }: SlotRequest): readonly Semaphore<PoolEntry>[] {
     const isBounded = kind !== undefined && capOf(kind, this.#limits.startingPerKind) !== undefined;
     if (!isBounded && needsSlot && !keys?.length && held === undefined) return this.#usual;
-    const gates: Gate<PoolEntry>[] = [];
+    const semaphores: Semaphore<PoolEntry>[] = [];
     if (held === undefined) {
-      gates.push(this.#open);
-      if (needsSlot) gates.push(this.#unpaused);
-      if (keys !== undefined) for (const key of new Set(keys)) gates.push(this.#keys.of(key));
+      semaphores.push(this.#open);
+      if (needsSlot) semaphores.push(this.#unpaused);
+      if (keys !== undefined) for (const key of new Set(keys)) semaphores.push(this.#keys.of(key));
     }
-    if (isBounded) gates.push(this.#starting.of(kind));
-    if (held === undefined && needsSlot) gates.push(this.#slots);
-    return gates;
+    if (isBounded) semaphores.push(this.#starting.of(kind));
+    if (held === undefined && needsSlot) semaphores.push(this.#slots);
+    return semaphores;
   }
 
   #answer(
     request: SlotRequest,
-    gates: readonly Gate<PoolEntry>[],
+    semaphores: readonly Semaphore<PoolEntry>[],
   ): Slot | PoolEntry | SupervisorError {
     if (request.signal?.aborted) return aborted(request.signal);
-    const closed = this.#closedTo(gates);
-    if (closed === undefined) return this.#slotOf(request, gates);
-    return this.#refusal(request) ?? this.#enqueue(request, gates, closed);
+    const full = this.#fullOf(semaphores);
+    if (full === undefined) return this.#slotOf(request, semaphores);
+    return this.#refusal(request) ?? this.#enqueue(request, semaphores, full);
   }
 
-  /** Passes the gates unless somebody waits who may go first; else returns the one to wait for. */
-  #closedTo(gates: readonly Gate<PoolEntry>[]): Gate<PoolEntry> | undefined {
-    if (this.#woken.size === 0 && gates.every(({ line }) => line.isEmpty)) return enterAll(gates);
-    return gates.find(({ isOpen }) => !isOpen) ?? gates.at(-1);
+  /** Acquires them unless somebody waits who may go first; else returns the one to wait for. */
+  #fullOf(semaphores: readonly Semaphore<PoolEntry>[]): Semaphore<PoolEntry> | undefined {
+    if (this.#woken.size === 0 && semaphores.every(({ line }) => line.isEmpty))
+      return acquireAll(semaphores);
+    return semaphores.find(({ hasRoom }) => !hasRoom) ?? semaphores.at(-1);
   }
 
   #refusal({ needsSlot }: SlotRequest): SupervisorError | undefined {
@@ -186,29 +187,30 @@ export class Pool {
 
   #enqueue(
     request: SlotRequest,
-    gates: readonly Gate<PoolEntry>[],
-    closed: Gate<PoolEntry>,
+    semaphores: readonly Semaphore<PoolEntry>[],
+    full: Semaphore<PoolEntry>,
   ): PoolEntry {
-    const entry = new PoolEntry(request, gates, ++this.#arrivals, this.#queue);
+    const entry = new PoolEntry(request, semaphores, ++this.#arrivals, this.#queue);
     this.#waiting.add(entry);
-    entry.waitAt(closed);
-    if (closed.isOpen) this.#wake(closed);
-    else if (this.ready) closed.line.first?.tellHead();
+    entry.waitAt(full);
+    if (full.hasRoom) this.#wake(full);
+    else if (this.ready) full.line.first?.tellHead();
     return entry;
   }
 
   /** An entry has left its line, without a grant. */
   #left(entry: PoolEntry): void {
     this.#waiting.delete(entry);
-    for (const gate of entry.gates) gate.disuse();
+    for (const semaphore of entry.semaphores) semaphore.disuse();
     // Another one may be at the head now.
-    this.#wake(entry.gate);
+    this.#wake(entry.semaphore);
   }
 
-  #slotOf({ held }: SlotRequest, gates: readonly Gate<PoolEntry>[]): Slot {
-    const starting = gates.find(({ waitsFor }) => waitsFor.cause === 'starting');
-    if (starting === undefined && held === undefined) return new Slot(() => this.#leave(gates));
-    const others = gates.filter((gate) => gate !== starting);
+  #slotOf({ held }: SlotRequest, semaphores: readonly Semaphore<PoolEntry>[]): Slot {
+    const starting = semaphores.find(({ waitsFor }) => waitsFor.cause === 'starting');
+    if (starting === undefined && held === undefined)
+      return new Slot(() => this.#leave(semaphores));
+    const others = semaphores.filter((semaphore) => semaphore !== starting);
     const release = (): void => {
       this.#leave(others);
       held?.release();
@@ -216,11 +218,11 @@ export class Pool {
     return new Slot(release, starting && (() => this.#leave([starting])));
   }
 
-  #leave(gates: readonly Gate<PoolEntry>[]): void {
-    for (const gate of gates) gate.leave();
-    for (const gate of gates) {
-      this.#wake(gate);
-      gate.disuse();
+  #leave(semaphores: readonly Semaphore<PoolEntry>[]): void {
+    for (const semaphore of semaphores) semaphore.release();
+    for (const semaphore of semaphores) {
+      this.#wake(semaphore);
+      semaphore.disuse();
     }
   }
 
@@ -231,10 +233,10 @@ export class Pool {
     this.#context.emit('pool-resumed', { reason, pausedMs });
   }
 
-  /** Looks at the line of a gate, in a microtask: all that is released in one tick counts together. */
-  #wake(gate: Gate<PoolEntry>): void {
-    if (gate.line.isEmpty) return;
-    this.#woken.add(gate);
+  /** Looks at the line of a semaphore, in a microtask: all that is released in one tick counts together. */
+  #wake(semaphore: Semaphore<PoolEntry>): void {
+    if (semaphore.line.isEmpty) return;
+    this.#woken.add(semaphore);
     if (this.#isHandingOut) return;
     this.#isHandingOut = true;
     queueMicrotask(() => this.#handOut());
@@ -244,33 +246,33 @@ export class Pool {
     for (let entry = this.#next(); entry !== undefined; entry = this.#next()) this.#proceed(entry);
     this.#isHandingOut = false;
     if (this.ready)
-      for (const { line, isOpen } of this.#looked) if (!isOpen) line.first?.tellHead();
+      for (const { line, hasRoom } of this.#looked) if (!hasRoom) line.first?.tellHead();
     this.#looked.clear();
   }
 
-  /** The first of all in the lines of gates that have opened. */
+  /** The first of all in the lines of semaphores that have room. */
   #next(): PoolEntry | undefined {
     let best: PoolEntry | undefined;
-    for (const gate of this.#woken) {
-      const first = gate.isOpen ? gate.line.first : undefined;
+    for (const semaphore of this.#woken) {
+      const first = semaphore.hasRoom ? semaphore.line.first : undefined;
       if (first === undefined) {
-        this.#woken.delete(gate);
-        this.#looked.add(gate);
+        this.#woken.delete(semaphore);
+        this.#looked.add(semaphore);
       } else if (best === undefined || isBefore(first, best)) best = first;
     }
     return best;
   }
 
-  /** Grants a request all that it needs, or lets it wait for the gate that is closed. */
+  /** Grants a request all that it needs, or lets it wait for the one that is full. */
   #proceed(entry: PoolEntry): void {
-    const closed = enterAll(entry.gates);
-    if (closed === undefined) {
+    const full = acquireAll(entry.semaphores);
+    if (full === undefined) {
       this.#waiting.delete(entry);
-      entry.grant(this.#slotOf(entry.request, entry.gates));
+      entry.grant(this.#slotOf(entry.request, entry.semaphores));
       return;
     }
-    this.#looked.add(closed);
-    entry.waitAt(closed);
+    this.#looked.add(full);
+    entry.waitAt(full);
   }
 
   #limitOfKey(key: string): number {

@@ -76,7 +76,7 @@ export interface SupervisorOptions {
         hardCapPerKind?: Readonly<Record<string, number>> | undefined;
         /** Live processes that name a key: `{ anthropic: 4, 'repo:*': 1 }`. A `*` at the end is for each key with that beginning, by itself. Default: no bound. */
         perKey?: Readonly<Record<string, number>> | undefined;
-        /** Processes of each kind that may be starting at once, from the launch to the first output; `'*'` is for each kind that is not named. Default: no bound. */
+        /** Processes of each kind that may be starting at once; `'*'` is for each kind that is not named. A process is starting from its launch to its first output. Default: no bound. */
         startingPerKind?: Readonly<Record<string, number>> | undefined;
         /** Requests that may wait for a slot; one more is refused with `QUEUE_FULL`. Default: any number. */
         maxWaiting?: number | undefined;

@@ -70,6 +70,9 @@ describe('the main entry', () => {
       'OnDuplicate',
       'Orphan',
       'OutputTarget',
+      'PoolKey',
+      'PoolPause',
+      'PoolRequest',
       'ProcessInfo',
       'ProcessInspection',
       'ProcessName',
@@ -98,11 +101,14 @@ describe('the main entry', () => {
       'SupervisorEvent',
       'SupervisorEvents',
       'SupervisorOptions',
+      'SupervisorPool',
       'SupervisorState',
       'Survivor',
       'SweepReport',
       'TerminateOptions',
       'Unproven',
+      'WaitCause',
+      'WaitsFor',
     ]);
   });
 
@@ -111,6 +117,7 @@ describe('the main entry', () => {
       'INVALID_OPTIONS',
       'STOPPING',
       'POOL_TIMEOUT',
+      'QUEUE_FULL',
       'ABORTED',
       'HARD_CAP',
       'SESSION_EXPIRED',
@@ -156,6 +163,7 @@ describe('the main entry', () => {
       'internals',
       'list',
       'on',
+      'pool',
       'reapSession',
       'run',
       'session',
@@ -223,7 +231,7 @@ describe('agent-supervisor/testing', () => {
     expect(Object.keys(testing).sort()).toEqual([
       ...['FakeClock', 'LeakError', 'askPermission', 'complain', 'crash', 'createTestSupervisor'],
       ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'fakeProgram', 'hang', 'killHost'],
-      ...['matchers', 'misbehave', 'result', 'say', 'send', 'useTool'],
+      ...['matchers', 'misbehave', 'reachUsageLimit', 'result', 'say', 'send', 'useTool'],
     ]);
   });
 
@@ -255,6 +263,9 @@ describe('the defaults', () => {
         hardCapCounts: 'workers',
         hardCapPerKind: {},
         waitTimeoutMs: 60_000,
+        perKey: {},
+        startingPerKind: {},
+        pauseOnUsageLimit: false,
       },
       ladder: { stdinEofMs: 2000, termMs: 5000, killMs: 1000 },
       environment: {},

@@ -13,7 +13,7 @@ import {
   type SupervisedProcess,
   type WaitCause,
 } from '../../../src/index.ts';
-import { Gate } from '../../../src/policy/gate.ts';
+import { Semaphore } from '../../../src/policy/semaphore.ts';
 
 const SLOTS = 2;
 const CONVERSATIONS = 2;
@@ -514,15 +514,15 @@ async function play(commands: readonly Command[], strict = false): Promise<void>
   await model.finish();
 }
 
-function enterAnyway(this: Gate): boolean {
-  if (!this.isOpen && this.waitsFor.cause !== 'key') return false;
+function acquireAnyway(this: Semaphore): boolean {
+  if (!this.hasRoom && this.waitsFor.cause !== 'key') return false;
   this.held += 1;
   return true;
 }
 
-function stayNowAndThen() {
+function keepNowAndThen() {
   let count = 0;
-  return function (this: Gate): void {
+  return function (this: Semaphore): void {
     if (this.waitsFor.cause !== 'slot' || ++count % 10 > 0) this.held -= 1;
   };
 }
@@ -548,10 +548,10 @@ describe('slots, keys, sessions, conversations, leases, limits and budgets', () 
   });
 
   it.each([
-    ['lets one more hold a key', 'enter', enterAnyway],
-    ['loses a slot now and then', 'leave', stayNowAndThen()],
+    ['lets one more hold a key', 'tryAcquire', acquireAnyway],
+    ['loses a slot now and then', 'release', keepNowAndThen()],
   ] as const)('negative control: the model notices a pool that %s', async (_, method, broken) => {
-    using _spy = vi.spyOn(Gate.prototype, method).mockImplementation(broken as never);
+    using _spy = vi.spyOn(Semaphore.prototype, method).mockImplementation(broken as never);
     const held = fc.check(
       fc.asyncProperty(fc.array(command, { minLength: 20, maxLength: 40 }), (all) => play(all)),
       { numRuns: 400, endOnFailure: true },

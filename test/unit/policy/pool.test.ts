@@ -412,14 +412,14 @@ describe('Pool', () => {
     const waits = new Map<PoolEntry, number>();
     using _spy = vi.spyOn(PoolEntry.prototype, 'waitAt').mockImplementation(function (
       this: PoolEntry,
-      gate,
+      semaphore,
     ) {
       const count = waits.get(this) ?? 0;
       waits.set(this, count + 1);
-      if (count > 0) this.gate.line.remove(this);
+      if (count > 0) this.semaphore.line.remove(this);
       if (count === earlierWaits)
         Object.assign(this, { number: places < 0 ? places - this.number : places + this.number });
-      waitAt.call(this, gate);
+      waitAt.call(this, semaphore);
     });
     expect(await fc.check(promises(), { numRuns: 3000, endOnFailure: true })).toMatchObject({
       failed: true,
@@ -431,7 +431,7 @@ describe('Pool', () => {
 const LIMITS = { perKey: { a: 1, '*': 2 }, startingPerKind: { slow: 1 } };
 const KEY_LIMITS: Readonly<Record<string, number>> = { a: 1, b: 2, c: 2 };
 
-/** What is held by the book of the test, which knows nothing of gates. */
+/** What is held by the book of the test, which knows nothing of semaphores. */
 class Book {
   readonly #holders = new Map<Asker, { starting: boolean }>();
   concurrency: number;
