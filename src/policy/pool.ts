@@ -175,13 +175,13 @@ export class Pool {
     return semaphores.find(({ hasRoom }) => !hasRoom) ?? semaphores.at(-1);
   }
 
-  #refusal({ needsSlot }: SlotRequest): SupervisorError | undefined {
+  #refusal(request: SlotRequest): SupervisorError | undefined {
     const { maxWaiting } = this.#limits;
-    if (maxWaiting === undefined || !needsSlot) return undefined;
+    if (maxWaiting === undefined || !asksForSlot(request)) return undefined;
     // Before the start, those who are about to get a free slot wait as well.
     const free = this.ready ? 0 : Math.max(0, this.concurrency - this.held);
     let waiting = 0;
-    for (const { request } of this.#waiting) if (request.needsSlot) waiting += 1;
+    for (const other of this.#waiting) if (asksForSlot(other.request)) waiting += 1;
     return waiting < maxWaiting + free ? undefined : queueFull(waiting, maxWaiting);
   }
 
@@ -282,4 +282,8 @@ export class Pool {
   #limitOfStarts(kind: string): number {
     return capOf(kind, this.#limits.startingPerKind) ?? Number.POSITIVE_INFINITY;
   }
+}
+
+function asksForSlot({ needsSlot, held }: SlotRequest): boolean {
+  return needsSlot && held === undefined;
 }

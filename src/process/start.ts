@@ -97,13 +97,14 @@ function run(
   env: Readonly<Record<string, string>>,
 ): void {
   const { request, registry } = p;
+  const onOutput = watchStart(s, p);
   if (!request.outlivesHost) {
     const isAgent = request.output === 'stream-json';
     const learn = (sessionId: string) => s.admission.learnConversation(p, sessionId);
     p.activity = watchStreams(child, request.limits, {
       onSessionId: isAgent ? learn : undefined,
       onUsageLimit: s.options.pool.pauseOnUsageLimit ? s.admission.pauseFor : undefined,
-      onOutput: watchStart(s, p),
+      onOutput,
     });
   }
   s.live.set(p.id, p);

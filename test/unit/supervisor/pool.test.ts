@@ -365,8 +365,14 @@ describe('startingPerKind', () => {
     expect(launched()).toEqual(['a', 'b']);
   });
 
-  it('holds for what runs on a lease, too', async () => {
-    setUp({ startingPerKind: { agent: 1 } });
+  it('waits for nothing of what outlives its host', () => {
+    setUp({ startingPerKind: { tool: 1 } });
+    for (const command of ['a', 'b']) fake.spawn(command, { kind: 'tool', outlivesHost: true });
+    expect(launched()).toEqual(['a', 'b']);
+  });
+
+  it('holds for what runs on a lease, too, which asks for no slot', async () => {
+    setUp({ startingPerKind: { agent: 1 }, maxWaiting: 0 });
     const leases = [await acquire(), await acquire()];
     const [a] = leases.map((lease, at) => lease.spawn({ command: 'ab'[at] as string }));
     expect(launched()).toEqual(['a']);
