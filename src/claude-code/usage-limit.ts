@@ -15,7 +15,7 @@ export interface UsageLimit {
  * Finds the usage limit in an agent's stdout (`--output-format stream-json`).
  *
  * The CLI writes a `rate_limit_event` when the state of its account's limits changes (Claude Code
- * ≥ 2.1.45). Requests are refused from then on if its `status` is `rejected`, unless the account pays
+ * ≥ 2.1.45; measured with SDK 0.3.330, for a login by token only). Requests are refused from then on if its `status` is `rejected`, unless the account pays
  * for more (`isUsingOverage`). `resetsAt` is in seconds.
  */
 export class UsageLimitReader {

@@ -533,7 +533,7 @@ describe('slots, keys, sessions, conversations, leases, limits and budgets', () 
   }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 40 }), (all) => play(all)),
-      { numRuns: 400 },
+      { numRuns: 300 },
     );
   });
 

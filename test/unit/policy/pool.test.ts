@@ -421,9 +421,10 @@ describe('Pool', () => {
         Object.assign(this, { number: places < 0 ? places - this.number : places + this.number });
       waitAt.call(this, semaphore);
     });
-    expect(await fc.check(promises(), { numRuns: 3000, endOnFailure: true })).toMatchObject({
+    const found = await fc.check(promises(), { ...runs(3000), endOnFailure: true });
+    expect(found).toMatchObject({
       failed: true,
-      errorInstance: { actual: [expect.stringMatching(/may go before/)] },
+      errorInstance: { actual: expect.arrayContaining([expect.stringMatching(/may go before/)]) },
     });
   });
 });
