@@ -59,7 +59,7 @@ export class UsageLimitReader {
 }
 
 /** The usage limit that a line of an agent's stdout reports, if it does. */
-export function usageLimitIn(line: string): UsageLimit | undefined {
+function usageLimitIn(line: string): UsageLimit | undefined {
   try {
     const { type, rate_limit_info: info } = JSON.parse(line);
     if (type !== TYPE || info.status !== 'rejected' || info.isUsingOverage === true)
