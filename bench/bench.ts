@@ -17,6 +17,7 @@ const ROWS: Readonly<Record<string, () => Promise<{ readonly row: Row }>>> = {
   journal: () => import('./rows/journal.ts'),
   slot: () => import('./rows/slot.ts'),
   'machine-slot': () => import('./rows/machine-slot.ts'),
+  keys: () => import('./rows/keys.ts'),
   end: () => import('./rows/end.ts'),
   death: () => import('./rows/death.ts'),
   guardian: () => import('./rows/guardian.ts'),

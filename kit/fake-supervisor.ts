@@ -13,6 +13,7 @@ import { FakeOs } from './fake-os.ts';
 export const EVENTS = [
   ...(['queued', 'waiting', 'started', 'refused', 'ending', 'leftovers', 'survivors'] as const),
   ...(['exited', 'restarting', 'warning', 'session-expired', 'stopping', 'stopped'] as const),
+  ...(['pool-paused', 'pool-resumed'] as const),
 ] satisfies SupervisorEvent[];
 
 export class FakeSupervision {

@@ -7,6 +7,7 @@ export function sampleProcess(more: Partial<ProcessHealth> = {}): ProcessHealth 
   return {
     ...{ id: 'a-1', owner: 'instance-1', pid: 101, command: 'node', kind: 'agent' },
     ...{ sessionId: 'one', identity: 'alive', state: 'running', holdsSlot: true },
+    keys: ['repo:web'],
     ...{
       outlivesHost: false,
       disowned: false,
@@ -43,7 +44,14 @@ export function sampleReport(more: Partial<DoctorReport> = {}): DoctorReport {
       ...{ instance: 'instance-1', state: 'running', spentUsd: 0.5 },
       pool: {
         ...{ concurrency: 2, running: 1, waiting: 1, oldestWaitMs: 1500, live: 1, hardCap: 10 },
-        queue: [{ waitsFor: 'machine', sessionId: 'two', priority: 0, waitedMs: 1500 }],
+        paused: { reason: 'deploy', since: AT - 3000, until: AT + 60_000 },
+        queue: [
+          {
+            ...{ sessionId: 'two', kind: 'agent', priority: 0, keys: ['repo:web'], waitedMs: 1500 },
+            waitsFor: { cause: 'key', name: 'repo:web' },
+          },
+        ],
+        keys: [{ key: 'repo:web', running: 1, limit: 1 }],
       },
       guardian: { state: 'guarding', pid: 99 },
       rlimitTag: { limit: 'locks', reason: null },

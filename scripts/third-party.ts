@@ -24,7 +24,6 @@ const ENTRY = resolve('third-party-entry.js');
 /** What is taken of each direct dependency, as the source of its bundle. */
 const SOURCES: Readonly<Record<string, () => string>> = {
   execa: () => `export { execa } from 'execa';`,
-  'p-queue': () => `export { PriorityQueue } from 'p-queue';`,
   pidusage: () => `export { default } from 'pidusage';`,
   'tree-kill': () => `export { default } from 'tree-kill';`,
   'zod/mini': () => `export { ${usedOfZod().join(', ')} } from 'zod/mini';`,

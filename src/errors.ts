@@ -3,6 +3,7 @@ export const ERROR_CODES = [
   'INVALID_OPTIONS',
   'STOPPING',
   'POOL_TIMEOUT',
+  'QUEUE_FULL',
   'ABORTED',
   'HARD_CAP',
   'SESSION_EXPIRED',

@@ -1,5 +1,12 @@
 import type { SupervisorError } from './errors.ts';
-import type { ExitCause, ExitReport, ProcessName, Survivor, SweepReport } from './reports.ts';
+import type {
+  ExitCause,
+  ExitReport,
+  ProcessName,
+  Survivor,
+  SweepReport,
+  WaitsFor,
+} from './reports.ts';
 
 /** The process that an event is about. */
 export interface ProcessSubject {
@@ -28,11 +35,15 @@ export type ServiceState =
 export interface SupervisorEvents {
   /** A process was requested. Emitted within that call, before `queued`, `started` or `refused`. */
   readonly requested: ProcessSubject;
-  /** A request waits for a slot. */
-  readonly queued: ProcessSubject & { readonly waiting: number };
-  /** A request has waited for another minute; `holders` are the ids of the processes that hold slots. */
+  /** A request waits. `waiting` requests do in all; `waitsFor` is `undefined` for one that waits for its conversation. */
+  readonly queued: ProcessSubject & {
+    readonly waiting: number;
+    readonly waitsFor: WaitsFor | undefined;
+  };
+  /** A request has waited for another minute; `holders` are the ids of the processes that hold what it waits for. */
   readonly waiting: ProcessSubject & {
     readonly waitedMs: number;
+    readonly waitsFor: WaitsFor | undefined;
     readonly holders: readonly string[];
   };
   /** A process was started, and its record is written. */
@@ -93,6 +104,10 @@ export interface SupervisorEvents {
    * A problem that stopped nothing. Without a listener it goes to `process.emitWarning`, once per code.
    */
   readonly warning: { readonly code: string; readonly message: string; readonly cause?: unknown };
+  /** The pool grants no more slots. `until` is wall clock, in ms since 1970; `undefined` until `resume`. */
+  readonly 'pool-paused': { readonly reason: string; readonly until: number | undefined };
+  /** The pool grants slots again. */
+  readonly 'pool-resumed': { readonly reason: string; readonly pausedMs: number };
   readonly stopping: { readonly reason: string | undefined };
   readonly stopped: { readonly durationMs: number };
 }
@@ -116,6 +131,8 @@ export const EVENTS = [
   'service',
   'swept',
   'warning',
+  'pool-paused',
+  'pool-resumed',
   'stopping',
   'stopped',
 ] as const satisfies SupervisorEvent[];

@@ -37,6 +37,7 @@ export type {
   ExitReport,
   KeptProcess,
   Orphan,
+  PoolPause,
   ProcessInfo,
   ProcessInspection,
   ProcessName,
@@ -47,6 +48,8 @@ export type {
   Survivor,
   SweepReport,
   Unproven,
+  WaitCause,
+  WaitsFor,
 } from './reports.ts';
 export type { Spent } from './store/spend-log.ts';
 export type { HostSignal, HostSignalOptions } from './supervisor/host-signals.ts';
@@ -58,5 +61,6 @@ export type { Run, RunAttempt, RunReport } from './supervisor/restart-loop.ts';
 export type { RunOptions } from './supervisor/runs.ts';
 export { createSupervisor, getSupervisor } from './supervisor/singleton.ts';
 export type { Supervisor } from './supervisor/supervisor.ts';
+export type { PoolKey, PoolRequest, SupervisorPool } from './supervisor/supervisor-pool.ts';
 export { classifyExit, type ExitContext, type ExitVerdict } from './tree/exit-cause.ts';
 export type { StopSignal } from './tree/ladder.ts';

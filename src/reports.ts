@@ -131,6 +131,30 @@ export interface StartReport extends SweepReport {
   readonly rlimitTag: RlimitTagReport;
 }
 
+/**
+ * The bound for which a request waits.
+ *
+ * `start`: the supervisor is not open yet. `pause`: the pool is paused. `key`: one of its keys is held
+ * often enough. `starting`: enough of its kind are starting. `slot`: all slots are held. `machine`: the
+ * machine has no slot for it. `condition`: it needs room below the hard cap, or its conversation.
+ */
+export type WaitCause = 'start' | 'pause' | 'key' | 'starting' | 'slot' | 'machine' | 'condition';
+
+/** The bound for which a request waits, and the key or kind that it bounds. */
+export interface WaitsFor {
+  readonly cause: WaitCause;
+  readonly name: string | undefined;
+}
+
+/** The pause of a pool. */
+export interface PoolPause {
+  readonly reason: string;
+  /** Wall clock, ms since 1970. */
+  readonly since: number;
+  /** Wall clock, ms since 1970; `undefined` until `resume` is called. */
+  readonly until: number | undefined;
+}
+
 /** A live process, as `list` returns it. */
 export interface ProcessInfo extends ProcessName {
   readonly id: string;
@@ -145,6 +169,8 @@ export interface ProcessInfo extends ProcessName {
    */
   readonly state: 'running' | 'ending' | 'exited' | 'disowned';
   readonly holdsSlot: boolean;
+  /** The keys under which the pool counts it. */
+  readonly keys: readonly string[];
 }
 
 /** The end of a session's last process. */

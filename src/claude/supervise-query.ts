@@ -27,6 +27,7 @@ export interface SuperviseQueryOptions
       | 'kind'
       | 'slot'
       | 'priority'
+      | 'keys'
       | 'budget'
       | 'limits'
     >,
@@ -59,6 +60,7 @@ const superviseQueryOptions = z.strictObject({
   kind: ofRequest,
   slot: ofRequest,
   priority: ofRequest,
+  keys: ofRequest,
   budget: ofRequest,
   limits: ofRequest,
   leftovers: ofRequest,

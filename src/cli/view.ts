@@ -154,11 +154,12 @@ function processRows(process: ProcessHealth, isLast: boolean): Cell[][] {
   return rows;
 }
 
-function remarksOn({ outlivesHost, disowned, cleanup }: ProcessHealth): string[] {
+function remarksOn({ outlivesHost, disowned, cleanup, keys }: ProcessHealth): string[] {
   const fate = disowned ? 'disowned' : 'outlives its host';
   return [
     ...(outlivesHost ? [fate] : []),
     ...(cleanup === null ? [] : [`cleanup: ${plain(cleanup)}`]),
+    ...keys.map(plain),
   ];
 }
 

@@ -69,9 +69,10 @@ function branches(parent: number, all: ProcessHealth['descendants'], root: numbe
 }
 
 function stateOf(process: ProcessHealth): HtmlPart {
-  const { state, identity, holdsSlot, outlivesHost, disowned, cleanup } = process;
+  const { state, identity, holdsSlot, keys, outlivesHost, disowned, cleanup } = process;
   const notes = [
     holdsSlot === true && 'slot',
+    ...keys,
     outlivesHost && !disowned && 'outlives its host',
     cleanup !== null && `cleanup: ${cleanup}`,
   ].filter(Boolean);

@@ -122,6 +122,22 @@ function addPool(metrics: Metrics, { supervisor }: DoctorReport): void {
   const { pool, guardian } = supervisor;
   for (const { read, prometheus } of POOL_GAUGES)
     metrics.gauge(prometheus.name, prometheus.help, read(pool));
+  metrics.gauge(
+    'pool_waiting_for',
+    'Requests that wait, by what they wait for.',
+    sums(
+      'cause',
+      pool.queue.map(({ waitsFor }) => [waitsFor.cause, 1]),
+    ),
+  );
+  metrics.gauge(
+    'pool_key_held',
+    'How many hold a key that is bounded.',
+    sums(
+      'key',
+      pool.keys.filter(({ limit }) => limit !== null).map(({ key, running }) => [key, running]),
+    ),
+  );
   metrics.gauge('live_processes', 'Processes that count to the hard cap.', pool.live);
   if (Number.isFinite(pool.hardCap)) {
     metrics.gauge('live_processes_limit', 'The hard cap.', pool.hardCap);

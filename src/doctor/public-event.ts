@@ -1,6 +1,6 @@
 import type { ProcessSubject, SupervisorEvent, SupervisorEvents } from '../events.ts';
 import { redactSecrets } from '../process/redaction.ts';
-import type { EndReport, ExitReport, ProcessName, Survivor } from '../reports.ts';
+import type { EndReport, ExitReport, ProcessName, Survivor, WaitsFor } from '../reports.ts';
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
@@ -77,6 +77,16 @@ function exit(report: ExitReport, show: Shown) {
   };
 }
 
+function waitsFor(
+  { waitsFor }: { readonly waitsFor: WaitsFor | undefined },
+  { text }: Shown,
+): Json {
+  const name = waitsFor?.name;
+  return waitsFor === undefined
+    ? null
+    : { cause: waitsFor.cause, name: name === undefined ? null : text(name) };
+}
+
 type Projection = {
   readonly [E in SupervisorEvent]: (detail: SupervisorEvents[E], show: Shown) => PublicDetail;
 };
@@ -84,10 +94,15 @@ type Projection = {
 /** An allow list: fields that are not named here are not shown. */
 const PROJECTIONS: Projection = {
   requested: subject,
-  queued: (detail, show) => ({ ...subject(detail, show), waiting: detail.waiting }),
+  queued: (detail, show) => ({
+    ...subject(detail, show),
+    waiting: detail.waiting,
+    waitsFor: waitsFor(detail, show),
+  }),
   waiting: (detail, show) => ({
     ...subject(detail, show),
     waitedMs: detail.waitedMs,
+    waitsFor: waitsFor(detail, show),
     holders: detail.holders.slice(0, MAX_LIST_LENGTH),
   }),
   started: (detail, show) => ({ ...subject(detail, show), pid: detail.pid }),
@@ -133,6 +148,8 @@ const PROJECTIONS: Projection = {
     durationMs: Math.round(durationMs),
   }),
   warning: ({ code, message }, { text }) => ({ code, message: text(message) }),
+  'pool-paused': ({ reason, until }, { text }) => ({ reason: text(reason), until: orNull(until) }),
+  'pool-resumed': ({ reason, pausedMs }, { text }) => ({ reason: text(reason), pausedMs }),
   stopping: ({ reason }, { text }) => ({ reason: reason === undefined ? null : text(reason) }),
   stopped: ({ durationMs }) => ({ durationMs: Math.round(durationMs) }),
 };

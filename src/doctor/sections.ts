@@ -10,6 +10,7 @@ import type {
   ServiceHealth,
   WaitingRequest,
 } from '../inspect/report.ts';
+import { waitText } from '../inspect/wait-text.ts';
 import { count, showBytes, showDuration, showUsd } from './format.ts';
 import { type Html, type HtmlPart, html } from './html.ts';
 import { badge, type Column, empty, gauge, section, table } from './parts.ts';
@@ -69,7 +70,7 @@ ${
       'Slots held',
       supervisor.pool.running,
       gauge('Slots held', supervisor.pool.running, supervisor.pool.concurrency),
-      html`of ${supervisor.pool.concurrency}, ${supervisor.pool.waiting} waiting`,
+      html`of ${supervisor.pool.concurrency}, ${supervisor.pool.waiting} waiting${supervisor.pool.paused !== null && ', paused'}`,
     ),
     tile(
       'Live processes',
@@ -98,29 +99,23 @@ function tile(title: string, value: HtmlPart, bar: HtmlPart, note: HtmlPart): Ht
 `;
 }
 
-const NEEDS: Readonly<Record<WaitingRequest['waitsFor'], string>> = {
-  pool: 'a slot of this host',
-  machine: 'a slot of the machine',
-  start: 'the guardian',
-};
-
-/** The requests that wait for a slot. */
+/** The waiting requests. */
 export function queue({ supervisor }: DoctorReport): Html | null {
   if (supervisor === null || supervisor.pool.queue.length === 0) return null;
   const columns: Column<WaitingRequest & { at: number }>[] = [
     { label: 'Place', show: ({ at }) => at },
     { label: 'Session', show: ({ sessionId }) => orUnknown(sessionId, (id) => id) },
+    { label: 'Kind', show: ({ kind }) => kind ?? 'lease' },
+    { label: 'Keys', show: ({ keys }) => keys.join(', ') },
+    { label: 'Waits', show: ({ waitsFor }) => `for ${waitText(waitsFor)}` },
     { label: 'Priority', is: 'number', show: ({ priority }) => priority },
-    { label: 'Needs', show: ({ waitsFor }) => NEEDS[waitsFor] },
-    { label: 'Waits for', is: 'number', show: ({ waitedMs }) => showDuration(waitedMs) },
+    { label: 'Since', is: 'number', show: ({ waitedMs }) => showDuration(waitedMs) },
   ];
   const items = supervisor.pool.queue.map((request, index) => ({ ...request, at: index + 1 }));
   return section(
     'queue',
-    'Waiting for a slot',
-    table('Requests that wait for a slot, the next one first', columns, items, ({ at }) =>
-      String(at),
-    ),
+    'Waiting',
+    table('Requests that wait, the next one first', columns, items, ({ at }) => String(at)),
   );
 }
 

@@ -1,5 +1,6 @@
 import { leftByDeadHosts } from './left-behind.ts';
-import type { Check, CheckStatus, DoctorReport, Quota } from './report.ts';
+import type { Check, CheckStatus, DoctorReport, PoolHealth, Quota } from './report.ts';
+import { waitText } from './wait-text.ts';
 
 /** Input of the checks: the report so far, and facts that it does not show. */
 export interface Findings extends Omit<DoctorReport, 'checks' | 'status' | 'version' | 'tookMs'> {
@@ -152,7 +153,14 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
   },
   pool: ({ supervisor }) => {
     if (supervisor === null) return undefined;
-    const { waiting, oldestWaitMs, running, concurrency, live, hardCap } = supervisor.pool;
+    const { waiting, oldestWaitMs, running, concurrency, live, hardCap, paused } = supervisor.pool;
+    if (paused !== null)
+      return warn(
+        `The pool is paused (${paused.reason}), and ${waiting} requests wait.`,
+        paused.until === null
+          ? 'Call supervisor.pool.resume() when it may go on.'
+          : `It goes on by itself at ${new Date(paused.until).toISOString()}, or at supervisor.pool.resume().`,
+      );
     if (live >= hardCap)
       return warn(
         `${live} processes are alive, all that pool.hardCap allows: nothing more is started.`,
@@ -160,8 +168,8 @@ const CHECKS: Readonly<Record<string, (findings: Findings) => Verdict | undefine
       );
     if (oldestWaitMs !== null && oldestWaitMs > LONG_WAIT_MS)
       return warn(
-        `${waiting} requests wait for a slot, the oldest for ${seconds(oldestWaitMs)}; ${running} of ${concurrency} slots are held.`,
-        'End what holds the slots, limit how long it may run (limits, session.maxWallClockMs), or raise pool.concurrency.',
+        `${waiting} requests wait, the oldest for ${seconds(oldestWaitMs)}${oldestWaitsFor(supervisor.pool)}; ${running} of ${concurrency} slots are held.`,
+        'End what holds them up, limit how long it may run (limits, session.maxWallClockMs), or raise pool.concurrency, pool.perKey or pool.startingPerKind.',
       );
     return ok(`${running} of ${concurrency} slots are held, and ${waiting} requests wait.`);
   },
@@ -301,6 +309,12 @@ function some(names: readonly string[], one: string, many: string): string {
   const named = names.slice(0, MAX_NAMED).join(', ');
   const more = names.length > MAX_NAMED ? ', …' : '';
   return `${names.length} ${names.length === 1 ? one : many} (${named}${more})`;
+}
+
+/** Names the bound for which the oldest request waits, as the end of a clause. */
+function oldestWaitsFor({ queue }: PoolHealth): string {
+  const [oldest] = queue.toSorted((a, b) => b.waitedMs - a.waitedMs);
+  return oldest === undefined ? '' : `, for ${waitText(oldest.waitsFor)}`;
 }
 
 function seconds(ms: number): string {

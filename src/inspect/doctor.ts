@@ -5,7 +5,6 @@ import { bundledPackages, packageVersion } from '../os/built.ts';
 import { sliced, turnOfLoop } from '../os/clock.ts';
 import { hostFacts, type Usage } from '../os/host-facts.ts';
 import { COOKIE_VARIABLE, type Os } from '../os/os.ts';
-import type { Pool, Waiting } from '../policy/pool.ts';
 import { removeOldRestarts } from '../store/restart-log.ts';
 import { observeClock } from '../store/retention.ts';
 import type {
@@ -22,13 +21,7 @@ import { machineSlotsHealth } from './machine-slots.ts';
 import { poolFigures } from './metrics.ts';
 import { ownersHealth, processesHealth } from './processes.ts';
 import { type PublicText, publicText } from './public-text.ts';
-import type {
-  DoctorReport,
-  HostHealth,
-  Quota,
-  SupervisorHealth,
-  WaitingRequest,
-} from './report.ts';
+import type { DoctorReport, HostHealth, PoolHealth, Quota, SupervisorHealth } from './report.ts';
 import { servicesHealth } from './services.ts';
 import { sessionsHealth } from './sessions.ts';
 import { stateDirHealth } from './state-dir.ts';
@@ -155,21 +148,15 @@ function supervisorHealth(
   os: Os,
   show: PublicText,
 ): SupervisorHealth {
-  const { options, pool, countedByCap, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
-  const waits = pool.queue.map((waiting) => ({
-    waitsFor: waitsFor(waiting, pool),
-    sessionId: waiting.request.sessionId === undefined ? null : show(waiting.request.sessionId),
-    priority: waiting.request.priority,
-    waitedMs: os.clock.monotonicMs() - waiting.sinceMs,
-  }));
+  const { pool, countedByCap, guardian, rlimitTag, instance, state, spentUsd } = snapshot;
   return {
     instance: instance ?? null,
     state,
     pool: {
-      ...poolFigures(snapshot, os.clock),
-      queue: waits,
+      ...poolFigures(snapshot),
+      ...poolDetails(pool, os, show),
       live: countedByCap,
-      hardCap: options.pool.hardCap,
+      hardCap: pool.size.hardCap,
     },
     guardian: { state: guardian?.state ?? 'closed', pid: guardian?.pid ?? null },
     rlimitTag: rlimitTag ? { limit: rlimitTag.limit, reason: rlimitTag.reason ?? null } : null,
@@ -177,9 +164,33 @@ function supervisorHealth(
   };
 }
 
-function waitsFor(waiting: Waiting, pool: Pool): WaitingRequest['waitsFor'] {
-  if (!pool.ready) return 'start';
-  return pool.waitsForMachine(waiting) ? 'machine' : 'pool';
+/** Describes the waiting requests, the pause and the keys. */
+function poolDetails(
+  { queue, paused, keys }: SupervisorSnapshot['pool'],
+  os: Os,
+  show: PublicText,
+): Pick<PoolHealth, 'queue' | 'paused' | 'keys'> {
+  const shown = (text: string | undefined) => (text === undefined ? null : show(text));
+  const nowMs = os.clock.monotonicMs();
+  return {
+    paused:
+      paused === undefined
+        ? null
+        : { reason: show(paused.reason), since: paused.since, until: paused.until ?? null },
+    queue: queue.map(({ request, sinceMs, waitsFor }) => ({
+      sessionId: shown(request.sessionId),
+      kind: shown(request.kind),
+      priority: request.priority,
+      keys: (request.keys ?? []).map(show),
+      waitedMs: nowMs - sinceMs,
+      waitsFor: { cause: waitsFor.cause, name: shown(waitsFor.name) },
+    })),
+    keys: Array.from(keys, ({ waitsFor, held, limit }) => ({
+      key: show(waitsFor.name ?? ''),
+      running: held,
+      limit: Number.isFinite(limit) ? limit : null,
+    })),
+  };
 }
 
 function hostHealth(

@@ -1,6 +1,5 @@
 // The metrics that Prometheus and OpenTelemetry both are told, each under its own names.
 import type { SupervisorEvent, SupervisorEvents } from '../index.ts';
-import type { Clock } from '../os/clock.ts';
 import type { SupervisorSnapshot } from '../supervisor/internals.ts';
 import type { PoolHealth } from './report.ts';
 
@@ -157,16 +156,19 @@ export const COUNTERS: readonly Counter[] = [
 ];
 
 /** @internal The figures of the pool at one moment. */
-export type PoolFigures = Pick<PoolHealth, 'concurrency' | 'running' | 'waiting' | 'oldestWaitMs'>;
+export type PoolFigures = Pick<
+  PoolHealth,
+  'concurrency' | 'running' | 'waiting' | 'oldestWaitMs'
+> & { readonly paused: object | null };
 
 /** @internal Reads them off a supervisor. */
-export function poolFigures({ pool }: SupervisorSnapshot, clock: Clock): PoolFigures {
-  const sinceMs = Array.from(pool.waiting, (waiting) => waiting.sinceMs);
+export function poolFigures({ pool }: SupervisorSnapshot): PoolFigures {
   return {
     concurrency: pool.concurrency,
     running: pool.held,
-    waiting: sinceMs.length,
-    oldestWaitMs: sinceMs.length === 0 ? null : clock.monotonicMs() - Math.min(...sinceMs),
+    waiting: pool.waiting.size,
+    oldestWaitMs: pool.oldestWaitMs ?? null,
+    paused: pool.paused ?? null,
   };
 }
 
@@ -191,12 +193,17 @@ export const POOL_GAUGES: readonly PoolGauge[] = [
   },
   {
     read: ({ waiting }) => waiting,
-    prometheus: { name: 'pool_waiting_requests', help: 'Requests that wait for a slot.' },
+    prometheus: { name: 'pool_waiting_requests', help: 'Requests that wait.' },
     otel: {
       name: 'queue.length',
       unit: '{request}',
-      description: 'Requests that wait for a slot.',
+      description: 'Requests that wait.',
     },
+  },
+  {
+    read: ({ paused }) => (paused === null ? 0 : 1),
+    prometheus: { name: 'pool_paused', help: '1 while the pool is paused.' },
+    otel: { name: 'pool.paused', unit: '{pool}', description: 'Pools that are paused.' },
   },
   {
     read: ({ oldestWaitMs }) => (oldestWaitMs ?? 0) / 1000,

@@ -48,7 +48,7 @@ function processHealth(
   isOwn: boolean,
   { nowMs, usage, sessions, publicText, live: find }: ProcessesContext,
 ): ProcessHealth {
-  const { id, pid, kind, sessionId, command, startedAt } = record;
+  const { id, pid, kind, sessionId, command, keys, startedAt } = record;
   const { outlivesHost = false, disowned = false, cleanup = null } = record;
   const live = isOwn ? find(id) : undefined;
   const { state, holdsSlot } = live?.describe() ?? {};
@@ -69,6 +69,7 @@ function processHealth(
     identity,
     state: disowned ? 'disowned' : (state ?? null),
     holdsSlot: holdsSlot ?? null,
+    keys: (keys ?? []).map(publicText),
     outlivesHost,
     disowned,
     cleanup: cleanup === null ? null : publicText(cleanup),

@@ -1,4 +1,4 @@
-import type { ExitCause, ProcessInfo, ProcessName, ServiceState } from '../index.ts';
+import type { ExitCause, ProcessInfo, ProcessName, ServiceState, WaitCause } from '../index.ts';
 import type { ProcessLimits } from '../policy/limits/limits.ts';
 import type { OwnerVerdict } from '../tree/identity.ts';
 
@@ -91,19 +91,40 @@ export interface PoolHealth {
   readonly running: number;
   readonly waiting: number;
   readonly oldestWaitMs: number | null;
-  /** Requests that wait for a slot, the next one first. */
+  readonly paused: PauseHealth | null;
+  /** Waiting requests, the next one first. */
   readonly queue: readonly WaitingRequest[];
+  /** Keys that are held or waited for. */
+  readonly keys: readonly KeyHealth[];
   /** Number of processes that count towards `hardCap`. */
   readonly live: number;
   readonly hardCap: number;
 }
 
+/** The pause of a pool; times are wall clock, ms since 1970. */
+export interface PauseHealth {
+  readonly reason: string;
+  readonly since: number;
+  /** `null` until it is resumed. */
+  readonly until: number | null;
+}
+
+export interface KeyHealth {
+  readonly key: string;
+  /** Number of those that hold it. */
+  readonly running: number;
+  /** `null` without a bound. */
+  readonly limit: number | null;
+}
+
 export interface WaitingRequest {
-  /** `pool`: a slot of this host. `machine`: one that all hosts of the machine share. `start`: the guardian. */
-  readonly waitsFor: 'pool' | 'machine' | 'start';
   readonly sessionId: string | null;
+  /** `null` for a lease. */
+  readonly kind: string | null;
   readonly priority: number;
+  readonly keys: readonly string[];
   readonly waitedMs: number;
+  readonly waitsFor: { readonly cause: WaitCause; readonly name: string | null };
 }
 
 /** Slots that hosts of this machine share. */
@@ -189,6 +210,8 @@ export interface ProcessHealth {
   /** `null` for processes of other hosts. */
   readonly state: ProcessInfo['state'] | null;
   readonly holdsSlot: boolean | null;
+  /** The keys under which its pool counts it. */
+  readonly keys: readonly string[];
   readonly outlivesHost: boolean;
   /** `true` if its host has let it go: nobody supervises or ends it. */
   readonly disowned: boolean;

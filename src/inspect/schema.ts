@@ -59,14 +59,21 @@ const pool = () =>
     running: count(),
     waiting: count(),
     oldestWaitMs: orNull(amount()),
+    paused: orNull(z.object({ reason: text(), since: amount(), until: orNull(amount()) })),
     queue: list(
       z.object({
-        waitsFor: z.enum(['pool', 'machine', 'start']),
         sessionId: orNull(text()),
+        kind: orNull(text()),
         priority: amount(),
+        keys: list(text()),
         waitedMs: amount(),
+        waitsFor: z.object({
+          cause: z.enum(['start', 'pause', 'key', 'starting', 'slot', 'machine', 'condition']),
+          name: orNull(text()),
+        }),
       }),
     ),
+    keys: list(z.object({ key: text(), running: count(), limit: orNull(count()) })),
     live: count(),
     hardCap: count(),
   });
@@ -129,6 +136,7 @@ const processHealth = () =>
     identity: z.enum(['alive', 'zombie', 'gone', 'recycled', 'unproven', 'elsewhere', 'rebooted']),
     state: orNull(z.enum(['running', 'ending', 'exited', 'disowned'])),
     holdsSlot: orNull(z.boolean()),
+    keys: list(text()),
     outlivesHost: z.boolean(),
     disowned: z.boolean(),
     cleanup: orNull(text()),

@@ -7,7 +7,7 @@ const STATES: readonly ProcessInfo['state'][] = ['running', 'ending', 'exited'];
 
 /** Tells the state of things at each collection; returns how to stop. */
 export function observeGauges(supervisor: Supervisor, meter: Meter): () => void {
-  const { snapshot, os } = supervisor.internals;
+  const { snapshot } = supervisor.internals;
   const processes = meter.createObservableUpDownCounter('agent_supervisor.processes', {
     unit: '{process}',
     description: 'Supervised processes that are alive.',
@@ -33,7 +33,7 @@ export function observeGauges(supervisor: Supervisor, meter: Meter): () => void 
         const alike = live.filter((info) => info.kind === kind && info.state === state);
         result.observe(processes, alike.length, { [KIND]: kind, [STATE]: state });
       }
-    const figures = poolFigures(snapshot(), os.clock);
+    const figures = poolFigures(snapshot());
     for (const { read, instrument } of gauges) result.observe(instrument, read(figures));
   };
   const observed = [processes, ...gauges.map(({ instrument }) => instrument)];

@@ -54,7 +54,7 @@ export interface ConversationRequest {
   assertMayStart(): void;
 }
 
-type Agent = Pick<RunningProcess, 'holdsSlot' | 'end'>;
+type Agent = Pick<RunningProcess, 'holds' | 'end'>;
 
 /** The right to run a conversation's agent, from its grant to its release. */
 export class ConversationLease {
@@ -119,8 +119,11 @@ export class Conversations {
     return conversation.ask(request);
   }
 
-  /** Frees the slot that a request waits for, if the agent it is to replace holds that slot. */
-  prepare({ key, policy, isNew, assertMayStart }: ConversationRequest, waits: () => boolean): void {
+  /** Ends the agent that a request is to replace, if `isDue`: it holds that for which the request waits. */
+  prepare(
+    { key, policy, isNew, assertMayStart }: ConversationRequest,
+    isDue: (agent: Agent) => boolean,
+  ): void {
     if (judgeDuplicate('us', policy, isNew) !== 'end ours') return;
     try {
       assertMayStart();
@@ -128,7 +131,7 @@ export class Conversations {
       // The request is refused when its turn comes, if the reason still holds.
       return;
     }
-    void this.#conversations.get(key)?.end(({ holdsSlot }) => holdsSlot && waits());
+    void this.#conversations.get(key)?.end(isDue);
   }
 }
 

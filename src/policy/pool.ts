@@ -1,374 +1,379 @@
-import { PriorityQueue } from 'p-queue';
-import * as z from 'zod/mini';
-import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
+import type { Emit } from '../events.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
-import type { MachineSlot, MachineSlots } from './machine-slots.ts';
-import { QueueEntry } from './queue-entry.ts';
+import type { PoolPause } from '../reports.ts';
+import { ConditionGate } from './condition-gate.ts';
+import { isBefore } from './line.ts';
+import { MachineGate } from './machine-gate.ts';
+import type { MachineSlots } from './machine-slots.ts';
+import { Pause } from './pause.ts';
+import { PoolEntry, type SlotRequest } from './pool-entry.ts';
+import { capOf, capOfKey, type PoolLimits } from './pool-options.ts';
+import { aborted, failed, queueFull } from './pool-refusals.ts';
+import { acquireAll, firstFull, Semaphore, Semaphores } from './semaphore.ts';
+import { Slot } from './slot.ts';
 
-const DEFAULT_HARD_CAP = 10;
+export type PoolSize = Pick<PoolLimits, 'concurrency' | 'hardCap' | 'hardCapCounts'>;
 
-/** @internal */
-export const poolOptions = z.lazy(() =>
-  z
-    .pipe(
-      z.prefault(
-        z.strictObject({
-          concurrency: z._default(z.int().check(z.minimum(1)), 2),
-          hardCap: z.optional(z.int().check(z.minimum(1))),
-          machineConcurrency: z.optional(z.int().check(z.minimum(1))),
-          hardCapPerKind: z._default(z.record(z.string(), z.int().check(z.minimum(1))), {}),
-          waitTimeoutMs: z._default(durationMs(), 60_000),
-        }),
-        {},
-      ),
-      z.transform(({ hardCap, ...rest }) => ({
-        ...rest,
-        // A pool that is larger than the default cap raises the cap.
-        hardCap: hardCap ?? Math.max(DEFAULT_HARD_CAP, rest.concurrency),
-        // The default is for what works by itself; the host's own number is for all that runs.
-        hardCapCounts: hardCap === undefined ? ('workers' as const) : ('all' as const),
-      })),
-    )
-    .check(
-      z.refine(({ hardCap, concurrency }) => hardCap >= concurrency, {
-        error: 'hardCap must be at least concurrency',
-        path: ['hardCap'],
-      }),
-    ),
-);
-
-/** The bounds on live processes. */
-export type HardCaps = Readonly<
-  Pick<z.output<typeof poolOptions>, 'hardCap' | 'hardCapCounts' | 'hardCapPerKind'>
->;
-
-/** The bound on the live processes of a kind, if there is one. */
-export function hardCapOf(kind: string, { hardCapPerKind }: HardCaps): number | undefined {
-  // Any text may be a kind, even `constructor`.
-  return hardCapPerKind[Object.hasOwn(hardCapPerKind, kind) ? kind : '*'];
-}
-
-/** The right to run one process; it ends when `release` is called, and further calls do nothing. */
-export class Slot {
-  #onRelease: (() => void) | undefined;
-
-  constructor(onRelease: () => void) {
-    this.#onRelease = onRelease;
-  }
-
-  release(): void {
-    const onRelease = this.#onRelease;
-    this.#onRelease = undefined;
-    onRelease?.();
-  }
-}
-
-/** A request for a slot. */
-export interface SlotRequest {
-  /** The process that asks; `undefined` for a lease. */
-  readonly id?: string | undefined;
-  readonly sessionId: string | undefined;
-  /** True if the request takes one of the slots; others only wait until the pool is ready. */
-  readonly needsSlot: boolean;
-  /** Higher priorities go first; equal ones in order of arrival. */
-  readonly priority: number;
-  /** `undefined` waits forever. */
-  readonly timeoutMs: number | undefined;
-  readonly signal: AbortSignal | undefined;
-  /** Called once when the request is the next to get a slot, and none is free yet. */
-  readonly atHead?: (() => void) | undefined;
-}
-
-/** A waiting request, with its start on the monotonic clock. */
-export interface Waiting {
-  readonly request: SlotRequest;
-  readonly sinceMs: number;
-}
-
-/** The state that a pool and its entries share. */
-interface Ledger {
+export interface PoolContext {
   readonly clock: Clock;
-  // p-queue's order without its tasks: those end some microtasks after the release. Until then the
-  // slot would be free and yet not available.
-  readonly queue: PriorityQueue;
-  readonly waiting: Set<PoolEntry>;
-  held: number;
-  /** The machine's slot of the next grant. */
-  machineSlot: MachineSlot | undefined;
-  /** Number of waiting requests that have an `atHead` callback. */
-  curious: number;
-  /** The reason why the machine has no slot; `undefined` if it is not asked for one. */
-  machineObstacle(): string | undefined;
-  /** Grants free slots to waiting requests, in a microtask. */
-  handOut(): void;
+  readonly emit: Emit;
+  readonly options: PoolLimits;
+  /** The slots that all hosts of the machine share; `undefined` where there is no such limit. */
+  machine?(): MachineSlots | undefined;
 }
 
-/** Grants slots, at most `concurrency` at once, in order of arrival within a priority. */
+/** Grants slots and keys, all that a request needs together: in order of arrival within a priority. */
 export class Pool {
-  #concurrency: number;
-  readonly #ledger: Ledger;
-  readonly #machine: () => MachineSlots | undefined;
+  readonly #context: PoolContext;
+  #limits: PoolLimits;
+  readonly #open = new Semaphore<PoolEntry>('start', Number.POSITIVE_INFINITY);
+  readonly #unpaused = new Semaphore<PoolEntry>('pause', Number.POSITIVE_INFINITY);
+  readonly #slots: Semaphore<PoolEntry>;
+  readonly #machine: MachineGate;
+  /** The conditions that requests wait for. */
+  readonly #lacking = new Set<ConditionGate>();
+  /** All that most requests need. */
+  readonly #usual: readonly Semaphore<PoolEntry>[];
+  readonly #keys = new Semaphores<PoolEntry>('key', (key) => this.#limitOfKey(key));
+  readonly #starting = new Semaphores<PoolEntry>('starting', (kind) => this.#limitOfStarts(kind));
+  readonly #pause: Pause;
+  readonly #queue: ConstructorParameters<typeof PoolEntry>[3];
+  /** In order of arrival. */
+  readonly #waiting = new Set<PoolEntry>();
+  /** The semaphores that may have room now, and those whose line has another head. */
+  readonly #woken = new Set<Semaphore<PoolEntry>>();
+  readonly #looked = new Set<Semaphore<PoolEntry>>();
   #isHandingOut = false;
-  #ready = true;
-  /** The requests that wait for nothing but a slot of the machine. */
-  #waitingForMachine: readonly Waiting[] = [];
-  /** The machine's slots that were told so. */
-  #told: MachineSlots | undefined;
+  #arrivals = 0;
 
-  /** `machine`: the slots that all its hosts share; `undefined` where there is no such limit. */
-  constructor(
-    concurrency: number,
-    clock: Clock,
-    machine: () => MachineSlots | undefined = () => undefined,
-  ) {
-    this.#concurrency = concurrency;
-    this.#machine = machine;
-    this.#ledger = {
-      clock,
-      queue: new PriorityQueue(),
-      waiting: new Set(),
-      held: 0,
-      machineSlot: undefined,
-      curious: 0,
-      machineObstacle: () => this.machineObstacle,
-      handOut: () => this.#handOut(),
-    };
+  constructor(context: PoolContext) {
+    this.#context = context;
+    this.#limits = context.options;
+    this.#slots = new Semaphore('slot', context.options.concurrency);
+    this.#machine = new MachineGate(
+      () => context.machine?.(),
+      () => this.#retryMachine(),
+    );
+    this.#usual = [this.#open, this.#unpaused, this.#slots, this.#machine];
+    this.#queue = { clock: context.clock, left: (entry) => this.#left(entry) };
+    this.#pause = new Pause(context.clock, (pause) => this.#resumed(pause));
+  }
+
+  get size(): PoolSize {
+    return this.#limits;
   }
 
   get concurrency(): number {
-    return this.#concurrency;
-  }
-
-  /** Changes the size; holders of surplus slots keep them until their release. */
-  resize(concurrency: number): void {
-    this.#concurrency = concurrency;
-    this.#handOut();
-  }
-
-  /** A pool that is not ready grants nothing. */
-  get ready(): boolean {
-    return this.#ready;
-  }
-
-  set ready(ready: boolean) {
-    this.#ready = ready;
-    if (ready) this.#handOut();
-  }
-
-  get waiting(): ReadonlySet<Waiting> {
-    return this.#ledger.waiting;
-  }
-
-  /** The waiting requests, in the order in which they get a slot. */
-  get queue(): readonly Waiting[] {
-    return [...this.waiting].sort((a, b) => b.request.priority - a.request.priority);
+    return this.#slots.limit;
   }
 
   /** Number of slots held now. */
   get held(): number {
-    return this.#ledger.held;
+    return this.#slots.held;
   }
 
-  /** Tells that a request waits for nothing but a slot of the machine. */
-  waitsForMachine(waiting: Waiting): boolean {
-    return this.#waitingForMachine.includes(waiting);
+  /** In order of arrival. */
+  get waiting(): ReadonlySet<PoolEntry> {
+    return this.#waiting;
+  }
+
+  /** The waiting requests, in the order in which they go as soon as they may. */
+  get queue(): readonly PoolEntry[] {
+    return [...this.#waiting].sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  }
+
+  get oldestWaitMs(): number | undefined {
+    for (const { sinceMs } of this.#waiting) return this.#context.clock.monotonicMs() - sinceMs;
+    return undefined;
+  }
+
+  /** The keys that somebody holds or waits for. */
+  get keys(): Iterable<Semaphore<PoolEntry>> {
+    return this.#keys;
   }
 
   /** The reason why the machine has no slot for this host, as a clause; `undefined` if it is not asked. */
   get machineObstacle(): string | undefined {
-    return this.#waitingForMachine.length === 0 ? undefined : this.#machine()?.obstacle;
+    return this.#machine.obstacle;
   }
 
-  /**
-   * Asks for a slot. Returns a free one if nobody waits for it, else a place in the queue, or a
-   * refusal.
-   */
+  get paused(): PoolPause | undefined {
+    return this.#pause.current;
+  }
+
+  /** A pool that is not ready grants nothing. */
+  get ready(): boolean {
+    return this.#open.hasRoom;
+  }
+
+  set ready(ready: boolean) {
+    this.#open.limit = ready ? Number.POSITIVE_INFINITY : 0;
+    this.#wake(this.#open);
+    this.#tellMachine();
+  }
+
+  /** Changes the size; holders of surplus slots keep them until their release. */
+  resize(size: PoolSize): void {
+    this.configure({ ...this.#limits, ...size });
+  }
+
+  /** Takes new limits; what is held stays held. */
+  configure(limits: PoolLimits): void {
+    this.#limits = limits;
+    this.#slots.limit = limits.concurrency;
+    this.#keys.setLimits((key) => this.#limitOfKey(key));
+    this.#starting.setLimits((kind) => this.#limitOfStarts(kind));
+    for (const semaphore of [this.#slots, ...this.#keys, ...this.#starting]) this.#wake(semaphore);
+    this.#retryMachine();
+    this.review();
+  }
+
+  /** Grants no more slots, until then or until `resume`. */
+  pause(reason: string, until: number | undefined): void {
+    this.#unpaused.limit = 0;
+    this.#tellMachine();
+    const { since: _, ...pause } = this.#pause.begin(reason, until);
+    this.#context.emit('pool-paused', pause);
+  }
+
+  /** Pauses until then, if no pause lasts as long already. */
+  pauseAtLeast(reason: string, until: number): void {
+    const { current } = this.#pause;
+    if (current !== undefined && (current.until ?? Number.POSITIVE_INFINITY) >= until) return;
+    this.pause(reason, until);
+  }
+
+  resume(): void {
+    this.#pause.end();
+  }
+
+  /** Asks for all that a request needs. Returns it, a place in the queue, or a refusal. */
   ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
-    if (request.signal?.aborted) return aborted(request.signal);
-    const now = () => ({ request, sinceMs: this.#ledger.clock.monotonicMs() });
-    if (request.needsSlot ? this.waiting.size === 0 && this.#reserve(now) : this.#ready)
-      return slotOf(request, this.#ledger);
-    const entry = new PoolEntry(request, this.#ledger);
-    if (this.#waitingForMachine.length < this.#free) this.#tellMachine();
-    this.#tellHead();
-    return entry.answer ?? entry;
+    const semaphores = this.#semaphoresOf(request);
+    if (request.held !== undefined && semaphores.length === 0) return request.held;
+    for (const semaphore of semaphores) semaphore.use();
+    let answer: ReturnType<Pool['ask']> | undefined;
+    try {
+      answer = this.#answer(request, semaphores);
+    } finally {
+      if (answer === undefined || answer instanceof SupervisorError)
+        for (const semaphore of semaphores) semaphore.disuse();
+    }
+    // Its own `atHead` may have brought an answer already.
+    return (answer instanceof PoolEntry && answer.answer) || answer;
+  }
+
+  /** Looks again at the conditions that requests wait for. */
+  review(): void {
+    for (const gate of this.#lacking) {
+      if (gate.line.isEmpty) this.#lacking.delete(gate);
+      gate.retry();
+      this.#wake(gate);
+    }
   }
 
   /** Refuses every request in the queue that `matches`. */
   refuse(matches: (request: SlotRequest) => boolean, error: () => SupervisorError): void {
-    for (const entry of [...this.#ledger.waiting])
-      if (matches(entry.request)) entry.refuse(error());
+    for (const entry of [...this.#waiting]) if (matches(entry.request)) entry.refuse(error());
   }
 
-  /** Number of this host's slots that can be granted now. */
-  get #free(): number {
-    return this.#ready ? Math.max(0, this.concurrency - this.held) : 0;
+  /** All that a request needs; the last one is asked last. */
+  #semaphoresOf(request: SlotRequest): readonly Semaphore<PoolEntry>[] {
+    const { needsSlot, keys, kind, held, condition } = request;
+    const isBounded = kind !== undefined && capOf(kind, this.#limits.startingPerKind) !== undefined;
+    const isUsual = asksForSlot(request) && !keys?.length && condition === undefined;
+    if (isUsual && !isBounded) return this.#usual;
+    const semaphores: Semaphore<PoolEntry>[] = [];
+    if (held === undefined) {
+      semaphores.push(this.#open);
+      if (needsSlot) semaphores.push(this.#unpaused);
+      if (keys !== undefined) for (const key of new Set(keys)) semaphores.push(this.#keys.of(key));
+    }
+    if (isBounded) semaphores.push(this.#starting.of(kind));
+    if (asksForSlot(request)) semaphores.push(this.#slots, this.#machine);
+    if (condition !== undefined) semaphores.push(new ConditionGate(condition));
+    return semaphores;
   }
 
-  /** Reserves a slot of this host and one of the machine for the next grant: both or neither. */
-  #reserve(next: () => Waiting | undefined): boolean {
-    if (this.#free === 0) return false;
-    const machine = this.#machine();
-    if (machine === undefined) return true;
-    const waiting = next();
-    this.#ledger.machineSlot = waiting && machine.take(waiting);
-    return this.#ledger.machineSlot !== undefined;
+  #answer(
+    request: SlotRequest,
+    semaphores: readonly Semaphore<PoolEntry>[],
+  ): Slot | PoolEntry | SupervisorError {
+    if (request.signal?.aborted) return aborted(request.signal);
+    const full = this.#fullOf(request, semaphores);
+    if (full === undefined) return this.#slotOf(request, semaphores);
+    return this.#refusal(request) ?? this.#enqueue(request, semaphores, full);
   }
 
-  /** Tells the machine which requests wait for nothing else. */
+  /** Acquires them unless somebody waits who may go first; else returns the one to wait for. */
+  #fullOf(
+    request: SlotRequest,
+    semaphores: readonly Semaphore<PoolEntry>[],
+  ): Semaphore<PoolEntry> | undefined {
+    if (this.#woken.size === 0 && semaphores.every(({ line }) => line.isEmpty))
+      return acquireAll(semaphores, { request, sinceMs: this.#context.clock.monotonicMs() });
+    const last = asksForSlot(request) ? this.#slots : semaphores.at(-1);
+    return firstFull(semaphores) ?? last;
+  }
+
+  #refusal(request: SlotRequest): SupervisorError | undefined {
+    const { maxWaiting } = this.#limits;
+    if (maxWaiting === undefined || !asksForSlot(request)) return undefined;
+    // Before the start, those who are about to get a free slot wait as well.
+    const free = this.ready ? 0 : Math.max(0, this.concurrency - this.held);
+    let waiting = 0;
+    for (const other of this.#waiting) if (asksForSlot(other.request)) waiting += 1;
+    return waiting < maxWaiting + free ? undefined : queueFull(waiting, maxWaiting);
+  }
+
+  #enqueue(
+    request: SlotRequest,
+    semaphores: readonly Semaphore<PoolEntry>[],
+    full: Semaphore<PoolEntry>,
+  ): PoolEntry {
+    const entry = new PoolEntry(request, semaphores, ++this.#arrivals, this.#queue);
+    this.#waiting.add(entry);
+    this.#waitAt(entry, full);
+    if (full.hasRoom) this.#wake(full);
+    else this.#tellHead(full);
+    if (full === this.#machine) this.#tellMachine();
+    return entry;
+  }
+
+  /** An entry has left its line, without a grant. */
+  #left(entry: PoolEntry): void {
+    this.#waiting.delete(entry);
+    for (const semaphore of entry.semaphores) semaphore.disuse();
+    // Another one may be at the head now.
+    this.#wake(entry.semaphore);
+    if (entry.semaphore === this.#machine) this.#tellMachine();
+  }
+
+  #slotOf({ held }: SlotRequest, semaphores: readonly Semaphore<PoolEntry>[]): Slot {
+    const starting = semaphores.find(({ waitsFor }) => waitsFor.cause === 'starting');
+    const machineSlot = this.#machine.handOver();
+    const others = starting ? semaphores.filter((one) => one !== starting) : semaphores;
+    const release = (): void => {
+      machineSlot?.release();
+      this.#leave(others);
+      held?.release();
+    };
+    return new Slot(release, starting && (() => this.#leave([starting])));
+  }
+
+  #leave(semaphores: readonly Semaphore<PoolEntry>[]): void {
+    for (const semaphore of semaphores) semaphore.release();
+    this.review();
+    for (const semaphore of semaphores) {
+      this.#wake(semaphore);
+      semaphore.disuse();
+    }
+  }
+
+  #resumed({ reason, since }: PoolPause): void {
+    this.#unpaused.limit = Number.POSITIVE_INFINITY;
+    this.#wake(this.#unpaused);
+    const pausedMs = Math.max(0, this.#context.clock.now() - since);
+    this.#context.emit('pool-resumed', { reason, pausedMs });
+  }
+
+  #retryMachine(): void {
+    this.#machine.retry();
+    this.#wake(this.#machine);
+  }
+
+  /** Tells the machine which requests wait for nothing else; the others wait in another line. */
   #tellMachine(): void {
-    if (this.waiting.size === 0 && this.#told === undefined) return;
-    const machine = this.#machine();
-    if (machine !== this.#told) this.#told?.await([], () => undefined);
-    this.#told = machine;
-    const waits = machine === undefined || this.#free === 0 ? [] : this.queue;
-    this.#waitingForMachine = waits.filter(({ request }) => request.needsSlot).slice(0, this.#free);
-    machine?.await(this.#waitingForMachine, () => this.#handOut());
+    const waits: PoolEntry[] = [];
+    for (const entry of this.#machine.line.toArray()) {
+      const full = entry.semaphores.find((one) => one !== this.#machine && !one.hasRoom);
+      if (full !== undefined) this.#waitAt(entry, full);
+      else if (waits.length < this.concurrency - this.held) waits.push(entry);
+      else break;
+    }
+    this.#machine.tell(waits);
+  }
+
+  /** Looks at the line of a semaphore, in a microtask: all that is released in one tick counts together. */
+  #wake(semaphore: Semaphore<PoolEntry>): void {
+    if (semaphore.line.isEmpty) return;
+    this.#woken.add(semaphore);
+    if (this.#isHandingOut) return;
+    this.#isHandingOut = true;
+    queueMicrotask(() => this.#handOut());
   }
 
   #handOut(): void {
-    if (this.#isHandingOut) return;
-    if (this.waiting.size === 0) {
-      this.#tellMachine();
-      return;
+    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) this.#proceed(entry);
+    this.#isHandingOut = false;
+    this.#tellMachine();
+    for (const semaphore of [...this.#looked, ...this.#lacking]) this.#tellHead(semaphore);
+    this.#looked.clear();
+  }
+
+  /** The first of all in the lines of semaphores that have room. */
+  #next(): PoolEntry | undefined {
+    let best: PoolEntry | undefined;
+    for (const semaphore of this.#woken) {
+      const first = semaphore.hasRoom ? semaphore.line.first : undefined;
+      if (first === undefined) {
+        this.#woken.delete(semaphore);
+        this.#looked.add(semaphore);
+      } else if (best === undefined || isBefore(first, best)) best = first;
     }
-    this.#isHandingOut = true;
-    queueMicrotask(() => {
-      this.#isHandingOut = false;
-      if (this.#ready)
-        for (const entry of [...this.#ledger.waiting]) if (!entry.request.needsSlot) entry.grant();
-      while (this.waiting.size > 0 && this.#reserve(() => this.#head)) {
-        void this.#ledger.queue.dequeue()?.();
-      }
-      this.#tellMachine();
-      this.#tellHead();
-    });
+    return best;
   }
 
-  #tellHead(): void {
-    if (this.#ledger.curious === 0 || !this.#ready) return;
-    this.#head?.tellHead();
-  }
-
-  /** The request that is the next to get a slot. */
-  get #head(): PoolEntry | undefined {
-    let head: PoolEntry | undefined;
-    for (const entry of this.#ledger.waiting)
-      if (head === undefined || entry.request.priority > head.request.priority) head = entry;
-    return head;
-  }
-}
-
-/** A request in the queue of a pool. */
-export class PoolEntry extends QueueEntry<Slot> implements Waiting {
-  readonly request: SlotRequest;
-  readonly sinceMs: number;
-  readonly #ledger: Ledger;
-  /** The queue's item: a function, which the queue takes for a task. */
-  readonly #task = async (): Promise<void> => this.#grant();
-  #cancelTimer: (() => void) | undefined;
-  #isCurious: boolean;
-
-  constructor(request: SlotRequest, ledger: Ledger) {
-    super();
-    const { queue, waiting, clock } = ledger;
-    const { priority, signal, timeoutMs } = request;
-    this.request = request;
-    this.#ledger = ledger;
-    this.sinceMs = clock.monotonicMs();
-    this.#isCurious = request.atHead !== undefined;
-    if (this.#isCurious) ledger.curious++;
-    waiting.add(this);
-    queue.enqueue(this.#task, { priority });
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
-    if (timeoutMs !== undefined) {
-      const timeOut = () => this.refuse(timedOut(timeoutMs, ledger.machineObstacle()));
-      this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
+  /** Grants a request all that it needs, or lets it wait for the one that is full. */
+  #proceed(entry: PoolEntry): void {
+    const full = this.#acquireFor(entry);
+    if (full instanceof SupervisorError) entry.refuse(full);
+    else if (full !== undefined) this.#waitAt(entry, full);
+    else {
+      this.#waiting.delete(entry);
+      entry.grant(this.#slotOf(entry.request, entry.semaphores));
     }
   }
 
-  /** Grants a request that takes no slot. */
-  grant(): void {
-    this.#ledger.queue.remove(this.#task);
-    this.#grant();
+  #acquireFor(entry: PoolEntry): Semaphore<PoolEntry> | SupervisorError | undefined {
+    try {
+      return acquireAll(entry.semaphores, entry);
+    } catch (error) {
+      return failed(error);
+    }
   }
 
-  /** Leaves the queue with `error`; does nothing if it has left already. */
-  refuse(error: SupervisorError): void {
-    if (this.#quit()) this.settle(error);
+  #waitAt(entry: PoolEntry, full: Semaphore<PoolEntry>): void {
+    this.#looked.add(full);
+    if (full instanceof ConditionGate) this.#lacking.add(full);
+    entry.waitAt(full);
   }
 
-  override leave(): void {
-    this.#quit();
+  /** Tells the first in the line of a full semaphore that it is. */
+  #tellHead(semaphore: Semaphore<PoolEntry>): void {
+    const { first } = semaphore.line;
+    if (first === undefined || !this.ready || semaphore.hasRoom) return;
+    // It is alone in the line for its own condition, and yet others may go before it.
+    if (!semaphore.isFinal || isNext(first)) first.tellHead();
   }
 
-  tellHead(): void {
-    if (!this.#isCurious) return;
-    this.#satisfy();
-    this.request.atHead?.();
+  #limitOfKey(key: string): number {
+    return capOfKey(key, this.#limits.perKey) ?? Number.POSITIVE_INFINITY;
   }
 
-  readonly #onAbort = (): void => this.refuse(aborted(this.request.signal));
-
-  #satisfy(): void {
-    if (this.#isCurious) this.#ledger.curious--;
-    this.#isCurious = false;
-  }
-
-  #grant(): void {
-    if (this.#forget()) this.settle(slotOf(this.request, this.#ledger));
-  }
-
-  #quit(): boolean {
-    if (!this.#forget()) return false;
-    this.#ledger.queue.remove(this.#task);
-    // Another request may be at the head now.
-    this.#ledger.handOut();
-    return true;
-  }
-
-  /** Returns true if the entry was in the queue. */
-  #forget(): boolean {
-    if (!this.#ledger.waiting.delete(this)) return false;
-    this.#satisfy();
-    this.#cancelTimer?.();
-    this.request.signal?.removeEventListener('abort', this.#onAbort);
-    return true;
+  #limitOfStarts(kind: string): number {
+    return capOf(kind, this.#limits.startingPerKind) ?? Number.POSITIVE_INFINITY;
   }
 }
 
-function slotOf({ needsSlot }: SlotRequest, ledger: Ledger): Slot {
-  if (!needsSlot) return new Slot(() => undefined);
-  const { machineSlot } = ledger;
-  ledger.machineSlot = undefined;
-  ledger.held++;
-  return new Slot(() => {
-    ledger.held--;
-    machineSlot?.release();
-    ledger.handOut();
+function asksForSlot({ needsSlot, held }: SlotRequest): boolean {
+  return needsSlot && held === undefined;
+}
+
+/** True if nobody in another line that it may have to join goes before it. */
+function isNext(entry: PoolEntry): boolean {
+  return entry.semaphores.every(({ line: { first }, hasRoom }) => {
+    return hasRoom || first === undefined || !isBefore(first, entry);
   });
-}
-
-function aborted(signal: AbortSignal | undefined): SupervisorError {
-  return new SupervisorError(
-    'ABORTED',
-    'The request was aborted while it waited for a slot; nothing was started.',
-    { cause: signal?.reason },
-  );
-}
-
-function timedOut(timeoutMs: number, obstacle: string | undefined): SupervisorError {
-  const [why, advice] =
-    obstacle === undefined
-      ? [
-          '',
-          'pool.concurrency or pool.waitTimeoutMs, or end what holds the slots (supervisor.list())',
-        ]
-      : [`: ${obstacle}`, 'pool.machineConcurrency of all hosts, or pool.waitTimeoutMs'];
-  return new SupervisorError(
-    'POOL_TIMEOUT',
-    `No slot became free within ${timeoutMs} ms${why}. Raise ${advice}.`,
-    { data: { timeoutMs, ...(obstacle !== undefined && { obstacle }) } },
-  );
 }

@@ -1,9 +1,10 @@
-import type { EndReport, ExitCause } from '../reports.ts';
+import type { EndReport, ExitCause, WaitsFor } from '../reports.ts';
 
 /** A running process, as far as conversations and budgets need to know. */
 export interface RunningProcess {
   readonly subject: { readonly sessionId: string | undefined };
-  readonly holdsSlot: boolean;
+  /** Tells if its end may let those go who wait for that. */
+  holds(waitsFor: WaitsFor): boolean;
   /** Ends it with its tree. */
   end(cause: ExitCause, options?: object, reason?: string): Promise<EndReport>;
 }

@@ -1,28 +1,46 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { AgentOutput } from '../claude-code/agent-output.ts';
+import { type UsageLimit, UsageLimitReader } from '../claude-code/usage-limit.ts';
 import type { StreamActivity } from '../policy/limits/limit.ts';
 import type { ProcessLimits } from '../policy/limits/limits.ts';
 
 const encoder = new TextEncoder();
 
-/** Counts the bytes in a process's streams, if a limit or the output of an agent needs it. */
+/** The listeners for what a process's streams show. */
+export interface StreamListeners {
+  /** Only for an agent: called with the agent's own session id. */
+  readonly onSessionId: ((id: string) => void) | undefined;
+  /** Only for an agent, where its usage limit pauses the pool. */
+  readonly onUsageLimit: ((limit: UsageLimit) => void) | undefined;
+  /** Called at the first output, as the limit `startupMs` understands it. */
+  readonly onOutput: (() => void) | undefined;
+}
+
+/** Counts the bytes in a process's streams, if a limit or a listener needs it. */
 export function watchStreams(
   child: Pick<ChildProcess, 'stdin' | 'stdout' | 'stderr'>,
   { startupMs, idleMs }: Pick<ProcessLimits, 'startupMs' | 'idleMs'>,
-  /** Only for an agent: called with the agent's own session id. */
-  onSessionId: ((id: string) => void) | undefined,
+  { onSessionId, onUsageLimit, onOutput }: StreamListeners,
 ): StreamActivity | undefined {
-  if (onSessionId === undefined && startupMs === null && idleMs === null) return undefined;
+  const isWatched = onSessionId !== undefined || onOutput !== undefined;
+  if (!isWatched && startupMs === null && idleMs === null) return undefined;
   const agent = onSessionId && new AgentOutput(onSessionId, idleMs !== null);
   const activity = { stdin: 0, stdout: 0, stderr: 0, agent };
+  const isOutput = (name: string) =>
+    name === 'stdout' || (name === 'stderr' && agent === undefined);
   const count = (name: 'stdin' | 'stdout' | 'stderr') => (bytes: Uint8Array) => {
+    if (activity[name] === 0 && isOutput(name)) onOutput?.();
     activity[name] += bytes.length;
   };
   if (child.stdin) watchWrites(child.stdin, count('stdin'));
   if (child.stdout) watchOutput(child.stdout, count('stdout'));
   if (child.stderr) watchOutput(child.stderr, count('stderr'));
   if (child.stdout && agent) watchOutput(child.stdout, (bytes) => agent.push(bytes));
+  if (child.stdout && agent && onUsageLimit) {
+    const reader = new UsageLimitReader(onUsageLimit);
+    watchOutput(child.stdout, (bytes) => reader.push(bytes));
+  }
   return activity;
 }
 

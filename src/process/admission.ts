@@ -1,5 +1,7 @@
+import type { UsageLimit } from '../claude-code/usage-limit.ts';
 import type { Registry } from '../containment/registry.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
+import type { Clock } from '../os/clock.ts';
 import { type Budget, mergeBudgets, type Spending } from '../policy/budget.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import {
@@ -7,12 +9,20 @@ import {
   type ConversationRequest,
   type Conversations,
 } from '../policy/conversations.ts';
-import { type HardCaps, hardCapOf, type Pool, Slot } from '../policy/pool.ts';
+import type { Pool } from '../policy/pool.ts';
+import { capOf, type HardCaps } from '../policy/pool-options.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { Session, Sessions } from '../policy/session.ts';
+import { Slot } from '../policy/slot.ts';
 import { assertDepth, type SpawnRate } from '../policy/spawn-rate.ts';
+import type { WaitsFor } from '../reports.ts';
 import { type ManagedProcess, takenBack } from './managed-process.ts';
 import type { CheckedRequest } from './request.ts';
+
+/** The longest window of a plan is a week. */
+const LONGEST_USAGE_LIMIT_MS = 8 * 86_400_000;
+/** Pause for a usage limit of which nobody knows when it resets. */
+const UNKNOWN_USAGE_LIMIT_MS = 300_000;
 
 /** A place in the queue for a slot, or for a conversation. */
 export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
@@ -21,8 +31,9 @@ export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
 export type Answer = Slot | Place | SupervisorError;
 
 export interface AdmissionParts {
+  readonly clock: Pick<Clock, 'now'>;
   readonly options: {
-    readonly pool: HardCaps;
+    readonly pool: Pick<HardCaps, 'hardCapPerKind'>;
     readonly maxDepth: number;
     readonly conversation: { readonly onDuplicate: OnDuplicate };
     readonly budget: Budget;
@@ -61,7 +72,7 @@ export class Admission {
     try {
       p.session = this.#enterSession(p);
       p.conversation = this.#conversationOf(p);
-      const slot = p.slot ?? this.#askForSlot(p);
+      const slot = this.#askForSlot(p);
       if (slot instanceof Slot) return this.askForConversation(p, slot);
       return slot instanceof SupervisorError ? this.#refused(p, slot) : slot;
     } catch (error) {
@@ -101,6 +112,15 @@ export class Admission {
   count(p: ManagedProcess): void {
     this.rate?.count(p.request.sessionId);
   }
+
+  /** Pauses the pool until the usage limit of an agent's account resets. */
+  readonly pauseFor = ({ type, resetsAt = 0 }: UsageLimit): void => {
+    const now = this.#parts.clock.now();
+    // Without a time of its own, or with one that cannot be right.
+    const isSensible = resetsAt > now && resetsAt <= now + LONGEST_USAGE_LIMIT_MS;
+    const until = isSensible ? resetsAt : now + UNKNOWN_USAGE_LIMIT_MS;
+    this.pool.pauseAtLeast(`usage limit${type === undefined ? '' : ` (${type})`}`, until);
+  };
 
   budgetOf({ request }: ManagedProcess): Budget {
     return mergeBudgets(this.#parts.options.budget, request.budget);
@@ -165,19 +185,16 @@ export class Admission {
   }
 
   #askForSlot(p: ManagedProcess): Slot | Place | SupervisorError {
-    const { sessionId, priority, signal } = p.request;
-    const { conversation, holdsSlot: needsSlot } = p;
+    const { sessionId, keys, kind, priority, signal } = p.request;
+    const { conversation, holdsSlot: needsSlot, slot: held } = p;
     const atHead =
-      conversation && (() => this.conversations.prepare(conversation, () => p.state === 'queued'));
-    return this.pool.ask({
-      id: p.id,
-      sessionId,
-      needsSlot,
-      priority,
-      timeoutMs: undefined,
-      signal,
-      atHead,
-    });
+      conversation &&
+      ((waitsFor: WaitsFor) =>
+        this.conversations.prepare(conversation, (agent) => {
+          return p.state === 'queued' && agent.holds(waitsFor);
+        }));
+    const wait = { timeoutMs: undefined, signal, atHead };
+    return this.pool.ask({ id: p.id, sessionId, needsSlot, keys, kind, held, priority, ...wait });
   }
 
   /** Attributes a refusal after an abort to the caller, who took the request back. */
@@ -203,8 +220,7 @@ export class Admission {
 
   #assertBelowCap({ request }: ManagedProcess): void {
     if (request.outlivesHost) return;
-    const { pool } = this.#parts.options;
-    const { hardCap } = pool;
+    const { hardCap } = this.pool.size;
     const alive = this.countedByCap;
     if (alive >= hardCap && this.#isCounted(request))
       throw new SupervisorError(
@@ -212,7 +228,7 @@ export class Admission {
         `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
         { data: { alive, hardCap } },
       );
-    const ofKind = hardCapOf(request.kind, pool);
+    const ofKind = capOf(request.kind, this.#parts.options.pool.hardCapPerKind);
     if (ofKind !== undefined) this.#assertBelowCapOfKind(request.kind, ofKind);
   }
 
@@ -232,7 +248,7 @@ export class Admission {
   }
 
   #isCounted({ servesOthers }: CheckedRequest): boolean {
-    return servesOthers !== true || this.#parts.options.pool.hardCapCounts === 'all';
+    return servesOthers !== true || this.pool.size.hardCapCounts === 'all';
   }
 
   #countLive(matches: (request: CheckedRequest) => boolean): number {

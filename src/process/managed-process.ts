@@ -10,9 +10,16 @@ import type { Budget } from '../policy/budget.ts';
 import type { ConversationLease, ConversationRequest } from '../policy/conversations.ts';
 import type { StreamActivity } from '../policy/limits/limit.ts';
 import type { ProcessLimits } from '../policy/limits/limits.ts';
-import type { Slot } from '../policy/pool.ts';
 import type { Session } from '../policy/session.ts';
-import type { EndReport, ExitCause, ExitReport, ProcessInfo, Survivor } from '../reports.ts';
+import type { Slot } from '../policy/slot.ts';
+import type {
+  EndReport,
+  ExitCause,
+  ExitReport,
+  ProcessInfo,
+  Survivor,
+  WaitsFor,
+} from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import type { LadderOptions } from '../tree/ladder.ts';
 import { marksOf } from '../tree/marks.ts';
@@ -182,6 +189,18 @@ export class ManagedProcess {
   /** True if `stop` does not end the process: it is meant to live on, or cleans up after another. */
   get outlivesHost(): boolean {
     return this.record.outlivesHost === true || this.request.cleansUp === true;
+  }
+
+  /** Tells if its end may let those go who wait for that. */
+  holds({ cause, name }: WaitsFor): boolean {
+    if (cause === 'slot' || cause === 'machine') return this.holdsSlot;
+    if (cause === 'condition') return this.countsToCap;
+    return cause === 'key' && name !== undefined && this.keys.includes(name);
+  }
+
+  /** The keys under which the pool counts it. */
+  get keys(): readonly string[] {
+    return this.request.keys ?? [];
   }
 
   /** `undefined` for an adopted process, which has no limits. */
@@ -395,7 +414,8 @@ export class ManagedProcess {
     const { id, pid, kind, sessionId, command, cwd, startedAt } = this.record;
     // Only processes with a record are listed.
     const state = this.state as ProcessInfo['state'];
-    return { id, pid, kind, sessionId, command, cwd, startedAt, state, holdsSlot: this.holdsSlot };
+    const { holdsSlot, keys } = this;
+    return { id, pid, kind, sessionId, command, cwd, startedAt, state, holdsSlot, keys };
   }
 
   readonly #onAbort = (): void => {

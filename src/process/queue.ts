@@ -2,8 +2,10 @@ import { AsyncResource } from 'node:async_hooks';
 import { CANCEL_GRACE_MS } from '../claude-code/cancel-grace.ts';
 import { SupervisorError } from '../errors.ts';
 import { ConversationLease } from '../policy/conversations.ts';
-import { Slot } from '../policy/pool.ts';
+import { PoolEntry } from '../policy/pool-entry.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
+import { Slot } from '../policy/slot.ts';
+import type { WaitsFor } from '../reports.ts';
 import type { Answer, Place } from './admission.ts';
 import type { ManagedProcess } from './managed-process.ts';
 import type { Supervision } from './supervision.ts';
@@ -48,7 +50,11 @@ class QueuedRequest {
     p.handle.queue(() => {
       this.#stdinEndedAtMs = os.clock.running.monotonicMs();
     });
-    emit('queued', { ...p.subject, waiting: admission.pool.waiting.size });
+    emit('queued', {
+      ...p.subject,
+      waiting: admission.pool.waiting.size,
+      waitsFor: this.#waitsFor,
+    });
     if (!this.#isOver) this.#remind(os.clock.monotonicMs());
     this.#listen();
   }
@@ -65,16 +71,23 @@ class QueuedRequest {
     this.#cancelTimer = os.clock.after(
       NOTICE_MS,
       () => {
-        const holders = [...live.values()].filter(({ holdsSlot }) => holdsSlot);
+        const waitsFor = this.#waitsFor;
+        const holders = [...live.values()].filter((p) => waitsFor && p.holds(waitsFor));
         emit('waiting', {
           ...this.#p.subject,
           waitedMs: os.clock.monotonicMs() - sinceMs,
+          waitsFor,
           holders: holders.map(({ id }) => id),
         });
         if (!this.#isOver) this.#remind(sinceMs);
       },
       { keepAlive: true },
     );
+  }
+
+  /** `undefined` while it waits for its conversation, or for the cancel grace. */
+  get #waitsFor(): WaitsFor | undefined {
+    return this.#entry instanceof PoolEntry ? this.#entry.waitsFor : undefined;
   }
 
   #waitFor(entry: Place): void {

@@ -3,6 +3,7 @@ import { NO_NUL, systemText } from '../check.ts';
 import { type Budget, budget } from '../policy/budget.ts';
 import { type OnDuplicate, onDuplicate } from '../policy/conversation-rules.ts';
 import type { Limits, ProcessLimits } from '../policy/limits/limits.ts';
+import { requestKeys } from '../policy/pool-options.ts';
 import { wallClockMs } from '../policy/session.ts';
 import { type EndingOptions, endingFields } from './ending-rules.ts';
 import { variablesWhere } from './environment.ts';
@@ -51,6 +52,7 @@ export const spawnRequest = z.lazy(() =>
     kind: z._default(z.string().check(z.minLength(1), z.maxLength(256)), 'agent'),
     slot: z.optional(z.boolean()),
     priority: z._default(z.number(), 0),
+    keys: z.optional(requestKeys),
     budget: z.optional(budget),
     ...endingFields(),
     outlivesHost: z._default(z.boolean(), false),
@@ -95,6 +97,8 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly defaultEnv?: Readonly<Record<string, string>>;
   /** True for an MCP server or a service: the default hard cap does not count it. */
   readonly servesOthers?: boolean;
+  /** True for a service, which says itself when it is ready. */
+  readonly tellsReady?: boolean;
   /** True if `conversationId` names a new conversation. */
   readonly isNewConversation?: boolean;
   /** True for a cleanup: `stop` waits for the process that it is for, and does not end it. */
@@ -143,6 +147,8 @@ export interface SpawnRequest extends StdioOptions, EndingOptions {
   slot?: boolean | undefined;
   /** Priority in the queue; higher goes first. @default 0 */
   priority?: number | undefined;
+  /** Names under which the pool counts it, such as a provider or a repository; `pool.perKey` bounds them. Default: none. */
+  keys?: readonly string[] | undefined;
   /** Limits that end the process. Default for each: the limit of its kind, or of the supervisor. */
   limits?: Limits | undefined;
   /** Spending above which the start is refused; each part replaces the supervisor's own. */

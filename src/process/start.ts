@@ -4,8 +4,8 @@ import type { Registry } from '../containment/registry.ts';
 import { SupervisorError } from '../errors.ts';
 import { callHost } from '../os/call-host.ts';
 import { COOKIE_VARIABLE, type Launched, type LaunchFailure, type Os } from '../os/os.ts';
-import type { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
+import type { Slot } from '../policy/slot.ts';
 import type { ExitReport } from '../reports.ts';
 import type { SupervisionRecord } from '../store/formats.ts';
 import { classifyExit, mayBeOomKill } from '../tree/exit-cause.ts';
@@ -21,6 +21,7 @@ import { ManagedProcess } from './managed-process.ts';
 import { waitInQueue } from './queue.ts';
 import { secretValues } from './redaction.ts';
 import type { CheckedRequest } from './request.ts';
+import { watchStart } from './starting.ts';
 import { StderrTail } from './stderr-tail.ts';
 import type { Supervision } from './supervision.ts';
 
@@ -130,13 +131,15 @@ function run(
   env: Readonly<Record<string, string>>,
 ): void {
   const { request, registry } = p;
+  const onOutput = watchStart(s, p);
   if (!request.outlivesHost) {
+    const isAgent = request.output === 'stream-json';
     const learn = (sessionId: string) => s.admission.learnConversation(p, sessionId);
-    p.activity = watchStreams(
-      child,
-      request.limits,
-      request.output === 'stream-json' ? learn : undefined,
-    );
+    p.activity = watchStreams(child, request.limits, {
+      onSessionId: isAgent ? learn : undefined,
+      onUsageLimit: s.options.pool.pauseOnUsageLimit ? s.admission.pauseFor : undefined,
+      onOutput,
+    });
   }
   s.live.set(p.id, p);
   const tail = new StderrTail();
@@ -192,6 +195,7 @@ function recordOf(
     ...(request.outlivesHost ? { outlivesHost: true } : {}),
     ...(request.cleanup === undefined ? {} : { cleanup: request.cleanup.name }),
     ...(tag === undefined ? {} : { tag }),
+    ...(request.keys === undefined ? {} : { keys: request.keys }),
   };
 }
 

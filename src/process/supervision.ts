@@ -2,7 +2,7 @@ import type { Registry } from '../containment/registry.ts';
 import type { Budget } from '../policy/budget.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import type { Limiter } from '../policy/limits/limiter.ts';
-import type { HardCaps } from '../policy/pool.ts';
+import type { PoolOptions } from '../policy/pool-options.ts';
 import type { Admission } from './admission.ts';
 import type { LeftoverAction, RegisteredCleanups } from './ending-rules.ts';
 import type { EnvironmentRules } from './environment.ts';
@@ -11,7 +11,7 @@ import type { ManagedProcess, ProcessContext } from './managed-process.ts';
 /** The parts that all processes of one supervisor share; built once, and passed by reference. */
 export interface Supervision extends ProcessContext {
   readonly options: ProcessContext['options'] & {
-    readonly pool: HardCaps;
+    readonly pool: Pick<PoolOptions, 'pauseOnUsageLimit'>;
     readonly environment: EnvironmentRules;
     readonly leftovers: LeftoverAction;
     readonly cleanups: RegisteredCleanups;

@@ -45,8 +45,14 @@ export async function untilReady(
     void process.exited.then((report) => failure.reject(exited(context, report)));
   let lastError: unknown;
   const onTimeout = () => failure.reject(timedOut(context, ready, process.pid, lastError));
-  const cancel =
-    ready && internals.os.clock.running.after(ready.timeoutMs, onTimeout, { keepAlive: true });
+  let cancel = (): void => undefined;
+  // A start that waits for the pool uses up nothing of it.
+  const arm = (): void => {
+    if (ready === undefined || over.signal.aborted) return;
+    const { running } = internals.os.clock;
+    cancel = running.after(ready.timeoutMs, onTimeout, { keepAlive: true });
+  };
+  void process.started.then(arm, () => undefined);
   signal.addEventListener('abort', onAbort, { once: true });
   process.once('exit', onExit);
   try {
@@ -56,7 +62,7 @@ export async function untilReady(
     };
     await Promise.race([failure.promise, answer(process, ready, context, over.signal, note)]);
   } finally {
-    cancel?.();
+    cancel();
     over.abort();
     signal.removeEventListener('abort', onAbort);
     process.off('exit', onExit);

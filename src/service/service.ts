@@ -152,7 +152,7 @@ export class SupervisedService implements Service {
       this.#enter('starting');
       await this.#parts.endpoint.clear();
       signal.throwIfAborted();
-      process = this.#internals.spawnServer(request);
+      process = this.#internals.spawnServer(request, true);
       this.#take(process);
       await untilReady(process, ready, { name, internals: this.#internals, signal });
       this.#welcome(process);
@@ -209,6 +209,7 @@ export class SupervisedService implements Service {
     this.#ready = { process, sinceMs: running.monotonicMs() };
     this.#isWanted = comesBack;
     this.#parts.endpoint.take(process.id);
+    this.#internals.started(process.id);
     this.#cancelTimer();
     this.#cancelTimer = running.after(breaker.stableMs, () => this.#parts.breaker.reset());
     this.#enter('ready');

@@ -37,6 +37,10 @@ const recordSchema = z.lazy(() =>
     disowned: z.optional(z.boolean()),
     /** The name of the command to run when its tree is dead. */
     cleanup: z.optional(z.string().check(z.regex(CLEANUP_NAME))),
+    /** The keys under which its host's pool counts it. */
+    keys: z.optional(
+      z.readonly(z.array(z.string().check(z.maxLength(256))).check(z.maxLength(16))),
+    ),
   }),
 );
 

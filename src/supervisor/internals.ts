@@ -57,8 +57,14 @@ export interface SupervisorInternals {
   warn(code: string, message: string, cause?: unknown): void;
   /** Checks a request without starting anything; throws `INVALID_OPTIONS` in the name of `subject`. */
   check(request: SpawnRequest, subject: string): void;
-  /** Starts what serves others (an MCP server, a service), which the default hard cap does not count. */
-  spawnServer(request: SpawnRequest): SupervisedProcess;
+  /**
+   * Starts what serves others (an MCP server, a service), which the default hard cap does not count.
+   *
+   * With `tellsReady` it counts as starting until `started` is called for it.
+   */
+  spawnServer(request: SpawnRequest, tellsReady?: boolean): SupervisedProcess;
+  /** Ends the start of a process that is ready. */
+  started(id: string): void;
   /** The means to judge others' processes and files in this supervisor's name. */
   recovery(): Promise<RecoveryContext>;
   /** The record of a live process. */

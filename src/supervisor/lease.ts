@@ -2,7 +2,8 @@ import * as z from 'zod/mini';
 import { durationMs } from '../check.ts';
 import { SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
-import { Slot } from '../policy/pool.ts';
+import { requestKeys } from '../policy/pool-options.ts';
+import { Slot } from '../policy/slot.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import { abortSignal, type SpawnRequest, sessionId } from '../process/request.ts';
 import type { HookDefaults, HookOptions, SpawnHook } from './requests.ts';
@@ -130,6 +131,8 @@ export interface AcquireOptions {
   sessionId?: string | number | undefined;
   /** Higher goes first. @default 0 */
   priority?: number | undefined;
+  /** The keys under which the lease counts, whether it is used or not; its processes take none of their own. Default: none. */
+  keys?: readonly string[] | undefined;
   /** The longest wait for the slot, in ms. Default: `pool.waitTimeoutMs`. */
   timeoutMs?: number | undefined;
   /** The time in ms after which an unused lease is released; `null` is without end. Default: `pool.waitTimeoutMs`. */
@@ -144,6 +147,7 @@ export const acquireOptions = z.lazy(() =>
     z.strictObject({
       sessionId: z.optional(sessionId),
       priority: z.optional(z.number()),
+      keys: z.optional(requestKeys),
       timeoutMs: z.optional(durationMs()),
       unusedMs: z.optional(z.nullable(durationMs())),
       signal: z.optional(abortSignal),

@@ -11,7 +11,7 @@ import {
   limitOptions,
   samplingOptions,
 } from '../policy/limits/limits.ts';
-import { poolOptions } from '../policy/pool.ts';
+import { poolOptions } from '../policy/pool-options.ts';
 import { sessionOptions } from '../policy/session.ts';
 import { maxDepthOption, type SpawnRateOptions, spawnRateOptions } from '../policy/spawn-rate.ts';
 import { type Cleanup, cleanupsOption, type DeadProcess } from '../process/ending-rules.ts';
@@ -78,6 +78,14 @@ export interface SupervisorOptions {
         machineConcurrency?: number | undefined;
         /** Live processes of each kind, by its label; `'*'` is for each kind that is not named. Default: only `hardCap`. */
         hardCapPerKind?: Readonly<Record<string, number>> | undefined;
+        /** Live processes that name a key: `{ anthropic: 4, 'repo:*': 1 }`. A `*` at the end is for each key with that beginning, by itself. Default: no bound. */
+        perKey?: Readonly<Record<string, number>> | undefined;
+        /** Processes of each kind that may be starting at once; `'*'` is for each kind that is not named. A process is starting from its launch to its first output. Default: no bound. */
+        startingPerKind?: Readonly<Record<string, number>> | undefined;
+        /** Requests that may wait for a slot; one more is refused with `QUEUE_FULL`. Default: any number. */
+        maxWaiting?: number | undefined;
+        /** Pauses the pool when an agent reports that its account's usage limit is reached, until that resets. @default false */
+        pauseOnUsageLimit?: boolean | undefined;
         /** The longest wait of `acquire` for a slot, in ms. @default 60_000 */
         waitTimeoutMs?: number | undefined;
       }

@@ -8,8 +8,9 @@ import { serialize } from '../os/wait.ts';
 import { Spending } from '../policy/budget.ts';
 import { Conversations } from '../policy/conversations.ts';
 import { Limiter } from '../policy/limits/limiter.ts';
-import { Pool, type Slot } from '../policy/pool.ts';
+import { Pool } from '../policy/pool.ts';
 import { Sessions } from '../policy/session.ts';
+import type { Slot } from '../policy/slot.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
 import { Admission } from '../process/admission.ts';
 import { cleanUpFor } from '../process/dead-cleanup.ts';
@@ -43,6 +44,7 @@ import {
   type HookOptions,
 } from './requests.ts';
 import { Runs } from './runs.ts';
+import { SupervisorPool } from './supervisor-pool.ts';
 import { Sweeper } from './sweeper.ts';
 import { Waiting } from './waiting.ts';
 
@@ -60,7 +62,7 @@ const SELF_INFLICTED: ReadonlySet<string> = new Set([
 const joinShared: JoinMachine = (context) => new SharedMachine(context);
 
 /** The checked terms of a lease. */
-interface LeaseTerms extends Pick<AcquireOptions, 'unusedMs'> {
+interface LeaseTerms extends Pick<AcquireOptions, 'keys' | 'unusedMs'> {
   readonly sessionId?: string | undefined;
 }
 
@@ -76,6 +78,7 @@ export class SupervisorParts {
   readonly adoptions = serialize();
   readonly runs: Runs;
   readonly waiting: Waiting;
+  readonly pool: SupervisorPool;
   readonly sweeper: Sweeper;
   readonly lifecycle: Lifecycle;
   readonly #supervisor: OpenedSupervisor;
@@ -108,7 +111,9 @@ export class SupervisorParts {
       wasAsked: (id) => this.#wasAsked(id),
       assertUsable: () => this.lifecycle.assertUsable(),
     });
-    this.waiting = new Waiting(this.runs, () => this.#supervision.admission.pool);
+    const pool = () => this.#supervision.admission.pool;
+    this.waiting = new Waiting(this.runs, pool);
+    this.pool = new SupervisorPool(pool, os.clock);
     this.sweeper = this.#makeSweeper();
     this.lifecycle = this.#makeLifecycle();
     this.#supervision = this.#compose();
@@ -138,14 +143,15 @@ export class SupervisorParts {
     }
     const changes = changesBetween(this.#options, next);
     if (changes.length === 0) return;
-    const { sweep, spawnRate } = this.#options;
+    const { sweep, spawnRate, pool } = this.#options;
     // In place: all parts read the new ones from now on.
     Object.assign(this.#options, { spawnRate: undefined }, next);
     const { admission } = this.#supervision;
-    admission.pool.resize(next.pool.concurrency);
+    const { isDeepStrictEqual } = builtin('node:util');
+    // The size that `pool.resize` has set holds until other options are named.
+    if (!isDeepStrictEqual(pool, next.pool)) admission.pool.configure(next.pool);
     this.lifecycle.registry?.machine?.rewrite();
-    if (!builtin('node:util').isDeepStrictEqual(spawnRate, next.spawnRate))
-      admission.rate = this.#spawnRate();
+    if (!isDeepStrictEqual(spawnRate, next.spawnRate)) admission.rate = this.#spawnRate();
     if (sweep.intervalMs !== next.sweep.intervalMs && this.lifecycle.state === 'running')
       this.sweeper.plan();
     this.warn('OPTIONS_REPLACED', `Options were replaced: ${describeChanges(changes)}.`);
@@ -177,19 +183,22 @@ export class SupervisorParts {
 
   lease(
     slot: Slot,
-    { sessionId, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
+    { sessionId, keys, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
   ): SlotLease {
     // What is no object is told as what it is.
-    const ofSession = <T extends object>(fields: T): T =>
-      isObject(fields) ? { sessionId, ...definedOnly(fields) } : fields;
+    const ofLease = <T extends { keys?: unknown }>(fields: T): T => {
+      if (!isObject(fields)) return fields;
+      if (fields.keys !== undefined) throw keysOfLease();
+      return { sessionId, ...definedOnly(fields), ...definedOnly({ keys }) };
+    };
     const lease = new SlotLease({
       slot,
       sessionId,
       supervisor: this.#supervisor,
       clock: this.os.clock,
       unusedMs,
-      spawn: (request, held) => this.spawn(this.check(ofSession(request)), held),
-      hook: (defaults) => this.hook(ofSession(defaults)),
+      spawn: (request, held) => this.spawn(this.check(ofLease(request)), held),
+      hook: (defaults) => this.hook(ofLease(defaults)),
       expired: () =>
         this.warn(
           'LEASE_UNUSED',
@@ -233,7 +242,9 @@ export class SupervisorParts {
       services: this.services,
       warn: this.warn,
       check: (request, subject) => void this.check(request, subject),
-      spawnServer: (request) => this.spawn({ ...this.check(request), servesOthers: true }),
+      spawnServer: (request, tellsReady = false) =>
+        this.spawn({ ...this.check(request), servesOthers: true, tellsReady }),
+      started: (id) => this.live.get(id)?.slot?.started(),
       recovery: () => this.lifecycle.open().recovery(),
       heartbeat: this.lifecycle.registry?.owner.heartbeat,
       live: this.live,
@@ -364,8 +375,12 @@ export class SupervisorParts {
       expired: (id, error) => this.#expire(id, error),
     });
     const admission = new Admission({
+      clock: this.os.clock,
       options,
-      pool: new Pool(options.pool.concurrency, this.os.clock, () => this.#machine()),
+      pool: new Pool({
+        ...{ clock: this.os.clock, emit: this.events.emit, options: options.pool },
+        machine: () => this.#machine(),
+      }),
       sessions,
       rate: this.#spawnRate(),
       live: this.live,
@@ -402,6 +417,14 @@ export class SupervisorParts {
       registry: () => this.lifecycle.open(),
     };
   }
+}
+
+function keysOfLease(): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    'lease: "keys" must be left out: a lease holds its own from its start. Pass them to acquire({ keys }).',
+    { data: { field: 'keys' } },
+  );
 }
 
 function isObject(value: unknown): boolean {

@@ -6,8 +6,8 @@ import type { SupervisorEvent, SupervisorEvents } from '../events.ts';
 import type { Os } from '../os/os.ts';
 import { systemOs } from '../os/system.ts';
 import { charge } from '../policy/budget.ts';
-import { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
+import { Slot } from '../policy/slot.ts';
 import { type AdoptOptions, adopt, adoptOptions } from '../process/adopt.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import { inspectProcess } from '../process/inspection.ts';
@@ -30,6 +30,7 @@ import { SupervisorParts } from './parts.ts';
 import type { HookDefaults, SpawnHook } from './requests.ts';
 import type { Run, RunAttempt } from './restart-loop.ts';
 import type { RunOptions } from './runs.ts';
+import type { SupervisorPool } from './supervisor-pool.ts';
 
 const listFilter = z.lazy(() =>
   z.prefault(
@@ -138,6 +139,7 @@ export class Supervisor {
         sessionId: checked.sessionId,
         needsSlot: true,
         priority: checked.priority ?? 0,
+        keys: checked.keys,
         timeoutMs: checked.timeoutMs ?? parts.options.pool.waitTimeoutMs,
         signal: checked.signal,
       });
@@ -206,6 +208,11 @@ export class Supervisor {
     // What ends has spent, too.
     if (!lifecycle.isClosed) lifecycle.open();
     supervision.admission.spending.charge(session, sum);
+  }
+
+  /** The pool at run time: its size, who waits for what, and its pause. */
+  get pool(): SupervisorPool {
+    return this.#parts.pool;
   }
 
   /** Lists the live processes of this supervisor in start order, and then those that it has let go. */

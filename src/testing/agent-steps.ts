@@ -106,6 +106,22 @@ export const send = (frame: Readonly<Record<string, unknown>>): AgentStep => ({
   frame,
 });
 
+/**
+ * Reports that the account's usage limit is reached, as the real agent does; the script goes on.
+ *
+ * @param type default `five_hour`
+ */
+export const reachUsageLimit = (resetsAt: Date, type = 'five_hour'): AgentStep =>
+  send({
+    type: 'rate_limit_event',
+    rate_limit_info: {
+      status: 'rejected',
+      resetsAt: Math.ceil(resetsAt.getTime() / 1000),
+      rateLimitType: type,
+      isUsingOverage: false,
+    },
+  });
+
 /** Writes to stderr. */
 export const complain = (text: string): AgentStep => ({ do: 'complain', text });
 

@@ -13,6 +13,7 @@ export {
   hang,
   type PermissionAnswer,
   type PermissionOptions,
+  reachUsageLimit,
   result,
   type StepOutcome,
   say,

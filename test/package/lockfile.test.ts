@@ -90,9 +90,7 @@ describe('licences', () => {
   }
 
   it('of what may be in the bundle ask for a notice at most', () => {
-    const bundled = ['execa', 'p-queue', 'pidusage', 'tree-kill', 'zod'].flatMap((name) => [
-      ...closure(name),
-    ]);
+    const bundled = ['execa', 'pidusage', 'tree-kill', 'zod'].flatMap((name) => [...closure(name)]);
     expect(bundled.length).toBeGreaterThan(10);
     const licenses = bundled.map((name) => [name, lock[`node_modules/${name}`]?.license]);
     expect(licenses.filter(([, license]) => !PERMISSIVE.has(license))).toEqual([]);

@@ -29,7 +29,7 @@ const TOP_LEVEL = [
 ];
 
 /** Whose work does ours inside; others come along with execa and pidusage. */
-const DIRECT = ['execa', 'p-queue', 'pidusage', 'tree-kill', 'zod'];
+const DIRECT = ['execa', 'pidusage', 'tree-kill', 'zod'];
 
 /** The package's other entries, and what each of them exports. */
 const SUBPATHS = [

@@ -75,6 +75,9 @@ describe('the main entry', () => {
       'OnDuplicate',
       'Orphan',
       'OutputTarget',
+      'PoolKey',
+      'PoolPause',
+      'PoolRequest',
       'ProcessInfo',
       'ProcessInspection',
       'ProcessName',
@@ -104,11 +107,14 @@ describe('the main entry', () => {
       'SupervisorEvent',
       'SupervisorEvents',
       'SupervisorOptions',
+      'SupervisorPool',
       'SupervisorState',
       'Survivor',
       'SweepReport',
       'TerminateOptions',
       'Unproven',
+      'WaitCause',
+      'WaitsFor',
     ]);
   });
 
@@ -117,6 +123,7 @@ describe('the main entry', () => {
       'INVALID_OPTIONS',
       'STOPPING',
       'POOL_TIMEOUT',
+      'QUEUE_FULL',
       'ABORTED',
       'HARD_CAP',
       'SESSION_EXPIRED',
@@ -162,6 +169,7 @@ describe('the main entry', () => {
       'internals',
       'list',
       'on',
+      'pool',
       'reapSession',
       'run',
       'session',
@@ -244,7 +252,7 @@ describe('agent-supervisor/testing', () => {
         'createTestSupervisor',
       ],
       ...['exit', 'expectNoLeaks', 'fail', 'fakeAgent', 'fakeProgram', 'hang', 'killHost'],
-      ...['matchers', 'misbehave', 'result', 'say', 'send', 'useTool'],
+      ...['matchers', 'misbehave', 'reachUsageLimit', 'result', 'say', 'send', 'useTool'],
     ]);
   });
 
@@ -276,6 +284,9 @@ describe('the defaults', () => {
         hardCapCounts: 'workers',
         hardCapPerKind: {},
         waitTimeoutMs: 60_000,
+        perKey: {},
+        startingPerKind: {},
+        pauseOnUsageLimit: false,
       },
       ladder: { stdinEofMs: 2000, termMs: 5000, killMs: 1000 },
       environment: {},

@@ -29,6 +29,10 @@ const OUTPUTS: Readonly<Record<string, string>> = {
 `,
   'streams.ts': 'a prompt\n',
   'lease.ts': 'draft\nreview\n',
+  'pool.ts': `3 { cause: 'pause', name: undefined }
+[ [ [ 'anthropic', 'repo:web' ], { cause: 'key', name: 'repo:web' } ] ]
+0 undefined
+`,
   'sessions.ts': `agent running 0
 watcher running 0
 watcher reaped it is morning
@@ -93,7 +97,7 @@ index closing
 index closed
 `,
   'shutdown.ts': "done\n[ 'completed' ] []\n",
-  'errors.ts': 'not-started COMMAND_NOT_FOUND\nPOOL_TIMEOUT { timeoutMs: 100 }\n',
+  'errors.ts': `not-started COMMAND_NOT_FOUND\nPOOL_TIMEOUT { timeoutMs: 100, waitsFor: 'slot' }\n`,
   'helpers.ts': `[ '--tools=', '--verbose', '-p', '' ]
 {
   env: { PATH: '/usr/bin' },

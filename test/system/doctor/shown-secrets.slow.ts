@@ -36,8 +36,11 @@ describe('an event', () => {
   /** Every event, with a secret in each place that can hold one. */
   const planted = (text: string, sentence: string): SupervisorEvents => ({
     requested: subject,
-    queued: { ...subject, waiting: 1 },
-    waiting: { ...subject, waitedMs: 1, holders: ['a-2'] },
+    queued: { ...subject, waiting: 1, waitsFor: { cause: 'key', name: sentence } },
+    waiting: {
+      ...{ ...subject, waitedMs: 1, holders: ['a-2'] },
+      waitsFor: { cause: 'key', name: sentence },
+    },
     started: { ...subject, pid: 7 },
     adopted: { ...subject, pid: 7 },
     refused: { ...subject, error: error(text) },
@@ -56,6 +59,8 @@ describe('an event', () => {
       unproven: [{ pid: 9, reason: text }],
     },
     warning: { code: 'TEST', message: sentence, cause: error(text) },
+    'pool-paused': { reason: sentence, until: 1 },
+    'pool-resumed': { reason: sentence, pausedMs: 1 },
     stopping: { reason: sentence },
     stopped: { durationMs: 1 },
   });

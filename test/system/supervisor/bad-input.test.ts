@@ -349,7 +349,7 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
     [
       'an unknown option of the pool',
       { pool: { colour: 1 } },
-      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, hardCapPerKind, waitTimeoutMs/,
+      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, hardCapPerKind, startingPerKind, perKey, maxWaiting, pauseOnUsageLimit, waitTimeoutMs/,
     ],
     [
       'an unknown step',

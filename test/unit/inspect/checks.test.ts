@@ -23,7 +23,9 @@ const POOL: PoolHealth = {
   running: 1,
   waiting: 0,
   oldestWaitMs: null,
+  paused: null,
   queue: [],
+  keys: [],
   live: 1,
   hardCap: 10,
 };
@@ -174,6 +176,7 @@ const CASES: readonly [id: string, status: CheckStatus, why: string, change: Par
     ['pool', 'ok', 'a short wait', pool({ waiting: 1, oldestWaitMs: 60_000 })],
     ['pool', 'warn', 'a long wait', pool({ waiting: 1, oldestWaitMs: 60_001 })],
     ['pool', 'warn', 'the cap is reached', pool({ live: 10 })],
+    ['pool', 'warn', 'a pause', pool({ paused: { reason: 'deploy', since: 1, until: null } })],
     ['sessions', 'ok', 'expired and at rest', { sessions: [session({ expired: true, live: 0 })] }],
     ['sessions', 'warn', 'expired, and it runs', { sessions: [session({ expired: true })] }],
     ['services', 'ok', 'none is held back', {}],
@@ -235,6 +238,32 @@ describe('the checks', () => {
     expect(await statusOn({ ...os, userId: () => 0 })).toBe('fail');
     expect(await statusOn({ ...os, userId: () => undefined })).toBe('ok');
     rmSync(folder, { recursive: true });
+  });
+
+  it('say what the oldest request waits for, and when a pause ends', () => {
+    const check = (change: Partial<PoolHealth>) =>
+      judge({ ...WELL, ...pool(change) }).checks.find(({ id }) => id === 'pool');
+    const request = (
+      waitedMs: number,
+      cause: 'key' | 'starting' | 'slot',
+      name: string | null,
+    ) => ({
+      ...{ sessionId: null, kind: null, priority: 0, keys: [], waitedMs },
+      waitsFor: { cause, name },
+    });
+    const queue = [
+      request(1, 'slot', null),
+      request(70_000, 'key', 'repo:web'),
+      request(2, 'starting', 'x'),
+    ];
+    expect(check({ waiting: 3, oldestWaitMs: 70_000, queue })?.summary).toBe(
+      '3 requests wait, the oldest for 70 s, for the key "repo:web"; 1 of 2 slots are held.',
+    );
+    const paused = { reason: 'deploy', since: 1, until: 1000 };
+    expect(check({ waiting: 2, paused })).toMatchObject({
+      summary: 'The pool is paused (deploy), and 2 requests wait.',
+      advice: expect.stringContaining('1970-01-01T00:00:01.000Z'),
+    });
   });
 
   it('keep their ids and their order', () => {

@@ -12,7 +12,9 @@ import {
   mayTake,
   TURN_MS,
 } from '../../../src/policy/machine-slots.ts';
-import { Pool, PoolEntry, Slot } from '../../../src/policy/pool.ts';
+import { Pool } from '../../../src/policy/pool.ts';
+import { PoolEntry } from '../../../src/policy/pool-entry.ts';
+import { Slot } from '../../../src/policy/slot.ts';
 import { FakeMachine } from '../../../src/testing/fake-machine.ts';
 import type { Owner } from '../../../src/tree/identity.ts';
 
@@ -98,6 +100,8 @@ describe('the rule', () => {
   });
 });
 
+const SIZE = { hardCap: 10, hardCapCounts: 'workers' } as const;
+
 /** Two hosts with a pool each, on one machine. */
 class Hosts {
   readonly machine = new FakeMachine();
@@ -111,7 +115,13 @@ class Hosts {
     this.pools = limits.map((limit, index) => {
       const owner = () => ({ instance: `host-${index}` }) as Owner;
       const slots: MachineSlots = this.machine.join({ limit: () => limit, owner });
-      return new Pool(concurrency, this.clock, () => slots);
+      return new Pool({
+        ...{ clock: this.clock, emit: () => undefined, machine: () => slots },
+        options: {
+          ...{ ...SIZE, concurrency },
+          ...{ hardCapPerKind: {}, startingPerKind: {}, perKey: {}, maxWaiting: undefined },
+        },
+      });
     });
   }
 
@@ -203,7 +213,8 @@ describe('pools that share the slots of a machine', () => {
             if (what === 'ask') hosts.ask(host, `${index}`, priority);
             else if (what === 'release') hosts.release(pickOf(hosts.slots.keys(), pick));
             else if (what === 'leave') hosts.leave(pickOf(hosts.entries.keys(), pick));
-            else if (what === 'resize') hosts.pools[host]?.resize(1 + (pick % 3));
+            else if (what === 'resize')
+              hosts.pools[host]?.resize({ ...SIZE, concurrency: 1 + (pick % 3) });
             else await hosts.clock.settle();
             expect(hosts.machine.held).toBeLessThanOrEqual(limit);
             expect(hosts.machine.held).toBe(hosts.heldByPools);

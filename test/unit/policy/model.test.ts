@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type FakeProcess, UNKILLABLE } from '../../../kit/fake-os.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
 import { standing } from '../../../kit/state-dir.ts';
@@ -7,13 +7,21 @@ import {
   type ExitReport,
   isSupervisorError,
   type Limits,
+  type ProcessInfo,
   type SlotLease,
   type SpawnRequest,
   type SupervisedProcess,
+  type WaitCause,
 } from '../../../src/index.ts';
+import { Semaphore } from '../../../src/policy/semaphore.ts';
 
 const SLOTS = 2;
 const CONVERSATIONS = 2;
+/** Bounded keys: the first by an entry of its own, the others by that of their beginning. */
+const KEYS: Readonly<Record<string, number>> = { one: 1, 'each:a': 2, 'each:b': 2 };
+/** The kind of which one at a time may be starting, and for how long. */
+const SLOW = 'slow';
+const STARTING_MS = 60_000;
 const SWEEP_MS = 30_000;
 const SAMPLING_MS = 20;
 const DAY_MS = 86_400_000;
@@ -43,8 +51,10 @@ interface Asker {
   readonly handle: SupervisedProcess;
   readonly abort: AbortController;
   readonly limits: Limits;
+  readonly kind: string;
   readonly endsWhenSpent: boolean;
   readonly told: string[];
+  hasSpoken: boolean;
 }
 
 interface SpawnOptions {
@@ -54,6 +64,8 @@ interface SpawnOptions {
   readonly priority: number;
   readonly nature: FakeProcess['on'];
   readonly slot: boolean;
+  readonly kind: string;
+  readonly keys: readonly string[];
   readonly limits: Limits;
   readonly endsWhenSpent: boolean;
 }
@@ -63,7 +75,10 @@ type Command = readonly [what: string, act: (model: Model) => unknown];
 class Model {
   readonly host = new FakeSupervision({
     ladder: { stdinEofMs: 10, termMs: 20, killMs: 20 },
-    pool: { concurrency: SLOTS, waitTimeoutMs: 40 },
+    pool: {
+      ...{ concurrency: SLOTS, waitTimeoutMs: 40, maxWaiting: 6 },
+      ...{ perKey: { one: 1, 'each:*': 2 }, startingPerKind: { [SLOW]: 1 } },
+    },
     session: { maxWallClockMs: 60 },
     sweep: { intervalMs: SWEEP_MS },
     sampling: { intervalMs: SAMPLING_MS },
@@ -79,13 +94,16 @@ class Model {
   readonly #startedAtMs = new Map<string, number>();
   readonly #ending = new Set<string>();
   #spentUsd = 0;
+  #wereRunning = 0;
 
   /** `strict`: 'allow' is no excuse; for the negative control. */
   constructor(strict = false) {
     const { os } = this.host;
     const launch = os.launch.bind(os);
     os.launch = (request) => {
-      const [name = '', conversation = '', policy] = request.command.split(' ');
+      const [name = '', conversation = '', policy, kind] = request.command.split(' ');
+      if (kind === SLOW && this.#starting().length > 0)
+        this.problems.push(`${name} was started while another one of its kind was starting`);
       const others = conversation === '-' ? [] : this.#alive(Number(conversation));
       if (others.length > 0 && (strict || policy !== 'allow'))
         this.problems.push(`${name} was started while ${others} of its conversation lived`);
@@ -110,9 +128,10 @@ class Model {
     const name = `${this.askers.length}`;
     const { conversation, session, policy, priority, nature, slot, limits, endsWhenSpent } =
       options;
+    const { kind, keys } = options;
     this.host.os.reactions = nature;
     const request: SpawnRequest = {
-      command: `${name} ${conversation ?? '-'} ${policy}`,
+      command: `${name} ${conversation ?? '-'} ${policy} ${kind}`,
       signal: abort.signal,
       onDuplicate: policy,
       priority,
@@ -120,13 +139,17 @@ class Model {
       sessionId: session,
       limits,
       ...(endsWhenSpent && { budget: { perHostUsd: BUDGET_USD, endRunning: true } }),
-      ...(via === undefined && { slot }),
+      kind,
+      ...(via === undefined && { slot, keys }),
     };
     try {
       const spawn = (): SupervisedProcess =>
         via ? via.lease.spawn(request) : this.host.supervisor.spawn(request);
       const handle = spawn();
-      const asker: Asker = { name, handle, abort, limits, endsWhenSpent, told: [] };
+      const asker: Asker = {
+        ...{ name, handle, abort, limits, kind, endsWhenSpent },
+        ...{ told: [], hasSpoken: false },
+      };
       this.askers.push(asker);
       this.#watch(asker);
       if (via) {
@@ -168,12 +191,14 @@ class Model {
     clock.setWall(clock.now() + jumpMs);
   }
 
-  acquire(session: number | undefined, timeoutMs: number, priority: number): void {
+  acquire(options: Pick<SpawnOptions, 'session' | 'priority' | 'keys'>, timeoutMs: number): void {
+    const { session, priority, keys } = options;
     const abort = new AbortController();
     this.#aborts.push(abort);
     this.open++;
     const { signal } = abort;
-    this.host.supervisor.acquire({ sessionId: session, timeoutMs, priority, signal }).then(
+    const wait = { timeoutMs, priority, keys, signal };
+    this.host.supervisor.acquire({ sessionId: session, ...wait }).then(
       (lease) => {
         this.open--;
         this.leases.push({ lease, process: undefined, over: false });
@@ -191,6 +216,74 @@ class Model {
 
   abortAcquire(index: number): void {
     this.at(this.#aborts, index)?.abort();
+  }
+
+  /** A process says something. */
+  say(index: number): void {
+    const asker = this.at(this.askers, index);
+    const pid = asker?.handle.pid;
+    if (asker === undefined || pid === undefined || !this.host.os.alive.includes(pid)) return;
+    asker.hasSpoken = true;
+    this.host.os.child(pid).stdout.write('.');
+  }
+
+  pause(forMs: number | undefined): void {
+    const { supervisor, os } = this.host;
+    const until = forMs === undefined ? undefined : os.clock.now() + forMs;
+    supervisor.pool.pause({ reason: 'the model', until });
+  }
+
+  /** Lets everything happen that is due; who waits then still has a reason to. */
+  async settle(): Promise<void> {
+    const { os, supervisor } = this.host;
+    await os.clock.settle();
+    const { pool } = supervisor;
+    const isHeld = new Set(
+      pool.keys.filter((one) => one.running === one.limit).map(({ key }) => key),
+    );
+    const slow = this.askers.filter((one) => one.kind === SLOW && !one.hasSpoken && !isOver(one));
+    const hasReason: Readonly<Record<WaitCause, (name: string) => boolean>> = {
+      start: () => true,
+      pause: () => pool.paused !== undefined,
+      key: (key) => isHeld.has(key),
+      starting: () => slow.length > pool.queue.filter(({ kind }) => kind === SLOW).length,
+      slot: () => pool.running >= pool.concurrency,
+      machine: () => false,
+      condition: () => true,
+    };
+    for (const { waitsFor } of pool.queue)
+      if (!hasReason[waitsFor.cause](waitsFor.name ?? ''))
+        this.problems.push(`a request waits for ${waitsFor.cause} ${waitsFor.name}, which is free`);
+  }
+
+  /** The slow ones that have said nothing so far. */
+  #starting(): Asker[] {
+    const { os } = this.host;
+    const sinceMs = os.clock.monotonicMs() - STARTING_MS;
+    return this.askers.filter(({ kind, hasSpoken, handle }) => {
+      const isAlive = handle.pid !== undefined && os.alive.includes(handle.pid);
+      return (
+        kind === SLOW && !hasSpoken && isAlive && (this.#startedAtMs.get(handle.id) ?? 0) > sinceMs
+      );
+    });
+  }
+
+  #checkPool(live: readonly ProcessInfo[]): void {
+    const { pool } = this.host.supervisor;
+    const { running, concurrency, keys } = pool;
+    // After a resize those who hold surplus slots keep them.
+    if (running > Math.max(concurrency, this.#wereRunning))
+      this.problems.push(`${running} slots are held of ${concurrency}`);
+    this.#wereRunning = running;
+    const holders = live.filter(({ holdsSlot }) => holdsSlot).length;
+    if (holders > running) this.problems.push(`${holders} processes have ${running} slots`);
+    for (const { key, running: count, limit } of keys)
+      if (limit === undefined || limit !== KEYS[key] || count > limit)
+        this.problems.push(`${key} is held ${count} times`);
+    for (const [key, limit] of Object.entries(KEYS)) {
+      const count = live.filter((one) => one.keys.includes(key)).length;
+      if (count > limit) this.problems.push(`${count} processes have the key ${key}`);
+    }
   }
 
   die(index: number): void {
@@ -228,8 +321,7 @@ class Model {
       if (asker?.endsWhenSpent && this.#spentUsd >= BUDGET_USD)
         this.problems.push(`${id} runs on a budget that is spent`);
     }
-    const holders = live.filter(({ holdsSlot }) => holdsSlot);
-    if (holders.length > SLOTS) this.problems.push(`${holders.length} slots are held`);
+    this.#checkPool(live);
     const { problems } = this;
     if (problems.length > 0) throw new Error(problems.join('\n'));
   }
@@ -238,6 +330,7 @@ class Model {
   async finish(): Promise<void> {
     const { supervisor, os } = this.host;
     os.failure = undefined;
+    await this.settle();
     const stopping = supervisor.stop();
     for (let left = 6; left > 0 && (this.open > 0 || os.alive.length > 0); left--) {
       await os.clock.advance(100);
@@ -248,6 +341,7 @@ class Model {
     this.check();
     expect(this.open).toBe(0);
     expect(supervisor.list()).toEqual([]);
+    expect(supervisor.pool).toMatchObject({ running: 0, waiting: 0, keys: [] });
     for (const { name, handle, told } of this.askers) {
       const events = this.#events.filter((event) => event.endsWith(` ${handle.id}`));
       const started = [`exited ${handle.id}`, 'ended', 'exit', 'started'];
@@ -260,6 +354,8 @@ class Model {
 
     // One process per slot and one per conversation start at once.
     os.reactions = {};
+    supervisor.pool.resume();
+    supervisor.pool.resize({ concurrency: SLOTS });
     await os.clock.until(supervisor.start());
     const fresh = [
       ...Array.from({ length: SLOTS }, () => this.host.spawn('fresh')),
@@ -278,6 +374,11 @@ class Model {
   }
 }
 
+/** True if its caller was told the end of the process itself. */
+function isOver({ told }: Asker): boolean {
+  return told.includes('exit') || told.includes('error');
+}
+
 /** True if the process had that limit, and enough time to reach it. */
 function isDue({ cause, durationMs }: ExitReport, limits: Limits): boolean {
   const { startupMs, idleMs, memoryBytes, lifetimeMs } = limits;
@@ -293,6 +394,10 @@ const maybe = (max: number) => fc.option(fc.nat({ max }), { nil: undefined, freq
 const nature = fc.constantFrom(...NATURES);
 const priority = fc.constantFrom(0, 0, 0, 1);
 const ms = fc.constantFrom(0, 1, 5, 10, 20, 40, 61, 2500);
+const keys = fc.oneof(
+  { weight: 2, arbitrary: fc.constant([]) },
+  { weight: 1, arbitrary: fc.subarray(Object.keys(KEYS)) },
+);
 const options: fc.Arbitrary<SpawnOptions> = fc.record({
   conversation: maybe(CONVERSATIONS - 1),
   session: fc.option(fc.nat({ max: 1 }), { nil: undefined, freq: 1 }),
@@ -300,6 +405,8 @@ const options: fc.Arbitrary<SpawnOptions> = fc.record({
   priority,
   nature,
   slot: fc.constantFrom(true, true, true, false),
+  kind: fc.constantFrom('agent', 'agent', SLOW),
+  keys,
   limits: fc.constantFrom({}, ...LIMITS),
   endsWhenSpent: fc.constantFrom(false, false, false, true),
 });
@@ -318,11 +425,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc
-      .tuple(maybe(1), ms, priority)
-      .map(([session, timeoutMs, first]) =>
-        say(`acquire ${session} ${timeoutMs} ${first}`, (model) =>
-          model.acquire(session, timeoutMs, first),
-        ),
+      .tuple(fc.record({ session: maybe(1), priority, keys }), ms)
+      .map(([one, timeoutMs]) =>
+        say(`acquire ${fc.stringify(one)} ${timeoutMs}`, (model) => model.acquire(one, timeoutMs)),
       ),
   },
   {
@@ -344,6 +449,17 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   onOne('force', (model, at) => model.at(model.askers, at)?.handle.kill('SIGKILL')),
   onOne('terminate', (model, at) => void model.at(model.askers, at)?.handle.terminate()),
   onOne('end stdin', (model, at) => model.at(model.askers, at)?.handle.stdin.end()),
+  onOne('say', (model, at) => model.say(at)),
+  maybe(100).map((forMs) => say(`pause ${forMs}`, (model) => model.pause(forMs))),
+  {
+    weight: 2,
+    arbitrary: fc.constant(say('resume', (model) => model.host.supervisor.pool.resume())),
+  },
+  fc
+    .integer({ min: 1, max: 4 })
+    .map((concurrency) =>
+      say(`resize ${concurrency}`, (model) => model.host.supervisor.pool.resize({ concurrency })),
+    ),
   { weight: 3, arbitrary: onOne('die', (model, at) => model.die(at)) },
   {
     weight: 3,
@@ -362,7 +478,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     .map((jumpMs) => say(`the clock jumps by ${jumpMs}`, (model) => model.setWall(jumpMs))),
   {
     weight: 2,
-    arbitrary: fc.constant(say('settle', (model) => model.host.os.clock.settle())),
+    arbitrary: fc.constant(say('settle', (model) => model.settle())),
   },
   {
     weight: 3,
@@ -400,13 +516,26 @@ async function play(commands: readonly Command[], strict = false): Promise<void>
   await model.finish();
 }
 
-describe('slots, sessions, conversations, leases, limits and budgets', () => {
+function acquireAnyway(this: Semaphore): boolean {
+  if (!this.hasRoom && this.waitsFor.cause !== 'key') return false;
+  this.held += 1;
+  return true;
+}
+
+function keepNowAndThen() {
+  let count = 0;
+  return function (this: Semaphore): void {
+    if (this.waitsFor.cause !== 'slot' || ++count % 10 > 0) this.held -= 1;
+  };
+}
+
+describe('slots, keys, sessions, conversations, leases, limits and budgets', () => {
   it('are never lost and never doubled, in any order of events', {
     timeout: 120_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 40 }), (all) => play(all)),
-      { numRuns: 400 },
+      { numRuns: 300 },
     );
   });
 
@@ -415,6 +544,18 @@ describe('slots, sessions, conversations, leases, limits and budgets', () => {
       fc.asyncProperty(fc.array(command, { minLength: 20, maxLength: 40 }), (all) =>
         play(all, true),
       ),
+      { numRuns: 400, endOnFailure: true },
+    );
+    expect(await held).toMatchObject({ failed: true });
+  });
+
+  it.each([
+    ['lets one more hold a key', 'tryAcquire', acquireAnyway],
+    ['loses a slot now and then', 'release', keepNowAndThen()],
+  ] as const)('negative control: the model notices a pool that %s', async (_, method, broken) => {
+    using _spy = vi.spyOn(Semaphore.prototype, method).mockImplementation(broken as never);
+    const held = fc.check(
+      fc.asyncProperty(fc.array(command, { minLength: 20, maxLength: 40 }), (all) => play(all)),
       { numRuns: 400, endOnFailure: true },
     );
     expect(await held).toMatchObject({ failed: true });

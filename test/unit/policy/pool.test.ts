@@ -1,9 +1,12 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { FakeClock } from '../../../kit/fake-clock.ts';
 import { runs } from '../../../kit/property.ts';
 import { SupervisorError, type SupervisorErrorCode } from '../../../src/errors.ts';
-import { Pool, PoolEntry, Slot, type SlotRequest } from '../../../src/policy/pool.ts';
+import { Pool } from '../../../src/policy/pool.ts';
+import { PoolEntry, type SlotRequest } from '../../../src/policy/pool-entry.ts';
+import type { PoolLimits } from '../../../src/policy/pool-options.ts';
+import { Slot } from '../../../src/policy/slot.ts';
 
 const FUZZ = runs(300);
 
@@ -65,8 +68,17 @@ class Rig {
   readonly granted: string[] = [];
   readonly askers: Asker[] = [];
 
-  constructor(concurrency: number) {
-    this.pool = new Pool(concurrency, this.clock);
+  readonly events: string[] = [];
+
+  constructor(concurrency: number, limits: Partial<PoolLimits> = {}) {
+    this.pool = new Pool({
+      clock: this.clock,
+      emit: (event, detail) => this.events.push(`${event} ${JSON.stringify(detail)}`),
+      options: {
+        ...{ concurrency, hardCap: 10, hardCapCounts: 'workers' },
+        ...{ hardCapPerKind: {}, startingPerKind: {}, perKey: {}, ...limits },
+      },
+    });
   }
 
   ask(name: string, wish: Partial<SlotRequest> = {}, onAnswer?: () => void): Asker {
@@ -390,106 +402,213 @@ describe('Pool', () => {
     );
   });
 
-  it('keeps its promises under any sequence of calls', () => {
-    const step = fc.oneof(
-      {
-        weight: 4,
-        arbitrary: fc.record({
-          do: fc.constant('ask' as const),
-          priority: fc.integer({ min: -1, max: 1 }),
-          timeoutMs: fc.option(fc.integer({ min: 0, max: 50 }), { nil: undefined }),
-          sessionId: fc.constantFrom('s', 't'),
-          aborted: fc.boolean(),
-          releaseAtOnce: fc.boolean(),
-        }),
-      },
-      { weight: 3, arbitrary: fc.record({ do: fc.constant('release' as const), who: fc.nat(40) }) },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant('abort' as const), who: fc.nat(40) }) },
-      {
-        weight: 1,
-        arbitrary: fc.record({
-          do: fc.constant('refuse' as const),
-          who: fc.constantFrom('s', 't'),
-        }),
-      },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.nat(30) }) },
-      // Between two of these, everything happens in one tick.
-      { weight: 3, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
-    );
-    return fc.assert(
-      fc.asyncProperty(
-        fc.integer({ min: 1, max: 3 }),
-        fc.array(step, { maxLength: 40 }),
-        async (concurrency, steps) => {
-          const rig = new Rig(concurrency);
-          const holders = () =>
-            rig.askers.filter(({ slot }) => slot !== undefined && !released.has(slot));
-          const released = new Set<Slot>();
-          const release = (slot: Slot | undefined): void => {
-            if (slot === undefined) return;
-            released.add(slot);
-            slot.release();
-          };
-          const assertFirst = (granted: Asker): void => {
-            const better = rig.askers.filter(
-              (other) =>
-                other.waits &&
-                rig.askers.indexOf(other) < rig.askers.indexOf(granted) &&
-                other.request.priority >= granted.request.priority,
-            );
-            expect(better.map(({ name }) => name)).toEqual([]);
-            const higher = rig.askers.filter(
-              (other) => other.waits && other.request.priority > granted.request.priority,
-            );
-            expect(higher.map(({ name }) => name)).toEqual([]);
-          };
-          for (const [index, one] of steps.entries()) {
-            if (one.do === 'ask') {
-              const name = `${index}`;
-              const asker = new Asker(
-                name,
-                {
-                  priority: one.priority,
-                  timeoutMs: one.timeoutMs,
-                  sessionId: one.sessionId,
-                  ...(one.aborted && { signal: AbortSignal.abort() }),
-                },
-                () => {
-                  if (asker.slot === undefined) return;
-                  assertFirst(asker);
-                  if (one.releaseAtOnce) release(asker.slot);
-                },
-              );
-              rig.askers.push(asker);
-              asker.ask(rig.pool);
-            } else if (one.do === 'release') {
-              release(rig.askers[one.who % rig.askers.length]?.slot);
-            } else if (one.do === 'abort') {
-              rig.askers[one.who % rig.askers.length]?.abort.abort();
-            } else if (one.do === 'refuse') {
-              rig.pool.refuse(({ sessionId }) => sessionId === one.who, stopping);
-            } else if (one.do === 'pass') {
-              rig.clock.advanceInOneTick(one.ms);
-            } else {
-              await rig.clock.settle();
-              const waiting = rig.askers.filter(({ waits }) => waits);
-              // Nobody waits while a slot is free.
-              expect(holders().length === concurrency || waiting.length === 0).toBe(true);
-            }
-            expect(holders().length).toBeLessThanOrEqual(concurrency);
-            expect(rig.pool.held).toBe(holders().length);
-            expect(rig.pool.waiting.size).toBe(rig.askers.filter(({ waits }) => waits).length);
-          }
-          while (rig.pool.held > 0 || rig.pool.waiting.size > 0) {
-            for (const { slot } of holders()) release(slot);
-            await rig.clock.settle();
-          }
-          for (const { outcomes } of rig.askers) expect(outcomes).toHaveLength(1);
-          expect(rig.pool).toMatchObject({ held: 0 });
-          expect(rig.clock.timers).toEqual([]);
-        },
-      ),
-      FUZZ,
-    );
+  it('keeps its promises under any sequence of calls', () => fc.assert(promises(), FUZZ));
+
+  it.each([
+    ['forgets the place of a request that waits for another bound', 1, 1000],
+    ['lets the newest go first', 0, -1000],
+  ])('negative control: that is noticed of a pool that %s', async (_, earlierWaits, places) => {
+    const { waitAt } = PoolEntry.prototype;
+    const waits = new Map<PoolEntry, number>();
+    using _spy = vi.spyOn(PoolEntry.prototype, 'waitAt').mockImplementation(function (
+      this: PoolEntry,
+      semaphore,
+    ) {
+      const count = waits.get(this) ?? 0;
+      waits.set(this, count + 1);
+      if (count > 0) this.semaphore.line.remove(this);
+      if (count === earlierWaits)
+        Object.assign(this, { number: places < 0 ? places - this.number : places + this.number });
+      waitAt.call(this, semaphore);
+    });
+    const found = await fc.check(promises(), { ...runs(3000), endOnFailure: true });
+    expect(found).toMatchObject({
+      failed: true,
+      errorInstance: { actual: expect.arrayContaining([expect.stringMatching(/may go before/)]) },
+    });
   });
 });
+
+const LIMITS = { perKey: { a: 1, '*': 2 }, startingPerKind: { slow: 1 } };
+const KEY_LIMITS: Readonly<Record<string, number>> = { a: 1, b: 2, c: 2 };
+
+/** What is held by the book of the test, which knows nothing of semaphores. */
+class Book {
+  readonly #holders = new Map<Asker, { starting: boolean }>();
+  concurrency: number;
+  isPaused = false;
+
+  constructor(concurrency: number) {
+    this.concurrency = concurrency;
+  }
+
+  get slots(): number {
+    return [...this.#holders.keys()].filter(({ request }) => request.needsSlot).length;
+  }
+
+  hold(asker: Asker): void {
+    this.#holders.set(asker, { starting: asker.request.kind === 'slow' });
+  }
+
+  started(asker: Asker): void {
+    const held = this.#holders.get(asker);
+    if (held) held.starting = false;
+    asker.slot?.started();
+  }
+
+  release(asker: Asker): void {
+    this.#holders.delete(asker);
+    asker.slot?.release();
+  }
+
+  get holders(): Asker[] {
+    return [...this.#holders.keys()];
+  }
+
+  mayGo({ request }: Asker): boolean {
+    if (request.needsSlot && (this.isPaused || this.slots >= this.concurrency)) return false;
+    const isStarting = [...this.#holders.values()].some(({ starting }) => starting);
+    if (request.kind === 'slow' && isStarting) return false;
+    return (request.keys ?? []).every((key) => {
+      const count = this.holders.filter((one) => one.request.keys?.includes(key)).length;
+      return count < (KEY_LIMITS[key] as number);
+    });
+  }
+}
+
+const who = fc.nat(40);
+const step = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('ask' as const),
+      priority: fc.integer({ min: -1, max: 1 }),
+      timeoutMs: fc.option(fc.integer({ min: 0, max: 50 }), { nil: undefined }),
+      sessionId: fc.constantFrom('s', 't'),
+      aborted: fc.constantFrom(true, false, false, false),
+      releaseAtOnce: fc.boolean(),
+      needsSlot: fc.constantFrom(true, true, false),
+      keys: fc.oneof(fc.constant([]), fc.subarray(Object.keys(KEY_LIMITS))),
+      kind: fc.constantFrom('agent', 'agent', 'slow'),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('release' as const), who }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('started' as const), who }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('abort' as const), who }) },
+  fc.record({ do: fc.constant('refuse' as const), who: fc.constantFrom('s', 't') }),
+  fc.record({ do: fc.constant('pass' as const), ms: fc.nat(30) }),
+  fc.record({ do: fc.constant('pause' as const) }),
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('resume' as const) }) },
+  fc.record({ do: fc.constant('resize' as const), to: fc.integer({ min: 1, max: 4 }) }),
+  // Between two of these, everything happens in one tick.
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer One> ? One : never;
+
+/** A run of a pool beside its book. */
+class Run {
+  readonly rig: Rig;
+  readonly book: Book;
+  readonly #problems: string[] = [];
+
+  constructor(concurrency: number) {
+    this.rig = new Rig(concurrency, LIMITS);
+    this.book = new Book(concurrency);
+  }
+
+  async take(one: Step): Promise<void> {
+    const { rig, book } = this;
+    const { pool, clock } = rig;
+    const at = <T>(list: readonly T[], index: number): T | undefined => list[index % list.length];
+    if (one.do === 'ask') this.#ask(one);
+    else if (one.do === 'release') this.#end(at(book.holders, one.who), 'release');
+    else if (one.do === 'started') this.#end(at(book.holders, one.who), 'started');
+    else if (one.do === 'abort') at(rig.askers, one.who)?.abort.abort();
+    else if (one.do === 'refuse') pool.refuse(({ sessionId }) => sessionId === one.who, stopping);
+    else if (one.do === 'pass') clock.advanceInOneTick(one.ms);
+    else if (one.do === 'pause') {
+      book.isPaused = true;
+      pool.pause('x', undefined);
+    } else if (one.do === 'resume') {
+      book.isPaused = false;
+      pool.resume();
+    } else if (one.do === 'resize') {
+      book.concurrency = one.to;
+      pool.resize({ ...pool.size, concurrency: one.to });
+    } else {
+      await clock.settle();
+      this.#assertBusy();
+    }
+    expect(this.#problems).toEqual([]);
+    expect(pool.held).toBe(book.slots);
+    expect(pool.waiting.size).toBe(this.#waiting.length);
+  }
+
+  /** Releases until nobody waits: each had one outcome, and nothing is left behind. */
+  async finish(): Promise<void> {
+    const { rig, book } = this;
+    book.isPaused = false;
+    rig.pool.resume();
+    do {
+      for (const holder of book.holders) book.release(holder);
+      await rig.clock.settle();
+      this.#assertBusy();
+    } while (book.holders.length > 0);
+    expect(this.#problems).toEqual([]);
+    for (const { outcomes } of rig.askers) expect(outcomes).toHaveLength(1);
+    expect(rig.pool).toMatchObject({ held: 0 });
+    expect([...rig.pool.keys]).toEqual([]);
+    expect(rig.clock.timers).toEqual([]);
+  }
+
+  get #waiting(): Asker[] {
+    return this.rig.askers.filter(({ waits }) => waits);
+  }
+
+  #end(asker: Asker | undefined, how: 'release' | 'started'): void {
+    if (asker !== undefined) this.book[how](asker);
+  }
+
+  #ask({ aborted, releaseAtOnce, do: _, ...wish }: Extract<Step, { do: 'ask' }>): void {
+    const name = `${this.rig.askers.length}`;
+    const signal = aborted ? { signal: AbortSignal.abort() } : {};
+    const asker: Asker = new Asker(name, { ...wish, ...signal }, () => {
+      if (asker.slot === undefined) return;
+      this.#assertFirst(asker);
+      this.book.hold(asker);
+      if (releaseAtOnce) this.book.release(asker);
+    });
+    this.rig.askers.push(asker);
+    asker.ask(this.rig.pool);
+  }
+
+  #assertFirst(granted: Asker): void {
+    const { askers } = this.rig;
+    if (!this.book.mayGo(granted)) this.#problems.push(`${granted.name} may not go`);
+    const { priority } = granted.request;
+    const isBefore = (one: Asker) =>
+      one.request.priority > priority ||
+      (one.request.priority === priority && askers.indexOf(one) < askers.indexOf(granted));
+    const better = this.#waiting.filter((one) => isBefore(one) && this.book.mayGo(one));
+    if (better.length > 0)
+      this.#problems.push(`${better.map(({ name }) => name)} may go before ${granted.name}`);
+  }
+
+  /** Nobody waits who may go. */
+  #assertBusy(): void {
+    const idle = this.#waiting.filter((one) => this.book.mayGo(one));
+    if (idle.length > 0) throw new Error(`${idle.map(({ name }) => name)} may go`);
+  }
+}
+
+/** No slot or key lost, none doubled; first come, first served among those that may go; one outcome for each. */
+const promises = () =>
+  fc.asyncProperty(
+    fc.integer({ min: 1, max: 3 }),
+    fc.array(step, { maxLength: 40, size: 'max' }),
+    async (concurrency, steps) => {
+      const run = new Run(concurrency);
+      for (const one of steps) await run.take(one);
+      await run.finish();
+    },
+  );

@@ -43,6 +43,8 @@ describe('the events', () => {
       'session-expired',
       'stopping',
       'stopped',
+      'pool-paused',
+      'pool-resumed',
     ]);
     type Missing = Exclude<SupervisorEvent, (typeof EVENTS)[number]>;
     expectTypeOf<Missing>().toEqualTypeOf<'requested' | 'adopted' | 'service' | 'swept'>();
@@ -100,10 +102,11 @@ describe('the events', () => {
       'started 2',
     ]);
     const subject = { id: waiter.id, kind: 'agent', sessionId: '7' };
-    expect(fake.eventsOf('queued')).toEqual([{ ...subject, waiting: 1 }]);
+    const waitsFor = { cause: 'slot', name: undefined };
+    expect(fake.eventsOf('queued')).toEqual([{ ...subject, waiting: 1, waitsFor }]);
     expect(fake.eventsOf('waiting')).toEqual([
-      { ...subject, waitedMs: 60_000, holders: [holder.id] },
-      { ...subject, waitedMs: 120_000, holders: [holder.id] },
+      { ...subject, waitedMs: 60_000, waitsFor, holders: [holder.id] },
+      { ...subject, waitedMs: 120_000, waitsFor, holders: [holder.id] },
     ]);
     await fake.os.clock.advance(120_000);
     expect(fake.eventsOf('waiting')).toHaveLength(2);

@@ -3,7 +3,7 @@ import { FakeClock } from '../../../kit/fake-clock.ts';
 import { FakeSupervision } from '../../../kit/fake-supervisor.ts';
 import { superviseQuery } from '../../../src/claude/index.ts';
 import type { SupervisedProcess } from '../../../src/index.ts';
-import { Slot } from '../../../src/policy/pool.ts';
+import { Slot } from '../../../src/policy/slot.ts';
 import { SlotLease } from '../../../src/supervisor/lease.ts';
 
 const UNUSED_MS = 60_000;
