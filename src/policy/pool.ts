@@ -17,6 +17,7 @@ export const poolOptions = z.lazy(() =>
           hardCap: z.optional(z.int().check(z.minimum(1))),
           hardCapPerKind: z._default(z.record(z.string(), z.int().check(z.minimum(1))), {}),
           waitTimeoutMs: z._default(durationMs(), 60_000),
+          hookTimeoutMs: z.optional(durationMs()),
         }),
         {},
       ),
@@ -62,6 +63,14 @@ export class Slot {
   }
 }
 
+/** A need of a request beside its slot; both are taken together, or not at all. */
+export interface Condition {
+  /** Takes it when a slot is free for the request. With false, the next request goes first. */
+  take(): boolean;
+  /** The reason why it cannot be taken now, as a clause; `undefined` if it can. */
+  readonly lack: string | undefined;
+}
+
 /** A request for a slot. */
 export interface SlotRequest {
   readonly sessionId: string | undefined;
@@ -74,6 +83,8 @@ export interface SlotRequest {
   readonly signal: AbortSignal | undefined;
   /** Called once when the request is the next to get a slot, and none is free yet. */
   readonly atHead?: (() => void) | undefined;
+  /** Call {@link Pool.review} when what it depends on has changed. */
+  readonly condition?: Condition | undefined;
 }
 
 /** A waiting request, with its start on the monotonic clock. */
@@ -140,8 +151,8 @@ export class Pool {
   }
 
   /** The waiting requests, in the order in which they get a slot. */
-  get queue(): readonly Waiting[] {
-    return [...this.waiting].sort((a, b) => b.request.priority - a.request.priority);
+  get queue(): readonly PoolEntry[] {
+    return [...this.#ledger.waiting].sort((a, b) => b.request.priority - a.request.priority);
   }
 
   /** Number of slots held now. */
@@ -155,9 +166,11 @@ export class Pool {
    */
   ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
     if (request.signal?.aborted) return aborted(request.signal);
-    if (request.needsSlot ? this.waiting.size === 0 && this.#hasFree() : this.#ready)
-      return slotOf(request, this.#ledger);
+    const isFree = request.needsSlot ? this.waiting.size === 0 && this.#hasFree() : this.#ready;
+    if (isFree && (request.condition?.take() ?? true)) return slotOf(request, this.#ledger);
     const entry = new PoolEntry(request, this.#ledger);
+    // Those before it may lack something that it does not need.
+    if (this.#hasFree()) this.#handOut();
     this.#tellHead();
     return entry.answer ?? entry;
   }
@@ -166,6 +179,11 @@ export class Pool {
   refuse(matches: (request: SlotRequest) => boolean, error: () => SupervisorError): void {
     for (const entry of [...this.#ledger.waiting])
       if (matches(entry.request)) entry.refuse(error());
+  }
+
+  /** Looks again which requests may go. */
+  review(): void {
+    this.#handOut();
   }
 
   #hasFree(): boolean {
@@ -177,10 +195,11 @@ export class Pool {
     this.#isHandingOut = true;
     queueMicrotask(() => {
       this.#isHandingOut = false;
-      if (this.#ready)
-        for (const entry of [...this.#ledger.waiting]) if (!entry.request.needsSlot) entry.grant();
-      while (this.#hasFree() && this.waiting.size > 0) {
-        void this.#ledger.queue.dequeue()?.();
+      for (const entry of this.queue) {
+        if (!this.#ledger.waiting.has(entry)) continue;
+        const { needsSlot, condition } = entry.request;
+        const isFree = needsSlot ? this.#hasFree() : this.#ready;
+        if (isFree && (condition?.take() ?? true)) entry.grant();
       }
       this.#tellHead();
     });
@@ -189,8 +208,12 @@ export class Pool {
   #tellHead(): void {
     if (this.#ledger.curious === 0 || !this.#ready) return;
     let head: PoolEntry | undefined;
-    for (const entry of this.#ledger.waiting)
-      if (head === undefined || entry.request.priority > head.request.priority) head = entry;
+    for (const entry of this.#ledger.waiting) {
+      const { atHead, condition, priority } = entry.request;
+      // It lets the next one go.
+      if (atHead === undefined && condition?.lack !== undefined) continue;
+      if (head === undefined || priority > head.request.priority) head = entry;
+    }
     head?.tellHead();
   }
 }
@@ -218,12 +241,12 @@ export class PoolEntry extends QueueEntry<Slot> implements Waiting {
     queue.enqueue(this.#task, { priority });
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (timeoutMs !== undefined) {
-      const timeOut = () => this.refuse(timedOut(timeoutMs));
+      const timeOut = () => this.refuse(timedOut(timeoutMs, request.condition?.lack));
       this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
     }
   }
 
-  /** Grants a request that takes no slot. */
+  /** Grants the request, whatever its place in the queue. */
   grant(): void {
     this.#ledger.queue.remove(this.#task);
     this.#grant();
@@ -274,7 +297,8 @@ export class PoolEntry extends QueueEntry<Slot> implements Waiting {
 }
 
 function slotOf({ needsSlot }: SlotRequest, ledger: Ledger): Slot {
-  if (!needsSlot) return new Slot(() => undefined);
+  // Its end may be what others wait for: a place below the hard cap.
+  if (!needsSlot) return new Slot(() => ledger.handOut());
   ledger.held++;
   return new Slot(() => {
     ledger.held--;
@@ -290,10 +314,14 @@ function aborted(signal: AbortSignal | undefined): SupervisorError {
   );
 }
 
-function timedOut(timeoutMs: number): SupervisorError {
+function timedOut(timeoutMs: number, lack: string | undefined): SupervisorError {
+  const reason =
+    lack === undefined
+      ? `No slot became free within ${timeoutMs} ms.`
+      : `The request could not go on within ${timeoutMs} ms: ${lack}.`;
   return new SupervisorError(
     'POOL_TIMEOUT',
-    `No slot became free within ${timeoutMs} ms. Raise pool.concurrency or pool.waitTimeoutMs, or end what holds the slots (supervisor.list()).`,
-    { data: { timeoutMs } },
+    `${reason} Raise pool.concurrency or the time-out (pool.waitTimeoutMs; pool.hookTimeoutMs of a spawn hook), or end what holds the slots (supervisor.list()).`,
+    { data: { timeoutMs, ...(lack !== undefined && { reason: lack }) } },
   );
 }

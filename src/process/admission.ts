@@ -1,13 +1,10 @@
 import type { Registry } from '../containment/registry.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import { type Budget, mergeBudgets, type Spending } from '../policy/budget.ts';
+import { ConversationLease, type ConversationRequest } from '../policy/conversation-lease.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
-import {
-  ConversationLease,
-  type ConversationRequest,
-  type Conversations,
-} from '../policy/conversations.ts';
-import { type HardCaps, hardCapOf, type Pool, Slot } from '../policy/pool.ts';
+import type { Conversations } from '../policy/conversations.ts';
+import { type Condition, type HardCaps, hardCapOf, type Pool, Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { Session, Sessions } from '../policy/session.ts';
 import { assertDepth, type SpawnRate } from '../policy/spawn-rate.ts';
@@ -36,6 +33,8 @@ export interface AdmissionParts {
   readonly live: ReadonlyMap<string, ManagedProcess>;
   /** Returns the registry, opened at first use; throws while no process may start. */
   registry(): Registry;
+  /** Number of leases that no process uses: each keeps a place below the hard cap. */
+  idleLeases(): number;
 }
 
 /** Decides whether a process may start: at its request, and again in the tick of its start. */
@@ -45,6 +44,8 @@ export class Admission {
   readonly conversations: Conversations;
   readonly spending: Spending;
   rate: SpawnRate | undefined;
+  /** Requests with a place below the hard cap that have not started yet. */
+  readonly #reserved = new Set<ManagedProcess>();
   readonly #parts: AdmissionParts;
 
   constructor(parts: AdmissionParts) {
@@ -61,7 +62,8 @@ export class Admission {
     try {
       p.session = this.#enterSession(p);
       p.conversation = this.#conversationOf(p);
-      const slot = p.slot ?? this.#askForSlot(p);
+      p.condition = this.#conditionOf(p);
+      const slot = this.#askForSlot(p);
       if (slot instanceof Slot) return this.askForConversation(p, slot);
       return slot instanceof SupervisorError ? this.#refused(p, slot) : slot;
     } catch (error) {
@@ -71,9 +73,10 @@ export class Admission {
 
   /** Asks for the conversation of a process that has its slot. */
   askForConversation(p: ManagedProcess, slot: Slot): Answer {
-    p.slot = slot;
-    const { conversation, request } = p;
-    if (conversation === undefined) return slot;
+    p.slot ??= slot;
+    const { conversation, request, turn } = p;
+    // A turn has taken the conversation together with the slot.
+    if (conversation === undefined || turn !== undefined) return p.slot;
     // An aborted request must not end another agent: a lease's own slot is granted even after an abort.
     if (request.signal?.aborted) return this.#refused(p, takenBack());
     const answer = this.conversations.ask(conversation);
@@ -84,6 +87,27 @@ export class Admission {
   conversationGranted(p: ManagedProcess, lease: ConversationLease): Slot {
     p.leases.push(lease);
     return p.slot as Slot;
+  }
+
+  /** The condition of a lease: room for one more process below the hard cap, kept while the lease lies unused. */
+  get roomForLease(): Condition {
+    const lack = () => this.#lackOfRoom();
+    return {
+      take: () => lack() === undefined,
+      get lack() {
+        return lack();
+      },
+    };
+  }
+
+  /** Explains in a clause why a queued request still waits. */
+  whyWaiting({ slot, condition, conversation }: ManagedProcess): string {
+    const { pool } = this;
+    if (slot === undefined && condition?.lack !== undefined) return condition.lack;
+    if (slot === undefined && pool.ready) return `all ${pool.concurrency} slots are held`;
+    if (slot === undefined) return 'the supervisor may start nothing yet';
+    if (conversation === undefined) return 'its input has ended, which may be a cancel';
+    return `the agent that runs its conversation "${conversation.key}" has to end first`;
   }
 
   /** Checks again the conditions that may have changed while it waited; call it in the tick of the start. */
@@ -165,11 +189,42 @@ export class Admission {
   }
 
   #askForSlot(p: ManagedProcess): Slot | Place | SupervisorError {
-    const { sessionId, priority, signal } = p.request;
-    const { conversation, holdsSlot: needsSlot } = p;
+    const { sessionId, priority, signal, queueTimeoutMs: timeoutMs } = p.request;
+    const { conversation, condition, turn } = p;
+    // A lease's own slot is used at once, if nothing else is missing.
+    if (p.slot !== undefined && (condition?.take() ?? true)) return p.slot;
+    const needsSlot = p.holdsSlot && p.slot === undefined;
     const atHead =
-      conversation && (() => this.conversations.prepare(conversation, () => p.state === 'queued'));
-    return this.pool.ask({ sessionId, needsSlot, priority, timeoutMs: undefined, signal, atHead });
+      conversation && turn === undefined
+        ? () => this.conversations.prepare(conversation, () => p.state === 'queued')
+        : undefined;
+    return this.pool.ask({
+      ...{ sessionId, needsSlot, priority, timeoutMs, signal },
+      ...{ atHead, condition },
+    });
+  }
+
+  /** What a request needs beside its slot: its turn, and room below the hard cap if it waits for that. */
+  #conditionOf(p: ManagedProcess): Condition | undefined {
+    const { conversation, request } = p;
+    if (conversation?.policy === 'wait' && !conversation.isNew)
+      p.turn = this.conversations.queue(conversation, () => this.pool.review());
+    const { turn } = p;
+    const lackOfRoom = () => (request.waitsForCap ? this.#lackOfRoom(p) : undefined);
+    if (turn === undefined && !request.waitsForCap) return undefined;
+    return {
+      take: () => {
+        if (lackOfRoom() !== undefined) return false;
+        const lease = turn?.take();
+        if (turn !== undefined && lease === undefined) return false;
+        if (lease !== undefined) p.leases.push(lease);
+        if (request.waitsForCap) this.#reserved.add(p);
+        return true;
+      },
+      get lack() {
+        return turn?.lack ?? lackOfRoom();
+      },
+    };
   }
 
   /** Attributes a refusal after an abort to the caller, who took the request back. */
@@ -193,29 +248,49 @@ export class Admission {
     this.rate?.assertFree(sessionId);
   }
 
-  #assertBelowCap({ request }: ManagedProcess): void {
-    if (request.outlivesHost) return;
-    const { pool } = this.#parts.options;
-    const { hardCap } = pool;
-    const alive = this.countedByCap;
-    if (alive >= hardCap && this.#isCounted(request))
-      throw new SupervisorError(
-        'HARD_CAP',
-        `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
-        { data: { alive, hardCap } },
-      );
-    const ofKind = hardCapOf(request.kind, pool);
-    if (ofKind !== undefined) this.#assertBelowCapOfKind(request.kind, ofKind);
-  }
-
-  #assertBelowCapOfKind(kind: string, hardCap: number): void {
-    const alive = this.#countLive((other) => other.kind === kind);
-    if (alive < hardCap) return;
+  #assertBelowCap(p: ManagedProcess): void {
+    const full = this.#fullCap(p);
+    if (full === undefined) return;
+    const { kind, alive, places, hardCap } = full;
+    const [limit, list, option] =
+      kind === undefined
+        ? [`pool.hardCap is ${hardCap}`, 'supervisor.list()', 'pool.hardCap']
+        : [
+            `pool.hardCapPerKind lets ${hardCap} be`,
+            'supervisor.list({ kind })',
+            'pool.hardCapPerKind',
+          ];
     throw new SupervisorError(
       'HARD_CAP',
-      `${alive} processes of the kind "${kind}" are alive, and pool.hardCapPerKind lets ${hardCap} be. End some (supervisor.list({ kind }) names them), or raise pool.hardCapPerKind.`,
-      { data: { kind, alive, hardCap } },
+      `${occupants(full)}, and ${limit}. End some (${list} names them), or raise ${option}.`,
+      { data: { ...(kind !== undefined && { kind }), alive: alive + places, hardCap } },
     );
+  }
+
+  /** Explains why there is no room for a process, or for a lease's. */
+  #lackOfRoom(p?: ManagedProcess): string | undefined {
+    const full = this.#fullCap(p);
+    if (full === undefined) return undefined;
+    const option = full.kind === undefined ? 'pool.hardCap' : 'pool.hardCapPerKind';
+    return `${occupants(full)}, and ${option} is ${full.hardCap}`;
+  }
+
+  /** The hard cap that leaves no room for a process; without one, for a lease's. */
+  #fullCap(p?: ManagedProcess): FullCap | undefined {
+    if (p?.request.outlivesHost) return undefined;
+    const { options, idleLeases } = this.#parts;
+    const { hardCap } = options.pool;
+    if (p === undefined || this.#isCounted(p.request)) {
+      const alive = this.countedByCap;
+      const places = idleLeases() + this.#countReserved(p, (other) => this.#isCounted(other));
+      if (alive + places >= hardCap) return { kind: undefined, alive, places, hardCap };
+    }
+    const kind = p?.request.kind;
+    const ofKind = kind === undefined ? undefined : hardCapOf(kind, options.pool);
+    if (ofKind === undefined) return undefined;
+    const alive = this.#countLive((other) => other.kind === kind);
+    const places = this.#countReserved(p, (other) => other.kind === kind);
+    return alive + places < ofKind ? undefined : { kind, alive, places, hardCap: ofKind };
   }
 
   /** Number of live processes that `pool.hardCap` counts. */
@@ -227,6 +302,19 @@ export class Admission {
     return servesOthers !== true || this.#parts.options.pool.hardCapCounts === 'all';
   }
 
+  /** Counts the other requests that have a place below the cap and are about to start. */
+  #countReserved(
+    p: ManagedProcess | undefined,
+    matches: (request: CheckedRequest) => boolean,
+  ): number {
+    let count = 0;
+    for (const other of this.#reserved) {
+      if (!IS_AHEAD.has(other.state)) this.#reserved.delete(other);
+      else if (other !== p && matches(other.request)) count += 1;
+    }
+    return count;
+  }
+
   #countLive(matches: (request: CheckedRequest) => boolean): number {
     let count = 0;
     for (const { countsToCap, request } of this.#parts.live.values())
@@ -234,6 +322,25 @@ export class Admission {
     return count;
   }
 }
+
+/** A hard cap that is reached, and by what. */
+interface FullCap {
+  /** `undefined` for the cap on all kinds. */
+  readonly kind: string | undefined;
+  readonly alive: number;
+  /** Number of leases and queued agents that have a place each. */
+  readonly places: number;
+  readonly hardCap: number;
+}
+
+function occupants({ kind, alive, places }: FullCap): string {
+  const processes = kind === undefined ? 'processes' : `processes of the kind "${kind}"`;
+  const more = places === 0 ? '' : ` and ${places} more have a place (leases, queued agents)`;
+  return `${alive} ${processes} are alive${more}`;
+}
+
+/** The states of a process that is about to start. */
+const IS_AHEAD: ReadonlySet<string> = new Set(['new', 'queued', 'starting']);
 
 /** Turns any reason that prevented a start into a `SupervisorError`. */
 export function refusalFor(reason: unknown): SupervisorError {

@@ -98,6 +98,10 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly isNewConversation?: boolean;
   /** The stdout is an agent's: one JSON message a line. */
   readonly output?: 'stream-json';
+  /** True for an agent of a spawn hook: in place of a refusal, it waits for room below the hard cap. */
+  readonly waitsForCap?: boolean;
+  /** The longest wait in the queue, in ms; `undefined` waits forever. */
+  readonly queueTimeoutMs?: number | undefined;
 };
 
 /** A process to start, and the rules for it. */

@@ -43,6 +43,11 @@ export class SlotLease {
     this.#cancelTimer = this.#expireUnused();
   }
 
+  /** @internal True while no process uses the slot. */
+  get isIdle(): boolean {
+    return !this.#busy;
+  }
+
   /** @internal */
   get supervisor(): object {
     return this.#parts.supervisor;

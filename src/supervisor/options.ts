@@ -76,6 +76,8 @@ export interface SupervisorOptions {
         hardCapPerKind?: Readonly<Record<string, number>> | undefined;
         /** The longest wait of `acquire` for a slot, in ms. @default 60_000 */
         waitTimeoutMs?: number | undefined;
+        /** The longest wait of a spawn hook's agent in the queue, in ms. Default: without end. */
+        hookTimeoutMs?: number | undefined;
       }
     | undefined;
   ladder?:

@@ -162,7 +162,8 @@ export class SupervisorParts {
       const asked = { ...defaults, command, args, ...definedOnly({ cwd, env, signal }) };
       const { emptyValue } = this.#options.args;
       const request = agentRequest(this.check(asked), emptyValue, this.os.environment());
-      return this.spawn(request, held);
+      const { hookTimeoutMs: queueTimeoutMs } = this.#options.pool;
+      return this.spawn({ ...request, waitsForCap: true, queueTimeoutMs }, held);
     };
   }
 
@@ -171,16 +172,19 @@ export class SupervisorParts {
     { sessionId, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
   ): SlotLease {
     // What is no object is told as what it is.
-    const ofSession = <T extends object>(fields: T): T =>
-      isObject(fields) ? { sessionId, ...definedOnly(fields) } : fields;
+    const ofSession = <T extends Pick<SpawnRequest, 'slot'>>(fields: T, caller: string): T => {
+      if (!isObject(fields)) return fields;
+      if (fields.slot === false) throw slotOfLease(caller);
+      return { sessionId, ...definedOnly(fields) };
+    };
     const lease = new SlotLease({
       slot,
       sessionId,
       supervisor: this.#supervisor,
       clock: this.os.clock,
       unusedMs,
-      spawn: (request, held) => this.spawn(this.check(ofSession(request)), held),
-      hook: (defaults) => this.hook(ofSession(defaults)),
+      spawn: (request, held) => this.spawn(this.check(ofSession(request, 'lease.spawn')), held),
+      hook: (defaults) => this.hook(ofSession(defaults, 'lease.spawnHook')),
       expired: () =>
         this.warn(
           'LEASE_UNUSED',
@@ -364,6 +368,7 @@ export class SupervisorParts {
         locks: () => (this.lifecycle.registry ?? this.lifecycle.open()).conversationLocks,
       }),
       registry: () => this.lifecycle.open(),
+      idleLeases: () => [...this.waiting.leases].filter(({ isIdle }) => isIdle).length,
     });
     return {
       os: this.os,
@@ -377,6 +382,14 @@ export class SupervisorParts {
       registry: () => this.lifecycle.open(),
     };
   }
+}
+
+function slotOfLease(caller: string): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    `${caller}: "slot" is false, but the process runs on the slot of the lease. Leave it out, or start it by the supervisor itself.`,
+    { data: { field: 'slot', value: false } },
+  );
 }
 
 function isObject(value: unknown): boolean {
