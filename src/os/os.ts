@@ -54,6 +54,11 @@ export interface RlimitSystem {
    * the limit holds, else to the reason.
    */
   probe(limit: TagLimit, value: string): Promise<string | undefined>;
+  /**
+   * The words to put before a command line so that it sets limits and then becomes the command; none
+   * if it cannot.
+   */
+  prefix(rlimits: Rlimits, env: Readonly<Record<string, string>>): readonly string[];
 }
 
 /** The kernel's pid counters at one moment, in this host's PID namespace. */

@@ -194,9 +194,9 @@ export class ManagedProcess {
     return this.isTreeGone === false;
   }
 
-  /** Tells if a hard cap may count it: adopted processes and kept ones are not ours to bound. */
+  /** Tells if a hard cap may count it: kept processes, and adopted ones without a slot, are not ours to bound. */
   get countsToCap(): boolean {
-    return !this.outlivesHost && this.child !== undefined;
+    return !this.outlivesHost && (this.child !== undefined || this.slot !== undefined);
   }
 
   endStdin(): void {

@@ -21,6 +21,8 @@ export interface Supervision extends ProcessContext {
   readonly limits: Limiter;
   /** The running processes, in start order. */
   readonly live: Map<string, ManagedProcess>;
+  /** The processes that others were asked to launch, until they are adopted. */
+  readonly launching: Set<ManagedProcess>;
   /** The requests that wait for a slot or for their conversation. */
   readonly queued: Set<ManagedProcess>;
   nextId(): string;

@@ -11,6 +11,7 @@ import { Pool, type Slot } from '../policy/pool.ts';
 import { Sessions } from '../policy/session.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
 import { Admission } from '../process/admission.ts';
+import { prepareLaunch } from '../process/external-launch.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import type { ManagedProcess } from '../process/managed-process.ts';
 import { recordProcesses } from '../process/recorder.ts';
@@ -36,6 +37,7 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import { changesBetween, describeChanges } from './replace-options.ts';
 import {
   checkHookDefaults,
+  checkLaunch,
   checkRequest,
   type HookDefaults,
   type HookOptions,
@@ -66,6 +68,7 @@ export class SupervisorParts {
   readonly events: Emitter;
   /** The live processes, in start order. */
   readonly live = new Map<string, ManagedProcess>();
+  readonly launching = new Set<ManagedProcess>();
   readonly services = new Map<string, DefinedService>();
   readonly adoptions = serialize();
   readonly runs: Runs;
@@ -151,7 +154,7 @@ export class SupervisorParts {
     this.beginUnasked();
     const process = spawn(this.#supervision, request, held);
     // A listener that heard of the request may have stopped us before it was in the queue.
-    if (this.lifecycle.isClosed) this.waiting.refuse(() => this.lifecycle.refusal());
+    if (this.lifecycle.isClosed) void this.waiting.refuse(() => this.lifecycle.refusal());
     return process;
   }
 
@@ -172,9 +175,9 @@ export class SupervisorParts {
     { sessionId, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
   ): SlotLease {
     // What is no object is told as what it is.
-    const ofSession = <T extends Pick<SpawnRequest, 'slot'>>(fields: T, caller: string): T => {
+    const ofSession = <T extends object>(fields: T, caller: string): T => {
       if (!isObject(fields)) return fields;
-      if (fields.slot === false) throw slotOfLease(caller);
+      if ('slot' in fields && fields.slot === false) throw slotOfLease(caller);
       return { sessionId, ...definedOnly(fields) };
     };
     const lease = new SlotLease({
@@ -185,6 +188,14 @@ export class SupervisorParts {
       unusedMs,
       spawn: (request, held) => this.spawn(this.check(ofSession(request, 'lease.spawn')), held),
       hook: (defaults) => this.hook(ofSession(defaults, 'lease.spawnHook')),
+      launch: async (options, held) => {
+        const request = checkLaunch(ofSession(options, 'lease.launch'), this.#options);
+        this.lifecycle.assertUsable();
+        await this.lifecycle.begin();
+        return prepareLaunch(this.#supervision, request, held);
+      },
+      adopt: (launch, pid) =>
+        this.adoptions.run(async () => launch.adopt(pid, await this.lifecycle.open().recovery())),
       expired: () =>
         this.warn(
           'LEASE_UNUSED',
@@ -213,10 +224,11 @@ export class SupervisorParts {
         `Session "${session}" was reaped while this request waited; nothing was started.`,
       );
     const runs = this.runs.of(session);
-    this.waiting.refuse(error, session);
+    const revoked = this.waiting.refuse(error, session);
     const report = endAll(this.#liveOf(session), 'reaped', reason, this.os.clock);
     // After it: what is reaped says so, and not that its run was aborted.
     for (const run of runs) run.abort(error());
+    await revoked;
     return report;
   }
 
@@ -271,7 +283,7 @@ export class SupervisorParts {
 
   /** Ends a session that has lasted too long, or only refuses what waits for it. */
   #expire(session: string, error: () => SupervisorError): void {
-    this.waiting.refuse(error, session);
+    void this.waiting.refuse(error, session);
     if (this.#options.session.onExpire === 'refuse') return;
     void endAll(this.#liveOf(session), 'wall-clock', error().message, this.os.clock);
   }
@@ -294,6 +306,7 @@ export class SupervisorParts {
     return new Sweeper({
       clock: this.os.clock,
       live: this.live,
+      launching: this.launching,
       kept: this.#kept,
       sessionFiles: this.#sessionFiles,
       options: () => this.#options,
@@ -377,6 +390,7 @@ export class SupervisorParts {
       admission,
       limits: limiter,
       live: this.live,
+      launching: this.launching,
       queued: this.waiting.queued,
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
       registry: () => this.lifecycle.open(),

@@ -4,7 +4,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type FakeHost, FakeWorld, type Request } from '../../../kit/fake-world.ts';
 import type { SupervisorOptions } from '../../../src/index.ts';
 
-const WAIT = { onDuplicate: 'wait' } as const;
 /** Enough for one look at the locks of other hosts. */
 const LOOK_MS = 250;
 /** How long a free conversation is left to a host that has waited longer. */

@@ -54,6 +54,8 @@ function rig(
       log.push('spawn of a hook');
       return start(slot) as unknown as SupervisedProcess;
     },
+    launch: () => Promise.reject(new Error('not here')),
+    adopt: () => Promise.reject(new Error('not here')),
     expired: () => log.push('expired'),
     released: () => log.push('released'),
   });
