@@ -257,6 +257,8 @@ export interface Os {
   readonly clock: Clock;
   readonly processes: Processes;
   identify(): SelfIdentity;
+  /** The machine's id of systemd and D-Bus (Linux); `undefined` where there is none. */
+  readonly machineId?: () => string | undefined;
   /** Looks up the whole identity; absent where `identify` knows all of it. */
   readonly identifyAsync?: () => Promise<SelfIdentity>;
   /** The host's environment at this moment. */

@@ -28,6 +28,18 @@ export interface ConversationLocks {
   takeOver(key: string): Promise<boolean>;
 }
 
+/** A living agent that no supervisor has started, as its own CLI has recorded it. */
+export interface ObservedAgent {
+  readonly pid: number;
+  /** The CLI's word for its use, as `interactive`. */
+  readonly kind: string;
+}
+
+/** Explains in a clause that such an agent runs a conversation. */
+export function describeObserved({ pid, kind }: ObservedAgent): string {
+  return `process ${pid}, which no supervisor has started, runs it (${kind})`;
+}
+
 /** A request to run a conversation's agent. */
 export interface ConversationRequest {
   readonly key: string;
@@ -37,6 +49,8 @@ export interface ConversationRequest {
   readonly isNew: boolean;
   /** Throws if the start would be refused anyway: then no agent is ended for it. */
   assertMayStart(): void;
+  /** Finds an agent of no supervisor that runs the conversation. */
+  observe?(): ObservedAgent | undefined;
 }
 
 export type Agent = Pick<RunningProcess, 'holdsSlot' | 'end'>;

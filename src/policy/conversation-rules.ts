@@ -12,7 +12,13 @@ export const onDuplicate = z.lazy(() => z.enum(['replace', 'takeover', 'reject',
 
 /** @internal */
 export const conversationOptions = z.lazy(() =>
-  z.prefault(z.strictObject({ onDuplicate: z._default(onDuplicate, 'replace') }), {}),
+  z.prefault(
+    z.strictObject({
+      onDuplicate: z._default(onDuplicate, 'replace'),
+      observeCli: z._default(z.boolean(), true),
+    }),
+    {},
+  ),
 );
 
 /**

@@ -1,8 +1,9 @@
 import { type Clock, sleep } from '../os/clock.ts';
-import type {
-  ConversationLease,
-  ConversationLocks,
-  ConversationRequest,
+import {
+  type ConversationLease,
+  type ConversationLocks,
+  type ConversationRequest,
+  describeObserved,
 } from './conversation-lease.ts';
 
 /** Polling interval for a conversation that another host runs. */
@@ -17,8 +18,8 @@ export interface TurnContext {
   locks(): ConversationLocks;
   /** True if an agent of this host runs the conversation, or is about to. */
   hasAgent(): boolean;
-  /** Takes the conversation; `undefined` if another host has it. */
-  take(request: ConversationRequest): ConversationLease | undefined;
+  /** Takes the conversation, or returns the reason why it cannot be had. */
+  take(request: ConversationRequest): ConversationLease | string;
   /** A request has left the queue. */
   left(): void;
 }
@@ -69,10 +70,10 @@ export class TurnQueue {
     if (!this.#isOurs && locks().isPreceded(key, sinceMs))
       this.#elsewhere = 'another host has waited for it longer';
     else {
-      const lease = take(request);
+      const taken = take(request);
       this.#isOurs = false;
-      if (lease !== undefined) return lease;
-      this.#elsewhere = 'another host runs it';
+      if (typeof taken !== 'string') return taken;
+      this.#elsewhere = taken;
     }
     void this.#watch();
     return undefined;
@@ -136,6 +137,8 @@ export class TurnQueue {
   async #holder(askedAtMs: number): Promise<string | undefined> {
     const locks = this.#context.locks();
     const { holder, name } = await locks.holder(this.#context.key, askedAtMs);
+    const seen = holder === 'nobody' ? this.#turns[0]?.request.observe?.() : undefined;
+    if (seen !== undefined) return describeObserved(seen);
     if (holder === 'nobody') return undefined;
     if (holder === 'dead host') await locks.recover();
     return `${name} runs it`;

@@ -6,6 +6,8 @@ import {
   ConversationLease,
   type ConversationLocks,
   type ConversationRequest,
+  describeObserved,
+  type ObservedAgent,
 } from './conversation-lease.ts';
 import { judgeDuplicate } from './conversation-rules.ts';
 import { type ConversationTurn, TurnQueue } from './conversation-turns.ts';
@@ -104,7 +106,7 @@ class Conversation {
       clock: context.clock,
       locks: () => this.#locks,
       hasAgent: () => this.#leases.size > 0 || this.#waiting.length > 0,
-      take: ({ id }) => (this.#lock(id) ? this.#newLease() : undefined),
+      take: (request) => this.#takeFor(request),
       left: () => this.#leaveUnused(),
     });
   }
@@ -154,7 +156,7 @@ class Conversation {
   #decide(entry: ConversationEntry): Promise<void> | undefined {
     if (this.#leases.size === 0) {
       if (!this.#lock(entry.request.id)) return this.#contend(entry);
-      this.#grant(entry);
+      this.#grantUnlessObserved(entry);
       return undefined;
     }
     switch (judgeDuplicate('us', entry.request.policy, entry.request.isNew)) {
@@ -167,6 +169,30 @@ class Conversation {
         this.#refuse(entry, 'this host runs it');
         return undefined;
     }
+  }
+
+  /** Grants a locked conversation, unless an agent that no supervisor has started runs it. */
+  #grantUnlessObserved(entry: ConversationEntry): void {
+    const { observe, policy, isNew } = entry.request;
+    const seen = observe?.();
+    if (seen === undefined) this.#grant(entry);
+    else if (judgeDuplicate('out of reach', policy, isNew) === 'share')
+      this.#share(entry, describeObserved(seen));
+    else this.#refuse(entry, describeObserved(seen), seen);
+  }
+
+  /** Takes the conversation for a request that has waited; or returns the reason why it cannot. */
+  #takeFor({ id, observe }: ConversationRequest): ConversationLease | string {
+    if (!this.#lock(id)) return 'another host runs it';
+    const seen = observe?.();
+    if (seen === undefined) return this.#newLease();
+    this.#unlock();
+    return describeObserved(seen);
+  }
+
+  #unlock(): void {
+    this.#lockedIn?.release(this.#key);
+    this.#lockedIn = undefined;
   }
 
   #lock(id: string): boolean {
@@ -248,16 +274,18 @@ class Conversation {
     return lease;
   }
 
-  #refuse(entry: ConversationEntry, reason: string): void {
+  #refuse(entry: ConversationEntry, reason: string, seen?: ObservedAgent): void {
     if (!this.#drop(entry)) return;
     const advice = entry.request.isNew
       ? 'Choose another id, or resume it without one.'
-      : "End that agent, pass onDuplicate: 'takeover', or resume with forkSession.";
+      : seen
+        ? "End that session, pass onDuplicate: 'wait', or resume with forkSession."
+        : "End that agent, pass onDuplicate: 'takeover', or resume with forkSession.";
     entry.refuse(
       new SupervisorError(
         'CONVERSATION_BUSY',
         `Conversation "${this.#key}" has a live agent already: ${reason}. Nothing was started. ${advice}`,
-        { data: { conversationId: this.#key, reason } },
+        { data: { conversationId: this.#key, reason, ...seen } },
       ),
     );
   }
@@ -272,8 +300,7 @@ class Conversation {
 
   #leaveUnused(): void {
     if (this.#isUnused || this.#leases.size > 0 || this.#waiting.length > 0) return;
-    this.#lockedIn?.release(this.#key);
-    this.#lockedIn = undefined;
+    this.#unlock();
     if (this.#turns.review()) return;
     // From now on another object may be created for the same key.
     this.#isUnused = true;

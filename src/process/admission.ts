@@ -1,7 +1,11 @@
 import type { Registry } from '../containment/registry.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import { type Budget, mergeBudgets, type Spending } from '../policy/budget.ts';
-import { ConversationLease, type ConversationRequest } from '../policy/conversation-lease.ts';
+import {
+  ConversationLease,
+  type ConversationRequest,
+  type ObservedAgent,
+} from '../policy/conversation-lease.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import type { Conversations } from '../policy/conversations.ts';
 import { type Condition, type HardCaps, hardCapOf, type Pool, Slot } from '../policy/pool.ts';
@@ -21,7 +25,7 @@ export interface AdmissionParts {
   readonly options: {
     readonly pool: HardCaps;
     readonly maxDepth: number;
-    readonly conversation: { readonly onDuplicate: OnDuplicate };
+    readonly conversation: { readonly onDuplicate: OnDuplicate; readonly observeCli: boolean };
     readonly budget: Budget;
   };
   readonly pool: Pool;
@@ -33,6 +37,8 @@ export interface AdmissionParts {
   readonly live: ReadonlyMap<string, ManagedProcess>;
   /** Returns the registry, opened at first use; throws while no process may start. */
   registry(): Registry;
+  /** Finds a living agent that no supervisor has started and that runs a conversation. */
+  observe(key: string, env: CheckedRequest['env']): ObservedAgent | undefined;
   /** Number of leases that no process uses: each keeps a place below the hard cap. */
   idleLeases(): number;
 }
@@ -154,6 +160,7 @@ export class Admission {
       policy: this.#policyOf(p),
       isNew: false,
       assertMayStart: () => undefined,
+      observe: () => this.#observe(p, key),
     });
     if (!(answer instanceof QueueEntry)) {
       take(answer);
@@ -181,7 +188,15 @@ export class Admission {
       policy: this.#policyOf(p),
       isNew: isNewConversation,
       assertMayStart: () => this.#assertMayStart(p),
+      observe: () => this.#observe(p, conversationId.toLowerCase()),
     };
+  }
+
+  /** Only what a hook starts is known to be an agent that records its sessions. */
+  #observe({ request }: ManagedProcess, key: string): ObservedAgent | undefined {
+    const { options, observe } = this.#parts;
+    if (!options.conversation.observeCli || request.output !== 'stream-json') return undefined;
+    return observe(key, request.env);
   }
 
   #policyOf({ request }: ManagedProcess): OnDuplicate {

@@ -104,6 +104,8 @@ export interface SupervisorOptions {
     | {
         /** The answer to a request for a conversation that has a live agent. @default 'replace' */
         onDuplicate?: OnDuplicate | undefined;
+        /** Reads what the agent's CLI records of its running sessions: one that nobody supervises makes its conversation busy (Linux). @default true */
+        observeCli?: boolean | undefined;
       }
     | undefined;
   /** The spending after which nothing more is started; a request may set its own. Default: without end. */

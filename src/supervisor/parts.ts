@@ -14,6 +14,7 @@ import { Admission } from '../process/admission.ts';
 import { prepareLaunch } from '../process/external-launch.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import type { ManagedProcess } from '../process/managed-process.ts';
+import { observeAgent } from '../process/observed-agents.ts';
 import { recordProcesses } from '../process/recorder.ts';
 import type { CheckedRequest, SpawnRequest } from '../process/request.ts';
 import { spawn } from '../process/start.ts';
@@ -381,6 +382,7 @@ export class SupervisorParts {
         locks: () => (this.lifecycle.registry ?? this.lifecycle.open()).conversationLocks,
       }),
       registry: () => this.lifecycle.open(),
+      observe: (key, env) => observeAgent(key, env ?? this.os.environment(), this),
       idleLeases: () => [...this.waiting.leases].filter(({ isIdle }) => isIdle).length,
     });
     return {
