@@ -4,7 +4,7 @@ import { installOnce } from './install-once.ts';
 
 const FOLDER = join(import.meta.dirname, 'launchers');
 
-export const LAUNCHER_NAMES = ['node-pty', '@openai/codex-sdk'] as const;
+const LAUNCHER_NAMES = ['node-pty', '@openai/codex-sdk'] as const;
 
 /**
  * Installs the libraries that launch agents. Returns their folder, or `undefined` with a note where

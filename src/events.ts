@@ -40,7 +40,7 @@ export interface SupervisorEvents {
     readonly holders: readonly string[];
     /** The holders of the request's own session: one may be waiting for the request itself. */
     readonly ofSession: readonly string[];
-    /** What it waits for, as a clause. */
+    /** Explains in a clause why it waits. */
     readonly reason: string;
   };
   /** A process was started, and its record is written. */

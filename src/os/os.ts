@@ -55,8 +55,9 @@ export interface RlimitSystem {
    */
   probe(limit: TagLimit, value: string): Promise<string | undefined>;
   /**
-   * The words to put before a command line so that it sets limits and then becomes the command; none
-   * if it cannot.
+   * The words before a command line that set its limits.
+   *
+   * None if that is not possible.
    */
   prefix(rlimits: Rlimits, env: Readonly<Record<string, string>>): readonly string[];
 }

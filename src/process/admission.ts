@@ -219,7 +219,7 @@ export class Admission {
     });
   }
 
-  /** What a request needs beside its slot: its turn, and room below the hard cap if it waits for that. */
+  /** The needs of a request beside its slot: its turn, and room below the hard cap if it waits for that. */
   #conditionOf(p: ManagedProcess): Condition | undefined {
     const { conversation, request } = p;
     if (conversation?.policy === 'wait' && !conversation.isNew)

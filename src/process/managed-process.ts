@@ -74,7 +74,7 @@ export class ManagedProcess {
   session: Session | undefined;
   /** Its place among the requests that wait for its conversation. */
   turn: ConversationTurn | undefined;
-  /** What it needs beside a slot. */
+  /** Its needs beside a slot. */
   condition: Condition | undefined;
   /** The conversation to run, if it is known before the start. */
   conversation: ConversationRequest | undefined;
@@ -194,7 +194,11 @@ export class ManagedProcess {
     return this.isTreeGone === false;
   }
 
-  /** Tells if a hard cap may count it: kept processes, and adopted ones without a slot, are not ours to bound. */
+  /**
+   * Tells if a hard cap may count it.
+   *
+   * Kept processes, and adopted ones without a slot, are not ours to bound.
+   */
   get countsToCap(): boolean {
     return !this.outlivesHost && (this.child !== undefined || this.slot !== undefined);
   }

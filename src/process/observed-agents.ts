@@ -17,7 +17,7 @@ const MAX_FILES = 1000;
 const MAX_DEPTH = 100;
 
 /**
- * Finds a living agent that runs a session, as its own CLI has recorded it, and that is none of ours.
+ * Finds a living agent of no supervisor here that runs a session, by its CLI's own record.
  *
  * Whatever cannot be read or proven is nothing: the folder is the user's, and its format undocumented.
  */

@@ -98,7 +98,7 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly isNewConversation?: boolean;
   /** The stdout is an agent's: one JSON message a line. */
   readonly output?: 'stream-json';
-  /** True for an agent of a spawn hook: in place of a refusal, it waits for room below the hard cap. */
+  /** True if it waits for room below the hard cap, where others are refused. */
   readonly waitsForCap?: boolean;
   /** The longest wait in the queue, in ms; `undefined` waits forever. */
   readonly queueTimeoutMs?: number | undefined;

@@ -37,7 +37,7 @@ export class SlotLease {
   /** From the call that starts a process, in which the host may come back to us, to its death. */
   #busy = false;
   #process: SupervisedProcess | undefined;
-  /** What others launch, until its process is adopted. */
+  /** The launch by others, until its process is adopted. */
   #launch: ExternalLaunch | undefined;
   #cancelTimer: () => void;
   #wanted = true;
@@ -108,8 +108,10 @@ export class SlotLease {
   }
 
   /**
-   * Supervises the process that was launched for this lease: on its slot, with the session, the
-   * conversation and the budget of its launch. It has no streams, and its exit code stays unknown.
+   * Supervises the process that others have launched for this lease, on its slot.
+   *
+   * Session, conversation and budget are those of the launch. The handle has no streams, and the exit
+   * code stays unknown.
    *
    * Without a `pid` it waits for the first process that bears the marks of the launch.
    *
