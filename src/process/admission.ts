@@ -8,10 +8,11 @@ import {
 } from '../policy/conversation-lease.ts';
 import type { OnDuplicate } from '../policy/conversation-rules.ts';
 import type { Conversations } from '../policy/conversations.ts';
-import { type Condition, type HardCaps, hardCapOf, type Pool, Slot } from '../policy/pool.ts';
+import { type Condition, type Pool, Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { Session, Sessions } from '../policy/session.ts';
 import { assertDepth, type SpawnRate } from '../policy/spawn-rate.ts';
+import { HardCap, type HardCapParts } from './hard-cap.ts';
 import { type ManagedProcess, takenBack } from './managed-process.ts';
 import type { CheckedRequest } from './request.ts';
 
@@ -21,9 +22,8 @@ export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
 /** An answer to a request: the process's slot, a place in a queue, or the error that refuses it. */
 export type Answer = Slot | Place | SupervisorError;
 
-export interface AdmissionParts {
-  readonly options: {
-    readonly pool: HardCaps;
+export interface AdmissionParts extends HardCapParts {
+  readonly options: HardCapParts['options'] & {
     readonly maxDepth: number;
     readonly conversation: { readonly onDuplicate: OnDuplicate; readonly observeCli: boolean };
     readonly budget: Budget;
@@ -34,13 +34,10 @@ export interface AdmissionParts {
   readonly spending: Spending;
   /** `undefined` without a limit. */
   readonly rate: SpawnRate | undefined;
-  readonly live: ReadonlyMap<string, ManagedProcess>;
   /** Returns the registry, opened at first use; throws while no process may start. */
   registry(): Registry;
   /** Finds a living agent that no supervisor has started and that runs a conversation. */
   observe(key: string, env: CheckedRequest['env']): ObservedAgent | undefined;
-  /** Number of leases that no process uses: each keeps a place below the hard cap. */
-  idleLeases(): number;
 }
 
 /** Decides whether a process may start: at its request, and again in the tick of its start. */
@@ -50,12 +47,12 @@ export class Admission {
   readonly conversations: Conversations;
   readonly spending: Spending;
   rate: SpawnRate | undefined;
-  /** Requests with a place below the hard cap that have not started yet. */
-  readonly #reserved = new Set<ManagedProcess>();
+  readonly #hardCap: HardCap;
   readonly #parts: AdmissionParts;
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
+    this.#hardCap = new HardCap(parts);
     this.pool = parts.pool;
     this.sessions = parts.sessions;
     this.conversations = parts.conversations;
@@ -97,13 +94,18 @@ export class Admission {
 
   /** The condition of a lease: room for one more process below the hard cap, kept while the lease lies unused. */
   get roomForLease(): Condition {
-    const lack = () => this.#lackOfRoom();
+    const lack = () => this.#hardCap.lackFor();
     return {
       take: () => lack() === undefined,
       get lack() {
         return lack();
       },
     };
+  }
+
+  /** Number of live processes that `pool.hardCap` counts. */
+  get countedByCap(): number {
+    return this.#hardCap.counted;
   }
 
   /** Explains in a clause why a queued request still waits. */
@@ -120,7 +122,7 @@ export class Admission {
   recheck(p: ManagedProcess): SupervisorError | undefined {
     try {
       this.#assertMayStart(p);
-      this.#assertBelowCap(p);
+      this.#hardCap.assertRoomFor(p);
       return undefined;
     } catch (error) {
       return refusalFor(error);
@@ -225,7 +227,7 @@ export class Admission {
     if (conversation?.policy === 'wait' && !conversation.isNew)
       p.turn = this.conversations.queue(conversation, () => this.pool.review());
     const { turn } = p;
-    const lackOfRoom = () => (request.waitsForCap ? this.#lackOfRoom(p) : undefined);
+    const lackOfRoom = () => (request.waitsForCap ? this.#hardCap.lackFor(p) : undefined);
     if (turn === undefined && !request.waitsForCap) return undefined;
     return {
       take: () => {
@@ -233,7 +235,7 @@ export class Admission {
         const lease = turn?.take();
         if (turn !== undefined && lease === undefined) return false;
         if (lease !== undefined) p.leases.push(lease);
-        if (request.waitsForCap) this.#reserved.add(p);
+        if (request.waitsForCap) this.#hardCap.reserve(p);
         return true;
       },
       get lack() {
@@ -262,100 +264,7 @@ export class Admission {
     this.spending.assertWithin(mergeBudgets(options.budget, request.budget), sessionId);
     this.rate?.assertFree(sessionId);
   }
-
-  #assertBelowCap(p: ManagedProcess): void {
-    const full = this.#fullCap(p);
-    if (full === undefined) return;
-    const { kind, alive, places, hardCap } = full;
-    const [limit, list, option] =
-      kind === undefined
-        ? [`pool.hardCap is ${hardCap}`, 'supervisor.list()', 'pool.hardCap']
-        : [
-            `pool.hardCapPerKind lets ${hardCap} be`,
-            'supervisor.list({ kind })',
-            'pool.hardCapPerKind',
-          ];
-    throw new SupervisorError(
-      'HARD_CAP',
-      `${occupants(full)}, and ${limit}. End some (${list} names them), or raise ${option}.`,
-      { data: { ...(kind !== undefined && { kind }), alive: alive + places, hardCap } },
-    );
-  }
-
-  /** Explains why there is no room for a process, or for a lease's. */
-  #lackOfRoom(p?: ManagedProcess): string | undefined {
-    const full = this.#fullCap(p);
-    if (full === undefined) return undefined;
-    const option = full.kind === undefined ? 'pool.hardCap' : 'pool.hardCapPerKind';
-    return `${occupants(full)}, and ${option} is ${full.hardCap}`;
-  }
-
-  /** The hard cap that leaves no room for a process; without one, for a lease's. */
-  #fullCap(p?: ManagedProcess): FullCap | undefined {
-    if (p?.request.outlivesHost) return undefined;
-    const { options, idleLeases } = this.#parts;
-    const { hardCap } = options.pool;
-    if (p === undefined || this.#isCounted(p.request)) {
-      const alive = this.countedByCap;
-      const places = idleLeases() + this.#countReserved(p, (other) => this.#isCounted(other));
-      if (alive + places >= hardCap) return { kind: undefined, alive, places, hardCap };
-    }
-    const kind = p?.request.kind;
-    const ofKind = kind === undefined ? undefined : hardCapOf(kind, options.pool);
-    if (ofKind === undefined) return undefined;
-    const alive = this.#countLive((other) => other.kind === kind);
-    const places = this.#countReserved(p, (other) => other.kind === kind);
-    return alive + places < ofKind ? undefined : { kind, alive, places, hardCap: ofKind };
-  }
-
-  /** Number of live processes that `pool.hardCap` counts. */
-  get countedByCap(): number {
-    return this.#countLive((request) => this.#isCounted(request));
-  }
-
-  #isCounted({ servesOthers }: CheckedRequest): boolean {
-    return servesOthers !== true || this.#parts.options.pool.hardCapCounts === 'all';
-  }
-
-  /** Counts the other requests that have a place below the cap and are about to start. */
-  #countReserved(
-    p: ManagedProcess | undefined,
-    matches: (request: CheckedRequest) => boolean,
-  ): number {
-    let count = 0;
-    for (const other of this.#reserved) {
-      if (!IS_AHEAD.has(other.state)) this.#reserved.delete(other);
-      else if (other !== p && matches(other.request)) count += 1;
-    }
-    return count;
-  }
-
-  #countLive(matches: (request: CheckedRequest) => boolean): number {
-    let count = 0;
-    for (const { countsToCap, request } of this.#parts.live.values())
-      if (countsToCap && matches(request)) count += 1;
-    return count;
-  }
 }
-
-/** A hard cap that is reached, and by what. */
-interface FullCap {
-  /** `undefined` for the cap on all kinds. */
-  readonly kind: string | undefined;
-  readonly alive: number;
-  /** Number of leases and queued agents that have a place each. */
-  readonly places: number;
-  readonly hardCap: number;
-}
-
-function occupants({ kind, alive, places }: FullCap): string {
-  const processes = kind === undefined ? 'processes' : `processes of the kind "${kind}"`;
-  const more = places === 0 ? '' : ` and ${places} more have a place (leases, queued agents)`;
-  return `${alive} ${processes} are alive${more}`;
-}
-
-/** The states of a process that is about to start. */
-const IS_AHEAD: ReadonlySet<string> = new Set(['new', 'queued', 'starting']);
 
 /** Turns any reason that prevented a start into a `SupervisorError`. */
 export function refusalFor(reason: unknown): SupervisorError {

@@ -3,13 +3,13 @@ import type { RecoveryContext } from '../containment/context.ts';
 import { findKept, type KeptFile } from '../containment/kept.ts';
 import { holderOf } from '../containment/recovery.ts';
 import { SupervisorError } from '../errors.ts';
-import { COOKIE_VARIABLE, type Os, type ProcessEntry, type ProcessTable } from '../os/os.ts';
+import { COOKIE_VARIABLE, type ProcessEntry, type ProcessTable } from '../os/os.ts';
 import type { Budget } from '../policy/budget.ts';
 import { takeFile } from '../store/exclusive.ts';
 import { marksInCookie } from '../tree/cookie.ts';
-import { isSameProcess } from '../tree/identity.ts';
 import { marksOf, marksOfProcess, type TreeMarks } from '../tree/marks.ts';
 import { lineage } from '../tree/tree.ts';
+import { ExitWatch } from './exit-watch.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { type CheckedRequest, sessionId } from './request.ts';
@@ -110,7 +110,7 @@ export async function supervise(
   }
   // Others wait for its slot; but a snapshot each time would cost more than that.
   const everyMs = p.slot && s.os.processes.read ? SLOT_WATCH_MS : WATCH_MS;
-  const watch = new Watch(s.os, { ...record, keepAlive, everyMs }, () => {
+  const watch = new ExitWatch(s.os, { ...record, keepAlive, everyMs }, () => {
     void finish(s, p, { code: null, signal: null, unseen: true, stderrTail: () => '' });
   });
   p.run({
@@ -145,56 +145,6 @@ interface Adopted extends Adoptable {
   /** @default true */
   readonly keepAlive?: boolean;
   readonly budget?: Budget;
-}
-
-interface Watched extends Pick<ProcessEntry, 'pid' | 'startTime'> {
-  readonly keepAlive: boolean;
-  readonly everyMs: number;
-}
-
-/** Checks again and again whether a process is still there, until it has exited. */
-class Watch {
-  readonly #os: Os;
-  readonly #process: Watched;
-  readonly #onDeath: () => void;
-  #cancel: () => void = () => undefined;
-  #over = false;
-
-  constructor(os: Os, process: Watched, onDeath: () => void) {
-    this.#os = os;
-    this.#process = process;
-    this.#onDeath = onDeath;
-    this.#again();
-  }
-
-  async look(): Promise<void> {
-    this.#cancel();
-    const isThere = await this.#isThere();
-    if (this.#over) return;
-    if (isThere) {
-      this.#again();
-      return;
-    }
-    this.#over = true;
-    this.#onDeath();
-  }
-
-  #again(): void {
-    this.#cancel();
-    const { keepAlive, everyMs } = this.#process;
-    this.#cancel = this.#os.clock.after(everyMs, () => void this.look(), { keepAlive });
-  }
-
-  async #isThere(): Promise<boolean> {
-    const { read, snapshot } = this.#os.processes;
-    try {
-      const now = read ? read(this.#process.pid) : (await snapshot()).get(this.#process.pid);
-      return now?.alive === true && isSameProcess(this.#process, now);
-    } catch {
-      // A failed snapshot does not prove that the process has exited.
-      return true;
-    }
-  }
 }
 
 /** The target of an adoption: any process by its pid, or one that lives on by its record's id. */
