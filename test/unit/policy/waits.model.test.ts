@@ -31,6 +31,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 300, 2000, 70_000) }),
 );
 
+/** Every reason to wait that was told, without its numbers. */
+const reasons = new Set<string>();
+
 interface Asked {
   readonly request: Request;
   readonly host: FakeHost;
@@ -55,15 +58,15 @@ class Model {
   }
 
   async take(step: Step): Promise<void> {
-    if (step.do === 'pass') await this.world.pass(step.ms);
-    else if (step.do === 'ask' || step.do === 'hook' || step.do === 'tool') this.ask(step);
+    if ('ms' in step) await this.world.pass(step.ms);
+    else if ('conversation' in step) this.ask(step);
+    else if ('which' in step) this.end(step);
     else if (step.do === 'lease') this.lease(this.hosts[step.host] as FakeHost);
-    else if (step.do === 'give-back')
+    else
       this.leases
         .get(this.hosts[step.host] as FakeHost)
         ?.pop()
         ?.release();
-    else this.end(step);
     await this.world.settle();
     this.check();
   }
@@ -83,6 +86,12 @@ class Model {
             kind: how === 'tool' ? 'tool' : 'agent',
           });
     this.asked.push({ request: new Request(handle), host: own, conversation, abort });
+  }
+
+  /** Notes why requests wait. */
+  listen(): void {
+    for (const { supervisor } of this.hosts)
+      supervisor.on('queued', ({ reason }) => reasons.add(reason.replace(/\d+/g, 'N')));
   }
 
   lease(own: FakeHost): void {
@@ -165,6 +174,7 @@ it('holds for random histories', { timeout: 120_000 }, async () => {
       async (steps) => {
         const model = new Model();
         try {
+          model.listen();
           for (const own of model.hosts) await model.world.until(own.supervisor.start());
           for (const each of steps) await model.take(each);
           await model.finish();
@@ -174,5 +184,15 @@ it('holds for random histories', { timeout: 120_000 }, async () => {
       },
     ),
     runs(40, { costly: 100 }),
+  );
+  // All of them are met.
+  expect([...reasons].sort()).toEqual(
+    expect.arrayContaining([
+      'N processes are alive, and pool.hardCap is N',
+      'N requests of this host wait for conversation "one" before it',
+      'all N slots are held',
+      'an agent of this host runs conversation "one"',
+      'conversation "one" is not free: another host runs it',
+    ]),
   );
 });
