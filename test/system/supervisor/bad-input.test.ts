@@ -325,7 +325,7 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
     [
       'an unknown option of the pool',
       { pool: { colour: 1 } },
-      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, hardCapPerKind, waitTimeoutMs/,
+      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, hardCapPerKind, waitTimeoutMs, hookTimeoutMs/,
     ],
     [
       'an unknown step',
