@@ -576,7 +576,7 @@ describe.runIf(process.platform !== 'win32')('a start that cannot be', () => {
     [
       'an abort before the start',
       'ABORTED',
-      () => ({ signal: AbortSignal.abort(), slot: false }),
+      () => ({ signal: AbortSignal.abort() }),
       /was aborted .*; nothing was started/,
     ],
   ];
