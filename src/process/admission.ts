@@ -221,7 +221,7 @@ export class Admission {
     });
   }
 
-  /** The needs of a request beside its slot: its turn, and room below the hard cap if it waits for that. */
+  /** The needs of a request beside its slot: its turn, and perhaps room below the hard cap. */
   #conditionOf(p: ManagedProcess): Condition | undefined {
     const { conversation, request } = p;
     if (conversation?.policy === 'wait' && !conversation.isNew)
