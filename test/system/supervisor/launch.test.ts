@@ -40,7 +40,11 @@ const it = base.extend('area', ({ home, marker }) => {
         }
       });
       rmSync(pidFile);
-      const rows = pids.flatMap((pid) => readRow(pid) ?? []);
+      // Until then they are forks of the program, with its session and its environment.
+      const rows = await eventually(() => {
+        const found = pids.flatMap((pid) => readRow(pid) ?? []);
+        return found.every(({ command }) => command === 'sleep') && found;
+      });
       onTestFinished(() => endByIdentity(rows));
       return { child, pid: child.pid as number, pids };
     },
