@@ -28,12 +28,20 @@ export type ServiceState =
 export interface SupervisorEvents {
   /** A process was requested. Emitted within that call, before `queued`, `started` or `refused`. */
   readonly requested: ProcessSubject;
-  /** A request waits for a slot. */
-  readonly queued: ProcessSubject & { readonly waiting: number };
-  /** A request has waited for another minute; `holders` are the ids of the processes that hold slots. */
+  /** A request waits for a slot, or for what `reason` says. */
+  readonly queued: ProcessSubject & { readonly waiting: number; readonly reason: string };
+  /**
+   * A request has waited for another minute; `holders` are the ids of the processes that hold slots.
+   *
+   * If some of these are of its own session, it is emitted after 5 s too.
+   */
   readonly waiting: ProcessSubject & {
     readonly waitedMs: number;
     readonly holders: readonly string[];
+    /** The holders of the request's own session: one may be waiting for the request itself. */
+    readonly ofSession: readonly string[];
+    /** Explains in a clause why it waits. */
+    readonly reason: string;
   };
   /** A process was started, and its record is written. */
   readonly started: ProcessSubject & { readonly pid: number };

@@ -84,11 +84,17 @@ type Projection = {
 /** An allow list: fields that are not named here are not shown. */
 const PROJECTIONS: Projection = {
   requested: subject,
-  queued: (detail, show) => ({ ...subject(detail, show), waiting: detail.waiting }),
+  queued: (detail, show) => ({
+    ...subject(detail, show),
+    waiting: detail.waiting,
+    reason: show.text(detail.reason),
+  }),
   waiting: (detail, show) => ({
     ...subject(detail, show),
     waitedMs: detail.waitedMs,
     holders: detail.holders.slice(0, MAX_LIST_LENGTH),
+    ofSession: detail.ofSession.slice(0, MAX_LIST_LENGTH),
+    reason: show.text(detail.reason),
   }),
   started: (detail, show) => ({ ...subject(detail, show), pid: detail.pid }),
   adopted: (detail, show) => ({ ...subject(detail, show), pid: detail.pid }),

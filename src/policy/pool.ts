@@ -19,6 +19,7 @@ export const poolOptions = z.lazy(() =>
           machineConcurrency: z.optional(z.int().check(z.minimum(1))),
           hardCapPerKind: z._default(z.record(z.string(), z.int().check(z.minimum(1))), {}),
           waitTimeoutMs: z._default(durationMs(), 60_000),
+          hookTimeoutMs: z.optional(durationMs()),
         }),
         {},
       ),
@@ -64,6 +65,14 @@ export class Slot {
   }
 }
 
+/** A need of a request beside its slot; both are taken together, or not at all. */
+export interface Condition {
+  /** Takes it when a slot is free for the request. With false, the next request goes first. */
+  take(): boolean;
+  /** The reason why it cannot be taken now, as a clause; `undefined` if it can. */
+  readonly lack: string | undefined;
+}
+
 /** A request for a slot. */
 export interface SlotRequest {
   /** The process that asks; `undefined` for a lease. */
@@ -78,6 +87,8 @@ export interface SlotRequest {
   readonly signal: AbortSignal | undefined;
   /** Called once when the request is the next to get a slot, and none is free yet. */
   readonly atHead?: (() => void) | undefined;
+  /** Call {@link Pool.review} when what it depends on has changed. */
+  readonly condition?: Condition | undefined;
 }
 
 /** A waiting request, with its start on the monotonic clock. */
@@ -113,6 +124,8 @@ export class Pool {
   #ready = true;
   /** The requests that wait for nothing but a slot of the machine. */
   #waitingForMachine: readonly Waiting[] = [];
+  /** True if the machine had no slot for a request of the same hand-out. */
+  #isMachineFull = false;
   /** The machine's slots that were told so. */
   #told: MachineSlots | undefined;
 
@@ -161,8 +174,8 @@ export class Pool {
   }
 
   /** The waiting requests, in the order in which they get a slot. */
-  get queue(): readonly Waiting[] {
-    return [...this.waiting].sort((a, b) => b.request.priority - a.request.priority);
+  get queue(): readonly PoolEntry[] {
+    return [...this.#ledger.waiting].sort((a, b) => b.request.priority - a.request.priority);
   }
 
   /** Number of slots held now. */
@@ -186,11 +199,13 @@ export class Pool {
    */
   ask(request: SlotRequest): Slot | PoolEntry | SupervisorError {
     if (request.signal?.aborted) return aborted(request.signal);
-    const now = () => ({ request, sinceMs: this.#ledger.clock.monotonicMs() });
-    if (request.needsSlot ? this.waiting.size === 0 && this.#reserve(now) : this.#ready)
-      return slotOf(request, this.#ledger);
+    const waiting = { request, sinceMs: this.#ledger.clock.monotonicMs() };
+    this.#isMachineFull = false;
+    const isFirst = !request.needsSlot || this.waiting.size === 0;
+    if (isFirst && this.#take(waiting)) return slotOf(request, this.#ledger);
     const entry = new PoolEntry(request, this.#ledger);
-    if (this.#waitingForMachine.length < this.#free) this.#tellMachine();
+    // Those before it may lack something that it does not need.
+    if (this.#free > this.#waitingForMachine.length) this.#handOut();
     this.#tellHead();
     return entry.answer ?? entry;
   }
@@ -201,19 +216,33 @@ export class Pool {
       if (matches(entry.request)) entry.refuse(error());
   }
 
+  /** Looks again which requests may go. */
+  review(): void {
+    this.#handOut();
+  }
+
   /** Number of this host's slots that can be granted now. */
   get #free(): number {
     return this.#ready ? Math.max(0, this.concurrency - this.held) : 0;
   }
 
-  /** Reserves a slot of this host and one of the machine for the next grant: both or neither. */
-  #reserve(next: () => Waiting | undefined): boolean {
-    if (this.#free === 0) return false;
-    const machine = this.#machine();
-    if (machine === undefined) return true;
-    const waiting = next();
-    this.#ledger.machineSlot = waiting && machine.take(waiting);
-    return this.#ledger.machineSlot !== undefined;
+  /** Takes all that a request needs for the next grant: both slots and its condition, or nothing. */
+  #take(waiting: Waiting): boolean {
+    const { needsSlot, condition } = waiting.request;
+    if (needsSlot ? this.#free === 0 : !this.#ready) return false;
+    const machine = needsSlot ? this.#machine() : undefined;
+    if (machine !== undefined && this.#isMachineFull) return false;
+    const slot = machine?.take(waiting);
+    if (machine !== undefined && slot === undefined) {
+      this.#isMachineFull = true;
+      return false;
+    }
+    if (!(condition?.take() ?? true)) {
+      slot?.release();
+      return false;
+    }
+    this.#ledger.machineSlot = slot;
+    return true;
   }
 
   /** Tells the machine which requests wait for nothing else. */
@@ -223,7 +252,9 @@ export class Pool {
     if (machine !== this.#told) this.#told?.await([], () => undefined);
     this.#told = machine;
     const waits = machine === undefined || this.#free === 0 ? [] : this.queue;
-    this.#waitingForMachine = waits.filter(({ request }) => request.needsSlot).slice(0, this.#free);
+    this.#waitingForMachine = waits
+      .filter(({ request }) => request.needsSlot && request.condition?.lack === undefined)
+      .slice(0, this.#free);
     machine?.await(this.#waitingForMachine, () => this.#handOut());
   }
 
@@ -236,10 +267,9 @@ export class Pool {
     this.#isHandingOut = true;
     queueMicrotask(() => {
       this.#isHandingOut = false;
-      if (this.#ready)
-        for (const entry of [...this.#ledger.waiting]) if (!entry.request.needsSlot) entry.grant();
-      while (this.waiting.size > 0 && this.#reserve(() => this.#head)) {
-        void this.#ledger.queue.dequeue()?.();
+      this.#isMachineFull = false;
+      for (const entry of this.queue) {
+        if (this.#ledger.waiting.has(entry) && this.#take(entry)) entry.grant();
       }
       this.#tellMachine();
       this.#tellHead();
@@ -254,8 +284,12 @@ export class Pool {
   /** The request that is the next to get a slot. */
   get #head(): PoolEntry | undefined {
     let head: PoolEntry | undefined;
-    for (const entry of this.#ledger.waiting)
-      if (head === undefined || entry.request.priority > head.request.priority) head = entry;
+    for (const entry of this.#ledger.waiting) {
+      const { atHead, condition, priority } = entry.request;
+      // It lets the next one go.
+      if (atHead === undefined && condition?.lack !== undefined) continue;
+      if (head === undefined || priority > head.request.priority) head = entry;
+    }
     return head;
   }
 }
@@ -283,12 +317,13 @@ export class PoolEntry extends QueueEntry<Slot> implements Waiting {
     queue.enqueue(this.#task, { priority });
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (timeoutMs !== undefined) {
-      const timeOut = () => this.refuse(timedOut(timeoutMs, ledger.machineObstacle()));
+      const timeOut = () =>
+        this.refuse(timedOut(timeoutMs, request.condition?.lack, ledger.machineObstacle()));
       this.#cancelTimer = clock.running.after(timeoutMs, timeOut, { keepAlive: true });
     }
   }
 
-  /** Grants a request that takes no slot. */
+  /** Grants the request, whatever its place in the queue. */
   grant(): void {
     this.#ledger.queue.remove(this.#task);
     this.#grant();
@@ -339,7 +374,8 @@ export class PoolEntry extends QueueEntry<Slot> implements Waiting {
 }
 
 function slotOf({ needsSlot }: SlotRequest, ledger: Ledger): Slot {
-  if (!needsSlot) return new Slot(() => undefined);
+  // Its end may be what others wait for: a place below the hard cap.
+  if (!needsSlot) return new Slot(() => ledger.handOut());
   const { machineSlot } = ledger;
   ledger.machineSlot = undefined;
   ledger.held++;
@@ -358,17 +394,25 @@ function aborted(signal: AbortSignal | undefined): SupervisorError {
   );
 }
 
-function timedOut(timeoutMs: number, obstacle: string | undefined): SupervisorError {
-  const [why, advice] =
-    obstacle === undefined
-      ? [
-          '',
-          'pool.concurrency or pool.waitTimeoutMs, or end what holds the slots (supervisor.list())',
-        ]
-      : [`: ${obstacle}`, 'pool.machineConcurrency of all hosts, or pool.waitTimeoutMs'];
-  return new SupervisorError(
-    'POOL_TIMEOUT',
-    `No slot became free within ${timeoutMs} ms${why}. Raise ${advice}.`,
-    { data: { timeoutMs, ...(obstacle !== undefined && { obstacle }) } },
-  );
+function timedOut(
+  timeoutMs: number,
+  lack: string | undefined,
+  obstacle: string | undefined,
+): SupervisorError {
+  const reason = lack ?? obstacle;
+  const what =
+    lack === undefined
+      ? `No slot became free within ${timeoutMs} ms${obstacle === undefined ? '' : `: ${obstacle}`}.`
+      : `The request could not go on within ${timeoutMs} ms: ${lack}.`;
+  const advice =
+    reason === undefined || lack !== undefined
+      ? 'pool.concurrency or the time-out (pool.waitTimeoutMs; pool.hookTimeoutMs of a spawn hook), or end what holds the slots (supervisor.list())'
+      : 'pool.machineConcurrency of all hosts, or pool.waitTimeoutMs';
+  return new SupervisorError('POOL_TIMEOUT', `${what} Raise ${advice}.`, {
+    data: {
+      timeoutMs,
+      ...(reason !== undefined && { reason }),
+      ...(lack === undefined && obstacle !== undefined && { obstacle }),
+    },
+  });
 }

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { CANCEL_GRACE_MS } from '../claude-code/cancel-grace.ts';
 import { SupervisorError } from '../errors.ts';
-import { ConversationLease } from '../policy/conversations.ts';
+import { ConversationLease } from '../policy/conversation-lease.ts';
 import { Slot } from '../policy/pool.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { Answer, Place } from './admission.ts';
@@ -9,6 +9,8 @@ import type { ManagedProcess } from './managed-process.ts';
 import type { Supervision } from './supervision.ts';
 
 const NOTICE_MS = 60_000;
+/** Time after which a request hears that its own session holds the slots. */
+const OWN_SESSION_MS = 5000;
 
 /** Queues a request; `settle` is called once, when it may start or is refused. */
 export function waitInQueue(
@@ -48,8 +50,10 @@ class QueuedRequest {
     p.handle.queue(() => {
       this.#stdinEndedAtMs = os.clock.running.monotonicMs();
     });
-    emit('queued', { ...p.subject, waiting: admission.pool.waiting.size });
-    if (!this.#isOver) this.#remind(os.clock.monotonicMs());
+    const [waiting, reason] = [admission.pool.waiting.size, admission.whyWaiting(p)];
+    emit('queued', { ...p.subject, waiting, reason });
+    if (!this.#isOver)
+      this.#remind(os.clock.monotonicMs(), p.subject.sessionId ? OWN_SESSION_MS : NOTICE_MS);
     this.#listen();
   }
 
@@ -58,23 +62,36 @@ class QueuedRequest {
     this.#refused(error);
   }
 
-  /** Emits `waiting` once a minute while the request waits. */
-  #remind(sinceMs: number): void {
-    const { os, emit, live } = this.#s;
+  /** Emits `waiting` once a minute, and after some seconds if it may wait for its own session. */
+  #remind(sinceMs: number, afterMs: number): void {
+    const { clock } = this.#s.os;
     // Keeps the host alive: without other work it would exit with its query unanswered (code 13).
-    this.#cancelTimer = os.clock.after(
-      NOTICE_MS,
+    this.#cancelTimer = clock.after(
+      afterMs,
       () => {
-        const holders = [...live.values()].filter(({ holdsSlot }) => holdsSlot);
-        emit('waiting', {
-          ...this.#p.subject,
-          waitedMs: os.clock.monotonicMs() - sinceMs,
-          holders: holders.map(({ id }) => id),
-        });
-        if (!this.#isOver) this.#remind(sinceMs);
+        const isFirst = afterMs === OWN_SESSION_MS;
+        this.#notify(clock.monotonicMs() - sinceMs, isFirst);
+        const nextMs = isFirst ? NOTICE_MS - OWN_SESSION_MS : NOTICE_MS;
+        if (!this.#isOver) this.#remind(sinceMs, nextMs);
       },
       { keepAlive: true },
     );
+  }
+
+  #notify(waitedMs: number, isFirst: boolean): void {
+    const { emit, live, admission } = this.#s;
+    const { subject, slot, holdsSlot } = this.#p;
+    const holders = [...live.values()].filter((other) => other.holdsSlot);
+    const isOfSession = ({ subject: { sessionId } }: ManagedProcess) =>
+      sessionId !== undefined && sessionId === subject.sessionId;
+    const needsSlot = holdsSlot && slot === undefined;
+    const ofSession = needsSlot ? holders.filter(isOfSession).map(({ id }) => id) : [];
+    if (isFirst && ofSession.length === 0) return;
+    const why = admission.whyWaiting(this.#p);
+    const advice = `processes of its own session are among the holders (${ofSession.join(', ')}): if one of them waits for this one, pass slot: false`;
+    const reason = ofSession.length === 0 ? why : `${why}; ${advice}`;
+    const ids = holders.map(({ id }) => id);
+    emit('waiting', { ...subject, waitedMs, holders: ids, ofSession, reason });
   }
 
   #waitFor(entry: Place): void {

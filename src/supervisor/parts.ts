@@ -13,8 +13,10 @@ import { Sessions } from '../policy/session.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
 import { Admission } from '../process/admission.ts';
 import { cleanUpFor } from '../process/dead-cleanup.ts';
+import { prepareLaunch } from '../process/external-launch.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import type { ManagedProcess } from '../process/managed-process.ts';
+import { observeAgent } from '../process/observed-agents.ts';
 import { recordProcesses } from '../process/recorder.ts';
 import type { CheckedRequest, SpawnRequest } from '../process/request.ts';
 import { spawn } from '../process/start.ts';
@@ -38,6 +40,7 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import { changesBetween, describeChanges } from './replace-options.ts';
 import {
   checkHookDefaults,
+  checkLaunch,
   checkRequest,
   type HookDefaults,
   type HookOptions,
@@ -72,6 +75,7 @@ export class SupervisorParts {
   readonly live = new Map<string, ManagedProcess>();
   /** Processes that were let go, as long as their trees live. */
   readonly disowned = new Map<string, ManagedProcess>();
+  readonly launching = new Set<ManagedProcess>();
   readonly services = new Map<string, DefinedService>();
   readonly adoptions = serialize();
   readonly runs: Runs;
@@ -160,7 +164,7 @@ export class SupervisorParts {
     this.beginUnasked();
     const process = spawn(this.#supervision, request, held);
     // A listener that heard of the request may have stopped us before it was in the queue.
-    if (this.lifecycle.isClosed) this.waiting.refuse(() => this.lifecycle.refusal());
+    if (this.lifecycle.isClosed) void this.waiting.refuse(() => this.lifecycle.refusal());
     return process;
   }
 
@@ -171,7 +175,8 @@ export class SupervisorParts {
       const asked = { ...defaults, command, args, ...definedOnly({ cwd, env, signal }) };
       const { emptyValue } = this.#options.args;
       const request = agentRequest(this.check(asked), emptyValue, this.os.environment());
-      return this.spawn(request, held);
+      const { hookTimeoutMs: queueTimeoutMs } = this.#options.pool;
+      return this.spawn({ ...request, waitsForCap: true, queueTimeoutMs }, held);
     };
   }
 
@@ -180,16 +185,27 @@ export class SupervisorParts {
     { sessionId, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
   ): SlotLease {
     // What is no object is told as what it is.
-    const ofSession = <T extends object>(fields: T): T =>
-      isObject(fields) ? { sessionId, ...definedOnly(fields) } : fields;
+    const ofSession = <T extends object>(fields: T, caller: string): T => {
+      if (!isObject(fields)) return fields;
+      if ('slot' in fields && fields.slot === false) throw slotOfLease(caller);
+      return { sessionId, ...definedOnly(fields) };
+    };
     const lease = new SlotLease({
       slot,
       sessionId,
       supervisor: this.#supervisor,
       clock: this.os.clock,
       unusedMs,
-      spawn: (request, held) => this.spawn(this.check(ofSession(request)), held),
-      hook: (defaults) => this.hook(ofSession(defaults)),
+      spawn: (request, held) => this.spawn(this.check(ofSession(request, 'lease.spawn')), held),
+      hook: (defaults) => this.hook(ofSession(defaults, 'lease.spawnHook')),
+      launch: async (options, held) => {
+        const request = checkLaunch(ofSession(options, 'lease.launch'), this.#options);
+        this.lifecycle.assertUsable();
+        await this.lifecycle.begin();
+        return prepareLaunch(this.#supervision, request, held);
+      },
+      adopt: (launch, pid) =>
+        this.adoptions.run(async () => launch.adopt(pid, await this.lifecycle.open().recovery())),
       expired: () =>
         this.warn(
           'LEASE_UNUSED',
@@ -218,10 +234,11 @@ export class SupervisorParts {
         `Session "${session}" was reaped while this request waited; nothing was started.`,
       );
     const runs = this.runs.of(session);
-    this.waiting.refuse(error, session);
+    const revoked = this.waiting.refuse(error, session);
     const report = endAll(this.#liveOf(session), 'reaped', reason, this.os.clock);
     // After it: what is reaped says so, and not that its run was aborted.
     for (const run of runs) run.abort(error());
+    await revoked;
     return report;
   }
 
@@ -276,7 +293,7 @@ export class SupervisorParts {
 
   /** Ends a session that has lasted too long, or only refuses what waits for it. */
   #expire(session: string, error: () => SupervisorError): void {
-    this.waiting.refuse(error, session);
+    void this.waiting.refuse(error, session);
     if (this.#options.session.onExpire === 'refuse') return;
     void endAll(this.#liveOf(session), 'wall-clock', error().message, this.os.clock);
   }
@@ -306,6 +323,7 @@ export class SupervisorParts {
     return new Sweeper({
       clock: this.os.clock,
       live: this.live,
+      launching: this.launching,
       kept: this.#kept,
       sessionFiles: this.#sessionFiles,
       options: () => this.#options,
@@ -388,6 +406,8 @@ export class SupervisorParts {
         locks: () => (this.lifecycle.registry ?? this.lifecycle.open()).conversationLocks,
       }),
       registry: () => this.lifecycle.open(),
+      observe: (key, env) => observeAgent(key, env ?? this.os.environment(), this),
+      idleLeases: () => [...this.waiting.leases].filter(({ isIdle }) => isIdle).length,
     });
     return {
       os: this.os,
@@ -397,11 +417,20 @@ export class SupervisorParts {
       limits: limiter,
       live: this.live,
       disowned: this.disowned,
+      launching: this.launching,
       queued: this.waiting.queued,
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
       registry: () => this.lifecycle.open(),
     };
   }
+}
+
+function slotOfLease(caller: string): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    `${caller}: "slot" is false, but the process runs on the slot of the lease. Leave it out, or start it by the supervisor itself.`,
+    { data: { field: 'slot', value: false } },
+  );
 }
 
 function isObject(value: unknown): boolean {

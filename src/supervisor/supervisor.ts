@@ -120,7 +120,7 @@ export class Supervisor {
   }
 
   /**
-   * Waits for a slot and hands it to the caller.
+   * Waits for a slot, and for room below the hard cap, and hands both to the caller.
    *
    * @throws SupervisorError `POOL_TIMEOUT`, `ABORTED`, `SESSION_EXPIRED`, `STOPPING` or `INVALID_OPTIONS`, by rejection
    */
@@ -140,6 +140,7 @@ export class Supervisor {
         priority: checked.priority ?? 0,
         timeoutMs: checked.timeoutMs ?? parts.options.pool.waitTimeoutMs,
         signal: checked.signal,
+        condition: parts.supervision.admission.roomForLease,
       });
       const settle = (answered: Slot | SupervisorError): void => {
         if (answered instanceof Slot) resolve(parts.lease(answered, checked));

@@ -36,8 +36,8 @@ describe('an event', () => {
   /** Every event, with a secret in each place that can hold one. */
   const planted = (text: string, sentence: string): SupervisorEvents => ({
     requested: subject,
-    queued: { ...subject, waiting: 1 },
-    waiting: { ...subject, waitedMs: 1, holders: ['a-2'] },
+    queued: { ...subject, waiting: 1, reason: sentence },
+    waiting: { ...subject, waitedMs: 1, holders: ['a-2'], ofSession: [], reason: sentence },
     started: { ...subject, pid: 7 },
     adopted: { ...subject, pid: 7 },
     refused: { ...subject, error: error(text) },

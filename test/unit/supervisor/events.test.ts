@@ -100,10 +100,12 @@ describe('the events', () => {
       'started 2',
     ]);
     const subject = { id: waiter.id, kind: 'agent', sessionId: '7' };
-    expect(fake.eventsOf('queued')).toEqual([{ ...subject, waiting: 1 }]);
+    const reason = 'all 1 slots are held';
+    expect(fake.eventsOf('queued')).toEqual([{ ...subject, waiting: 1, reason }]);
+    const reminder = { ...subject, holders: [holder.id], ofSession: [], reason };
     expect(fake.eventsOf('waiting')).toEqual([
-      { ...subject, waitedMs: 60_000, holders: [holder.id] },
-      { ...subject, waitedMs: 120_000, holders: [holder.id] },
+      { ...reminder, waitedMs: 60_000 },
+      { ...reminder, waitedMs: 120_000 },
     ]);
     await fake.os.clock.advance(120_000);
     expect(fake.eventsOf('waiting')).toHaveLength(2);
