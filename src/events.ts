@@ -35,16 +35,30 @@ export type ServiceState =
 export interface SupervisorEvents {
   /** A process was requested. Emitted within that call, before `queued`, `started` or `refused`. */
   readonly requested: ProcessSubject;
-  /** A request waits. `waiting` requests do in all; `waitsFor` is `undefined` for one that waits for its conversation. */
+  /**
+   * A request waits, for what `reason` says. `waiting` requests do in all.
+   *
+   * `waitsFor` is `undefined` for one that has its slot and waits for its conversation.
+   */
   readonly queued: ProcessSubject & {
     readonly waiting: number;
     readonly waitsFor: WaitsFor | undefined;
+    /** Explains in a clause why it waits. */
+    readonly reason: string;
   };
-  /** A request has waited for another minute; `holders` are the ids of the processes that hold what it waits for. */
+  /**
+   * A request has waited for another minute; `holders` are the ids of the processes that hold what it waits for.
+   *
+   * If some of these are of its own session, it is emitted after 5 s too.
+   */
   readonly waiting: ProcessSubject & {
     readonly waitedMs: number;
     readonly waitsFor: WaitsFor | undefined;
     readonly holders: readonly string[];
+    /** The holders of the request's own session: one may be waiting for the request itself. */
+    readonly ofSession: readonly string[];
+    /** Explains in a clause why it waits. */
+    readonly reason: string;
   };
   /** A process was started, and its record is written. */
   readonly started: ProcessSubject & { readonly pid: number };

@@ -53,10 +53,20 @@ export type {
 } from './reports.ts';
 export type { Spent } from './store/spend-log.ts';
 export type { HostSignal, HostSignalOptions } from './supervisor/host-signals.ts';
-export type { AcquireOptions, SlotLease } from './supervisor/lease.ts';
+export type {
+  AcquireOptions,
+  Launch,
+  LeaseAdoptOptions,
+  SlotLease,
+} from './supervisor/lease.ts';
 export type { StopOptions, SupervisorState } from './supervisor/lifecycle.ts';
 export type { SupervisorOptions } from './supervisor/options.ts';
-export type { HookDefaults, HookOptions, SpawnHook } from './supervisor/requests.ts';
+export type {
+  HookDefaults,
+  HookOptions,
+  LaunchOptions,
+  SpawnHook,
+} from './supervisor/requests.ts';
 export type { Run, RunAttempt, RunReport } from './supervisor/restart-loop.ts';
 export type { RunOptions } from './supervisor/runs.ts';
 export { createSupervisor, getSupervisor } from './supervisor/singleton.ts';

@@ -1,6 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
+import type { ConversationLocks } from '../policy/conversation-lease.ts';
 import type { Holder } from '../policy/conversation-rules.ts';
-import type { ConversationLocks } from '../policy/conversations.ts';
 import {
   ConversationLockFiles,
   type ConversationLockOptions,

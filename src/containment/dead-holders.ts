@@ -9,7 +9,7 @@ import { judgeBy, readerOf } from './judge.ts';
 const JUDGE_MS = 100;
 /** The same where only a snapshot of all processes tells. */
 const SLOW_JUDGE_MS = 1000;
-/** Time that the first in the queue has to sweep a dead host, before others do, or it does so again; in ms. */
+/** Time in ms that the first in the queue has to sweep a dead host. Then others do, and it does so again. */
 const SWEEP_MS = 1000;
 
 export interface DeadHoldersContext {
@@ -81,7 +81,7 @@ export class DeadHolders {
     swept();
   }
 
-  /** Tells that a dead host is to be swept now: at once by the first in the queue, and later by all. */
+  /** Tells that a dead host is to be swept now. The first in the queue begins; the others come later. */
   #isDue(dead: ReadonlySet<string>, isFirst: () => boolean): boolean {
     const nowMs = this.#context.os.clock.monotonicMs();
     for (const owner of this.#dueAtMs.keys()) if (!dead.has(owner)) this.#dueAtMs.delete(owner);

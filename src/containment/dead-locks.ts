@@ -21,6 +21,8 @@ export function removeConversationLocks(
   { os, stateDir }: RecoveryContext,
   heartbeat?: string,
 ): void {
+  for (const file of filesIn(stateDir, 'conversation'))
+    if (file.waiter === owner) rmSync(file.path, { force: true });
   for (const path of lockPaths(stateDir)) {
     const lock = readConversationLock(path, os);
     if (typeof lock !== 'object' || lock.owner.instance !== owner) continue;

@@ -34,9 +34,10 @@ export class MachineLook {
     { os, stateDir }: { readonly os: Pick<Os, 'userId'>; readonly stateDir: string },
   ) {
     this.#own = own;
-    this.#found = readShares(stateDir, os, slotSetHash(own.owner, own.kind));
+    const { instance } = own.owner;
+    this.#found = readShares(stateDir, os, slotSetHash(own.owner, own.kind), instance);
     const others = this.#found
-      .filter(({ owner }) => owner !== own.owner.instance)
+      .filter(({ owner }) => owner !== instance)
       .flatMap((found) => countedAs(found, dead, stateDir) ?? []);
     this.shares = [shareOf(own), ...others];
   }
@@ -75,7 +76,9 @@ export class MachineLook {
   }
 
   #nameOf(instance: string): string {
-    const owner = this.#found.find((one) => one.owner === instance)?.share?.owner;
+    const { owner: self } = this.#own;
+    const found = this.#found.find((one) => one.owner === instance);
+    const owner = instance === self.instance ? self : found?.share?.owner;
     return owner === undefined ? `host ${instance}` : `pid ${owner.pid} on ${owner.machine}`;
   }
 }

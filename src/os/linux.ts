@@ -11,6 +11,7 @@ import {
   type SelfIdentity,
 } from './os.ts';
 import { isKernelThread, parseLimits, parseProcStat, parsePss, statFields } from './parse.ts';
+import { readSmallFile } from './small-file.ts';
 
 /**
  * Most listings per snapshot. A listing misses processes that are forked during it. The parent of a
@@ -224,6 +225,11 @@ function readBootId(): string {
   } catch {
     return '';
   }
+}
+
+/** The machine's id (machine-id(5)); `undefined` where there is none, as in many containers. */
+export function linuxMachineId(): string | undefined {
+  return readSmallFile('/etc/machine-id').trim() || undefined;
 }
 
 /** This host's start time, boot and PID namespace, as the kernel tells them. */

@@ -58,6 +58,12 @@ export interface RlimitSystem {
   of?(pid: number): Rlimits;
   /** Lowers the limits of a living process, where the system allows. */
   lower?(pid: number, rlimits: Rlimits): Promise<void>;
+  /**
+   * The words before a command line that set its limits.
+   *
+   * None if that is not possible.
+   */
+  prefix(rlimits: Rlimits, env: Readonly<Record<string, string>>): readonly string[];
 }
 
 /** The kernel's pid counters at one moment, in this host's PID namespace. */
@@ -264,6 +270,8 @@ export interface Os {
   readonly clock: Clock;
   readonly processes: Processes;
   identify(): SelfIdentity;
+  /** The machine's id of systemd and D-Bus (Linux); `undefined` where there is none. */
+  readonly machineId?: () => string | undefined;
   /** Looks up the whole identity; absent where `identify` knows all of it. */
   readonly identifyAsync?: () => Promise<SelfIdentity>;
   /** The host's environment at this moment. */

@@ -49,11 +49,19 @@ function isExecutable(path: string): boolean {
  * cannot.
  */
 function withRlimits(rlimits: Rlimits, { command, args, env }: Command) {
+  const [program, ...prefix] = prefixFor(rlimits, env);
+  return program === undefined
+    ? undefined
+    : { command: program, args: [...prefix, command, ...args] };
+}
+
+/** The words before a command line that set its limits; none where that is not possible. */
+function prefixFor(rlimits: Rlimits, env: Command['env']): readonly string[] {
   const entries = Object.entries(rlimits) as [TagLimit, string][];
   const program = findPrlimit();
   if (program !== null) {
     const options = entries.map(([limit, value]) => `${PRLIMIT_OPTIONS[limit]}=${value}:${value}`);
-    return { command: program, args: [...options, '--', command, ...args] };
+    return [program, ...options, '--'];
   }
   const [[limit, value] = [], ...others] = entries;
   const isShellsOwn = limit === 'locks' && others.length === 0;
@@ -62,8 +70,8 @@ function withRlimits(rlimits: Rlimits, { command, args, env }: Command) {
     !isShellsOwn ||
     !Object.keys(env).every((name) => IDENTIFIER.test(name))
   )
-    return undefined;
-  return { command: SHELL, args: ['-c', ULIMIT, value, command, ...args] };
+    return [];
+  return [SHELL, '-c', ULIMIT, value];
 }
 
 /**
@@ -133,6 +141,10 @@ export function linuxRlimits(): RlimitSystem {
     own: ownRlimits,
     of: rlimitsOf,
     lower: lowerRlimits,
+    prefix(rlimits, env) {
+      const hasNone = Object.keys(rlimits).length === 0 || !isAllowed(rlimits);
+      return hasNone ? [] : prefixFor(rlimits, env);
+    },
     probe(limit, value) {
       const probe = probes.get(limit) ?? probeLimit(limit, value);
       probes.set(limit, probe);

@@ -8,7 +8,7 @@ import { startGuard } from './guard.ts';
 import { isGuardian } from './guardian-name.ts';
 import { onParent, onSignal, raise, signalListeners } from './host-signals.ts';
 import { launch, loadLauncher } from './launch.ts';
-import { linuxIdentity, linuxProcesses, linuxPss } from './linux.ts';
+import { linuxIdentity, linuxMachineId, linuxProcesses, linuxPss } from './linux.ts';
 import { darwinListeners, linuxListeners, windowsListeners } from './listeners.ts';
 import { askForLife, listenForLife, socketKey } from './liveness-socket.ts';
 import { linuxOomCounters, OomKills } from './oom-kills.ts';
@@ -174,6 +174,7 @@ function composeLinux(): Os {
   const { snapshot, ...processes } = linuxProcesses(systemClock);
   return {
     ...compose('linux', { ...processes, snapshot: withSupply(snapshot) }, linuxIdentity),
+    machineId: linuxMachineId,
     hasGroup,
     pidSupply: { now: readPidSupply, recent: recentPidSupply },
     startedAt: ticksMs,

@@ -1,14 +1,24 @@
 import * as z from 'zod/mini';
 
-/** The policy for a request whose conversation has a live agent already. */
-export type OnDuplicate = 'replace' | 'takeover' | 'reject' | 'allow';
+/**
+ * The policy for a request whose conversation has a live agent already.
+ *
+ * `wait`: it starts when that agent and all who waited before it are done.
+ */
+export type OnDuplicate = 'replace' | 'takeover' | 'reject' | 'allow' | 'wait';
 
 /** @internal */
-export const onDuplicate = z.lazy(() => z.enum(['replace', 'takeover', 'reject', 'allow']));
+export const onDuplicate = z.lazy(() => z.enum(['replace', 'takeover', 'reject', 'allow', 'wait']));
 
 /** @internal */
 export const conversationOptions = z.lazy(() =>
-  z.prefault(z.strictObject({ onDuplicate: z._default(onDuplicate, 'replace') }), {}),
+  z.prefault(
+    z.strictObject({
+      onDuplicate: z._default(onDuplicate, 'replace'),
+      observeCli: z._default(z.boolean(), true),
+    }),
+    {},
+  ),
 );
 
 /**
@@ -43,7 +53,8 @@ export function judgeDuplicate(
   if (holder === 'dead host') return 'recover';
   if (policy === 'allow' && !isNew) return 'share';
   if (holder === 'silent') return 'wait';
-  if (isNew || policy === 'reject') return 'busy';
+  // What waits asks only when it is free: this is an agent that runs already.
+  if (isNew || policy === 'reject' || policy === 'wait') return 'busy';
   if (holder === 'unproven' || holder === 'out of reach') return 'busy';
   if (holder === 'us') return 'end ours';
   return policy === 'takeover' ? 'end theirs' : 'busy';

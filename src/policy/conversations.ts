@@ -1,9 +1,17 @@
 import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { type Clock, sleep } from '../os/clock.ts';
-import { type Holder, judgeDuplicate, type OnDuplicate } from './conversation-rules.ts';
+import {
+  type Agent,
+  ConversationLease,
+  type ConversationLocks,
+  type ConversationRequest,
+  describeObserved,
+  type ObservedAgent,
+} from './conversation-lease.ts';
+import { judgeDuplicate } from './conversation-rules.ts';
+import { type ConversationTurn, TurnQueue } from './conversation-turns.ts';
 import { QueueEntry } from './queue-entry.ts';
-import type { RunningProcess } from './running-process.ts';
 
 /** Polling interval for a lock that its owner is about to release. */
 const POLL_MS = 20;
@@ -12,87 +20,12 @@ const SILENT_POLL_MS = 200;
 /** Longest wait for an owner that is neither alive nor given up: a stopped host of this kernel. */
 const SILENT_PATIENCE_MS = 75_000;
 
-/** The locks on conversations, shared by all hosts of the state directory. */
-export interface ConversationLocks {
-  /** Locks a free conversation for one of this host's records; `false` if it is locked. */
-  take(key: string, id: string): boolean;
-  /** Passes this host's lock on to another of its records; `false` if the lock is lost. */
-  pass(key: string, id: string): boolean;
-  release(key: string): void;
-  /**
-   * Returns the owner of a lock and its name. For an owner out of reach only a sign of life after
-   * `askedAtMs` counts.
-   */
-  holder(
-    key: string,
-    askedAtMs: number,
-  ): Promise<{ readonly holder: Holder; readonly name: string }>;
-  /** Recovers what a dead owner left; releases its locks last. */
-  recover(): Promise<void>;
-  /**
-   * Ends a live owner's agent, so that it releases its lock; resolves to true if the agent is dead.
-   */
-  takeOver(key: string): Promise<boolean>;
-}
-
 export interface ConversationsContext {
   readonly clock: Clock;
   readonly emit: Emit;
   /** Longest wait for another agent to exit. */
   readonly patienceMs: number;
   locks(): ConversationLocks;
-}
-
-/** A request to run a conversation's agent. */
-export interface ConversationRequest {
-  readonly key: string;
-  /** The id of the record that will run it. */
-  readonly id: string;
-  readonly policy: OnDuplicate;
-  readonly isNew: boolean;
-  /** Throws if the start would be refused anyway: then no agent is ended for it. */
-  assertMayStart(): void;
-}
-
-type Agent = Pick<RunningProcess, 'holds' | 'end'>;
-
-/** The right to run a conversation's agent, from its grant to its release. */
-export class ConversationLease {
-  readonly key: string;
-  /** Resolves once the agent runs; to `undefined` if it never does. */
-  readonly #attached = Promise.withResolvers<Agent | undefined>();
-  readonly #over = Promise.withResolvers<void>();
-  readonly #onRelease: (lease: ConversationLease) => void;
-
-  constructor(key: string, onRelease: (lease: ConversationLease) => void) {
-    this.key = key;
-    this.#onRelease = onRelease;
-  }
-
-  /** Records that the agent runs. */
-  attach(agent: Agent): void {
-    this.#attached.resolve(agent);
-  }
-
-  /**
-   * Ends the agent as soon as it runs, if `isDue` is then true. Resolves to the survivors, or when
-   * the lease is released.
-   */
-  async end(isDue: (agent: Agent) => boolean): Promise<readonly unknown[]> {
-    const agent = await this.#attached.promise;
-    if (agent === undefined || !isDue(agent)) return [];
-    const reason = 'another request resumes its conversation';
-    const { survivors } = await agent.end('duplicate', {}, reason);
-    if (survivors.length === 0) await this.#over.promise;
-    return survivors;
-  }
-
-  /** Called when the agent and its whole tree are dead, or were never started. */
-  release(): void {
-    this.#onRelease(this);
-    this.#attached.resolve(undefined);
-    this.#over.resolve();
-  }
 }
 
 /** Lets one agent at a time run each conversation; the next starts when the one before is dead. */
@@ -110,13 +43,22 @@ export class Conversations {
   ask(
     request: ConversationRequest,
   ): ConversationLease | QueueEntry<ConversationLease> | SupervisorError {
-    const { key } = request;
-    let conversation = this.#conversations.get(key);
-    if (conversation === undefined) {
-      conversation = new Conversation(key, this.#context, () => this.#conversations.delete(key));
-      this.#conversations.set(key, conversation);
-    }
-    return conversation.ask(request);
+    return this.#conversation(request.key).ask(request);
+  }
+
+  /** Queues a request that waits its turn; `changed` is called when it may be able to take it. */
+  queue(request: ConversationRequest, changed: () => void): ConversationTurn {
+    return this.#conversation(request.key).queue(request, changed);
+  }
+
+  #conversation(key: string): Conversation {
+    const known = this.#conversations.get(key);
+    if (known !== undefined) return known;
+    const conversation = new Conversation(key, this.#context, () =>
+      this.#conversations.delete(key),
+    );
+    this.#conversations.set(key, conversation);
+    return conversation;
   }
 
   /** Ends the agent that a request is to replace, if `isDue`: it holds that for which the request waits. */
@@ -148,6 +90,7 @@ class Conversation {
   #lockedIn: ConversationLocks | undefined;
   readonly #leases = new Set<ConversationLease>();
   readonly #waiting: ConversationEntry[] = [];
+  readonly #turns: TurnQueue;
   #isUnused = false;
   #isAdmitting = false;
   /** Time at which the first request in the queue began to ask for another host's lock. */
@@ -161,6 +104,19 @@ class Conversation {
     this.#context = context;
     this.#onUnused = onUnused;
     this.#locks = context.locks();
+    this.#turns = new TurnQueue({
+      key,
+      clock: context.clock,
+      locks: () => this.#locks,
+      hasAgent: () => this.#leases.size > 0 || this.#waiting.length > 0,
+      take: (request) => this.#takeFor(request),
+      left: () => this.#leaveUnused(),
+    });
+  }
+
+  queue(request: ConversationRequest, changed: () => void): ConversationTurn {
+    this.#locks = this.#context.locks();
+    return this.#turns.add(request, changed);
   }
 
   ask(
@@ -203,7 +159,7 @@ class Conversation {
   #decide(entry: ConversationEntry): Promise<void> | undefined {
     if (this.#leases.size === 0) {
       if (!this.#lock(entry.request.id)) return this.#contend(entry);
-      this.#grant(entry);
+      this.#grantUnlessObserved(entry);
       return undefined;
     }
     switch (judgeDuplicate('us', entry.request.policy, entry.request.isNew)) {
@@ -216,6 +172,30 @@ class Conversation {
         this.#refuse(entry, 'this host runs it');
         return undefined;
     }
+  }
+
+  /** Grants a locked conversation, unless an agent that no supervisor has started runs it. */
+  #grantUnlessObserved(entry: ConversationEntry): void {
+    const { observe, policy, isNew } = entry.request;
+    const seen = observe?.();
+    if (seen === undefined) this.#grant(entry);
+    else if (judgeDuplicate('out of reach', policy, isNew) === 'share')
+      this.#share(entry, describeObserved(seen));
+    else this.#refuse(entry, describeObserved(seen), seen);
+  }
+
+  /** Takes the conversation for a request that has waited; or returns the reason why it cannot. */
+  #takeFor({ id, observe }: ConversationRequest): ConversationLease | string {
+    if (!this.#lock(id)) return 'another host runs it';
+    const seen = observe?.();
+    if (seen === undefined) return this.#newLease();
+    this.#unlock();
+    return describeObserved(seen);
+  }
+
+  #unlock(): void {
+    this.#lockedIn?.release(this.#key);
+    this.#lockedIn = undefined;
   }
 
   #lock(id: string): boolean {
@@ -285,24 +265,30 @@ class Conversation {
 
   #grant(entry: ConversationEntry): void {
     this.#drop(entry);
+    entry.grant(this.#newLease());
+  }
+
+  #newLease(): ConversationLease {
     const lease = new ConversationLease(this.#key, () => {
       this.#leases.delete(lease);
       this.#admit();
     });
     this.#leases.add(lease);
-    entry.grant(lease);
+    return lease;
   }
 
-  #refuse(entry: ConversationEntry, reason: string): void {
+  #refuse(entry: ConversationEntry, reason: string, seen?: ObservedAgent): void {
     if (!this.#drop(entry)) return;
     const advice = entry.request.isNew
       ? 'Choose another id, or resume it without one.'
-      : "End that agent, pass onDuplicate: 'takeover', or resume with forkSession.";
+      : seen
+        ? "End that session, pass onDuplicate: 'wait', or resume with forkSession."
+        : "End that agent, pass onDuplicate: 'takeover', or resume with forkSession.";
     entry.refuse(
       new SupervisorError(
         'CONVERSATION_BUSY',
         `Conversation "${this.#key}" has a live agent already: ${reason}. Nothing was started. ${advice}`,
-        { data: { conversationId: this.#key, reason } },
+        { data: { conversationId: this.#key, reason, ...seen } },
       ),
     );
   }
@@ -317,10 +303,10 @@ class Conversation {
 
   #leaveUnused(): void {
     if (this.#isUnused || this.#leases.size > 0 || this.#waiting.length > 0) return;
+    this.#unlock();
+    if (this.#turns.review()) return;
     // From now on another object may be created for the same key.
     this.#isUnused = true;
-    this.#lockedIn?.release(this.#key);
-    this.#lockedIn = undefined;
     this.#onUnused();
   }
 }

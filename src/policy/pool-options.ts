@@ -27,6 +27,7 @@ export const poolOptions = z.lazy(() =>
           maxWaiting: z.optional(atLeast(0)),
           pauseOnUsageLimit: z._default(z.boolean(), false),
           waitTimeoutMs: z._default(durationMs(), 60_000),
+          hookTimeoutMs: z.optional(durationMs()),
         }),
         {},
       ),

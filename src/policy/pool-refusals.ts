@@ -63,12 +63,13 @@ export function reasonOf({ cause, name }: WaitsFor, limit: number): string {
 }
 
 function saysOf({ waitsFor: { cause, name }, reason }: Wait, timeoutMs: number): string {
-  const wait = 'pool.waitTimeoutMs, or end what holds';
+  const timeout = 'the time-out (pool.waitTimeoutMs; pool.hookTimeoutMs of a spawn hook)';
+  const wait = `${timeout}, or end what holds`;
   switch (cause) {
     case 'start':
-      return `The supervisor was not ready within ${timeoutMs} ms. Await supervisor.start() first, or raise pool.waitTimeoutMs.`;
+      return `The supervisor was not ready within ${timeoutMs} ms. Await supervisor.start() first, or raise ${timeout}.`;
     case 'pause':
-      return `The pool was paused for ${timeoutMs} ms and more. Call supervisor.pool.resume(), or raise pool.waitTimeoutMs.`;
+      return `The pool was paused for ${timeoutMs} ms and more. Call supervisor.pool.resume(), or raise ${timeout}.`;
     case 'key':
       return `The key "${name}" did not become free within ${timeoutMs} ms. Raise its number in pool.perKey or ${wait} the key (supervisor.list()).`;
     case 'starting':
@@ -76,8 +77,8 @@ function saysOf({ waitsFor: { cause, name }, reason }: Wait, timeoutMs: number):
     case 'slot':
       return `No slot became free within ${timeoutMs} ms. Raise pool.concurrency or ${wait} the slots (supervisor.list()).`;
     case 'machine':
-      return `No slot became free within ${timeoutMs} ms: ${reason}. Raise pool.machineConcurrency of all hosts, or pool.waitTimeoutMs.`;
+      return `No slot became free within ${timeoutMs} ms: ${reason}. Raise pool.machineConcurrency of all hosts, or ${timeout}.`;
     case 'condition':
-      return `The request could not go on within ${timeoutMs} ms: ${reason}. Raise the time-out (pool.waitTimeoutMs; pool.hookTimeoutMs of a spawn hook), or end what holds it up (supervisor.list()).`;
+      return `The request could not go on within ${timeoutMs} ms: ${reason}. Raise ${wait} it up (supervisor.list()).`;
   }
 }

@@ -3,19 +3,21 @@ import type { Registry } from '../containment/registry.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
 import { type Budget, mergeBudgets, type Spending } from '../policy/budget.ts';
-import type { OnDuplicate } from '../policy/conversation-rules.ts';
+import type { Condition } from '../policy/condition-gate.ts';
 import {
   ConversationLease,
   type ConversationRequest,
-  type Conversations,
-} from '../policy/conversations.ts';
+  type ObservedAgent,
+} from '../policy/conversation-lease.ts';
+import type { OnDuplicate } from '../policy/conversation-rules.ts';
+import type { Conversations } from '../policy/conversations.ts';
 import type { Pool } from '../policy/pool.ts';
-import { capOf, type HardCaps } from '../policy/pool-options.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import type { Session, Sessions } from '../policy/session.ts';
 import { Slot } from '../policy/slot.ts';
 import { assertDepth, type SpawnRate } from '../policy/spawn-rate.ts';
 import type { WaitsFor } from '../reports.ts';
+import { HardCap, type HardCapParts } from './hard-cap.ts';
 import { type ManagedProcess, takenBack } from './managed-process.ts';
 import type { CheckedRequest } from './request.ts';
 
@@ -30,12 +32,11 @@ export type Place = QueueEntry<Slot> | QueueEntry<ConversationLease>;
 /** An answer to a request: the process's slot, a place in a queue, or the error that refuses it. */
 export type Answer = Slot | Place | SupervisorError;
 
-export interface AdmissionParts {
+export interface AdmissionParts extends HardCapParts {
   readonly clock: Pick<Clock, 'now'>;
-  readonly options: {
-    readonly pool: Pick<HardCaps, 'hardCapPerKind'>;
+  readonly options: HardCapParts['options'] & {
     readonly maxDepth: number;
-    readonly conversation: { readonly onDuplicate: OnDuplicate };
+    readonly conversation: { readonly onDuplicate: OnDuplicate; readonly observeCli: boolean };
     readonly budget: Budget;
   };
   readonly pool: Pool;
@@ -44,9 +45,10 @@ export interface AdmissionParts {
   readonly spending: Spending;
   /** `undefined` without a limit. */
   readonly rate: SpawnRate | undefined;
-  readonly live: ReadonlyMap<string, ManagedProcess>;
   /** Returns the registry, opened at first use; throws while no process may start. */
   registry(): Registry;
+  /** Finds a living agent that no supervisor has started and that runs a conversation. */
+  observe(key: string, env: CheckedRequest['env']): ObservedAgent | undefined;
 }
 
 /** Decides whether a process may start: at its request, and again in the tick of its start. */
@@ -56,10 +58,12 @@ export class Admission {
   readonly conversations: Conversations;
   readonly spending: Spending;
   rate: SpawnRate | undefined;
+  readonly #hardCap: HardCap;
   readonly #parts: AdmissionParts;
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
+    this.#hardCap = new HardCap(parts);
     this.pool = parts.pool;
     this.sessions = parts.sessions;
     this.conversations = parts.conversations;
@@ -72,6 +76,7 @@ export class Admission {
     try {
       p.session = this.#enterSession(p);
       p.conversation = this.#conversationOf(p);
+      p.condition = this.#conditionOf(p);
       const slot = this.#askForSlot(p);
       if (slot instanceof Slot) return this.askForConversation(p, slot);
       return slot instanceof SupervisorError ? this.#refused(p, slot) : slot;
@@ -83,8 +88,9 @@ export class Admission {
   /** Asks for the conversation of a process that has its slot. */
   askForConversation(p: ManagedProcess, slot: Slot): Answer {
     p.slot = slot;
-    const { conversation, request } = p;
-    if (conversation === undefined) return slot;
+    const { conversation, request, turn } = p;
+    // A turn has taken the conversation together with the slot.
+    if (conversation === undefined || turn !== undefined) return p.slot;
     // An aborted request must not end another agent: a lease's own slot is granted even after an abort.
     if (request.signal?.aborted) return this.#refused(p, takenBack());
     const answer = this.conversations.ask(conversation);
@@ -97,11 +103,33 @@ export class Admission {
     return p.slot as Slot;
   }
 
+  /** The condition of a lease: room for one more process below the hard cap, kept while the lease lies unused. */
+  get roomForLease(): Condition {
+    const lack = () => this.#hardCap.lackFor();
+    return {
+      take: () => lack() === undefined,
+      get lack() {
+        return lack();
+      },
+    };
+  }
+
+  /** Number of live processes that `pool.hardCap` counts. */
+  get countedByCap(): number {
+    return this.#hardCap.counted;
+  }
+
+  /** Explains in a clause why a request still waits that has its slot. */
+  whyWaiting({ conversation }: ManagedProcess): string {
+    if (conversation === undefined) return 'its input has ended, which may be a cancel';
+    return `the agent that runs its conversation "${conversation.key}" has to end first`;
+  }
+
   /** Checks again the conditions that may have changed while it waited; call it in the tick of the start. */
   recheck(p: ManagedProcess): SupervisorError | undefined {
     try {
       this.#assertMayStart(p);
-      this.#assertBelowCap(p);
+      this.#hardCap.assertRoomFor(p);
       return undefined;
     } catch (error) {
       return refusalFor(error);
@@ -150,6 +178,7 @@ export class Admission {
       policy: this.#policyOf(p),
       isNew: false,
       assertMayStart: () => undefined,
+      observe: () => this.#observe(p, key),
     });
     if (!(answer instanceof QueueEntry)) {
       take(answer);
@@ -177,7 +206,15 @@ export class Admission {
       policy: this.#policyOf(p),
       isNew: isNewConversation,
       assertMayStart: () => this.#assertMayStart(p),
+      observe: () => this.#observe(p, conversationId.toLowerCase()),
     };
+  }
+
+  /** Only what a hook starts is known to be an agent that records its sessions. */
+  #observe({ request }: ManagedProcess, key: string): ObservedAgent | undefined {
+    const { options, observe } = this.#parts;
+    if (!options.conversation.observeCli || request.output !== 'stream-json') return undefined;
+    return observe(key, request.env);
   }
 
   #policyOf({ request }: ManagedProcess): OnDuplicate {
@@ -185,16 +222,42 @@ export class Admission {
   }
 
   #askForSlot(p: ManagedProcess): Slot | Place | SupervisorError {
-    const { sessionId, keys, kind, priority, signal } = p.request;
-    const { conversation, holdsSlot: needsSlot, slot: held } = p;
+    const { sessionId, keys, kind, priority, signal, queueTimeoutMs: timeoutMs } = p.request;
+    const { conversation, condition, turn, holdsSlot: needsSlot, slot: held } = p;
     const atHead =
-      conversation &&
-      ((waitsFor: WaitsFor) =>
-        this.conversations.prepare(conversation, (agent) => {
-          return p.state === 'queued' && agent.holds(waitsFor);
-        }));
-    const wait = { timeoutMs: undefined, signal, atHead };
-    return this.pool.ask({ id: p.id, sessionId, needsSlot, keys, kind, held, priority, ...wait });
+      conversation && turn === undefined
+        ? (waitsFor: WaitsFor) =>
+            this.conversations.prepare(conversation, (agent) => {
+              return p.state === 'queued' && agent.holds(waitsFor);
+            })
+        : undefined;
+    return this.pool.ask({
+      ...{ id: p.id, sessionId, needsSlot, keys, kind, held, priority },
+      ...{ timeoutMs, signal, atHead, condition },
+    });
+  }
+
+  /** The needs of a request beside its slot: its turn, and perhaps room below the hard cap. */
+  #conditionOf(p: ManagedProcess): Condition | undefined {
+    const { conversation, request } = p;
+    if (conversation?.policy === 'wait' && !conversation.isNew)
+      p.turn = this.conversations.queue(conversation, () => this.pool.review());
+    const { turn } = p;
+    const lackOfRoom = () => (request.waitsForCap ? this.#hardCap.lackFor(p) : undefined);
+    if (turn === undefined && !request.waitsForCap) return undefined;
+    return {
+      take: () => {
+        if (lackOfRoom() !== undefined) return false;
+        const lease = turn?.take();
+        if (turn !== undefined && lease === undefined) return false;
+        if (lease !== undefined) p.leases.push(lease);
+        if (request.waitsForCap) this.#hardCap.reserve(p);
+        return true;
+      },
+      get lack() {
+        return turn?.lack ?? lackOfRoom();
+      },
+    };
   }
 
   /** Attributes a refusal after an abort to the caller, who took the request back. */
@@ -216,46 +279,6 @@ export class Admission {
     assertDepth(depth, options.maxDepth);
     this.spending.assertWithin(mergeBudgets(options.budget, request.budget), sessionId);
     this.rate?.assertFree(sessionId);
-  }
-
-  #assertBelowCap({ request }: ManagedProcess): void {
-    if (request.outlivesHost) return;
-    const { hardCap } = this.pool.size;
-    const alive = this.countedByCap;
-    if (alive >= hardCap && this.#isCounted(request))
-      throw new SupervisorError(
-        'HARD_CAP',
-        `${alive} processes are alive, and pool.hardCap is ${hardCap}. End some (supervisor.list() names them), or raise pool.hardCap.`,
-        { data: { alive, hardCap } },
-      );
-    const ofKind = capOf(request.kind, this.#parts.options.pool.hardCapPerKind);
-    if (ofKind !== undefined) this.#assertBelowCapOfKind(request.kind, ofKind);
-  }
-
-  #assertBelowCapOfKind(kind: string, hardCap: number): void {
-    const alive = this.#countLive((other) => other.kind === kind);
-    if (alive < hardCap) return;
-    throw new SupervisorError(
-      'HARD_CAP',
-      `${alive} processes of the kind "${kind}" are alive, and pool.hardCapPerKind lets ${hardCap} be. End some (supervisor.list({ kind }) names them), or raise pool.hardCapPerKind.`,
-      { data: { kind, alive, hardCap } },
-    );
-  }
-
-  /** Number of live processes that `pool.hardCap` counts. */
-  get countedByCap(): number {
-    return this.#countLive((request) => this.#isCounted(request));
-  }
-
-  #isCounted({ servesOthers }: CheckedRequest): boolean {
-    return servesOthers !== true || this.pool.size.hardCapCounts === 'all';
-  }
-
-  #countLive(matches: (request: CheckedRequest) => boolean): number {
-    let count = 0;
-    for (const { countsToCap, request } of this.#parts.live.values())
-      if (countsToCap && matches(request)) count += 1;
-    return count;
   }
 }
 

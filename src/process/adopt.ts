@@ -3,13 +3,14 @@ import type { RecoveryContext } from '../containment/context.ts';
 import { findKept, type KeptFile } from '../containment/kept.ts';
 import { holderOf } from '../containment/recovery.ts';
 import { SupervisorError } from '../errors.ts';
-import { COOKIE_VARIABLE, type Os, type ProcessEntry, type ProcessTable } from '../os/os.ts';
+import { COOKIE_VARIABLE, type ProcessEntry, type ProcessTable } from '../os/os.ts';
+import type { Budget } from '../policy/budget.ts';
 import { takeFile } from '../store/exclusive.ts';
 import { marksInCookie } from '../tree/cookie.ts';
-import { isSameProcess } from '../tree/identity.ts';
-import { marksOf, marksOfProcess } from '../tree/marks.ts';
+import { marksOf, marksOfProcess, type TreeMarks } from '../tree/marks.ts';
 import { lineage } from '../tree/tree.ts';
 import { disown } from './disown.ts';
+import { ExitWatch } from './exit-watch.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { type CheckedRequest, sessionId } from './request.ts';
@@ -18,6 +19,7 @@ import type { Supervision } from './supervision.ts';
 
 /** Interval between checks of an adopted process, in ms: no event reports its exit. */
 const WATCH_MS = 1000;
+const SLOT_WATCH_MS = 200;
 
 /** @internal */
 export const adoptOptions = z.lazy(() =>
@@ -60,10 +62,28 @@ export async function adopt(
   const target: AdoptionTarget = id === undefined ? { pid: pid ?? 0 } : { id };
   const guardian = s.registry().guardian.pid;
   const { table, entry, kept } = await findAdoptable(target, context, { live: s.live, guardian });
-  const registry = s.registry();
   const kind = options.kind ?? kept?.record.kind ?? 'adopted';
   const sessionId = options.sessionId ?? kept?.record.sessionId;
-  const p = new ManagedProcess(s, s.nextId(), requestOf(entry, kind, sessionId));
+  const p = new ManagedProcess(s, s.nextId(), requestOf(entry.command, { kind, sessionId }));
+  p.session = sessionId === undefined ? undefined : s.admission.sessions.enter(sessionId);
+  p.session?.assertOpen();
+  await supervise(s, p, { table, entry, kept, keepAlive }, context);
+  return p.handle;
+}
+
+/**
+ * Supervises a process that others have launched.
+ *
+ * @throws SupervisorError `NOT_ADOPTABLE` if another host does
+ */
+export async function supervise(
+  s: Supervision,
+  p: ManagedProcess,
+  { table, entry, kept, keepAlive = true, budget }: Adopted,
+  context: RecoveryContext,
+): Promise<void> {
+  const registry = s.registry();
+  const { kind, sessionId } = p.subject;
   const record = {
     id: p.id,
     pid: entry.pid,
@@ -78,19 +98,20 @@ export async function adopt(
     cwd: kept?.record.cwd ?? '',
     startedAt: s.os.startedAt?.(entry.startTime) ?? s.os.clock.now(),
   };
-  p.session = sessionId === undefined ? undefined : s.admission.sessions.enter(sessionId);
-  p.session?.assertOpen();
   registry.add(record);
   try {
     if (kept === undefined) await refuseIfHeld(entry, context);
     // `stop` may have begun meanwhile; from here on nothing is awaited.
     s.registry();
+    if (p.state === 'refused') throw notAdoptable(`pid ${entry.pid}`, 'its lease has ended');
     if (kept !== undefined) take(kept);
   } catch (error) {
     registry.remove(record);
     throw error;
   }
-  const watch = new Watch(s.os, { ...record, keepAlive }, () => {
+  // Others wait for its slot; but a snapshot each time would cost more than that.
+  const everyMs = p.slot && s.os.processes.read ? SLOT_WATCH_MS : WATCH_MS;
+  const watch = new ExitWatch(s.os, { ...record, keepAlive, everyMs }, () => {
     void finish(s, p, { code: null, signal: null, unseen: true, stderrTail: () => '' });
   });
   p.run({
@@ -98,6 +119,7 @@ export async function adopt(
     record,
     registry,
     ...(kept && { segment: kept.segment }),
+    ...(budget && { budget }),
     onTreeGone: () => void watch.look(),
   });
   p.disarm = () => watch.stop();
@@ -107,96 +129,54 @@ export async function adopt(
   p.tree.membersIn(table);
   p.handle.attach({ pid: entry.pid, stdin: null, stdout: null, stderr: null });
   s.emit('adopted', { ...p.subject, pid: entry.pid });
-  return p.handle;
 }
 
 /** Describes an adopted process as a request: it has no streams, and takes no slot. */
-function requestOf(
-  { command }: ProcessEntry,
-  kind: string,
-  sessionId: string | undefined,
+export function requestOf(
+  command: string,
+  fields: Pick<CheckedRequest, 'kind' | 'sessionId'> & Partial<CheckedRequest>,
 ): CheckedRequest {
   return {
-    ...{ command, kind, sessionId, slot: false, priority: 0, outlivesHost: false },
+    ...{ command, slot: false, priority: 0, outlivesHost: false, ...fields },
     ...{ stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
     limits: { startupMs: null, idleMs: null, memoryBytes: null, lifetimeMs: null },
   };
 }
 
-type Watched = Pick<ProcessEntry, 'pid' | 'startTime'> & { readonly keepAlive: boolean };
-
-/** Checks once a second whether a process is still there, until it has exited. */
-class Watch {
-  readonly #os: Os;
-  readonly #process: Watched;
-  readonly #onDeath: () => void;
-  #cancel: () => void = () => undefined;
-  #over = false;
-
-  constructor(os: Os, process: Watched, onDeath: () => void) {
-    this.#os = os;
-    this.#process = process;
-    this.#onDeath = onDeath;
-    this.#again();
-  }
-
-  /** Stops looking: the process was let go. */
-  stop(): void {
-    this.#over = true;
-    this.#cancel();
-  }
-
-  async look(): Promise<void> {
-    this.#cancel();
-    const isThere = await this.#isThere();
-    if (this.#over) return;
-    if (isThere) {
-      this.#again();
-      return;
-    }
-    this.#over = true;
-    this.#onDeath();
-  }
-
-  #again(): void {
-    this.#cancel();
-    const { keepAlive } = this.#process;
-    this.#cancel = this.#os.clock.after(WATCH_MS, () => void this.look(), { keepAlive });
-  }
-
-  async #isThere(): Promise<boolean> {
-    const { read, snapshot } = this.#os.processes;
-    try {
-      const now = read ? read(this.#process.pid) : (await snapshot()).get(this.#process.pid);
-      return now?.alive === true && isSameProcess(this.#process, now);
-    } catch {
-      // A failed snapshot does not prove that the process has exited.
-      return true;
-    }
-  }
+/** A process to supervise from now on. */
+interface Adopted extends Adoptable {
+  /** @default true */
+  readonly keepAlive?: boolean;
+  readonly budget?: Budget;
 }
 
 /** The target of an adoption: any process by its pid, or one that lives on by its record's id. */
 type AdoptionTarget = { readonly pid: number } | { readonly id: string };
 
 /** A process that may be adopted, and its earlier record if there is one. */
-interface Adoptable {
+export interface Adoptable {
   readonly table: ProcessTable;
   readonly entry: ProcessEntry;
   readonly kept: KeptFile | undefined;
 }
 
+/** The processes that this supervisor runs, and the pid of its guardian. */
+interface OwnMarks {
+  readonly live: Supervision['live'];
+  readonly guardian: number | undefined;
+  /** The marks of the launch that the process may be of. */
+  readonly launch?: TreeMarks;
+}
+
 /**
  * Finds the process and proves that nobody else supervises it.
  *
- * `own` holds the processes that this supervisor runs, and the pid of its guardian.
- *
  * @throws SupervisorError `NOT_ADOPTABLE` with the reason
  */
-async function findAdoptable(
+export async function findAdoptable(
   target: AdoptionTarget,
   context: RecoveryContext,
-  own: { readonly live: Supervision['live']; readonly guardian: number | undefined },
+  own: OwnMarks,
 ): Promise<Adoptable> {
   const kept = 'id' in target ? await keptWith(target.id, context) : undefined;
   const pid = 'pid' in target ? target.pid : (kept?.record.pid ?? 0);
@@ -223,6 +203,7 @@ async function findAdoptable(
     ...marksInCookie(os.environment()[COOKIE_VARIABLE]),
     ...(host === undefined ? [] : marksOfProcess(host)),
     ...(kept === undefined ? [] : Object.values(marksOf(kept.segment))),
+    ...Object.values(own.launch ?? {}),
   ];
   const foreign = marksOfProcess(entry).find((mark) => !allowed.includes(mark));
   if (foreign !== undefined)
@@ -259,7 +240,7 @@ async function keptWith(id: string, context: RecoveryContext): Promise<KeptFile>
   return found;
 }
 
-function notAdoptable(what: string, reason: string, cause?: unknown): SupervisorError {
+export function notAdoptable(what: string, reason: string, cause?: unknown): SupervisorError {
   const advice = 'Adopt what you or an earlier host started; start() lists what lives on.';
   return new SupervisorError('NOT_ADOPTABLE', `adopt: ${what} was refused: ${reason}. ${advice}`, {
     cause,

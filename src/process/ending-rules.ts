@@ -20,8 +20,7 @@ const command = () => ({
 const cleanupName = () =>
   z.string().check(z.regex(CLEANUP_NAME, 'must be a name of letters, digits, ".", "_" and "-"'));
 
-/** @internal */
-export const cleanupSchema = z.lazy(() => z.strictObject({ name: cleanupName(), ...command() }));
+const cleanupSchema = z.lazy(() => z.strictObject({ name: cleanupName(), ...command() }));
 
 /** @internal The result of a function in `cleanups`. */
 export const cleanupCommand = z.lazy(() => z.strictObject(command()));

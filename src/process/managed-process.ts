@@ -7,7 +7,9 @@ import type { OomWatch } from '../os/oom-kills.ts';
 import type { Os } from '../os/os.ts';
 import type { GapWatch } from '../os/running-time.ts';
 import type { Budget } from '../policy/budget.ts';
-import type { ConversationLease, ConversationRequest } from '../policy/conversations.ts';
+import type { Condition } from '../policy/condition-gate.ts';
+import type { ConversationLease, ConversationRequest } from '../policy/conversation-lease.ts';
+import type { ConversationTurn } from '../policy/conversation-turns.ts';
 import type { StreamActivity } from '../policy/limits/limit.ts';
 import type { ProcessLimits } from '../policy/limits/limits.ts';
 import type { Session } from '../policy/session.ts';
@@ -82,6 +84,10 @@ export class ManagedProcess {
   slot: Slot | undefined;
   readonly leases: ConversationLease[] = [];
   session: Session | undefined;
+  /** Its place among the requests that wait for its conversation. */
+  turn: ConversationTurn | undefined;
+  /** Its needs beside a slot. */
+  condition: Condition | undefined;
   /** The conversation to run, if it is known before the start. */
   conversation: ConversationRequest | undefined;
   /** The caller took the request back. */
@@ -177,6 +183,7 @@ export class ManagedProcess {
 
   /** Releases its conversation leases and its slot. */
   release(): void {
+    this.turn?.leave();
     for (const lease of this.leases) lease.release();
     this.slot?.release();
   }
@@ -213,9 +220,13 @@ export class ManagedProcess {
     return this.isTreeGone === false;
   }
 
-  /** Tells if a hard cap may count it: adopted processes and kept ones are not ours to bound. */
+  /**
+   * Tells if a hard cap may count it.
+   *
+   * Kept processes, and adopted ones without a slot, are not ours to bound.
+   */
   get countsToCap(): boolean {
-    return !this.outlivesHost && this.child !== undefined;
+    return !this.outlivesHost && (this.child !== undefined || this.slot !== undefined);
   }
 
   endStdin(): void {

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { CANCEL_GRACE_MS } from '../claude-code/cancel-grace.ts';
 import { SupervisorError } from '../errors.ts';
-import { ConversationLease } from '../policy/conversations.ts';
+import { ConversationLease } from '../policy/conversation-lease.ts';
 import { PoolEntry } from '../policy/pool-entry.ts';
 import { QueueEntry } from '../policy/queue-entry.ts';
 import { Slot } from '../policy/slot.ts';
@@ -11,6 +11,8 @@ import type { ManagedProcess } from './managed-process.ts';
 import type { Supervision } from './supervision.ts';
 
 const NOTICE_MS = 60_000;
+/** Time after which a request hears that its own session holds the slots. */
+const OWN_SESSION_MS = 5000;
 
 /** Queues a request; `settle` is called once, when it may start or is refused. */
 export function waitInQueue(
@@ -50,12 +52,15 @@ class QueuedRequest {
     p.handle.queue(() => {
       this.#stdinEndedAtMs = os.clock.running.monotonicMs();
     });
+    const [waitsFor, reason] = [this.#waitsFor, this.#reason];
     emit('queued', {
       ...p.subject,
       waiting: admission.pool.waiting.size,
-      waitsFor: this.#waitsFor,
+      waitsFor,
+      reason,
     });
-    if (!this.#isOver) this.#remind(os.clock.monotonicMs());
+    if (!this.#isOver)
+      this.#remind(os.clock.monotonicMs(), p.subject.sessionId ? OWN_SESSION_MS : NOTICE_MS);
     this.#listen();
   }
 
@@ -64,25 +69,44 @@ class QueuedRequest {
     this.#refused(error);
   }
 
-  /** Emits `waiting` once a minute while the request waits. */
-  #remind(sinceMs: number): void {
-    const { os, emit, live } = this.#s;
+  /** Emits `waiting` once a minute, and after some seconds if it may wait for its own session. */
+  #remind(sinceMs: number, afterMs: number): void {
+    const { clock } = this.#s.os;
     // Keeps the host alive: without other work it would exit with its query unanswered (code 13).
-    this.#cancelTimer = os.clock.after(
-      NOTICE_MS,
+    this.#cancelTimer = clock.after(
+      afterMs,
       () => {
-        const waitsFor = this.#waitsFor;
-        const holders = [...live.values()].filter((p) => waitsFor && p.holds(waitsFor));
-        emit('waiting', {
-          ...this.#p.subject,
-          waitedMs: os.clock.monotonicMs() - sinceMs,
-          waitsFor,
-          holders: holders.map(({ id }) => id),
-        });
-        if (!this.#isOver) this.#remind(sinceMs);
+        const isFirst = afterMs === OWN_SESSION_MS;
+        this.#notify(clock.monotonicMs() - sinceMs, isFirst);
+        const nextMs = isFirst ? NOTICE_MS - OWN_SESSION_MS : NOTICE_MS;
+        if (!this.#isOver) this.#remind(sinceMs, nextMs);
       },
       { keepAlive: true },
     );
+  }
+
+  #notify(waitedMs: number, isFirst: boolean): void {
+    const { emit, live } = this.#s;
+    const { subject, slot, holdsSlot } = this.#p;
+    const waitsFor = this.#waitsFor;
+    const holders = [...live.values()].filter((other) => waitsFor && other.holds(waitsFor));
+    const isOfSession = ({ subject: { sessionId } }: ManagedProcess) =>
+      sessionId !== undefined && sessionId === subject.sessionId;
+    const isForKey = waitsFor?.cause === 'key';
+    const mayWaitForItself = isForKey || (holdsSlot && slot === undefined);
+    const ofSession = mayWaitForItself ? holders.filter(isOfSession).map(({ id }) => id) : [];
+    if (isFirst && ofSession.length === 0) return;
+    const wayOut = isForKey ? 'leave its key out' : 'pass slot: false';
+    const advice = `processes of its own session are among the holders (${ofSession.join(', ')}): if one of them waits for this one, ${wayOut}`;
+    const reason = ofSession.length === 0 ? this.#reason : `${this.#reason}; ${advice}`;
+    const ids = holders.map(({ id }) => id);
+    emit('waiting', { ...subject, waitedMs, waitsFor, holders: ids, ofSession, reason });
+  }
+
+  get #reason(): string {
+    return this.#entry instanceof PoolEntry
+      ? this.#entry.reason
+      : this.#s.admission.whyWaiting(this.#p);
   }
 
   /** `undefined` while it waits for its conversation, or for the cancel grace. */

@@ -105,6 +105,10 @@ export type CheckedRequest = z.output<typeof spawnRequest> & {
   readonly cleansUp?: true;
   /** The stdout is an agent's: one JSON message a line. */
   readonly output?: 'stream-json';
+  /** True if it waits for room below the hard cap, where others are refused. */
+  readonly waitsForCap?: boolean;
+  /** The longest wait in the queue, in ms; `undefined` waits forever. */
+  readonly queueTimeoutMs?: number | undefined;
 };
 
 /** A process to start, and the rules for it. */

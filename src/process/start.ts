@@ -33,14 +33,21 @@ import type { Supervision } from './supervision.ts';
 export function spawn(s: Supervision, request: CheckedRequest, held?: Slot): SupervisedProcess {
   const p = new ManagedProcess(s, s.nextId(), request, held);
   s.emit('requested', p.subject);
-  proceed(s, p, s.admission.ask(p));
+  proceed(s, p, s.admission.ask(p), () => start(s, p));
   return p.handle;
 }
 
-function proceed(s: Supervision, p: ManagedProcess, answer: Answer): void {
+/** Acts on the answer to a request; `begin` is called when the process may start. */
+export function proceed(
+  s: Supervision,
+  p: ManagedProcess,
+  answer: Answer,
+  begin: () => void,
+): void {
   if (answer instanceof SupervisorError) refuse(s, p, answer);
-  else if (answer instanceof QueueEntry) waitInQueue(s, p, answer, (later) => proceed(s, p, later));
-  else start(s, p);
+  else if (answer instanceof QueueEntry)
+    waitInQueue(s, p, answer, (later) => proceed(s, p, later, begin));
+  else begin();
 }
 
 /**
@@ -160,7 +167,12 @@ function run(
   callHost(() => request.onSpawn?.(p.handle));
 }
 
-function environmentOf({ os, options }: Supervision, p: ManagedProcess, registry: Registry) {
+/** The environment of a process: what it asked for or the host's own, sanitized, with its cookie. */
+export function environmentOf(
+  { os, options }: Supervision,
+  p: ManagedProcess,
+  registry: Registry,
+): Record<string, string> {
   const { command, env: asked, defaultEnv, outlivesHost } = p.request;
   const hostEnv = os.environment();
   const { env } = sanitize(asked ?? hostEnv, {
@@ -291,7 +303,7 @@ function wasTakenOver({ id, leases, registry }: ManagedProcess): boolean {
 }
 
 /** Refuses a request: no process is started for it. */
-function refuse(s: Supervision, p: ManagedProcess, error: SupervisorError): void {
+export function refuse(s: Supervision, p: ManagedProcess, error: SupervisorError): void {
   p.release();
   p.refuse(error);
   s.emit('refused', { ...p.subject, error });

@@ -25,6 +25,8 @@ export interface Supervision extends ProcessContext {
   readonly live: Map<string, ManagedProcess>;
   /** The processes that were let go, as long as their trees live. */
   readonly disowned: Map<string, ManagedProcess>;
+  /** The processes that others were asked to launch, until they are adopted. */
+  readonly launching: Set<ManagedProcess>;
   /** The requests that wait for a slot or for their conversation. */
   readonly queued: Set<ManagedProcess>;
   nextId(): string;

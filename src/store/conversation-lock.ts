@@ -7,7 +7,7 @@ import { createExclusive } from './exclusive.ts';
 import { assertReplaceable, filesIn, readOwnFile, replaceFile } from './files.ts';
 import { type ConversationLock, FORMAT_VERSION, parseConversationLock } from './formats.ts';
 import { jsonLine } from './jsonl.ts';
-import { conversationLockPath, takeoverNotePath } from './layout.ts';
+import { conversationLockPath, conversationWaitPath, takeoverNotePath } from './layout.ts';
 
 /**
  * Time for which a ceded conversation is left to the host that has just taken it over, in ms.
@@ -102,6 +102,34 @@ export class ConversationLockFiles {
       rmSync(takeoverNotePath(path), { force: true });
       rmSync(path, { force: true });
     });
+  }
+
+  announce(key: string, sinceMs: number | undefined): void {
+    const path = conversationWaitPath(this.pathOf(key), this.instance);
+    this.#attempt(key, () => {
+      if (sinceMs === undefined) rmSync(path, { force: true });
+      else replaceFile(path, jsonLine({ sinceMs }), this.instance);
+    });
+  }
+
+  isPreceded(key: string, sinceMs: number): boolean {
+    const lock = this.pathOf(key);
+    return filesIn(this.stateDir, 'conversation').some(({ path, waiter }) => {
+      if (waiter === undefined || waiter === this.instance) return false;
+      if (path !== conversationWaitPath(lock, waiter)) return false;
+      const theirs = this.#waitsSinceMs(path);
+      return theirs !== undefined && theirs < sinceMs;
+    });
+  }
+
+  #waitsSinceMs(path: string): number | undefined {
+    try {
+      const { sinceMs } = JSON.parse(readOwnFile(path, this.os));
+      return typeof sinceMs === 'number' ? sinceMs : undefined;
+    } catch {
+      // It has just been removed, or is none of ours.
+      return undefined;
+    }
   }
 
   /** Gives all locks up and writes nothing: other hosts hold them by now. Returns the ids of their records. */

@@ -16,12 +16,17 @@ export interface FoundShare {
   readonly share: HostShareFile | undefined;
 }
 
-/** Reads every host's share of the slots of a state directory, or of one set. */
-export function readShares(stateDir: string, os: Pick<Os, 'userId'>, set?: string): FoundShare[] {
+/** Reads every host's share of the slots of a state directory, or of one set. The file of `own` is not read. */
+export function readShares(
+  stateDir: string,
+  os: Pick<Os, 'userId'>,
+  set?: string,
+  own?: string,
+): FoundShare[] {
   return filesIn(machineSlotsPath(stateDir), 'share')
     .filter((file) => set === undefined || file.set === set)
     .flatMap(({ path, set: its, owner }) => {
-      const share = readShare(path, its, owner, os);
+      const share = owner === own ? undefined : readShare(path, its, owner, os);
       return share === 'gone' ? [] : [{ path, set: its, owner, share }];
     });
 }

@@ -19,8 +19,8 @@ interface NameParts {
   history: { day: string };
   service: { hash: string };
   restarts: { hash: string };
-  /** A lock, or the note of a host that takes it over. */
-  conversation: { ending: 'json' | 'takeover' };
+  /** A lock, the note of a host that takes it over, or that of a host that waits for it. */
+  conversation: { ending?: 'json' | 'takeover'; waiter?: string };
   /** An operator's request to one host. */
   order: { owner: string; id: string };
   clock: object;
@@ -49,7 +49,8 @@ const PATTERNS: Readonly<Record<FileKind, RegExp>> = {
   history: /^history-(?<day>\d{4}-\d{2}-\d{2})\.jsonl$/,
   service: /^service-(?<hash>[\da-f]{32})\.json$/,
   restarts: /^restarts-(?<hash>[\da-f]{32})\.jsonl$/,
-  conversation: /^conversation-[\da-f]{32}\.(?<ending>json|takeover)$/,
+  conversation:
+    /^conversation-[\da-f]{32}\.(?:(?<ending>json|takeover)|(?<waiter>[\w-]+)\.waiting)$/,
   order: /^order-(?<owner>[\w-]+)\.(?<id>[\w-]+)\.json$/,
   clock: /^clock\.json$/,
   heartbeat: /^heartbeat-[\da-f]{12}\.(?:json|given-up)$/,
@@ -116,6 +117,11 @@ export function conversationLockPath(stateDir: string, conversation: string): st
 /** The note of a host that ends another host's agent to run the conversation itself. */
 export function takeoverNotePath(lockPath: string): string {
   return lockPath.replace(/\.json$/, '.takeover');
+}
+
+/** The note of a host that waits for a conversation, in the order of its arrival. */
+export function conversationWaitPath(lockPath: string, owner: string): string {
+  return lockPath.replace(/\.json$/, `.${owner}.waiting`);
 }
 
 /** The observed history of the machine's clock. */

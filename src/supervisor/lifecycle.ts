@@ -164,10 +164,11 @@ export class Lifecycle {
     this.#state = 'stopping';
     sweeper.cancel();
     emit('stopping', { reason: options.reason });
-    waiting.refuse(() => this.refusal());
+    const revoked = waiting.refuse(() => this.refusal());
     this.#shutdown = new Shutdown(live, os.clock, options);
     const report = await this.#shutdown.done;
     this.#shutdown = undefined;
+    await revoked;
     // Conversation locks count as long as the journal does.
     await ended();
     this.#registry?.close();

@@ -88,6 +88,8 @@ export interface SupervisorOptions {
         pauseOnUsageLimit?: boolean | undefined;
         /** The longest wait of `acquire` for a slot, in ms. @default 60_000 */
         waitTimeoutMs?: number | undefined;
+        /** The longest wait of a spawn hook's agent in the queue, in ms. Default: without end. */
+        hookTimeoutMs?: number | undefined;
       }
     | undefined;
   ladder?:
@@ -114,6 +116,8 @@ export interface SupervisorOptions {
     | {
         /** The answer to a request for a conversation that has a live agent. @default 'replace' */
         onDuplicate?: OnDuplicate | undefined;
+        /** Reads what the agent's CLI records of its running sessions: one that nobody supervises makes its conversation busy (Linux). @default true */
+        observeCli?: boolean | undefined;
       }
     | undefined;
   /** The spending after which nothing more is started; a request may set its own. Default: without end. */

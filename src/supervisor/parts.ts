@@ -14,8 +14,10 @@ import type { Slot } from '../policy/slot.ts';
 import { SpawnRate } from '../policy/spawn-rate.ts';
 import { Admission } from '../process/admission.ts';
 import { cleanUpFor } from '../process/dead-cleanup.ts';
+import { prepareLaunch } from '../process/external-launch.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import type { ManagedProcess } from '../process/managed-process.ts';
+import { observeAgent } from '../process/observed-agents.ts';
 import { recordProcesses } from '../process/recorder.ts';
 import type { CheckedRequest, SpawnRequest } from '../process/request.ts';
 import { spawn } from '../process/start.ts';
@@ -39,6 +41,7 @@ import { type ResolvedOptions, resolveOptions, type SupervisorOptions } from './
 import { changesBetween, describeChanges } from './replace-options.ts';
 import {
   checkHookDefaults,
+  checkLaunch,
   checkRequest,
   type HookDefaults,
   type HookOptions,
@@ -74,6 +77,7 @@ export class SupervisorParts {
   readonly live = new Map<string, ManagedProcess>();
   /** Processes that were let go, as long as their trees live. */
   readonly disowned = new Map<string, ManagedProcess>();
+  readonly launching = new Set<ManagedProcess>();
   readonly services = new Map<string, DefinedService>();
   readonly adoptions = serialize();
   readonly runs: Runs;
@@ -166,7 +170,7 @@ export class SupervisorParts {
     this.beginUnasked();
     const process = spawn(this.#supervision, request, held);
     // A listener that heard of the request may have stopped us before it was in the queue.
-    if (this.lifecycle.isClosed) this.waiting.refuse(() => this.lifecycle.refusal());
+    if (this.lifecycle.isClosed) void this.waiting.refuse(() => this.lifecycle.refusal());
     return process;
   }
 
@@ -177,7 +181,8 @@ export class SupervisorParts {
       const asked = { ...defaults, command, args, ...definedOnly({ cwd, env, signal }) };
       const { emptyValue } = this.#options.args;
       const request = agentRequest(this.check(asked), emptyValue, this.os.environment());
-      return this.spawn(request, held);
+      const { hookTimeoutMs: queueTimeoutMs } = this.#options.pool;
+      return this.spawn({ ...request, waitsForCap: true, queueTimeoutMs }, held);
     };
   }
 
@@ -186,9 +191,10 @@ export class SupervisorParts {
     { sessionId, keys, unusedMs = this.#options.pool.waitTimeoutMs }: LeaseTerms,
   ): SlotLease {
     // What is no object is told as what it is.
-    const ofLease = <T extends { keys?: unknown }>(fields: T): T => {
+    const ofLease = <T extends object>(fields: T, caller: string): T => {
       if (!isObject(fields)) return fields;
-      if (fields.keys !== undefined) throw keysOfLease();
+      if ('keys' in fields && fields.keys !== undefined) throw keysOfLease();
+      if ('slot' in fields && fields.slot === false) throw slotOfLease(caller);
       return { sessionId, ...definedOnly(fields), ...definedOnly({ keys }) };
     };
     const lease = new SlotLease({
@@ -197,8 +203,16 @@ export class SupervisorParts {
       supervisor: this.#supervisor,
       clock: this.os.clock,
       unusedMs,
-      spawn: (request, held) => this.spawn(this.check(ofLease(request)), held),
-      hook: (defaults) => this.hook(ofLease(defaults)),
+      spawn: (request, held) => this.spawn(this.check(ofLease(request, 'lease.spawn')), held),
+      hook: (defaults) => this.hook(ofLease(defaults, 'lease.spawnHook')),
+      launch: async (options, held) => {
+        const request = checkLaunch(ofLease(options, 'lease.launch'), this.#options);
+        this.lifecycle.assertUsable();
+        await this.lifecycle.begin();
+        return prepareLaunch(this.#supervision, request, held);
+      },
+      adopt: (launch, pid) =>
+        this.adoptions.run(async () => launch.adopt(pid, await this.lifecycle.open().recovery())),
       expired: () =>
         this.warn(
           'LEASE_UNUSED',
@@ -227,10 +241,11 @@ export class SupervisorParts {
         `Session "${session}" was reaped while this request waited; nothing was started.`,
       );
     const runs = this.runs.of(session);
-    this.waiting.refuse(error, session);
+    const revoked = this.waiting.refuse(error, session);
     const report = endAll(this.#liveOf(session), 'reaped', reason, this.os.clock);
     // After it: what is reaped says so, and not that its run was aborted.
     for (const run of runs) run.abort(error());
+    await revoked;
     return report;
   }
 
@@ -287,7 +302,7 @@ export class SupervisorParts {
 
   /** Ends a session that has lasted too long, or only refuses what waits for it. */
   #expire(session: string, error: () => SupervisorError): void {
-    this.waiting.refuse(error, session);
+    void this.waiting.refuse(error, session);
     if (this.#options.session.onExpire === 'refuse') return;
     void endAll(this.#liveOf(session), 'wall-clock', error().message, this.os.clock);
   }
@@ -317,6 +332,7 @@ export class SupervisorParts {
     return new Sweeper({
       clock: this.os.clock,
       live: this.live,
+      launching: this.launching,
       kept: this.#kept,
       sessionFiles: this.#sessionFiles,
       options: () => this.#options,
@@ -403,6 +419,8 @@ export class SupervisorParts {
         locks: () => (this.lifecycle.registry ?? this.lifecycle.open()).conversationLocks,
       }),
       registry: () => this.lifecycle.open(),
+      observe: (key, env) => observeAgent(key, env ?? this.os.environment(), this),
+      idleLeases: () => [...this.waiting.leases].filter(({ isIdle }) => isIdle).length,
     });
     return {
       os: this.os,
@@ -412,6 +430,7 @@ export class SupervisorParts {
       limits: limiter,
       live: this.live,
       disowned: this.disowned,
+      launching: this.launching,
       queued: this.waiting.queued,
       nextId: () => `${this.#idPrefix}-${++this.#lastId}`,
       registry: () => this.lifecycle.open(),
@@ -424,6 +443,14 @@ function keysOfLease(): SupervisorError {
     'INVALID_OPTIONS',
     'lease: "keys" must be left out: a lease holds its own from its start. Pass them to acquire({ keys }).',
     { data: { field: 'keys' } },
+  );
+}
+
+function slotOfLease(caller: string): SupervisorError {
+  return new SupervisorError(
+    'INVALID_OPTIONS',
+    `${caller}: "slot" is false, but the process runs on the slot of the lease. Leave it out, or start it by the supervisor itself.`,
+    { data: { field: 'slot', value: false } },
   );
 }
 

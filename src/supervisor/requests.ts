@@ -7,6 +7,7 @@ import {
   processLimits,
 } from '../policy/limits/limits.ts';
 import { assertRemembered } from '../policy/session.ts';
+import { requestOf } from '../process/adopt.ts';
 import type { SupervisedProcess } from '../process/handle.ts';
 import {
   type CheckedRequest,
@@ -63,6 +64,38 @@ const limitedRequest = z.lazy(() =>
   made(requestFields).check(z.superRefine(requireSession), z.superRefine(requireStreams)),
 );
 
+/** A process that others launch: what a spawn says of its own. */
+export type LaunchOptions = Pick<
+  SpawnRequest,
+  | 'env'
+  | 'signal'
+  | 'sessionId'
+  | 'maxWallClockMs'
+  | 'conversationId'
+  | 'onDuplicate'
+  | 'kind'
+  | 'budget'
+  | 'leftovers'
+>;
+
+const launchOptions = z.lazy(() =>
+  z
+    .pick(made(spawnRequest), {
+      env: true,
+      signal: true,
+      sessionId: true,
+      maxWallClockMs: true,
+      conversationId: true,
+      onDuplicate: true,
+      kind: true,
+      // Those of its lease: the caller names none.
+      keys: true,
+      budget: true,
+      leftovers: true,
+    })
+    .check(z.superRefine(requireSession)),
+);
+
 type Rules = Pick<ResolvedOptions, 'limits' | 'session'>;
 
 /** @internal Checks a request on its own and against the supervisor's options. */
@@ -77,6 +110,13 @@ export function checkRequest(input: SpawnRequest, rules: Rules, subject: string)
 /** @internal Checks the defaults of a spawn hook, which are the same for each of its processes. */
 export function checkHookDefaults(defaults: HookDefaults, rules: Rules): void {
   consistentLimits(parseInput(spawnDefaults, defaults, 'spawnHook'), rules, 'spawnHook');
+}
+
+/** @internal Checks what a launch by others says of its process. */
+export function checkLaunch(options: LaunchOptions, rules: Rules): CheckedRequest {
+  const checked = parseInput(launchOptions, options, 'lease.launch');
+  assertRemembered(checked.maxWallClockMs, rules.session, 'lease.launch');
+  return { ...requestOf('', checked), slot: true, waitsForCap: true };
 }
 
 /** Refuses what contradicts itself or the options; returns the limits that hold for it. */

@@ -121,7 +121,7 @@ export class Supervisor {
   }
 
   /**
-   * Waits for a slot and hands it to the caller.
+   * Waits for a slot, and for room below the hard cap, and hands both to the caller.
    *
    * @throws SupervisorError `POOL_TIMEOUT`, `ABORTED`, `SESSION_EXPIRED`, `STOPPING` or `INVALID_OPTIONS`, by rejection
    */
@@ -142,6 +142,7 @@ export class Supervisor {
         keys: checked.keys,
         timeoutMs: checked.timeoutMs ?? parts.options.pool.waitTimeoutMs,
         signal: checked.signal,
+        condition: parts.supervision.admission.roomForLease,
       });
       const settle = (answered: Slot | SupervisorError): void => {
         if (answered instanceof Slot) resolve(parts.lease(answered, checked));

@@ -12,6 +12,8 @@ import type { ResolvedOptions } from './options.ts';
 export interface SweeperParts {
   readonly clock: Clock;
   readonly live: ReadonlyMap<string, ManagedProcess>;
+  /** The processes that others were asked to launch. */
+  readonly launching: ReadonlySet<ManagedProcess>;
   /** The ids of processes whose leftovers live on. */
   readonly kept: ReadonlySet<string>;
   readonly sessionFiles: SessionFiles;
@@ -92,14 +94,14 @@ export class Sweeper {
   }
 
   async #sweep(registry: Registry, dryRun: boolean): Promise<SweepReport> {
-    const { live, kept } = this.#parts;
+    const { live, launching, kept } = this.#parts;
     registry.catchUp();
     const context = { ...(await registry.recovery()), dryRun };
     const isFolderUnsafe = !dryRun && !registry.check();
     if (!dryRun) await this.#review(registry, isFolderUnsafe);
     return sweep(context, {
       isFolderUnsafe,
-      known: () => [...live.keys(), ...kept],
+      known: () => [...live.keys(), ...Array.from(launching, ({ id }) => id), ...kept],
       overdue: [...live.values()].filter(({ survived }) => survived),
       trees: Array.from(live.values(), ({ tree }) => tree),
     });

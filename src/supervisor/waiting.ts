@@ -26,13 +26,18 @@ export class Waiting {
     this.#pool().ready = true;
   }
 
-  /** Refuses what waits and takes back what is leased, of one session or of all. */
-  refuse(error: () => SupervisorError, session?: string): void {
+  /**
+   * Refuses what waits and takes back what is leased, of one session or of all.
+   *
+   * Resolves when what others have launched on these leases, and nobody has adopted, is dead.
+   */
+  async refuse(error: () => SupervisorError, session?: string): Promise<void> {
     const matches = (id: string | undefined) => session === undefined || id === session;
     for (const run of this.#runs.of(session)) run.cease(error());
     for (const queued of [...this.queued])
       if (matches(queued.request.sessionId)) queued.leaveQueue(error());
     this.#pool().refuse((request) => matches(request.sessionId), error);
-    for (const lease of [...this.leases]) if (matches(lease.sessionId)) lease.release();
+    const leases = [...this.leases].filter(({ sessionId }) => matches(sessionId));
+    await Promise.all(leases.map((lease) => lease.revoke()));
   }
 }

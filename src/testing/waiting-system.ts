@@ -34,6 +34,7 @@ export function waitingWith(clock: FakeClock, os: Os): Os {
         own: () => rlimits.own(),
         probe: (...asked: Parameters<typeof rlimits.probe>) =>
           clock.waitFor(rlimits.probe(...asked)),
+        prefix: (...asked: Parameters<typeof rlimits.prefix>) => rlimits.prefix(...asked),
       },
     }),
   };

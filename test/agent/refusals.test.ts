@@ -8,16 +8,23 @@ import { it as base, CAN_WATCH_AGENTS } from '../../kit/supervised.ts';
 import { isSupervisorError, type SupervisorErrorCode } from '../../src/index.ts';
 
 const it = base
-  .extend('supervisor', ({ supervise }) => supervise({ pool: { concurrency: 1, hardCap: 1 } }))
+  .extend('supervisor', ({ supervise }) =>
+    supervise({ pool: { concurrency: 1, hardCap: 1, hookTimeoutMs: 3000 } }),
+  )
   .extend('queries', ({ api, home, marker, supervisor }) =>
     prepareQueries({ api, home, marker }, supervisor),
   );
 
 describe.runIf(CAN_WATCH_AGENTS)('query() says why nothing was started:', () => {
-  it('HARD_CAP', async ({ marker, supervisor, queries }) => {
+  it('POOL_TIMEOUT, where it has waited for room below the hard cap', async ({
+    marker,
+    supervisor,
+    queries,
+  }) => {
     const env = { ...process.env, [MARKER]: marker };
     const tool = supervisor.spawn({ kind: 'tool', command: 'sleep', args: ['300'], env });
-    await refused(ask(queries), 'HARD_CAP', '1 processes are alive, and pool.hardCap is 1.');
+    const words = '1 processes are alive, and pool.hardCap is 1.';
+    await refused(ask(queries), 'POOL_TIMEOUT', words);
     await tool.terminate();
     await isUsable(queries);
   });

@@ -151,14 +151,14 @@ describe.runIf(CAN_WATCH_AGENTS)('a supervised query', () => {
 
 describe.runIf(CAN_WATCH_AGENTS)('what prevents a start comes out as it is:', () => {
   it('from the iterator', async ({ supervise, marker, optionsOf }) => {
-    const supervisor = supervise({ pool: { concurrency: 1, hardCap: 1 } });
+    const supervisor = supervise({ pool: { concurrency: 1, hardCap: 1, hookTimeoutMs: 500 } });
     const env = { ...process.env, [MARKER]: marker };
     const tool = supervisor.spawn({ kind: 'tool', command: 'sleep', args: ['300'], env });
     await tool.started;
     const reports: ExitReport[] = [];
     const ask = superviseQuery(query, { supervisor, onExit: (report) => reports.push(report) });
     const { error } = await outcome(ask({ prompt: 'Hello', options: optionsOf() }));
-    expect(error).toMatchObject({ code: 'HARD_CAP' });
+    expect(error).toMatchObject({ code: 'POOL_TIMEOUT' });
     expect(error).toBe(reports[0]?.error);
     expect(reports).toHaveLength(1);
   });

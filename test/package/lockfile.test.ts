@@ -35,9 +35,14 @@ function findUnsafe(lock: Lock): string[] {
     .map(([path]) => path);
 }
 
-const LOCKS = ['', 'kit/bundlers/', 'kit/runtimes/', 'kit/runtimes/windows/', 'kit/tools/'].map(
-  (folder) => `${folder}package-lock.json`,
-);
+const LOCKS = [
+  '',
+  'kit/bundlers/',
+  'kit/launchers/',
+  'kit/runtimes/',
+  'kit/runtimes/windows/',
+  'kit/tools/',
+].map((folder) => `${folder}package-lock.json`);
 
 describe.each(LOCKS)('%s', (path) => {
   const lock = readLock(path);

@@ -63,6 +63,7 @@ tool nightly alive 60000
 attempt 3 after failed, code 2
 completed 2
 `,
+  'launch.ts': '1 launched by another\ncompleted\n',
   'fake-agent.ts': `{ type: 'text', text: 'You have asked: Clean up, please.' }
 {
   type: 'tool_use',

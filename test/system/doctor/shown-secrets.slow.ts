@@ -36,9 +36,12 @@ describe('an event', () => {
   /** Every event, with a secret in each place that can hold one. */
   const planted = (text: string, sentence: string): SupervisorEvents => ({
     requested: subject,
-    queued: { ...subject, waiting: 1, waitsFor: { cause: 'key', name: sentence } },
+    queued: {
+      ...{ ...subject, waiting: 1, reason: sentence },
+      waitsFor: { cause: 'key', name: sentence },
+    },
     waiting: {
-      ...{ ...subject, waitedMs: 1, holders: ['a-2'] },
+      ...{ ...subject, waitedMs: 1, holders: ['a-2'], ofSession: [], reason: sentence },
       waitsFor: { cause: 'key', name: sentence },
     },
     started: { ...subject, pid: 7 },

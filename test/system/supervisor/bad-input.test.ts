@@ -349,7 +349,7 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
     [
       'an unknown option of the pool',
       { pool: { colour: 1 } },
-      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, hardCapPerKind, startingPerKind, perKey, maxWaiting, pauseOnUsageLimit, waitTimeoutMs/,
+      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, machineConcurrency, hardCapPerKind, startingPerKind, perKey, maxWaiting, pauseOnUsageLimit, waitTimeoutMs, hookTimeoutMs/,
     ],
     [
       'an unknown step',
@@ -607,7 +607,7 @@ describe.runIf(process.platform !== 'win32')('a start that cannot be', () => {
     [
       'an abort before the start',
       'ABORTED',
-      () => ({ signal: AbortSignal.abort(), slot: false }),
+      () => ({ signal: AbortSignal.abort() }),
       /was aborted .*; nothing was started/,
     ],
   ];

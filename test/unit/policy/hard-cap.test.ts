@@ -94,3 +94,93 @@ describe('a hard cap of a kind', () => {
     expect(await outcome(tool())).toMatchObject({ data: { alive: 10, hardCap: 10 } });
   });
 });
+
+describe('what waits for room below the hard cap', () => {
+  const full = () => setUp({ concurrency: 1, hardCap: 1 });
+  const started = () => fake.os.launches.map(({ command }) => command);
+  const hook = (defaults = {}) =>
+    fake.supervisor.spawnHook(defaults)({ command: 'agent', args: [] });
+
+  it('is an agent of a spawn hook; other requests are refused', async () => {
+    full();
+    const first = tool();
+    await first.started;
+    const agent = hook();
+    expect(fake.eventsOf('queued')).toMatchObject([
+      { id: agent.id, reason: '1 processes are alive, and pool.hardCap is 1' },
+    ]);
+    expect(await outcome(fake.spawn('other'))).toMatchObject({ code: 'HARD_CAP' });
+    await fake.until(first.terminate());
+    await fake.until(agent.started);
+    expect(started()).toEqual(['t', 'agent']);
+  });
+
+  it('lets those go first that need no more room, in order of arrival', async () => {
+    setUp({ concurrency: 2, hardCapPerKind: { busy: 1 } });
+    const first = tool('busy');
+    await first.started;
+    const [later, other] = [hook({ kind: 'busy' }), hook({ kind: 'free' })];
+    await fake.until(other.started);
+    expect(fake.supervisor.list({ kind: 'busy' })).toHaveLength(1);
+    await fake.until(first.terminate());
+    await fake.until(later.started);
+  });
+
+  it('gives up after pool.hookTimeoutMs, and holds no slot', async () => {
+    setUp({ concurrency: 1, hardCap: 1, hookTimeoutMs: 1000 });
+    const first = tool();
+    await first.started;
+    const agent = hook();
+    const { error } = await fake.until(agent.exited);
+    expect(error).toMatchObject({
+      code: 'POOL_TIMEOUT',
+      data: { timeoutMs: 1000, reason: expect.stringContaining('pool.hardCap is 1') },
+    });
+    await fake.until(first.terminate());
+    expect(await outcome(fake.spawn('next'))).toBe('started');
+  });
+
+  it('is a lease, within its time-out; it keeps its place until its process has it', async () => {
+    full();
+    const first = tool();
+    await first.started;
+    const impatient = fake.supervisor.acquire({ timeoutMs: 50 });
+    await expect(fake.until(impatient)).rejects.toMatchObject({ code: 'POOL_TIMEOUT' });
+    const patient = fake.supervisor.acquire();
+    await fake.until(first.terminate());
+    const lease = await fake.until(patient);
+    const refused = await outcome(tool());
+    expect(refused).toMatchObject({ code: 'HARD_CAP', data: { alive: 1 } });
+    expect((refused as SupervisorError).message).toContain(
+      '0 processes are alive and 1 more have a place (leases, queued agents)',
+    );
+    const agent = lease.spawnHook()({ command: 'agent', args: [] });
+    expect(agent.pid).toBeDefined();
+    lease.release();
+    await fake.until(agent.terminate());
+    expect(await outcome(tool())).toBe('started');
+  });
+
+  it('has its place also while its start is held back', async () => {
+    full();
+    const first = tool();
+    await first.started;
+    const agent = hook();
+    agent.stdin.end('prompt');
+    await fake.until(first.terminate());
+    expect(await outcome(tool())).toMatchObject({ code: 'HARD_CAP' });
+    await fake.until(agent.started);
+  });
+
+  it('is an agent that replaces the one which fills it', async () => {
+    setUp({ concurrency: 2, hardCap: 2 });
+    const conversationId = 'one';
+    const older = hook({ conversationId });
+    await older.started;
+    const other = tool();
+    await other.started;
+    const newer = hook({ conversationId });
+    await fake.until(newer.started);
+    expect((await fake.until(older.exited)).cause).toBe('duplicate');
+  });
+});

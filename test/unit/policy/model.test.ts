@@ -28,7 +28,7 @@ const DAY_MS = 86_400_000;
 /** The usage of each process, and its highest allowed usage where that is limited. */
 const USED_BYTES = 100;
 const BUDGET_USD = 1;
-const POLICIES = ['replace', 'replace', 'takeover', 'reject', 'allow'] as const;
+const POLICIES = ['replace', 'replace', 'takeover', 'reject', 'allow', 'wait'] as const;
 const LIMITS: readonly Limits[] = [
   {},
   { startupMs: 5 },

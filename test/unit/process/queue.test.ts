@@ -107,6 +107,31 @@ describe('a wait', () => {
     expect(keptAlive()).toEqual([]);
   });
 
+  it('tells after 5 s of holders of its own session, and the way out', async () => {
+    const sessionId = 'nightly';
+    await freeSlot();
+    const own = fake.spawn('own', { sessionId });
+    await own.started;
+    const tool = fake.spawn('tool', { sessionId });
+    const stranger = fake.spawn('stranger', { sessionId: 'other' });
+    await fake.os.clock.advance(4999);
+    expect(fake.eventsOf('waiting')).toEqual([]);
+    await fake.os.clock.advance(1);
+    expect(fake.eventsOf('waiting')).toMatchObject([
+      { id: tool.id, waitedMs: 5000, holders: [own.id], ofSession: [own.id] },
+    ]);
+    expect(fake.eventsOf('waiting')[0]?.reason).toMatch(
+      new RegExp(`^all 1 slots are held; .* \\(${own.id}\\): .* slot: false$`),
+    );
+    await fake.os.clock.advance(NOTICE_MS - 5000);
+    expect(fake.eventsOf('waiting').slice(1)).toMatchObject([
+      { id: tool.id, waitedMs: NOTICE_MS, ofSession: [own.id] },
+      { id: stranger.id, waitedMs: NOTICE_MS, ofSession: [], reason: 'all 1 slots are held' },
+    ]);
+    const way = fake.spawn('way-out', { sessionId, slot: false });
+    await way.started;
+  });
+
   it('ends in the context in which it began', async () => {
     const context = new AsyncLocalStorage<string>();
     const seen: (string | undefined)[] = [];

@@ -102,11 +102,13 @@ describe('the events', () => {
       'started 2',
     ]);
     const subject = { id: waiter.id, kind: 'agent', sessionId: '7' };
+    const reason = 'all 1 slots are held';
     const waitsFor = { cause: 'slot', name: undefined };
-    expect(fake.eventsOf('queued')).toEqual([{ ...subject, waiting: 1, waitsFor }]);
+    expect(fake.eventsOf('queued')).toEqual([{ ...subject, waiting: 1, waitsFor, reason }]);
+    const reminder = { ...subject, waitsFor, holders: [holder.id], ofSession: [], reason };
     expect(fake.eventsOf('waiting')).toEqual([
-      { ...subject, waitedMs: 60_000, waitsFor, holders: [holder.id] },
-      { ...subject, waitedMs: 120_000, waitsFor, holders: [holder.id] },
+      { ...reminder, waitedMs: 60_000 },
+      { ...reminder, waitedMs: 120_000 },
     ]);
     await fake.os.clock.advance(120_000);
     expect(fake.eventsOf('waiting')).toHaveLength(2);

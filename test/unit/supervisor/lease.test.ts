@@ -54,6 +54,8 @@ function rig(
       log.push('spawn of a hook');
       return start(slot) as unknown as SupervisedProcess;
     },
+    launch: () => Promise.reject(new Error('not here')),
+    adopt: () => Promise.reject(new Error('not here')),
     expired: () => log.push('expired'),
     released: () => log.push('released'),
   });
@@ -252,6 +254,20 @@ describe('a lease of a full pool', () => {
     // A hook of the supervisor's waits meanwhile.
     fake.supervisor.spawnHook()(SDK);
     expect(fake.os.launches).toHaveLength(1);
+  });
+
+  it('refuses to do without its slot, and is free for the next', async () => {
+    const lease = await acquire();
+    const refused = { code: 'INVALID_OPTIONS', data: { field: 'slot', value: false } };
+    const request = { command: 'a', slot: false };
+    expect(() => lease.spawn(request)).toThrow(expect.objectContaining(refused));
+    const query = Object.assign(async function* () {}, {}) as never;
+    for (const hook of [
+      () => lease.spawnHook({ slot: false }),
+      () => superviseQuery(query, { lease, supervisor: fake.supervisor, slot: false }),
+    ])
+      expect(hook).toThrow(expect.objectContaining(refused));
+    expect(lease.spawn({ command: 'a', slot: true }).pid).toBeDefined();
   });
 
   it('ends the process of its hook when it is disposed', async () => {
