@@ -244,6 +244,7 @@ export class Pool {
   /** An entry has left its line, without a grant. */
   #left(entry: PoolEntry): void {
     this.#waiting.delete(entry);
+    if (entry.semaphore instanceof ConditionGate) this.#lacking.delete(entry.semaphore);
     for (const semaphore of entry.semaphores) semaphore.disuse();
     // Another one may be at the head now.
     this.#wake(entry.semaphore);
@@ -345,8 +346,8 @@ export class Pool {
   }
 
   #waitAt(entry: PoolEntry, full: Semaphore<PoolEntry>): void {
-    this.#looked.add(full);
     if (full instanceof ConditionGate) this.#lacking.add(full);
+    else this.#looked.add(full);
     entry.waitAt(full);
   }
 

@@ -84,6 +84,7 @@ export async function supervise(
 ): Promise<void> {
   const registry = s.registry();
   const { kind, sessionId } = p.subject;
+  const { keys } = p.request;
   const record = {
     id: p.id,
     pid: entry.pid,
@@ -97,6 +98,7 @@ export async function supervise(
     command: entry.command,
     cwd: kept?.record.cwd ?? '',
     startedAt: s.os.startedAt?.(entry.startTime) ?? s.os.clock.now(),
+    ...(keys === undefined ? {} : { keys }),
   };
   registry.add(record);
   try {
@@ -122,6 +124,8 @@ export async function supervise(
     ...(budget && { budget }),
     onTreeGone: () => void watch.look(),
   });
+  // Its output is not ours to read.
+  p.slot?.started();
   p.disarm = () => watch.stop();
   p.disown = () => disown(s, p);
   s.live.set(p.id, p);
