@@ -1,7 +1,7 @@
 import type { SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
 import type { WaitsFor } from '../reports.ts';
-import type { Condition } from './condition-gate.ts';
+import type { Condition } from './condition.ts';
 import type { Place } from './line.ts';
 import { aborted, timedOut } from './pool-refusals.ts';
 import { QueueEntry } from './queue-entry.ts';

@@ -2,9 +2,9 @@ import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
 import type { PoolPause } from '../reports.ts';
-import { ConditionGate } from './condition-gate.ts';
+import { ConditionSemaphore } from './condition-semaphore.ts';
 import { isBefore } from './line.ts';
-import { MachineGate } from './machine-gate.ts';
+import { MachineSemaphore } from './machine-semaphore.ts';
 import type { MachineSlots } from './machine-slots.ts';
 import { Pause } from './pause.ts';
 import { PoolEntry, type SlotRequest } from './pool-entry.ts';
@@ -30,9 +30,9 @@ export class Pool {
   readonly #open = new Semaphore<PoolEntry>('start', Number.POSITIVE_INFINITY);
   readonly #unpaused = new Semaphore<PoolEntry>('pause', Number.POSITIVE_INFINITY);
   readonly #slots: Semaphore<PoolEntry>;
-  readonly #machine: MachineGate;
+  readonly #machine: MachineSemaphore;
   /** The conditions that requests wait for. */
-  readonly #lacking = new Set<ConditionGate>();
+  readonly #lacking = new Set<ConditionSemaphore>();
   /** All that most requests need. */
   readonly #usual: readonly Semaphore<PoolEntry>[];
   readonly #keys = new Semaphores<PoolEntry>('key', (key) => this.#limitOfKey(key));
@@ -51,7 +51,7 @@ export class Pool {
     this.#context = context;
     this.#limits = context.options;
     this.#slots = new Semaphore('slot', context.options.concurrency);
-    this.#machine = new MachineGate(
+    this.#machine = new MachineSemaphore(
       () => context.machine?.(),
       () => this.#retryMachine(),
     );
@@ -166,10 +166,10 @@ export class Pool {
 
   /** Looks again at the conditions that requests wait for. */
   review(): void {
-    for (const gate of this.#lacking) {
-      if (gate.line.isEmpty) this.#lacking.delete(gate);
-      gate.retry();
-      this.#wake(gate);
+    for (const semaphore of this.#lacking) {
+      if (semaphore.line.isEmpty) this.#lacking.delete(semaphore);
+      semaphore.retry();
+      this.#wake(semaphore);
     }
   }
 
@@ -192,7 +192,7 @@ export class Pool {
     }
     if (isBounded) semaphores.push(this.#starting.of(kind));
     if (asksForSlot(request)) semaphores.push(this.#slots, this.#machine);
-    if (condition !== undefined) semaphores.push(new ConditionGate(condition));
+    if (condition !== undefined) semaphores.push(new ConditionSemaphore(condition));
     return semaphores;
   }
 
@@ -244,7 +244,7 @@ export class Pool {
   /** An entry has left its line, without a grant. */
   #left(entry: PoolEntry): void {
     this.#waiting.delete(entry);
-    if (entry.semaphore instanceof ConditionGate) this.#lacking.delete(entry.semaphore);
+    if (entry.semaphore instanceof ConditionSemaphore) this.#lacking.delete(entry.semaphore);
     for (const semaphore of entry.semaphores) semaphore.disuse();
     // Another one may be at the head now.
     this.#wake(entry.semaphore);
@@ -346,7 +346,7 @@ export class Pool {
   }
 
   #waitAt(entry: PoolEntry, full: Semaphore<PoolEntry>): void {
-    if (full instanceof ConditionGate) this.#lacking.add(full);
+    if (full instanceof ConditionSemaphore) this.#lacking.add(full);
     else this.#looked.add(full);
     entry.waitAt(full);
   }

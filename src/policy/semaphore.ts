@@ -40,7 +40,7 @@ export class Semaphore<T extends Place = Place> {
   }
 
   /** Takes one of its places; a semaphore that gives none has no room. */
-  tryAcquire(_asker: MachineRequest): boolean {
+  tryAcquire(_request: MachineRequest): boolean {
     if (!this.hasRoom) return false;
     this.held += 1;
     return true;
@@ -54,14 +54,14 @@ export class Semaphore<T extends Place = Place> {
 /** Acquires all of them, or none; returns the first one without room. */
 export function acquireAll<T extends Place>(
   semaphores: readonly Semaphore<T>[],
-  asker: MachineRequest,
+  request: MachineRequest,
 ): Semaphore<T> | undefined {
   const lacking = finalWithoutRoom(semaphores);
   if (lacking !== undefined) return lacking;
   let acquired = 0;
   try {
     for (const semaphore of semaphores) {
-      if (!semaphore.tryAcquire(asker)) return semaphore;
+      if (!semaphore.tryAcquire(request)) return semaphore;
       acquired += 1;
     }
     return undefined;

@@ -3,7 +3,7 @@ import type { Registry } from '../containment/registry.ts';
 import { isSupervisorError, SupervisorError } from '../errors.ts';
 import type { Clock } from '../os/clock.ts';
 import { type Budget, mergeBudgets, type Spending } from '../policy/budget.ts';
-import type { Condition } from '../policy/condition-gate.ts';
+import type { Condition } from '../policy/condition.ts';
 import {
   ConversationLease,
   type ConversationRequest,

@@ -7,7 +7,7 @@ import type { OomWatch } from '../os/oom-kills.ts';
 import type { Os } from '../os/os.ts';
 import type { GapWatch } from '../os/running-time.ts';
 import type { Budget } from '../policy/budget.ts';
-import type { Condition } from '../policy/condition-gate.ts';
+import type { Condition } from '../policy/condition.ts';
 import type { ConversationLease, ConversationRequest } from '../policy/conversation-lease.ts';
 import type { ConversationTurn } from '../policy/conversation-turns.ts';
 import type { StreamActivity } from '../policy/limits/limit.ts';

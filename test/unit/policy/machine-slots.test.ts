@@ -13,7 +13,7 @@ import {
   TURN_MS,
 } from '../../../src/policy/machine-slots.ts';
 import { Pool } from '../../../src/policy/pool.ts';
-import { PoolEntry } from '../../../src/policy/pool-entry.ts';
+import { PoolEntry, type SlotRequest } from '../../../src/policy/pool-entry.ts';
 import { Slot } from '../../../src/policy/slot.ts';
 import { FakeMachine } from '../../../src/testing/fake-machine.ts';
 import type { Owner } from '../../../src/tree/identity.ts';
@@ -100,6 +100,13 @@ describe('the rule', () => {
   });
 });
 
+const MORE = ['leave', 'settle', 'resize', 'ask for room', 'make room', 'pause', 'resume'] as const;
+
+const wishOf = (wish: Partial<SlotRequest>): SlotRequest => ({
+  ...{ sessionId: undefined, needsSlot: true, priority: 0, timeoutMs: undefined },
+  ...{ signal: undefined, ...wish },
+});
+
 const SIZE = { hardCap: 10, hardCapCounts: 'workers' } as const;
 
 /** Two hosts with a pool each, on one machine. */
@@ -119,15 +126,15 @@ class Hosts {
         ...{ clock: this.clock, emit: () => undefined, machine: () => slots },
         options: {
           ...{ ...SIZE, concurrency },
-          ...{ hardCapPerKind: {}, startingPerKind: {}, perKey: {}, maxWaiting: undefined },
+          ...{ hardCapPerKind: {}, startingPerKind: {}, perKey: { k: 1 } },
+          maxWaiting: undefined,
         },
       });
     });
   }
 
-  ask(host: number, name: string, priority = 0): void {
-    const request = { sessionId: undefined, needsSlot: true, timeoutMs: undefined };
-    const answer = this.pools[host]?.ask({ ...request, priority, signal: undefined });
+  ask(host: number, name: string, wish: Partial<SlotRequest> = {}): void {
+    const answer = this.pools[host]?.ask(wishOf(wish));
     if (answer instanceof Slot) this.#grant(name, answer);
     if (!(answer instanceof PoolEntry)) return;
     this.entries.set(name, answer);
@@ -148,6 +155,12 @@ class Hosts {
   leave(name: string): void {
     this.entries.get(name)?.leave();
     this.entries.delete(name);
+  }
+
+  /** Number of requests that may wait for nothing but a slot of the machine. */
+  get mayWait(): number {
+    const free = this.pools.map((pool) => (pool.paused ? 0 : pool.concurrency - pool.held));
+    return free.reduce((sum, count) => sum + Math.max(0, count), 0);
   }
 
   get heldByPools(): number {
@@ -192,9 +205,84 @@ describe('pools that share the slots of a machine', () => {
     expect([full.machine.waiting, full.pools[1]?.held]).toEqual([1, 0]);
   });
 
+  it.each([
+    ['a key', (pool: Pool) => pool.ask(wishOf({ needsSlot: false, keys: ['k'] })) as Slot],
+    ['the end of a pause', (pool: Pool) => void pool.pause('a test', undefined)],
+  ] satisfies [string, (pool: Pool) => Slot | undefined][])(
+    'tell the machine nothing of what waits for %s, too',
+    async (_what, holdUp) => {
+      const hosts = new Hosts([1, 1], 2);
+      hosts.ask(0, 'a');
+      hosts.ask(1, 'b', { keys: ['k'] });
+      expect(hosts.machine.waiting).toBe(1);
+      const pool = hosts.pools[1] as Pool;
+      hosts.leave('b');
+      const held = holdUp(pool);
+      hosts.ask(1, 'b', { keys: ['k'] });
+      await hosts.clock.settle();
+      expect(hosts.machine.waiting).toBe(0);
+      hosts.release('a');
+      await hosts.clock.settle();
+      expect([hosts.granted, hosts.machine.held]).toEqual([['a'], 0]);
+      held?.release();
+      pool.resume();
+      await hosts.clock.settle();
+      expect(hosts.granted).toEqual(['a', 'b']);
+    },
+  );
+
+  it('let what waits for the machine wait for a pause or a key that comes later', async () => {
+    const hosts = new Hosts([1, 1], 3);
+    const pool = hosts.pools[1] as Pool;
+    hosts.ask(0, 'a');
+    for (const name of ['b', 'c']) hosts.ask(1, name, { keys: ['k'] });
+    await hosts.clock.settle();
+    expect(hosts.machine.waiting).toBe(2);
+    pool.pause('a test', undefined);
+    expect(hosts.machine.waiting).toBe(0);
+    pool.resume();
+    await hosts.clock.settle();
+    expect(hosts.machine.waiting).toBe(2);
+    hosts.release('a');
+    await hosts.clock.settle();
+    expect([hosts.granted, hosts.machine.waiting]).toEqual([['a', 'b'], 0]);
+    expect(pool.queue.map(({ waitsFor }) => waitsFor.cause)).toEqual(['key']);
+    hosts.release('b');
+    await hosts.clock.settle();
+    expect(hosts.granted).toEqual(['a', 'b', 'c']);
+  });
+
+  it('take no slot of the machine for a condition that does not hold', async () => {
+    const hosts = new Hosts([1], 2);
+    let [isFree, lack]: [boolean, string | undefined] = [false, undefined];
+    const condition = {
+      take: () => isFree,
+      get lack() {
+        return lack;
+      },
+    };
+    hosts.ask(0, 'a', { condition });
+    hosts.ask(0, 'b');
+    await hosts.clock.settle();
+    expect([hosts.granted, hosts.machine.held]).toEqual([['b'], 1]);
+    lack = 'it is not there';
+    hosts.release('b');
+    await hosts.clock.settle();
+    const [pool] = hosts.pools;
+    expect(pool?.queue.map(({ reason }) => reason)).toEqual([lack]);
+    expect([hosts.machine.held, hosts.machine.waiting]).toEqual([0, 0]);
+    [isFree, lack] = [true, undefined];
+    pool?.review();
+    await hosts.clock.settle();
+    expect([hosts.granted, hosts.machine.held]).toEqual([['b', 'a'], 1]);
+  });
+
   it('lose none, double none and leave nobody waiting for nothing', async () => {
     const command = fc.record({
-      what: fc.constantFrom('ask', 'ask', 'ask', 'release', 'release', 'leave', 'settle', 'resize'),
+      what: fc.constantFrom(
+        ...['ask', 'ask', 'ask', 'ask', 'release', 'release', 'release'],
+        ...MORE,
+      ),
       host: fc.integer({ min: 0, max: 1 }),
       pick: fc.nat(),
       priority: fc.integer({ min: 0, max: 1 }),
@@ -205,24 +293,48 @@ describe('pools that share the slots of a machine', () => {
         fc.integer({ min: 1, max: 4 }),
         async (commands, limit) => {
           const hosts = new Hosts([limit, limit + 1], 2);
+          let room = 1;
+          const condition = {
+            take: () => room > 0 && room-- > 0,
+            get lack() {
+              return room < 0 ? 'no room' : undefined;
+            },
+          };
           const pickOf = (names: Iterable<string>, pick: number) => {
             const all = [...names];
             return all[pick % Math.max(1, all.length)] ?? '';
           };
           for (const [index, { what, host, pick, priority }] of commands.entries()) {
-            if (what === 'ask') hosts.ask(host, `${index}`, priority);
-            else if (what === 'release') hosts.release(pickOf(hosts.slots.keys(), pick));
+            const pool = hosts.pools[host] as Pool;
+            const wish = { priority, ...(pick % 3 === 0 && { keys: ['k'] }) };
+            if (what === 'ask') hosts.ask(host, `${index}`, { ...wish, needsSlot: pick % 5 > 0 });
+            else if (what === 'ask for room') hosts.ask(host, `${index}`, { ...wish, condition });
+            else if (what === 'pause') pool.pause('a test', undefined);
+            else if (what === 'resume') pool.resume();
+            else if (what === 'make room') {
+              room += 1;
+              for (const one of hosts.pools) one.review();
+            } else if (what === 'release') hosts.release(pickOf(hosts.slots.keys(), pick));
             else if (what === 'leave') hosts.leave(pickOf(hosts.entries.keys(), pick));
-            else if (what === 'resize')
-              hosts.pools[host]?.resize({ ...SIZE, concurrency: 1 + (pick % 3) });
+            else if (what === 'resize') pool.resize({ ...SIZE, concurrency: 1 + (pick % 3) });
             else await hosts.clock.settle();
             expect(hosts.machine.held).toBeLessThanOrEqual(limit);
             expect(hosts.machine.held).toBe(hosts.heldByPools);
           }
           await hosts.clock.settle();
+          expect(hosts.machine.waiting).toBeLessThanOrEqual(hosts.mayWait);
+          room = Number.POSITIVE_INFINITY;
+          for (const pool of hosts.pools) {
+            pool.resume();
+            pool.review();
+          }
+          await hosts.clock.settle();
           const isFree = hosts.machine.held < limit;
-          for (const pool of hosts.pools)
-            if (isFree && pool.held < pool.concurrency) expect(pool.waiting.size).toBe(0);
+          for (const pool of hosts.pools) {
+            const [key] = pool.keys;
+            const waiting = [...pool.waiting].filter(({ request }) => !key?.held || !request.keys);
+            if (isFree && pool.held < pool.concurrency) expect(waiting).toEqual([]);
+          }
           while (hosts.slots.size > 0) {
             for (const name of [...hosts.slots.keys()]) hosts.release(name);
             await hosts.clock.settle();

@@ -3,7 +3,7 @@ import type { PoolEntry } from './pool-entry.ts';
 import { Semaphore } from './semaphore.ts';
 
 /** The bound on the slots of the machine, and the requests that wait for nothing else. */
-export class MachineGate extends Semaphore<PoolEntry> {
+export class MachineSemaphore extends Semaphore<PoolEntry> {
   readonly #machine: () => MachineSlots | undefined;
   readonly #retried: () => void;
   /** The machine had no slot when it was last asked. */
@@ -24,10 +24,10 @@ export class MachineGate extends Semaphore<PoolEntry> {
     return !this.#isRefused || this.line.isEmpty;
   }
 
-  override tryAcquire(asker: MachineRequest): boolean {
+  override tryAcquire(request: MachineRequest): boolean {
     if (!this.hasRoom) return false;
     const machine = this.#machine();
-    this.#taken = machine?.take(asker);
+    this.#taken = machine?.take(request);
     this.#isRefused = machine !== undefined && this.#taken === undefined;
     return !this.#isRefused;
   }

@@ -1,16 +1,9 @@
+import type { Condition } from './condition.ts';
 import type { PoolEntry } from './pool-entry.ts';
 import { Semaphore } from './semaphore.ts';
 
-/** A need of a request beside its slot; both are taken together, or not at all. */
-export interface Condition {
-  /** Takes it when all else is free for the request; with false, the next request goes first. */
-  take(): boolean;
-  /** The reason why it cannot be taken now, as a clause; `undefined` if it can. */
-  readonly lack: string | undefined;
-}
-
 /** The condition of one request, and the line in which that request alone waits for it. */
-export class ConditionGate extends Semaphore<PoolEntry> {
+export class ConditionSemaphore extends Semaphore<PoolEntry> {
   override readonly isFinal = true;
   readonly #condition: Condition;
   #isRefused = false;
@@ -30,7 +23,7 @@ export class ConditionGate extends Semaphore<PoolEntry> {
     return !this.#isRefused;
   }
 
-  /** What depends on the condition gives it back. */
+  /** Its holder itself gives back what it took. */
   override release(): void {}
 
   /** Looks at the condition again at the next turn. */
