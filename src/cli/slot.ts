@@ -48,7 +48,7 @@ export async function takeSlot(
     return await lease;
   } catch (error) {
     if (isSupervisorError(error, 'POOL_TIMEOUT'))
-      throw new Refusal(`Nothing was started: ${String(error.data['obstacle'])}.`, TRY_AGAIN);
+      throw new Refusal(`Nothing was started: ${String(error.data['reason'])}.`, TRY_AGAIN);
     if (isSupervisorError(error, 'STOPPING'))
       throw new Refusal('Nothing was started: the wait was ended by a signal.');
     throw error;
