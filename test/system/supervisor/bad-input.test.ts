@@ -349,7 +349,7 @@ describe('createSupervisor throws INVALID_OPTIONS for', () => {
     [
       'an unknown option of the pool',
       { pool: { colour: 1 } },
-      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, hardCapPerKind, waitTimeoutMs, hookTimeoutMs/,
+      /unknown option "pool\.colour"\. Known here: concurrency, hardCap, machineConcurrency, hardCapPerKind, waitTimeoutMs, hookTimeoutMs/,
     ],
     [
       'an unknown step',
