@@ -123,7 +123,8 @@ function requestOf(args: Arguments, command: string, rest: readonly string[]): S
     args: rest,
     sessionId,
     kind: args.text('kind') ?? KIND,
-    slot: false,
+    // With a limit it runs on the slot that it has waited for.
+    slot: args.text('concurrency') !== undefined,
     maxWallClockMs: wallClock,
     leftovers: args.flag('keep-leftovers') ? 'keep' : 'terminate',
     limits: {
