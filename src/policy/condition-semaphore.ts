@@ -2,7 +2,7 @@ import type { Condition } from './condition.ts';
 import type { PoolEntry } from './pool-entry.ts';
 import { Semaphore } from './semaphore.ts';
 
-/** The condition of one request, and the line in which that request alone waits for it. */
+/** A condition, and the requests that wait for it: most have one of their own. */
 export class ConditionSemaphore extends Semaphore<PoolEntry> {
   override readonly isFinal = true;
   readonly #condition: Condition;
@@ -14,11 +14,11 @@ export class ConditionSemaphore extends Semaphore<PoolEntry> {
   }
 
   override get hasRoom(): boolean {
-    return !this.#isRefused && this.#condition.lack === undefined;
+    return (!this.#isRefused || this.line.isEmpty) && this.#condition.lack === undefined;
   }
 
   override tryAcquire(): boolean {
-    if (!this.hasRoom) return false;
+    // Whoever acquires it has looked whether it has room.
     this.#isRefused = !this.#condition.take();
     return !this.#isRefused;
   }

@@ -2,6 +2,7 @@ import { SupervisorError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { type Clock, queueMicrotask } from '../os/clock.ts';
 import type { PoolPause } from '../reports.ts';
+import type { Condition } from './condition.ts';
 import { ConditionSemaphore } from './condition-semaphore.ts';
 import { isBefore } from './line.ts';
 import { MachineSemaphore } from './machine-semaphore.ts';
@@ -35,6 +36,8 @@ export class Pool {
   readonly #lacking = new Set<ConditionSemaphore>();
   /** All that most requests need. */
   readonly #usual: readonly Semaphore<PoolEntry>[];
+  /** The same, and a condition. */
+  readonly #usualWith = new WeakMap<Condition, readonly Semaphore<PoolEntry>[]>();
   readonly #keys = new Semaphores<PoolEntry>('key', (key) => this.#limitOfKey(key));
   readonly #starting = new Semaphores<PoolEntry>('starting', (kind) => this.#limitOfStarts(kind));
   readonly #pause: Pause;
@@ -182,8 +185,8 @@ export class Pool {
   #semaphoresOf(request: SlotRequest): readonly Semaphore<PoolEntry>[] {
     const { needsSlot, keys, kind, held, condition } = request;
     const isBounded = kind !== undefined && capOf(kind, this.#limits.startingPerKind) !== undefined;
-    const isUsual = asksForSlot(request) && !keys?.length && condition === undefined;
-    if (isUsual && !isBounded) return this.#usual;
+    const usual = condition === undefined ? this.#usual : this.#usualAnd(condition);
+    if (asksForSlot(request) && !keys?.length && !isBounded) return usual;
     const semaphores: Semaphore<PoolEntry>[] = [];
     if (held === undefined) {
       semaphores.push(this.#open);
@@ -192,7 +195,15 @@ export class Pool {
     }
     if (isBounded) semaphores.push(this.#starting.of(kind));
     if (asksForSlot(request)) semaphores.push(this.#slots, this.#machine);
-    if (condition !== undefined) semaphores.push(new ConditionSemaphore(condition));
+    semaphores.push(...usual.slice(this.#usual.length));
+    return semaphores;
+  }
+
+  #usualAnd(condition: Condition): readonly Semaphore<PoolEntry>[] {
+    const known = this.#usualWith.get(condition);
+    if (known !== undefined) return known;
+    const semaphores = [...this.#usual, new ConditionSemaphore(condition)];
+    this.#usualWith.set(condition, semaphores);
     return semaphores;
   }
 
@@ -244,7 +255,8 @@ export class Pool {
   /** An entry has left its line, without a grant. */
   #left(entry: PoolEntry): void {
     this.#waiting.delete(entry);
-    if (entry.semaphore instanceof ConditionSemaphore) this.#lacking.delete(entry.semaphore);
+    const { semaphore: left } = entry;
+    if (left instanceof ConditionSemaphore && left.line.isEmpty) this.#lacking.delete(left);
     for (const semaphore of entry.semaphores) semaphore.disuse();
     // Another one may be at the head now.
     this.#wake(entry.semaphore);
@@ -355,7 +367,7 @@ export class Pool {
   #tellHead(semaphore: Semaphore<PoolEntry>): void {
     const { first } = semaphore.line;
     if (first === undefined || !this.ready || semaphore.hasRoom) return;
-    // It is alone in the line for its own condition, and yet others may go before it.
+    // It may be alone in the line for its condition, and yet others go before it.
     if (!semaphore.isFinal || isNext(first)) first.tellHead();
   }
 

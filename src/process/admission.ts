@@ -58,12 +58,21 @@ export class Admission {
   readonly conversations: Conversations;
   readonly spending: Spending;
   rate: SpawnRate | undefined;
+  /** The condition of a lease: room for one more process below the hard cap, kept while the lease lies unused. */
+  readonly roomForLease: Condition;
   readonly #hardCap: HardCap;
   readonly #parts: AdmissionParts;
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
-    this.#hardCap = new HardCap(parts);
+    const hardCap = new HardCap(parts);
+    this.#hardCap = hardCap;
+    this.roomForLease = {
+      take: () => hardCap.lackFor() === undefined,
+      get lack() {
+        return hardCap.lackFor();
+      },
+    };
     this.pool = parts.pool;
     this.sessions = parts.sessions;
     this.conversations = parts.conversations;
@@ -101,17 +110,6 @@ export class Admission {
   conversationGranted(p: ManagedProcess, lease: ConversationLease): Slot {
     p.leases.push(lease);
     return p.slot as Slot;
-  }
-
-  /** The condition of a lease: room for one more process below the hard cap, kept while the lease lies unused. */
-  get roomForLease(): Condition {
-    const lack = () => this.#hardCap.lackFor();
-    return {
-      take: () => lack() === undefined,
-      get lack() {
-        return lack();
-      },
-    };
   }
 
   /** Number of live processes that `pool.hardCap` counts. */
