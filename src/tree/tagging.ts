@@ -3,6 +3,7 @@ import type { RlimitTagReport } from '../reports.ts';
 import {
   isTag,
   keptLimits,
+  NO_OWNER,
   rlimitTag,
   TAG_LIMITS,
   type TagPlace,
@@ -65,7 +66,7 @@ export class Tagging {
     for (const limit of TAG_LIMITS) {
       const place = places.get(limit);
       const failure = place
-        ? await system.probe(limit, rlimitTag(place.lead, this.#owner, 0))
+        ? await system.probe(limit, rlimitTag(place.lead, NO_OWNER, 0))
         : whyTaken(limit, own[limit]);
       if (failure === undefined) {
         this.#place = place;
