@@ -1,5 +1,7 @@
 // Services of real processes, watched from outside.
+
 import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect } from 'vitest';
 import { CAN_CONTAIN } from '../../../kit/containment.ts';
 import { eventually } from '../../../kit/process-table.ts';
@@ -256,7 +258,8 @@ describe.runIf(CAN_CONTAIN)('a service is ready', () => {
   it('when it runs, if nothing else is said', async ({ rig: { supervisor, server } }) => {
     const service = defineService(supervisor, server.definition({}, { ready: undefined }));
     const { pid } = await service.ensure();
-    expect(server.alive()).toEqual([pid]);
+    // Between fork(2) and execve(2) it does not look like a server yet.
+    await eventually(() => isDeepStrictEqual(server.alive(), [pid]));
   });
 
   const CHECKS: Readonly<Record<string, () => boolean | Promise<boolean>>> = {
