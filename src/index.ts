@@ -12,7 +12,7 @@ export type { Budget } from './policy/budget.ts';
 export type { OnDuplicate } from './policy/conversation-rules.ts';
 export type { LimitOptions, Limits } from './policy/limits/limits.ts';
 export type { RunOutcome } from './policy/restart-policy.ts';
-export type { AdoptOptions } from './process/adopt.ts';
+export type { AdoptOptions } from './process/adopt-options.ts';
 export type {
   Cleanup,
   DeadProcess,

@@ -1,4 +1,4 @@
-import * as z from 'zod/mini';
+import type * as z from 'zod/mini';
 import type { RecoveryContext } from '../containment/context.ts';
 import { findKept, type KeptFile } from '../containment/kept.ts';
 import { holderOf } from '../containment/recovery.ts';
@@ -9,11 +9,12 @@ import { takeFile } from '../store/exclusive.ts';
 import { marksInCookie } from '../tree/cookie.ts';
 import { marksOf, marksOfProcess, type TreeMarks } from '../tree/marks.ts';
 import { lineage } from '../tree/tree.ts';
+import type { adoptOptions } from './adopt-options.ts';
 import { disown } from './disown.ts';
 import { ExitWatch } from './exit-watch.ts';
 import type { SupervisedProcess } from './handle.ts';
 import { ManagedProcess } from './managed-process.ts';
-import { type CheckedRequest, sessionId } from './request.ts';
+import type { CheckedRequest } from './request.ts';
 import { finish } from './start.ts';
 import type { Supervision } from './supervision.ts';
 
@@ -21,39 +22,7 @@ import type { Supervision } from './supervision.ts';
 const WATCH_MS = 1000;
 const SLOT_WATCH_MS = 200;
 
-/** @internal */
-export const adoptOptions = z.lazy(() =>
-  z
-    .strictObject({
-      pid: z.optional(z.int()),
-      id: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
-      kind: z.optional(z.string().check(z.minLength(1), z.maxLength(256))),
-      sessionId: z.optional(sessionId),
-      keepAlive: z._default(z.boolean(), true),
-    })
-    .check(
-      z.refine(({ pid, id }) => (pid === undefined) !== (id === undefined), {
-        error: 'must name either a pid or the id of a process that lives on',
-        path: ['pid'],
-      }),
-    ),
-);
-
-/** A process to adopt, and its labels. */
-export interface AdoptOptions {
-  /** Any process of the host's user that nobody else supervises. */
-  pid?: number | undefined;
-  /** Instead of a pid: the record id of a process that an earlier host started with `outlivesHost`. */
-  id?: string | undefined;
-  /** Default: the process's former kind, else `'adopted'`. */
-  kind?: string | undefined;
-  /** Default: the process's former session, else none. */
-  sessionId?: string | number | undefined;
-  /** Keeps this host alive as long as the process lives, as a child does. @default true */
-  keepAlive?: boolean | undefined;
-}
-
-/** @internal Supervises a process that this host did not start, from now on. */
+/** Supervises a process that this host did not start, from now on. */
 export async function adopt(
   s: Supervision,
   { pid, id, keepAlive, ...options }: z.output<typeof adoptOptions>,
