@@ -43,6 +43,7 @@ agent reaped it is morning
 1 daemon
 alive
 version 2 instead
+true
 missing
 `,
   'mcp.ts': `9 tools
@@ -98,7 +99,7 @@ index closing
 index closed
 `,
   'shutdown.ts': "done\n[ 'completed' ] []\n",
-  'errors.ts': `not-started COMMAND_NOT_FOUND\nPOOL_TIMEOUT { timeoutMs: 100, waitsFor: 'slot' }\n`,
+  'errors.ts': `not-started COMMAND_NOT_FOUND\nPOOL_TIMEOUT { timeoutMs: 100, waitsFor: 'slot', reason: 'all 1 slots are held' }\n`,
   'helpers.ts': `[ '--tools=', '--verbose', '-p', '' ]
 {
   env: { PATH: '/usr/bin' },
