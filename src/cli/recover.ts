@@ -78,7 +78,8 @@ async function rehearse(registry: Registry): Promise<SweepReport> {
 async function perform({ stateDir, ladder }: Registry): Promise<SweepReport> {
   // This supervisor starts no process, so it needs no guardian.
   await using supervisor = createSupervisor({ stateDir, ladder, guardian: false });
-  return supervisor.start();
+  // Without `await` it would be stopped in the midst of its start.
+  return await supervisor.start();
 }
 
 function lines(report: SweepReport, isDry: boolean): string[] {
