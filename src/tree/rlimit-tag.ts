@@ -43,7 +43,7 @@ export function tagOwner(instance: string): string {
   return String(hash % 10n ** 11n).padStart(11, '0');
 }
 
-/** The owner in a tag that is only tried: a sweep must not take the program that tries it for a stray. */
+/** The owner in a tag that is only tried: a sweep takes no program with it for a stray. */
 export const NO_OWNER = '0'.repeat(11);
 
 /** Record numbers repeat after a million. */
